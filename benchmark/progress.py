@@ -1,0 +1,49 @@
+"""Progress of a long command on stderr: a bar on a terminal, a line now and then otherwise."""
+
+import sys
+import time
+
+LINE_SECONDS = 30.0
+BAR_SECONDS = 0.2
+BAR_WIDTH = 30
+
+
+class Progress:
+    """Counts things done and shows how many, how fast, and how long the rest will take."""
+
+    def __init__(self, what: str, total: int) -> None:
+        """Start the clock; `what` names the things in the plural."""
+        self.what, self.total, self.done = what, total, 0
+        self.started = time.monotonic()
+        self.bar = sys.stderr.isatty()
+        self.shown = 0.0 if self.bar else self.started
+
+    def advance(self, count: int = 1) -> None:
+        """Count, and show it if it is time to."""
+        self.done += count
+        now = time.monotonic()
+        if now - self.shown >= (BAR_SECONDS if self.bar else LINE_SECONDS) or self._is_over():
+            self.shown = now
+            end = "\n" if self._is_over() or not self.bar else ""
+            sys.stderr.write(("\r" if self.bar else "") + self.text(now - self.started) + end)
+            sys.stderr.flush()
+
+    def text(self, seconds: float) -> str:
+        """Return what is shown after some seconds.
+
+        >>> progress = Progress("networks", 200)
+        >>> progress.done = 50
+        >>> progress.text(100.0)
+        '50/200 networks, 1800 an hour, 5.0 min left'
+        """
+        rate = self.done / seconds if seconds > 0 else 0.0
+        minutes = (self.total - self.done) / rate / 60 if rate else 0.0
+        left = f"{minutes:.1f} min left" if rate else "time left unknown"
+        counts = f"{self.done}/{self.total} {self.what}, {rate * 3600:.0f} an hour, {left}"
+        if not self.bar:
+            return counts
+        filled = BAR_WIDTH * self.done // max(1, self.total)
+        return f"[{'#' * filled}{'.' * (BAR_WIDTH - filled)}] {counts}   "
+
+    def _is_over(self) -> bool:
+        return self.done >= self.total

@@ -1,0 +1,108 @@
+"""How networks are trained, as data. A release has one recipe per image set.
+
+Every field is part of the recipe's identity, so that a later release can vary any of them.
+"""
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from benchmark.imagesets import get_images
+
+Schedule = Literal["constant", "step", "linear", "cosine", "inverse_sqrt"]
+Initialisation = Literal["he_normal", "xavier_normal"]
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One way to train a network.
+
+    Attributes:
+        images: The image set it is for.
+        epochs: Passes over the training images.
+        batch: Images in a step; the rest of an epoch that fills no batch is left out.
+        optimizer: Stochastic gradient descent.
+        momentum: Of the optimiser.
+        nesterov: Whether the momentum is Nesterov's.
+        weight_decay: On convolution and linear weights only.
+        peak_rate: Largest learning rate, as the pilot chose it.
+        warmup_epochs: Epochs over which the rate rises linearly from zero to its peak.
+        schedule: Shape of the rate after the warm-up.
+        initialisation: Of convolution weights, by fan-in; the linear layer's are normal with a
+            standard deviation of 1/sqrt(fan-in), biases are 0.
+        bn_momentum: Share of the newest batch in the running statistics.
+        bn_epsilon: Added to variances.
+        precision: Of convolutions and activations; loss and linear layer are always fp32.
+    """
+
+    images: str
+    epochs: int = 20
+    batch: int = 250
+    optimizer: Literal["sgd"] = "sgd"
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 5e-4
+    peak_rate: float = 0.05
+    warmup_epochs: int = 1
+    schedule: Schedule = "cosine"
+    initialisation: Initialisation = "he_normal"
+    bn_momentum: float = 0.1
+    bn_epsilon: float = 1e-5
+    precision: Precision = "bf16"
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        get_images(self.images)
+        if self.epochs < 1 or self.batch < 1 or not 0 <= self.warmup_epochs < self.epochs:
+            raise ValueError(f"epochs, batch and warm-up of {self!r} are out of range")
+        if self.peak_rate <= 0:
+            raise ValueError(f"`peak_rate` (={self.peak_rate}) must be positive")
+
+    @property
+    def recipe_id(self) -> str:
+        """First 12 hexadecimal digits of the SHA-256 of the fields as JSON."""
+        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps of an epoch."""
+        return get_images(self.images).train // self.batch
+
+
+RECIPES: dict[str, Recipe] = {
+    "cifar10": Recipe("cifar10"),
+    "mnist": Recipe("mnist"),
+    "digits": Recipe("digits", batch=50, precision="fp32"),
+}
+
+
+def learning_rates(recipe: Recipe) -> list[float]:
+    """Return the rate of every step of a training, (epochs * steps_per_epoch,).
+
+    >>> rates = learning_rates(Recipe("digits", epochs=2, batch=500, peak_rate=1.0))
+    >>> [round(rate, 3) for rate in rates]
+    [0.5, 1.0, 1.0, 0.5]
+    """
+    warmup = recipe.warmup_epochs * recipe.steps_per_epoch
+    total = recipe.epochs * recipe.steps_per_epoch
+    rise = [recipe.peak_rate * (step + 1) / warmup for step in range(warmup)]
+    steps = range(total - warmup)
+    return rise + [recipe.peak_rate * _decay(recipe, step, total - warmup) for step in steps]
+
+
+def _decay(recipe: Recipe, step: int, steps: int) -> float:
+    """Return the factor on the peak rate, `step` steps after the warm-up."""
+    progress = step / steps
+    if recipe.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * progress))
+    if recipe.schedule == "linear":
+        return 1 - progress
+    if recipe.schedule == "step":  # a tenth after half, a hundredth after three quarters
+        return 1.0 if progress < 0.5 else 0.1 if progress < 0.75 else 0.01
+    if recipe.schedule == "inverse_sqrt":
+        return 1 / math.sqrt(1 + step / recipe.steps_per_epoch)
+    return 1.0

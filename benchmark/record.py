@@ -1,0 +1,202 @@
+"""The record: one row per run. The schema's field metadata is the data's contract.
+
+Accuracies are fractions in [0, 1], losses are in nats, and a list with one entry per epoch has
+entry e = the value after epoch e + 1 (the first entry is after the first epoch; what was measured
+before training has fields of its own). From the epoch in which a run diverges on, its accuracies
+are chance (1 / classes) and its losses and norms are null. Excluded, because other files hold them:
+which images the final network got right (`correct/`), pixels, weights.
+"""
+
+from dataclasses import dataclass, field, fields
+from typing import Literal
+
+import pyarrow as pa
+
+from benchmark.architectures import Architecture, to_record
+
+SCHEMA_VERSION = 1
+Status = Literal["completed", "diverged", "out_of_memory", "failed"]
+
+_LAYER = pa.struct(
+    [
+        ("kind", pa.string()),
+        ("kernel_height", pa.int8()),
+        ("kernel_width", pa.int8()),
+        ("channels", pa.int32()),
+        ("ratio", pa.float32()),
+    ]
+)
+ARCHITECTURE_TYPE = pa.struct(
+    [
+        ("skeleton", pa.string()),
+        ("widths", pa.list_(pa.int32())),
+        ("blocks", pa.list_(pa.list_(_LAYER))),
+    ]
+)
+_LIST = pa.list_(pa.float32())
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A field of the record: its type, unit, range and meaning."""
+
+    type: pa.DataType
+    unit: str
+    range: str
+    meaning: str
+
+    def arrow(self, name: str) -> pa.Field:
+        """Return the Arrow field with its metadata."""
+        metadata = {"unit": self.unit, "range": self.range, "description": self.meaning}
+        return pa.field(name, self.type, metadata=metadata)
+
+
+_EPOCH = "one entry per epoch, entry e = after epoch e + 1; "
+_TEXT, _NAME, _COUNT = pa.string(), pa.dictionary(pa.int32(), pa.string()), pa.int64()
+COLUMNS: dict[str, Column] = {
+    "run_id": Column(_TEXT, "", "", "identity: images-architecture_id-recipe_id-seed"),
+    "architecture_id": Column(_TEXT, "", "16 hexadecimal digits", "SHA-256 of the canonical JSON"),
+    "draw_index": Column(pa.int32(), "", ">= 0", "number in its skeleton's sequence"),
+    "paired_architecture_id": Column(
+        _TEXT, "", "or null", "the architecture that lent its blocks to this one"
+    ),
+    "skeleton": Column(_NAME, "", "", "the frame around the sampled blocks"),
+    "architecture": Column(ARCHITECTURE_TYPE, "", "", "skeleton, stage widths, blocks of layers"),
+    "images": Column(_NAME, "", "", "the image set"),
+    "recipe_id": Column(_NAME, "", "", "how it was trained: benchmark.recipes"),
+    "seed": Column(pa.int32(), "", ">= 0", "names the streams of weights, order, augmentation"),
+    "parameters": Column(_COUNT, "parameters", "> 0", "trainable parameters"),
+    "macs": Column(_COUNT, "multiply-accumulates", "> 0", "of one image's forward pass"),
+    "status": Column(_NAME, "", "completed, diverged, out_of_memory, failed", "how it ended"),
+    "status_reason": Column(_TEXT, "", "or null", "why it did not complete"),
+    "epochs_planned": Column(pa.int32(), "epochs", "> 0", "epochs of the recipe"),
+    "epochs_done": Column(pa.int32(), "epochs", ">= 0", "epochs before it ended or diverged"),
+    "initial_valid_loss": Column(
+        pa.float32(), "nats", ">= 0 or null", "before training, with batch statistics"
+    ),
+    "initial_valid_accuracy": Column(
+        pa.float32(), "fraction", "[0, 1]", "before training, with batch statistics"
+    ),
+    "learning_rate": Column(_LIST, "", "> 0", _EPOCH + "rate of the epoch's last step"),
+    "train_loss": Column(
+        _LIST, "nats", ">= 0 or null", _EPOCH + "running mean, on augmented images"
+    ),
+    "train_accuracy": Column(
+        _LIST, "fraction", "[0, 1]", _EPOCH + "running mean, on augmented images"
+    ),
+    "valid_loss": Column(_LIST, "nats", ">= 0 or null", _EPOCH + "on the fixed valid images"),
+    "valid_accuracy": Column(_LIST, "fraction", "[0, 1]", _EPOCH + "on the fixed valid images"),
+    "test_loss": Column(_LIST, "nats", ">= 0 or null", _EPOCH + "on the official test images"),
+    "test_accuracy": Column(_LIST, "fraction", "[0, 1]", _EPOCH + "on the official test images"),
+    "gradient_norm": Column(
+        _LIST, "", ">= 0 or null", _EPOCH + "of all parameters, at the epoch's last step"
+    ),
+    "weight_norm": Column(
+        _LIST, "", ">= 0 or null", _EPOCH + "of all parameters, after the epoch's last step"
+    ),
+    "epoch_seconds": Column(
+        _LIST, "s", ">= 0", _EPOCH + "measured time of its training and evaluation; 0 if not run"
+    ),
+    "networks_in_flight": Column(pa.int32(), "", ">= 1", "networks that shared the device"),
+    "train_loss_tenths": Column(
+        _LIST, "nats", ">= 0 or null", "mean loss of each tenth of each epoch, epoch after epoch"
+    ),
+    "final_train_accuracy": Column(
+        pa.float32(), "fraction", "[0, 1]", "final network, clean training images"
+    ),
+    "device": Column(_NAME, "", "", "processor or GPU model that trained it"),
+    "environment_id": Column(_NAME, "", "", "versions: environments.json beside the data"),
+    "generator_version": Column(_NAME, "", "", "version of this project that trained it"),
+    "started_at": Column(pa.timestamp("s", tz="UTC"), "UTC", "", "when its training started"),
+}
+SCHEMA = pa.schema(
+    [column.arrow(name) for name, column in COLUMNS.items()],
+    metadata={"schema_version": str(SCHEMA_VERSION)},
+)
+EPOCH_SERIES = tuple(
+    name
+    for name, column in COLUMNS.items()
+    if pa.types.is_list(column.type) and name != "train_loss_tenths"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One training of a network. Fields as in `COLUMNS`, which has their units and ranges."""
+
+    run_id: str
+    architecture_id: str
+    draw_index: int
+    paired_architecture_id: str | None
+    skeleton: str
+    architecture: Architecture
+    images: str
+    recipe_id: str
+    seed: int
+    parameters: int
+    macs: int
+    status: Status
+    status_reason: str | None
+    epochs_planned: int
+    epochs_done: int
+    initial_valid_loss: float | None
+    initial_valid_accuracy: float | None
+    networks_in_flight: int
+    final_train_accuracy: float | None
+    device: str
+    environment_id: str
+    generator_version: str
+    started_at: int
+    learning_rate: list[float] = field(default_factory=list)
+    train_loss: list[float | None] = field(default_factory=list)
+    train_accuracy: list[float] = field(default_factory=list)
+    valid_loss: list[float | None] = field(default_factory=list)
+    valid_accuracy: list[float] = field(default_factory=list)
+    test_loss: list[float | None] = field(default_factory=list)
+    test_accuracy: list[float] = field(default_factory=list)
+    gradient_norm: list[float | None] = field(default_factory=list)
+    weight_norm: list[float | None] = field(default_factory=list)
+    epoch_seconds: list[float] = field(default_factory=list)
+    train_loss_tenths: list[float | None] = field(default_factory=list)
+
+    def to_row(self) -> dict[str, object]:
+        """Return the run as a row of the schema, of plain values that JSON can hold."""
+        row = {name: getattr(self, name) for name in SCHEMA.names}
+        row["architecture"] = to_record(self.architecture)
+        return row
+
+
+def run_id(images: str, architecture_id: str, recipe_id: str, seed: int) -> str:
+    """Return the name of a run.
+
+    >>> run_id("digits", "0123456789abcdef", "fedcba987654", 0)
+    'digits-0123456789abcdef-fedcba987654-0'
+    """
+    return f"{images}-{architecture_id}-{recipe_id}-{seed}"
+
+
+def check_row(row: dict[str, object]) -> None:
+    """Check a row against what the record promises.
+
+    Raises:
+        ValueError: Naming the run, the field, its value and the rule it breaks.
+    """
+    name = row.get("run_id")
+    missing = [column for column in SCHEMA.names if column not in row]
+    if missing:
+        raise ValueError(f"run {name!r} lacks {', '.join(missing)}")
+    planned = row["epochs_planned"]
+    trained = row["status"] in ("completed", "diverged")
+    for column in EPOCH_SERIES:
+        values = row[column]
+        assert isinstance(values, list)
+        if len(values) != (planned if trained else 0):
+            raise ValueError(
+                f"`{column}` of run {name!r} has {len(values)} entries, not one for each of "
+                f"{planned if trained else 0} epochs"
+            )
+        if column.endswith("accuracy") and any(not 0 <= value <= 1 for value in values):
+            raise ValueError(f"`{column}` of run {name!r} must lie in [0, 1]")
+
+
+assert {f.name for f in fields(Run)} == set(COLUMNS), "Run and COLUMNS must have the same fields"

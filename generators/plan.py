@@ -1,0 +1,194 @@
+"""Which runs a campaign makes, in an order whose every long prefix is a balanced dataset."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from benchmark.architectures import Architecture, from_record, to_record
+from benchmark.imagesets import ImageSet, get_images
+from benchmark.recipes import RECIPES, Recipe
+from benchmark.record import run_id
+from benchmark.sequence import Drawn, sequence
+from benchmark.skeletons import SKELETONS, Skeleton
+from benchmark.splits import Split
+from benchmark.walk import macs, parameters, walk
+
+BACKWARD_COST = 3  # a training step costs about three forward passes
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Networks of a split: over the seen skeletons by their shares, or of each held-out one."""
+
+    train: int
+    validation: int
+    test: int
+    heldout: int
+
+
+QUOTAS: dict[str, Quota] = {
+    "cifar10": Quota(1000, 200, 800, 100),
+    "mnist": Quota(600, 120, 480, 75),
+    "digits": Quota(600, 120, 480, 60),
+}
+REPEATS = Quota(50, 0, 100, 25)
+REPEAT_SEEDS = (1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """A run to make.
+
+    Attributes:
+        run_id: Its name.
+        images: The image set.
+        architecture: What to train.
+        architecture_id: Its identity.
+        draw_index: Its number in its skeleton's sequence.
+        paired_architecture_id: The architecture that lent its blocks, if any.
+        split: Where its row goes.
+        recipe_id: How to train it.
+        seed: Names its streams.
+        parameters: Trainable parameters.
+        macs: Multiply-accumulates of a forward pass of one image.
+        cost: Predicted multiply-accumulates of the whole run.
+    """
+
+    run_id: str
+    images: str
+    architecture: Architecture
+    architecture_id: str
+    draw_index: int
+    paired_architecture_id: str | None
+    split: Split
+    recipe_id: str
+    seed: int
+    parameters: int
+    macs: int
+    cost: int
+
+
+def shares(count: int) -> dict[str, int]:
+    """Divide a split's networks over skeletons, by largest remainder.
+
+    >>> shares(480)
+    {'peephole-3x2': 336, 'shallow-3x1': 72, 'wide-3x1': 72}
+    """
+    seen = [skeleton for skeleton in SKELETONS.values() if not skeleton.held_out]
+    exact = {skeleton.name: count * skeleton.share for skeleton in seen}
+    whole = {name: int(value + 1e-9) for name, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda name: whole[name] - exact[name])
+    for name in by_remainder[: count - sum(whole.values())]:
+        whole[name] += 1
+    return whole
+
+
+def quota_of(skeleton: Skeleton, quota: Quota) -> dict[Split, int]:
+    """Return how many networks of a skeleton each split takes."""
+    if skeleton.held_out:
+        return {"heldout": quota.heldout}
+    return {
+        "train": shares(quota.train)[skeleton.name],
+        "validation": shares(quota.validation)[skeleton.name],
+        "test": shares(quota.test)[skeleton.name],
+    }
+
+
+def accepted(skeleton: Skeleton, images: ImageSet, quota: Quota) -> dict[Split, list[Drawn]]:
+    """Walk a skeleton's sequence, taking a network while its split's quota is open."""
+    room = quota_of(skeleton, quota)
+    taken: dict[Split, list[Drawn]] = {split: [] for split in room}
+    for drawn in sequence(skeleton.name, images):
+        if len(taken[drawn.split]) < room[drawn.split]:
+            taken[drawn.split].append(drawn)
+        if all(len(taken[split]) == room[split] for split in room):
+            return taken
+    raise AssertionError("a sequence has no end")
+
+
+def make_plan(image_names: Iterable[str]) -> list[PlannedRun]:
+    """Return every run of a campaign over some image sets, in order.
+
+    Each group (images, skeleton, split, first seed or repeats) is spread evenly over the campaign:
+    its i-th run of n stands at (i + 1/2) / n, so that a prefix holds each group in its share.
+
+    Raises:
+        ValueError: If an image set is not known.
+    """
+    placed: list[tuple[float, str, PlannedRun]] = []
+    for name in image_names:
+        images = get_images(name)
+        for skeleton in SKELETONS.values():
+            repeats = quota_of(skeleton, REPEATS)
+            for split, drawn in accepted(skeleton, images, QUOTAS[name]).items():
+                firsts = [planned(d, images, RECIPES[name], 0) for d in drawn]
+                again = islice(drawn, repeats[split])
+                seconds = [
+                    planned(d, images, RECIPES[name], s) for d in again for s in REPEAT_SEEDS
+                ]
+                for group in (firsts, seconds):
+                    for i, run in enumerate(group):
+                        placed.append(((i + 0.5) / len(group), run.run_id, run))
+    return [run for _, _, run in sorted(placed, key=lambda entry: entry[:2])]
+
+
+def planned(drawn: Drawn, images: ImageSet, recipe: Recipe, seed: int) -> PlannedRun:
+    """Return the run of an accepted architecture."""
+    rows = walk(drawn.architecture, images)
+    forward = macs(rows)
+    seen = BACKWARD_COST * recipe.steps_per_epoch * recipe.batch + images.valid + images.test
+    return PlannedRun(
+        run_id=run_id(images.name, drawn.architecture_id, recipe.recipe_id, seed),
+        images=images.name,
+        architecture=drawn.architecture,
+        architecture_id=drawn.architecture_id,
+        draw_index=drawn.draw_index,
+        paired_architecture_id=drawn.paired_architecture_id,
+        split=drawn.split,
+        recipe_id=recipe.recipe_id,
+        seed=seed,
+        parameters=parameters(rows),
+        macs=forward,
+        cost=forward * recipe.epochs * seen,
+    )
+
+
+def write_plan(path: Path, runs: Iterable[PlannedRun]) -> None:
+    """Write a plan, one JSON object per line, atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    with part.open("w", encoding="utf-8") as file:
+        for run in runs:
+            row = {name: getattr(run, name) for name in PlannedRun.__dataclass_fields__}
+            row["architecture"] = to_record(run.architecture)
+            file.write(json.dumps(row, separators=(",", ":")) + "\n")
+    part.replace(path)
+
+
+def read_plan(path: Path) -> list[PlannedRun]:
+    """Return the runs of a plan.
+
+    Raises:
+        FileNotFoundError: If there is none; the message says what makes it.
+        ValueError: If a line is not a planned run.
+    """
+    if not path.exists():
+        raise FileNotFoundError(
+            f"no plan at {str(path)!r}; `peephole generate plan --campaign {path.parent}` makes one"
+        )
+    return list(_parse(path))
+
+
+def _parse(path: Path) -> Iterator[PlannedRun]:
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = json.loads(line)
+                row["architecture"] = from_record(row["architecture"])
+                yield PlannedRun(**row)
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(
+                    f"line {number} of {str(path)!r} is no planned run: {error}"
+                ) from error

@@ -1,0 +1,96 @@
+"""What a worker process does: train planned runs, one after another, images loaded once."""
+
+import base64
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmark.imagesets import get_images
+from benchmark.recipes import Recipe
+from benchmark.record import Run, Status
+from generators.batches import DevicePixels, to_device
+from generators.environment import GENERATOR_VERSION, device_name, environment, environment_id
+from generators.images import load_images
+from generators.plan import PlannedRun
+from generators.training import Curves, train
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A planned run with all that a worker needs to make it."""
+
+    run: PlannedRun
+    recipe: Recipe
+    folder: Path
+    device: str
+    in_flight: int
+
+
+def prepare() -> None:
+    """Set up a worker: one thread each, since networks are small; tiny numbers count as zero."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+
+
+@lru_cache(maxsize=4)
+def _pixels(name: str, folder: Path, device: str) -> DevicePixels:
+    return to_device(load_images(name, folder), torch.device(device))
+
+
+def make_run(job: Job) -> dict[str, object]:
+    """Train a planned run and return its row, with `correct` as base64 of packed bits."""
+    pixels = _pixels(job.run.images, job.folder, job.device)
+    started = int(time.time())
+    try:
+        curves = train(job.run.architecture, job.recipe, pixels, seed=job.run.seed)
+    except torch.OutOfMemoryError as error:
+        curves = Curves("out_of_memory", str(error).splitlines()[0])
+    return row_of(job, curves, started)
+
+
+def failed_row(job: Job, reason: str) -> dict[str, object]:
+    """Return the row of a run whose worker died twice."""
+    return row_of(job, Curves("failed", reason), int(time.time()))
+
+
+def row_of(job: Job, curves: Curves, started: int) -> dict[str, object]:
+    """Return the row of a run, as the record and the run files hold it."""
+    planned, measured = job.run, curves
+    trained = curves.status in ("completed", "diverged")
+    status: Status = curves.status  # type: ignore[assignment]
+    skip = ("status", "status_reason", "correct", "initial_valid_accuracy", "final_train_accuracy")
+    series = {n: getattr(measured, n) for n in Curves.__dataclass_fields__ if n not in skip}
+    run = Run(
+        run_id=planned.run_id,
+        architecture_id=planned.architecture_id,
+        draw_index=planned.draw_index,
+        paired_architecture_id=planned.paired_architecture_id,
+        skeleton=planned.architecture.skeleton,
+        architecture=planned.architecture,
+        images=planned.images,
+        recipe_id=planned.recipe_id,
+        seed=planned.seed,
+        parameters=planned.parameters,
+        macs=planned.macs,
+        status=status,
+        status_reason=curves.status_reason,
+        epochs_planned=job.recipe.epochs,
+        initial_valid_accuracy=curves.initial_valid_accuracy if trained else None,
+        final_train_accuracy=curves.final_train_accuracy if trained else None,
+        networks_in_flight=job.in_flight,
+        device=device_name(torch.device(job.device)),
+        environment_id=environment_id(environment()),
+        generator_version=GENERATOR_VERSION,
+        started_at=started,
+        **series,
+    )
+    images = get_images(planned.images)
+    right = curves.correct
+    if right is None:
+        right = np.zeros(images.valid + images.test, bool)
+    packed = base64.b64encode(np.packbits(right).tobytes()).decode()
+    return run.to_row() | {"correct": packed}
