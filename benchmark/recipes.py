@@ -76,7 +76,7 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     "cifar10": Recipe("cifar10"),
     "mnist": Recipe("mnist"),
-    "digits": Recipe("digits", batch=50, precision="fp32"),
+    "digits": Recipe("digits", batch=50, precision="fp32", peak_rate=0.02),
 }
 
 

@@ -52,7 +52,7 @@ class Column:
 
 
 _EPOCH = "one entry per epoch, entry e = after epoch e + 1; "
-_TEXT, _NAME, _COUNT = pa.string(), pa.dictionary(pa.int32(), pa.string()), pa.int64()
+_TEXT, _COUNT = pa.string(), pa.int64()
 COLUMNS: dict[str, Column] = {
     "run_id": Column(_TEXT, "", "", "identity: images-architecture_id-recipe_id-seed"),
     "architecture_id": Column(_TEXT, "", "16 hexadecimal digits", "SHA-256 of the canonical JSON"),
@@ -60,14 +60,14 @@ COLUMNS: dict[str, Column] = {
     "paired_architecture_id": Column(
         _TEXT, "", "or null", "the architecture that lent its blocks to this one"
     ),
-    "skeleton": Column(_NAME, "", "", "the frame around the sampled blocks"),
+    "skeleton": Column(_TEXT, "", "", "the frame around the sampled blocks"),
     "architecture": Column(ARCHITECTURE_TYPE, "", "", "skeleton, stage widths, blocks of layers"),
-    "images": Column(_NAME, "", "", "the image set"),
-    "recipe_id": Column(_NAME, "", "", "how it was trained: benchmark.recipes"),
+    "images": Column(_TEXT, "", "", "the image set"),
+    "recipe_id": Column(_TEXT, "", "", "how it was trained: benchmark.recipes"),
     "seed": Column(pa.int32(), "", ">= 0", "names the streams of weights, order, augmentation"),
     "parameters": Column(_COUNT, "parameters", "> 0", "trainable parameters"),
     "macs": Column(_COUNT, "multiply-accumulates", "> 0", "of one image's forward pass"),
-    "status": Column(_NAME, "", "completed, diverged, out_of_memory, failed", "how it ended"),
+    "status": Column(_TEXT, "", "completed, diverged, out_of_memory, failed", "how it ended"),
     "status_reason": Column(_TEXT, "", "or null", "why it did not complete"),
     "epochs_planned": Column(pa.int32(), "epochs", "> 0", "epochs of the recipe"),
     "epochs_done": Column(pa.int32(), "epochs", ">= 0", "epochs before it ended or diverged"),
@@ -104,9 +104,9 @@ COLUMNS: dict[str, Column] = {
     "final_train_accuracy": Column(
         pa.float32(), "fraction", "[0, 1]", "final network, clean training images"
     ),
-    "device": Column(_NAME, "", "", "processor or GPU model that trained it"),
-    "environment_id": Column(_NAME, "", "", "versions: environments.json beside the data"),
-    "generator_version": Column(_NAME, "", "", "version of this project that trained it"),
+    "device": Column(_TEXT, "", "", "processor or GPU model that trained it"),
+    "environment_id": Column(_TEXT, "", "", "versions: environments.json beside the data"),
+    "generator_version": Column(_TEXT, "", "", "version of this project that trained it"),
     "started_at": Column(pa.timestamp("s", tz="UTC"), "UTC", "", "when its training started"),
 }
 SCHEMA = pa.schema(

@@ -16,6 +16,7 @@ SKELETON = "peephole-3x2"
 RATES = (0.02, 0.05, 0.1)
 NETWORKS, REPEATED = 24, 12
 STUCK_TOLERANCE = 0.05  # rates within 5 points of the least share of stuck networks stay in
+BETWEEN_DIGITS = 2  # twelve pairs cannot tell shares apart that differ by less
 STUCK_BELOW = 2.0  # times chance: a network that ends below it has not learned
 
 
@@ -79,7 +80,7 @@ def pilot_rates(rows: list[dict[str, object]], images: str) -> list[PilotRate]:
         table.append(_rate(recipe.peak_rate, runs, finals, spec))
     least = min(row.stuck for row in table)
     open_rates = [row for row in table if row.stuck <= least + STUCK_TOLERANCE + 1e-9]
-    best = max(open_rates, key=lambda row: (row.between, row.mean))
+    best = max(open_rates, key=lambda row: (round(row.between, BETWEEN_DIGITS), row.mean))
     return [replace(row, chosen=row is best) for row in table]
 
 

@@ -1,0 +1,182 @@
+"""A release: the manifest, the checksums and the checks that make a folder of runs trustworthy."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmark.architectures import architecture_id, from_record
+from benchmark.card import card_text
+from benchmark.files import CORRECT_SCHEMA, correct_path, read_table, sha256, split_path
+from benchmark.imagesets import IMAGES, get_images
+from benchmark.record import SCHEMA, SCHEMA_VERSION, check_row, run_id
+from benchmark.splits import SPLITS, split_of
+from benchmark.walk import macs, parameters, walk
+
+MANIFEST, SUMS, CARD = "manifest.json", "SHA256SUMS", "README.md"
+
+
+@dataclass(frozen=True, slots=True)
+class SplitCounts:
+    """What one file of runs holds; `seeds` counts runs of other seeds than 0."""
+
+    images: str
+    split: str
+    runs: int
+    networks: int
+    seeds: int
+    statuses: dict[str, int]
+    skeletons: dict[str, int]
+    bytes: int
+    sha256: str
+
+
+def count_split(images: str, split: str, folder: Path) -> SplitCounts:
+    """Count the runs of a file."""
+    path = split_path(images, split, folder)
+    table = read_table(path, ["architecture_id", "seed", "status", "skeleton"])
+    seeds = table.column("seed").to_pylist()
+    return SplitCounts(
+        images,
+        split,
+        runs=len(table),
+        networks=len(set(table.column("architecture_id").to_pylist())),
+        seeds=sum(seed != 0 for seed in seeds),
+        statuses=_tally(table.column("status")),
+        skeletons=_tally(table.column("skeleton")),
+        bytes=path.stat().st_size,
+        sha256=sha256(path),
+    )
+
+
+def _tally(column: pa.ChunkedArray) -> dict[str, int]:
+    counts = {str(c["values"]): int(c["counts"]) for c in column.value_counts().to_pylist()}
+    return dict(sorted(counts.items()))
+
+
+def released_splits(folder: Path) -> list[tuple[str, str]]:
+    """Return the image sets and splits whose files are there, in their fixed order."""
+    return [(i, s) for i in IMAGES for s in SPLITS if split_path(i, s, folder).exists()]
+
+
+def finish_release(folder: Path, version: str) -> None:
+    """Write manifest, card and checksums of the files that are there."""
+    counts = [count_split(images, split, folder) for images, split in released_splits(folder)]
+    manifest = {
+        "version": version,
+        "schema_version": SCHEMA_VERSION,
+        "splits": [{n: getattr(c, n) for n in SplitCounts.__dataclass_fields__} for c in counts],
+    }
+    _write(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    _write(folder / CARD, card_text(counts, version, folder))
+    _write(folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in _digests(folder)))
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def _digests(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield the name and SHA-256 of every released file but the list of them."""
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != SUMS and path.suffix not in (".part", ".pyc"):
+            yield name, sha256(path)
+
+
+def read_manifest(folder: Path) -> tuple[str, list[SplitCounts]]:
+    """Return the version of a release and what its files hold, without opening them.
+
+    Raises:
+        FileNotFoundError: If the folder holds no release.
+    """
+    path = folder / MANIFEST
+    if not path.exists():
+        raise FileNotFoundError(f"{str(folder)!r} holds no {MANIFEST}, so no release")
+    manifest = json.loads(path.read_text())
+    return manifest["version"], [SplitCounts(**entry) for entry in manifest["splits"]]
+
+
+def verify_release(folder: Path) -> list[str]:
+    """Check every file of a release against its checksum and its rules; return what is wrong."""
+    problems = list(_checksum_problems(folder))
+    if problems:
+        return problems
+    seen: dict[str, str] = {}
+    for images, split in released_splits(folder):
+        path = split_path(images, split, folder)
+        try:
+            table = read_table(path)
+        except ValueError as error:
+            problems.append(str(error))
+            continue
+        if not table.schema.equals(SCHEMA, check_metadata=True):
+            problems.append(f"{path.name} of {images!r} has another schema than this release")
+        for row in table.to_pylist():
+            problems += row_problems(row, split)
+            if row["run_id"] in seen:
+                problems.append(f"run {row['run_id']!r} is in {seen[row['run_id']]} and {split}")
+            seen[row["run_id"]] = split
+        problems += _bit_problems(images, split, folder, set(table.column("run_id").to_pylist()))
+    return problems
+
+
+def _checksum_problems(folder: Path) -> Iterator[str]:
+    sums = folder / SUMS
+    if not sums.exists():
+        yield f"{str(folder)!r} holds no {SUMS}"
+        return
+    expected = dict(reversed(line.split("  ", 1)) for line in sums.read_text().splitlines())
+    found = dict(_digests(folder))
+    for name in sorted(expected.keys() | found.keys()):
+        if name not in found:
+            yield f"{name} is missing"
+        elif name not in expected:
+            yield f"{name} is not in {SUMS}"
+        elif found[name] != expected[name]:
+            yield f"{name} has SHA-256 {found[name]}, and {SUMS} says {expected[name]}"
+
+
+def row_problems(row: dict[str, object], split: str) -> list[str]:
+    """Return what in a row contradicts itself or its split."""
+    name, problems = row["run_id"], []
+    try:
+        check_row(row)
+    except ValueError as error:
+        problems.append(str(error))
+    architecture = from_record(row["architecture"])  # type: ignore[arg-type]
+    identity = architecture_id(architecture)
+    rows = walk(architecture, get_images(str(row["images"])))
+    expected = {
+        "architecture_id": identity,
+        "skeleton": architecture.skeleton,
+        "run_id": run_id(
+            str(row["images"]), identity, str(row["recipe_id"]), int(str(row["seed"]))
+        ),
+        "parameters": parameters(rows),
+        "macs": macs(rows),
+    }
+    for field, value in expected.items():
+        if row[field] != value:
+            problems.append(f"`{field}` of run {name!r} is {row[field]!r} and must be {value!r}")
+    if split_of(architecture.skeleton, identity) != split:
+        right = split_of(architecture.skeleton, identity)
+        problems.append(f"run {name!r} is in {split!r} and belongs in {right!r}")
+    return problems
+
+
+def _bit_problems(images: str, split: str, folder: Path, ids: set[str]) -> Iterator[str]:
+    """Check the file of bits against the runs of its split."""
+    spec = get_images(images)
+    size = -(-(spec.valid + spec.test) // 8)
+    table = pq.read_table(correct_path(images, split, folder), schema=CORRECT_SCHEMA)
+    if set(table.column("run_id").to_pylist()) != ids:
+        yield f"correct/{images}/{split}.parquet has other runs than {images}/{split}.parquet"
+    for row in table.to_pylist():
+        if len(row["correct"]) != size:
+            yield f"`correct` of run {row['run_id']!r} has {len(row['correct'])} bytes, not {size}"

@@ -1,0 +1,187 @@
+"""Commands about how the data is made."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+IMAGES_OPTION = click.option(
+    "--images-folder",
+    type=click.Path(path_type=Path),
+    default=Path("images"),
+    show_default=True,
+    help="Where the image files are.",
+)
+CAMPAIGN_OPTION = click.option(
+    "--campaign",
+    type=click.Path(path_type=Path),
+    default=Path("campaigns/digits"),
+    show_default=True,
+    help="Folder of the plan and its results.",
+)
+
+
+@click.group()
+def images() -> None:
+    """Fetch and check the images that networks are trained on."""
+
+
+@images.command()
+@click.argument("name")
+@click.option("--folder", type=click.Path(path_type=Path), default="images", show_default=True)
+def download(name: str, folder: Path) -> None:
+    """Fetch an image set (cifar10, mnist) through torchvision, which checks it."""
+    from generators.images import download_images
+
+    download_images(name, folder)
+    _report(name, folder)
+
+
+@images.command()
+@click.argument("name")
+@click.option("--folder", type=click.Path(path_type=Path), default="images", show_default=True)
+def check(name: str, folder: Path) -> None:
+    """Check that an image set is whole and gives the published splits."""
+    from generators.images import make_published_file, published_file
+
+    if make_published_file(name, folder) != published_file(name):
+        raise click.ClickException(f"{name} in {str(folder)!r} gives other splits than published")
+    _report(name, folder)
+
+
+def _report(name: str, folder: Path) -> None:
+    from generators.images import load_images
+
+    pixels = load_images(name, folder)
+    for part in ("train", "valid", "test"):
+        shape = getattr(pixels, part).images.shape
+        click.echo(f"{name} {part}: {shape[0]} images of {shape[1]}x{shape[2]}x{shape[3]}")
+
+
+@click.group()
+def generate() -> None:
+    """Make curves: plan a campaign, run it, merge it into a dataset."""
+
+
+@generate.command()
+@CAMPAIGN_OPTION
+@click.option("--images", "names", multiple=True, default=("digits",), show_default=True)
+@click.option("--pilot", is_flag=True, help="Plan the learning-rate pilot of one image set.")
+def plan(campaign: Path, names: tuple[str, ...], pilot: bool) -> None:
+    """Write every run of a campaign with its predicted cost, in a balanced order."""
+    from generators.campaign import Campaign, release_recipes
+    from generators.pilot import pilot_plan, pilot_recipes
+    from generators.plan import make_plan
+
+    if pilot and len(names) != 1:
+        raise click.UsageError("--pilot takes one image set")
+    runs = pilot_plan(names[0]) if pilot else make_plan(names)
+    recipes = pilot_recipes(names[0]) if pilot else release_recipes()
+    Campaign(campaign).create(runs, recipes)
+    cost = sum(run.cost for run in runs) / 1e12
+    click.echo(f"{len(runs)} runs planned in {campaign}, {cost:,.1f} tera multiply-accumulates")
+
+
+@generate.command()
+@CAMPAIGN_OPTION
+@IMAGES_OPTION
+@click.option("--device", default="cpu", show_default=True, help="Torch device, as cuda:0.")
+@click.option("--workers", default=2, show_default=True, help="Networks in flight.")
+@click.option(
+    "--shard", default="1/1", show_default=True, help="i/n: every n-th run from the i-th."
+)
+@click.option("--minutes", type=float, help="Budget; starts nothing that would outlast it.")
+@click.option("--limit", type=int, help="Runs to make at most.")
+def run(
+    campaign: Path,
+    images_folder: Path,
+    device: str,
+    workers: int,
+    shard: str,
+    minutes: float | None,
+    limit: int | None,
+) -> None:
+    """Make what is not done yet. Killed at any point, the same command goes on.
+
+    Exit code 3 means that the budget ended with work left.
+    """
+    from generators.campaign import Campaign, RunOptions, run_campaign
+
+    options = RunOptions(images_folder, device, workers, parse_shard(shard), minutes, limit)
+    made, left = run_campaign(Campaign(campaign), options)
+    click.echo(f"{made} runs made, {left} left")
+    sys.exit(3 if left and limit is None else 0)
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Return (i, n) of "i/n".
+
+    Raises:
+        ValueError: If the text is of another form.
+    """
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdigit() and count.isdigit()):
+        raise ValueError(f"`shard` (={text!r}) must be i/n, as 1/4")
+    return int(index), int(count)
+
+
+@generate.command()
+@CAMPAIGN_OPTION
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(campaign: Path, as_json: bool) -> None:
+    """Count a campaign's runs, done and planned, by image set, skeleton and split."""
+    from generators.status import campaign_status
+
+    groups = campaign_status(campaign)
+    if as_json:
+        click.echo(json.dumps([{**group.__dict__} for group in groups], indent=1))
+        return
+    click.echo(f"{'images':8} {'skeleton':14} {'split':10} {'done':>6} {'planned':>8}")
+    for g in groups:
+        click.echo(f"{g.images:8} {g.skeleton:14} {g.split:10} {g.done:6} {g.planned:8}")
+    done, planned = sum(g.done for g in groups), sum(g.planned for g in groups)
+    click.echo(f"{'all':34} {done:6} {planned:8}")
+
+
+@generate.command()
+@click.option(
+    "--campaign",
+    "campaigns",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    default=(Path("campaigns/digits"),),
+    show_default=True,
+    help="Folder of a campaign; may be given more than once.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=Path("benchmark/data"),
+    show_default=True,
+    help="Folder of the release.",
+)
+@click.option("--release", default="0.1.0", show_default=True, help="Version of the data.")
+def merge(campaigns: tuple[Path, ...], data: Path, release: str) -> None:
+    """Build a release's Parquet files, card and checksums from finished runs."""
+    from generators.campaign import Campaign
+    from generators.merge import merge as merge_campaigns
+
+    merged = merge_campaigns([Campaign(folder) for folder in campaigns], data, release)
+    for (name, split), count in merged.counts.items():
+        click.echo(f"{name} {split}: {count} runs")
+
+
+@generate.command()
+@CAMPAIGN_OPTION
+@click.option("--images", "name", default="digits", show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), help="Write the table here as well.")
+def pilot(campaign: Path, name: str, output: Path | None) -> None:
+    """Show what the learning-rate pilot gave at each rate, and which rate it chooses."""
+    from generators.campaign import Campaign, write_text
+    from generators.pilot import pilot_csv, pilot_rates
+
+    text = pilot_csv(pilot_rates(list(Campaign(campaign).rows()), name))
+    if output is not None:
+        write_text(output, text)
+    click.echo(text, nl=False)

@@ -1,0 +1,124 @@
+"""From a campaign's run files to the files of a release."""
+
+import base64
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmark.files import (
+    CORRECT_SCHEMA,
+    correct_path,
+    read_table,
+    rows_to_table,
+    split_path,
+    write_table,
+)
+from benchmark.release import finish_release
+from benchmark.splits import SPLITS
+from generators.campaign import Campaign, write_text
+
+Row = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """How many runs a merge wrote, by image set and split."""
+
+    counts: dict[tuple[str, str], int]
+
+
+def merge(campaigns: list[Campaign], folder: Path, version: str) -> Merged:
+    """Build the Parquet files of all runs of some campaigns, and everything that describes them.
+
+    Runs that the folder holds already stay; the same run from a campaign must be the same row.
+
+    Raises:
+        ValueError: If a run appears twice with different content, if an image set would mix
+            recipes, or if a run file is damaged or not of its campaign's plan.
+    """
+    rows: dict[str, tuple[Row, str]] = {}
+    for campaign in campaigns:
+        splits = {run.run_id: run.split for run in campaign.plan()}
+        for row in campaign.rows():
+            name = str(row["run_id"])
+            if name not in splits:
+                raise ValueError(f"run {name!r} is not in the plan of {str(campaign.folder)!r}")
+            _add(rows, row, splits[name])
+    _refuse_mixes([row for row, _ in rows.values()])
+    counts: dict[tuple[str, str], int] = {}
+    for images in sorted({str(row["images"]) for row, _ in rows.values()}):
+        for split in SPLITS:
+            chosen = [r for r, s in rows.values() if s == split and r["images"] == images]
+            total = _write_split(chosen, images, split, folder)
+            if total:
+                counts[images, split] = total
+    _merge_json(campaigns, folder)
+    finish_release(folder, version)
+    return Merged(counts)
+
+
+def _add(rows: dict[str, tuple[Row, str]], row: Row, split: str) -> None:
+    name = str(row["run_id"])
+    if name in rows and rows[name][0] != row:
+        raise ValueError(f"run {name!r} is in two campaigns with different content")
+    rows[name] = row, split
+
+
+def _refuse_mixes(rows: list[Row]) -> None:
+    recipes: dict[str, str] = {}
+    for row in rows:
+        images, recipe = str(row["images"]), str(row["recipe_id"])
+        if recipes.setdefault(images, recipe) != recipe:
+            raise ValueError(
+                f"runs on {images!r} mix the recipes {recipes[images]!r} and {recipe!r}; a release "
+                "has one recipe for each image set"
+            )
+
+
+def _write_split(rows: list[Row], images: str, split: str, folder: Path) -> int:
+    """Write the runs of a split and their bits; return how many there are."""
+    path, bits_path = split_path(images, split, folder), correct_path(images, split, folder)
+    table = rows_to_table(rows)
+    bits = {str(row["run_id"]): base64.b64decode(str(row["correct"])) for row in rows}
+    if path.exists():
+        table = _with_kept(table, read_table(path), path)
+        for old in pq.read_table(bits_path).to_pylist():
+            bits.setdefault(old["run_id"], old["correct"])
+    if not len(table):
+        return 0
+    _refuse_mixes(table.select(["images", "recipe_id"]).to_pylist())
+    write_table(table, path)
+    ordered = [{"run_id": name, "correct": bits[name]} for name in sorted(bits)]
+    write_table(pa.Table.from_pylist(ordered, schema=CORRECT_SCHEMA), bits_path)
+    return len(table)
+
+
+def _with_kept(new: pa.Table, old: pa.Table, path: Path) -> pa.Table:
+    """Return all runs of two tables; those in both must agree."""
+    known = {row["run_id"]: row for row in old.to_pylist()}
+    fresh = {row["run_id"]: row for row in new.to_pylist()}
+    for name in known.keys() & fresh.keys():
+        if known[name] != fresh[name]:
+            raise ValueError(
+                f"run {name!r} is in {str(path)!r} with other content; a published run is kept"
+            )
+    return pa.concat_tables([old, new.filter(pa.array([n not in known for n in fresh]))]).sort_by(
+        "run_id"
+    )
+
+
+def _merge_json(campaigns: list[Campaign], folder: Path) -> None:
+    """Add the campaigns' recipes and environments to those of the folder, by id."""
+    for name in ("recipes", "environments"):
+        path = folder / f"{name}.json"
+        known = json.loads(path.read_text()) if path.exists() else {}
+        for campaign in campaigns:
+            if name == "recipes":
+                known |= json.loads((campaign.folder / "recipes.json").read_text())
+                continue
+            for file in sorted((campaign.folder / "environments").glob("*.json")):
+                known[file.stem] = json.loads(file.read_text())
+        write_text(path, json.dumps(known, indent=1, sort_keys=True) + "\n")

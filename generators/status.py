@@ -1,0 +1,31 @@
+"""How far a campaign is."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from generators.campaign import Campaign
+
+
+@dataclass(frozen=True)
+class GroupStatus:
+    """Runs of one image set, skeleton and split."""
+
+    images: str
+    skeleton: str
+    split: str
+    done: int
+    planned: int
+
+
+def campaign_status(folder: Path) -> list[GroupStatus]:
+    """Count runs by image set, skeleton and split, from the plan and the names of the run files."""
+    campaign = Campaign(folder)
+    finished = campaign.done()
+    planned: Counter[tuple[str, str, str]] = Counter()
+    done: Counter[tuple[str, str, str]] = Counter()
+    for run in campaign.plan():
+        group = run.images, run.architecture.skeleton, run.split
+        planned[group] += 1
+        done[group] += run.run_id in finished
+    return [GroupStatus(*group, done[group], count) for group, count in sorted(planned.items())]
