@@ -53,7 +53,8 @@ class Block:
     def __post_init__(self) -> None:
         """Check that the block starts as every block of the chain does."""
         if not self.layers or self.layers[0].kind != "conv":
-            raise ValueError("a block must start with a convolution")
+            first = self.layers[0].kind if self.layers else "nothing"
+            raise ValueError(f"a block must start with a convolution, not {first}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,7 @@ def from_record(record: dict[str, object]) -> Architecture:
     Raises:
         ValueError: If a layer, a block or the architecture breaks its rules.
         KeyError: If a field is missing.
+        TypeError: If a layer has a field that is not known.
     """
     blocks = tuple(
         Block(tuple(Layer(**layer) for layer in block))

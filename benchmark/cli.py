@@ -1,7 +1,9 @@
 """Commands about what the data is."""
 
 import json
+from dataclasses import asdict
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -81,3 +83,102 @@ def _word(layer: "Layer") -> str:
     if layer.kind in SHORT_KINDS:
         return f"{SHORT_KINDS[layer.kind]}{layer.kernel_height}x{layer.kernel_width}"
     return layer.kind
+
+
+FOLDER_OPTION = click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Another copy of the data than the installed one.",
+)
+
+
+@click.group()
+def data() -> None:
+    """Look at the released dataset and check it."""
+
+
+@data.command()
+@FOLDER_OPTION
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def info(folder: Path | None, as_json: bool) -> None:
+    """Say what the release holds, without opening its files."""
+    from benchmark.files import data_folder
+    from benchmark.release import read_manifest
+
+    place = folder or data_folder()
+    version, splits = read_manifest(place)
+    if as_json:
+        click.echo(json.dumps({"version": version, "splits": [asdict(s) for s in splits]}))
+        return
+    click.echo(f"release {version} in {place}")
+    click.echo(f"{'images':8} {'split':10} {'networks':>8} {'runs':>6} {'diverged':>8} {'MB':>6}")
+    for s in splits:
+        diverged, size = s.statuses.get("diverged", 0), s.bytes / 1e6
+        click.echo(f"{s.images:8} {s.split:10} {s.networks:8} {s.runs:6} {diverged:8} {size:6.2f}")
+
+
+@data.command()
+@FOLDER_OPTION
+def verify(folder: Path | None) -> None:
+    """Check every file against its checksum, its schema and its own rules."""
+    from benchmark.files import data_folder
+    from benchmark.release import released_splits, verify_release
+
+    place = folder or data_folder()
+    problems = verify_release(place)
+    for problem in problems:
+        click.echo(problem)
+    if problems:
+        raise click.ClickException(f"{len(problems)} problems in {str(place)!r}")
+    click.echo(f"{len(released_splits(place))} files of runs in {place}: all as published")
+
+
+@click.group()
+def task() -> None:
+    """Look at the frozen tasks, or freeze new ones."""
+
+
+@task.command("list")
+def list_tasks() -> None:
+    """List the frozen tasks."""
+    from benchmark.tasks import read_task, task_names
+
+    for name in task_names():
+        found = read_task(name)
+        sizes = ", ".join(f"{split} {len(ids)}" for split, ids in found.parts.items())
+        click.echo(f"{name:16} {found.observed} of {found.epochs} epochs observed; {sizes}")
+
+
+@task.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole task as JSON.")
+def show(name: str, as_json: bool) -> None:
+    """Show a task, and check that the data still is what it was frozen on."""
+    from benchmark.tasks import check_digest, read_task
+
+    found = read_task(name)
+    check_digest(found)
+    if as_json:
+        click.echo(json.dumps(asdict(found)))
+        return
+    click.echo(
+        f"{found.name}: predict {found.target} (and {found.second_target}) on {found.images}"
+    )
+    click.echo(f"observed: {found.observed} of {found.epochs} epochs")
+    for split, ids in found.parts.items():
+        click.echo(f"{split:10} {len(ids):5} runs")
+    click.echo(f"digest: {found.digest} (agrees with the data)")
+
+
+@task.command("freeze")
+@click.argument("images")
+@click.option("--observed", multiple=True, type=int, help="Epochs seen; all five by default.")
+@FOLDER_OPTION
+def freeze_tasks(images: str, observed: tuple[int, ...], folder: Path | None) -> None:
+    """Write the tasks of an image set over its released runs. A frozen task is never changed."""
+    from benchmark.files import data_folder
+    from benchmark.tasks import OBSERVED, freeze, write_task
+
+    place = folder or data_folder()
+    for epochs in observed or OBSERVED:
+        click.echo(write_task(freeze(images, epochs, place), place / "tasks"))

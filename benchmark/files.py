@@ -140,7 +140,8 @@ def series(table: pa.Table, name: str) -> NDArray[np.float64]:
     lengths = np.diff(column.offsets.to_numpy(zero_copy_only=False))
     if len(lengths) and (lengths != lengths[0]).any():
         raise ValueError(f"`{name}` has {lengths.min()} to {lengths.max()} entries in a run")
-    values = column.flatten().to_numpy(zero_copy_only=False).astype(np.float64)
+    flat = column.flatten().to_numpy(zero_copy_only=False)
+    values: NDArray[np.float64] = flat.astype(np.float64)
     return values.reshape(len(table), -1) if len(table) else values.reshape(0, 0)
 
 

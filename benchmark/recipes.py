@@ -55,11 +55,21 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        get_images(self.images)
-        if self.epochs < 1 or self.batch < 1 or not 0 <= self.warmup_epochs < self.epochs:
-            raise ValueError(f"epochs, batch and warm-up of {self!r} are out of range")
+        train = get_images(self.images).train
+        if not 1 <= self.batch <= train:
+            raise ValueError(f"`batch` (={self.batch}) must be in 1..{train}, the training images")
+        if not 0 <= self.warmup_epochs < self.epochs:
+            raise ValueError(
+                f"`warmup_epochs` (={self.warmup_epochs}) must be at least 0 and below `epochs` "
+                f"(={self.epochs})"
+            )
         if self.peak_rate <= 0:
             raise ValueError(f"`peak_rate` (={self.peak_rate}) must be positive")
+        if not 0 <= self.momentum < 1 or self.weight_decay < 0:
+            raise ValueError(
+                f"`momentum` (={self.momentum}) must be in [0, 1) and `weight_decay` "
+                f"(={self.weight_decay}) at least 0"
+            )
 
     @property
     def recipe_id(self) -> str:

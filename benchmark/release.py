@@ -131,7 +131,8 @@ def _checksum_problems(folder: Path) -> Iterator[str]:
     if not sums.exists():
         yield f"{str(folder)!r} holds no {SUMS}"
         return
-    expected = dict(reversed(line.split("  ", 1)) for line in sums.read_text().splitlines())
+    lines = (line.split("  ", 1) for line in sums.read_text().splitlines())
+    expected = {name: digest for digest, name in lines}
     found = dict(_digests(folder))
     for name in sorted(expected.keys() | found.keys()):
         if name not in found:

@@ -38,7 +38,7 @@ class Convolution(nn.Module):
         """Make the layer of a row; its weights are set by `initialise`."""
         super().__init__()
         shape = (row.out_channels, row.in_channels, row.kernel_height, row.kernel_width)
-        self.weight = nn.Parameter(torch.empty(shape))
+        self.weight = nn.Parameter(torch.full(shape, math.nan))
         self.bias = nn.Parameter(torch.zeros(row.out_channels))
         self.stride, self.resolution = row.stride, row.in_resolution
         left, right, top, bottom = same_padding(row)
@@ -149,7 +149,7 @@ class Network(nn.Module):
     """
 
     def __init__(self, rows: tuple[LayerRow, ...], recipe: Recipe) -> None:
-        """Build all layers, with torch's own initial weights until `initialise`."""
+        """Build all layers; convolutions have no weights until `initialise`."""
         super().__init__()
         self.rows = rows
         self.layers = nn.ModuleList(layer(row, recipe) for row in rows)

@@ -1,0 +1,201 @@
+"""The dataset card: made from what the files hold, so that every figure on it is true."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.acceptance import acceptance_rates
+from benchmark.imagesets import IMAGES
+from benchmark.record import COLUMNS, EPOCH_SERIES
+from benchmark.skeletons import SKELETONS
+from benchmark.splits import SPLITS
+
+if TYPE_CHECKING:
+    from benchmark.release import SplitCounts
+
+TITLE = "peephole-bench: learning curves of sampled convolutional networks"
+
+
+def card_text(counts: "list[SplitCounts]", version: str, folder: Path) -> str:
+    """Return the card of a release as Markdown with a YAML header."""
+    runs = sum(entry.runs for entry in counts)
+    sections = [
+        _header(counts, version, runs),
+        f"# {TITLE}\n",
+        _summary(counts, version, runs),
+        _usage(counts),
+        _contents(counts),
+        _accuracies(counts, folder),
+        _architectures(counts),
+        _training(folder),
+        _columns(),
+        _datasheet(),
+    ]
+    return "\n".join(sections)
+
+
+def _complete(counts: "list[SplitCounts]") -> list[str]:
+    """Return the image sets whose four splits are all there; one missing file breaks a config."""
+    by_images = Counter(entry.images for entry in counts)
+    return [name for name in IMAGES if by_images[name] == len(SPLITS)]
+
+
+def _header(counts: "list[SplitCounts]", version: str, runs: int) -> str:
+    size = "1K<n<10K" if runs >= 1000 else "n<1K"
+    lines = ["---", f"pretty_name: {TITLE!r}", "license: cc-by-4.0", f"size_categories: [{size}]"]
+    lines += ["tags: [learning-curves, performance-prediction, neural-architecture-search]"]
+    lines += ["configs:"] if _complete(counts) else []
+    for name in _complete(counts):
+        lines += [f"- config_name: {name}", f"  version: {version}", "  data_files:"]
+        for split in SPLITS:
+            lines += [f"  - split: {split}", f"    path: {name}/{split}.parquet"]
+    return "\n".join([*lines, "---\n"])
+
+
+def _summary(counts: "list[SplitCounts]", version: str, runs: int) -> str:
+    networks = sum(entry.runs - entry.seeds for entry in counts)
+    names = ", ".join(f"`{name}`" for name in dict.fromkeys(entry.images for entry in counts))
+    return (
+        f"Version {version}: {runs:,} trainings of {networks:,} networks on {names}. Each network "
+        "is a fixed skeleton whose blocks a Markov chain sampled (that of the Peephole paper, "
+        "arXiv:1712.03351), trained from scratch with one recipe per image set, and every series "
+        "was measured after every epoch. The question it serves: how well can a network's accuracy "
+        "be predicted before it is trained, or early in its training?\n"
+    )
+
+
+def _usage(counts: "list[SplitCounts]") -> str:
+    name = next(iter(_complete(counts)), "digits")
+    return (
+        "```python\n"
+        "import datasets\n\n"
+        f'runs = datasets.load_dataset("benchmark/data", "{name}")  # this folder\n'
+        "```\n\n"
+        "or, without `datasets`:\n\n"
+        "```python\n"
+        "from benchmark.files import load_runs, series\n\n"
+        f'curves = series(load_runs("{name}", "train"), "valid_accuracy")  # (runs, epochs)\n'
+        "```\n"
+    )
+
+
+def _contents(counts: "list[SplitCounts]") -> str:
+    lines = ["## What is in it\n", "| images | split | networks | runs | completed | diverged |"]
+    lines += ["|---|---|--:|--:|--:|--:|"]
+    for c in counts:
+        done, lost = c.statuses.get("completed", 0), c.statuses.get("diverged", 0)
+        lines.append(f"| {c.images} | {c.split} | {c.networks} | {c.runs} | {done} | {lost} |")
+    other = sum(
+        count
+        for entry in counts
+        for status, count in entry.statuses.items()
+        if status not in ("completed", "diverged")
+    )
+    lines.append(f"\nRuns that ran out of memory or failed otherwise: {other}.\n")
+    lines.append(
+        "A held-out skeleton is never in a training split; otherwise the SHA-256 of the "
+        "architecture decides its split, the same for every image set. Runs of other seeds than 0 "
+        "are repeats of the first networks of a split, for the noise ceiling.\n"
+    )
+    return "\n".join(lines)
+
+
+def _accuracies(counts: "list[SplitCounts]", folder: Path) -> str:
+    """Describe the final accuracies by skeleton, and how many networks did not learn."""
+    import numpy as np
+
+    from benchmark.files import load_runs, series
+
+    lines = ["## Final valid accuracy (seed 0)\n"]
+    lines += ["| images | skeleton | networks | mean | std | min | max | not above twice chance |"]
+    lines += ["|---|---|--:|--:|--:|--:|--:|--:|"]
+    for name in dict.fromkeys(entry.images for entry in counts):
+        finals: dict[str, list[float]] = {}
+        for split in (entry.split for entry in counts if entry.images == name):
+            columns = ["seed", "status", "skeleton", "valid_accuracy"]
+            table = load_runs(name, split, columns=columns, folder=folder)
+            statuses = table.column("status").to_pylist()
+            rows = table.filter([status in ("completed", "diverged") for status in statuses])
+            for seed, skeleton, final in zip(
+                rows.column("seed").to_pylist(),
+                rows.column("skeleton").to_pylist(),
+                series(rows, "valid_accuracy")[:, -1],
+                strict=True,
+            ):
+                if seed == 0:
+                    finals.setdefault(skeleton, []).append(float(final))
+        bar = 2 * IMAGES[name].chance
+        for skeleton in (s for s in SKELETONS if s in finals):
+            v = np.array(finals[skeleton])
+            lines.append(
+                f"| {name} | {skeleton} | {len(v)} | {v.mean():.3f} | {v.std():.3f} | "
+                f"{v.min():.3f} | {v.max():.3f} | {(v <= bar).mean():.0%} |"
+            )
+    return "\n".join([*lines, ""])
+
+
+def _architectures(counts: "list[SplitCounts]") -> str:
+    lines = ["## Skeletons\n", "| skeleton | stages x blocks | widths | wiring | use |"]
+    lines += ["|---|---|---|---|---|"]
+    for s in SKELETONS.values():
+        wiring = "max pool" if s.downsampling == "max_pool" else "strided convolution"
+        wiring += ", shortcut around each block" if s.residual else ""
+        use = f"held out: {s.novelty}" if s.held_out else f"seen ({s.share:.0%})"
+        widths = " ".join(map(str, s.widths))
+        lines.append(
+            f"| {s.name} | {len(s.widths)} x {s.blocks_per_stage} | {widths} | {wiring} | {use} |"
+        )
+    lines.append(
+        "\n`digits` halves every width. Networks above a skeleton's cap of multiply-accumulates "
+        "(counted on 32x32 images for `cifar10` and `mnist`) are drawn again; accepted shares of "
+        "the first 500 draws:\n"
+    )
+    for name in dict.fromkeys(IMAGES[entry.images].sequence for entry in counts):
+        rates = acceptance_rates(name)
+        lines.append(f"- sequence {name}: " + ", ".join(f"{k} {v:.1%}" for k, v in rates.items()))
+    return "\n".join([*lines, ""])
+
+
+def _training(folder: Path) -> str:
+    path = folder / "recipes.json"
+    recipes = json.loads(path.read_text()) if path.exists() else {}
+    lines = ["## Training\n"]
+    for name, recipe in recipes.items():
+        fields = ", ".join(f"{k} {v}" for k, v in recipe.items() if k != "images")
+        lines.append(f"- `{recipe['images']}` (recipe `{name}`): {fields}")
+    lines.append(
+        "\nThe peak rate was chosen by a pilot on networks outside the dataset; its table lies in "
+        "`<images>/pilot.csv`. Which images are valid images, and the normalisation constants, lie "
+        "in `images/<images>.json`; which images each final network got right in `correct/`.\n"
+    )
+    return "\n".join(lines)
+
+
+def _columns() -> str:
+    lines = ["## Columns\n", "| column | unit | range | meaning |", "|---|---|---|---|"]
+    for name, c in COLUMNS.items():
+        lines.append(f"| `{name}` | {c.unit} | {c.range} | {c.meaning} |")
+    lines.append(
+        f"\nThe {len(EPOCH_SERIES)} series have one entry per epoch: entry e is the value after "
+        "epoch e + 1, and what was measured before training has fields of its own.\n"
+    )
+    return "\n".join(lines)
+
+
+def _datasheet() -> str:
+    return (
+        "## Datasheet\n\n"
+        "- **Why it was made**: no open dataset has whole curves of sampled networks with test "
+        "networks of other skeletons than the training networks.\n"
+        "- **What a row is**: one training of one network. Nothing was trained on, or describes, "
+        "people; the image sets are CIFAR-10, MNIST and the digits of scikit-learn.\n"
+        "- **How it was made**: by `peephole generate`, on the devices named in each row. A run "
+        "that no device trained is never stored.\n"
+        "- **What is missing**: one recipe per image set; three skeletons to fit on. Networks that "
+        "diverged or never learned are rows, not gaps.\n"
+        "- **What it should not be used for**: ranking recipes, or claims about networks far from "
+        "these skeletons.\n"
+        "- **Licence**: CC-BY-4.0. **Maintenance**: a changed release raises its version; a "
+        "published run is never changed.\n"
+    )

@@ -1,0 +1,81 @@
+"""The Peephole LSTM (Deng, Yan and Lin 2017, arXiv:1712.03351)."""
+
+import torch
+from torch import Tensor, nn
+
+from harness.predictors.recurrent import LayerEmbedding, RecurrentPredictor, Training
+from harness.predictors.sequences import Batch
+from harness.protocol import Prediction, Queries, Runs
+
+HIDDEN, LAYERS = 160, 2
+
+
+class LstmReader(nn.Module):
+    """An LSTM over the embedded layers; the feature is its hidden state after the last of them."""
+
+    def __init__(self) -> None:
+        """Make the embeddings and the LSTM."""
+        super().__init__()
+        self.embedding = LayerEmbedding()
+        self.lstm = nn.LSTM(LayerEmbedding.width, HIDDEN, LAYERS, batch_first=True)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return (networks, 160), the hidden state after each network's own last layer."""
+        outputs: Tensor = self.lstm(self.embedding(batch.codes))[0]
+        return outputs[torch.arange(len(outputs)), batch.lengths - 1]
+
+
+class Peephole:
+    """Peephole as published: it knows the layer codes alone and fits the final accuracy alone.
+
+    Its answer is the same however many epochs are observed, and covers the final epoch only.
+    """
+
+    def __init__(self, *, training_epochs: int = 120) -> None:
+        """Set the passes over the training runs."""
+        training = Training(training_epochs)
+        self._lstm = RecurrentPredictor(LstmReader, HIDDEN, training, every_epoch=False)
+
+    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
+        """Train the network; `validation` is not used.
+
+        Raises:
+            ValueError: If `train` or `observed` is out of range.
+        """
+        self._lstm.fit(train, observed, seed)
+
+    def predict(self, queries: Queries) -> Prediction:
+        """Answer the final epoch.
+
+        Raises:
+            ValueError: If the predictor was not fitted.
+        """
+        return self._lstm.predict(queries)
+
+
+class PeepholeCurve:
+    """Peephole trained on all epochs, which its epoch embedding makes possible.
+
+    Its answer is the same however many epochs are observed.
+    """
+
+    def __init__(self, *, training_epochs: int = 120) -> None:
+        """Set the passes over the training runs."""
+        training = Training(training_epochs)
+        self._lstm = RecurrentPredictor(LstmReader, HIDDEN, training, every_epoch=True)
+
+    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
+        """Train the network; `validation` is not used.
+
+        Raises:
+            ValueError: If `train` or `observed` is out of range.
+        """
+        self._lstm.fit(train, observed, seed)
+
+    def predict(self, queries: Queries) -> Prediction:
+        """Answer all epochs after the observed ones.
+
+        Raises:
+            ValueError: If the predictor was not fitted.
+        """
+        return self._lstm.predict(queries)

@@ -1,0 +1,142 @@
+"""The reference predictors by name. Adding one is a file, an entry here and a line of tests.
+
+Reading this file imports neither torch nor scikit-learn; `load` imports what it makes.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import cast
+
+from benchmark.names import nearest
+from harness.protocol import Predictor
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is known of a predictor without importing it.
+
+    Attributes:
+        target: Where its class is, as "package.module:Class"; called without arguments.
+        title: What it does, on one line.
+        source: Where it was published.
+        uses_curve: Whether it looks at the observed epochs. If not, it gives the same answer for
+            any number of them, and need be fitted once.
+        stochastic: Whether its answer depends on the seed.
+        min_observed: Fewest epochs for its own method; with fewer it does what its docstring says.
+    """
+
+    target: str
+    title: str
+    source: str
+    uses_curve: bool
+    stochastic: bool
+    min_observed: int = 0
+
+
+_OWN = "this benchmark"
+_PEEPHOLE = "Deng, Yan and Lin 2017, arXiv:1712.03351"
+
+PREDICTORS: dict[str, Entry] = {
+    "mean-curve": Entry(
+        "harness.predictors.trivial:MeanCurve",
+        "Mean curve of the training runs, the same for every network",
+        _OWN,
+        uses_curve=False,
+        stochastic=False,
+    ),
+    "last-value": Entry(
+        "harness.predictors.trivial:LastValue",
+        "Last observed accuracy",
+        "Egele et al. 2024, arXiv:2404.04111",
+        uses_curve=True,
+        stochastic=False,
+        min_observed=1,
+    ),
+    "last-plus-gain": Entry(
+        "harness.predictors.trivial:LastPlusGain",
+        "Last observed accuracy plus the mean gain of the training runs",
+        _OWN,
+        uses_curve=True,
+        stochastic=False,
+        min_observed=1,
+    ),
+    "parameters": Entry(
+        "harness.predictors.counts:Parameters",
+        "Isotonic fit to the number of parameters",
+        _OWN,
+        uses_curve=False,
+        stochastic=False,
+    ),
+    "macs": Entry(
+        "harness.predictors.counts:Macs",
+        "Isotonic fit to the multiply-accumulates",
+        _OWN,
+        uses_curve=False,
+        stochastic=False,
+    ),
+    "forest-counts": Entry(
+        "harness.predictors.counts:ForestCounts",
+        "Random forest on log parameters, log multiply-accumulates and depth",
+        _OWN,
+        uses_curve=False,
+        stochastic=True,
+    ),
+    "peephole": Entry(
+        "harness.predictors.peephole:Peephole",
+        "LSTM over the Unified Layer Code, trained on the final epoch",
+        _PEEPHOLE,
+        uses_curve=False,
+        stochastic=True,
+    ),
+    "peephole-curve": Entry(
+        "harness.predictors.peephole:PeepholeCurve",
+        "LSTM over the Unified Layer Code, trained on all epochs",
+        _PEEPHOLE,
+        uses_curve=False,
+        stochastic=True,
+    ),
+    "gru": Entry(
+        "harness.predictors.gru:Gru",
+        "Bidirectional GRU over layer codes, widths and sizes, with counts, trained on all epochs",
+        _OWN,
+        uses_curve=False,
+        stochastic=True,
+    ),
+    "extrapolation": Entry(
+        "harness.predictors.extrapolation:Extrapolation",
+        "Weighted fits of eleven parametric curves, pulled to those of the training runs",
+        "Domhan, Springenberg and Hutter 2015, IJCAI",
+        uses_curve=True,
+        stochastic=False,
+        min_observed=1,
+    ),
+    "nu-svr": Entry(
+        "harness.predictors.svr:NuSvr",
+        "nu-SVR on architecture features, observed curve and its differences",
+        "Baker et al. 2017, arXiv:1705.10823",
+        uses_curve=True,
+        stochastic=True,
+        min_observed=1,
+    ),
+}
+
+
+def get_entry(name: str) -> Entry:
+    """Return the entry of that name.
+
+    Raises:
+        ValueError: If there is none; the message has the nearest name.
+    """
+    if name not in PREDICTORS:
+        raise ValueError(nearest("predictor", name, PREDICTORS))
+    return PREDICTORS[name]
+
+
+def load(name: str) -> Predictor:
+    """Return a new predictor of that name, yet to be fitted.
+
+    Raises:
+        ValueError: If there is none; the message has the nearest name.
+    """
+    module, _, attribute = get_entry(name).target.partition(":")
+    return cast("Predictor", getattr(import_module(module), attribute)())

@@ -1,0 +1,73 @@
+"""The scale that predictors model accuracies on, and the checks that they share."""
+
+import numpy as np
+from scipy.special import expit, logit
+
+from harness.protocol import Array, Queries, Runs
+
+# Accuracies are clipped to this range before the logit, so that no network counts for more than a
+# few: below chance lies noise, above lies the resolution of small image sets.
+LOWEST, HIGHEST = 0.02, 0.995
+
+
+def to_logits(accuracy: Array) -> Array:
+    """Return the log odds of accuracies, clipped to [.02, .995]; any shape."""
+    return np.asarray(logit(np.clip(accuracy, LOWEST, HIGHEST)), dtype=np.float64)
+
+
+def from_logits(logits: Array) -> Array:
+    """Return the accuracies of log odds; any shape.
+
+    >>> from_logits(to_logits(np.array([0.1, 0.5, 1.0]))).round(3).tolist()
+    [0.1, 0.5, 0.995]
+    """
+    return np.asarray(expit(logits), dtype=np.float64)
+
+
+def later_epochs(total: int, observed: int) -> tuple[int, ...]:
+    """Return the epochs after the observed ones, counted from 1.
+
+    >>> later_epochs(5, 3)
+    (4, 5)
+    """
+    return tuple(range(observed + 1, total + 1))
+
+
+def check_runs(train: Runs, observed: int) -> None:
+    """Check what a predictor is to be fitted on.
+
+    Raises:
+        ValueError: If no epoch is left to predict, or fewer than two runs are there.
+    """
+    if not 0 <= observed < train.recipe.epochs:
+        raise ValueError(
+            f"`observed` (={observed}) must be from 0 to {train.recipe.epochs - 1}, one less than "
+            "the epochs of the recipe"
+        )
+    if len(train) < 2:
+        raise ValueError(f"`train` must hold at least 2 runs, not {len(train)}")
+
+
+def check_fitted(fitted: bool) -> None:
+    """Check that a predictor was fitted.
+
+    Raises:
+        ValueError: If it was not.
+    """
+    if not fitted:
+        raise ValueError("`predict` needs a fitted predictor: call `fit` first")
+
+
+def check_observed(fitted: int | None, queries: Queries) -> int:
+    """Return the observed epochs, having checked that a predictor was fitted for as many.
+
+    Raises:
+        ValueError: If it was not fitted, or fitted for another number.
+    """
+    check_fitted(fitted is not None)
+    if queries.observed != fitted:
+        raise ValueError(
+            f"queries have {queries.observed} observed epochs, but the predictor was fitted for "
+            f"{fitted}"
+        )
+    return queries.observed

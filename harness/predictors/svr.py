@@ -1,0 +1,113 @@
+"""nu-SVR on simple features and the observed curve (Baker et al. 2017, arXiv:1705.10823)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from scipy.stats import loguniform, uniform
+from sklearn.base import clone
+from sklearn.model_selection import KFold, RandomizedSearchCV
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import NuSVR
+
+from harness.encodings import architecture_features
+from harness.predictors.scale import (
+    check_observed,
+    check_runs,
+    from_logits,
+    later_epochs,
+    to_logits,
+)
+from harness.protocol import Array, Prediction, Queries, Runs
+
+# Where the search draws from; the target is standardised, so that C has one meaning.
+SEARCH_SPACE = {
+    "nusvr__C": loguniform(1e-1, 1e2),
+    "nusvr__nu": uniform(0.1, 0.8),  # from .1 to .9
+    "nusvr__gamma": loguniform(1e-4, 1e-1),
+}
+FOLDS = 3
+
+
+class NuSvr:
+    """Support vector regression of later logits on the architecture and the observed logits.
+
+    Features: `architecture_features`, the observed logits, their first and second differences. C,
+    nu and gamma come from a random search with 3-fold cross-validation on the final epoch, and are
+    used for a model of each later epoch. With nothing observed, the architecture's features are all
+    there is.
+    """
+
+    def __init__(self, *, candidates: int = 30) -> None:
+        """Set how many settings the search tries."""
+        self.candidates = candidates
+        self._models: tuple[Pipeline, ...] = ()
+        self._observed: int | None = None
+        self._centre: Array = np.zeros(0)
+        self._spread: Array = np.ones(0)
+
+    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
+        """Search and fit; `validation` is not used, as the folds of `train` choose.
+
+        Raises:
+            ValueError: If `train` or `observed` is out of range, or runs are fewer than folds.
+        """
+        check_runs(train, observed)
+        if len(train) < FOLDS:
+            raise ValueError(f"`train` must hold at least {FOLDS} runs, not {len(train)}")
+        inputs = curve_features(train.observe(observed))
+        targets = to_logits(train.series.valid_accuracy[:, observed:])
+        self._centre, self._spread = targets.mean(axis=0), targets.std(axis=0)
+        self._spread[self._spread == 0] = 1.0
+        scaled = (targets - self._centre) / self._spread
+        with _numpy_state_kept():
+            best = _search(inputs, scaled[:, -1], self.candidates, seed)
+            self._models = tuple(clone(best).fit(inputs, target) for target in scaled.T)
+        self._observed = observed
+
+    def predict(self, queries: Queries) -> Prediction:
+        """Answer all epochs after the observed ones.
+
+        Raises:
+            ValueError: If the predictor was not fitted, or for another number of epochs.
+        """
+        observed = check_observed(self._observed, queries)
+        inputs = curve_features(queries)
+        scaled = np.stack([model.predict(inputs) for model in self._models], axis=1)
+        epochs = later_epochs(observed + len(self._models), observed)
+        return Prediction(from_logits(scaled * self._spread + self._centre), epochs)
+
+
+def curve_features(queries: Queries) -> Array:
+    """Return the features of each network, (networks, 14 + up to 3 observed - 3)."""
+    architectures = np.stack([architecture_features(rows) for rows in queries.layer_rows])
+    logits = to_logits(queries.series.valid_accuracy)
+    steps = [np.diff(logits, n=order, axis=1) for order in (1, 2) if queries.observed > order]
+    return np.concatenate([architectures, logits, *steps], axis=1)
+
+
+def _search(inputs: Array, target: Array, candidates: int, seed: int) -> Pipeline:
+    """Return the unfitted pipeline with the best settings found."""
+    search = RandomizedSearchCV(
+        make_pipeline(StandardScaler(), NuSVR(cache_size=50)),
+        SEARCH_SPACE,
+        n_iter=candidates,
+        scoring="neg_mean_squared_error",
+        cv=KFold(FOLDS, shuffle=True, random_state=seed),
+        random_state=seed,
+        refit=False,
+        n_jobs=1,
+    )
+    search.fit(inputs, target)
+    return make_pipeline(StandardScaler(), NuSVR(cache_size=50)).set_params(**search.best_params_)
+
+
+@contextmanager
+def _numpy_state_kept() -> Iterator[None]:
+    """Put numpy's global generator back: every fit of NuSVR draws from it, for nothing."""
+    state = np.random.get_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002

@@ -1,0 +1,142 @@
+"""The predictions stored beside a result, one row per run and epoch.
+
+Columns: run_id (string), epoch (int32, from 1), mean and std (float64, accuracies as fractions; std
+is null for predictors without one), sorted by run_id and epoch. They are the mean over seeds.
+"""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from harness.typed_json import broken
+
+Array = NDArray[np.float64]
+PREDICTIONS = pa.schema(
+    [
+        pa.field("run_id", pa.string(), nullable=False),
+        pa.field("epoch", pa.int32(), nullable=False),
+        pa.field("mean", pa.float64(), nullable=False),
+        pa.field("std", pa.float64()),
+    ]
+)
+
+
+def predictions_table(
+    run_ids: Sequence[str], epochs: Sequence[int], mean: Array, std: Array | None = None
+) -> pa.Table:
+    """Return predictions as the rows of their file, sorted by run and epoch.
+
+    Args:
+        run_ids: One per network.
+        epochs: From 1, in order.
+        mean: Predicted accuracy, (networks, epochs).
+        std: Standard deviation, likewise.
+
+    >>> predictions_table(["b", "a"], [20], np.array([[0.5], [0.25]])).to_pydict()
+    {'run_id': ['a', 'b'], 'epoch': [20, 20], 'mean': [0.25, 0.5], 'std': [None, None]}
+    """
+    order = sorted(range(len(run_ids)), key=lambda i: run_ids[i])
+    deviations = None if std is None else pa.array(std[order].ravel())
+    size = len(order) * len(epochs)
+    columns = [
+        pa.array([run_ids[i] for i in order for _ in epochs], pa.string()),
+        pa.array(list(epochs) * len(order), pa.int32()),
+        pa.array(mean[order].ravel(), pa.float64()),
+        pa.nulls(size, pa.float64()) if deviations is None else deviations,
+    ]
+    return pa.table(columns, schema=PREDICTIONS)
+
+
+def check_predictions(table: pa.Table, networks: int) -> None:
+    """Check the rows of a predictions file.
+
+    Args:
+        table: The rows.
+        networks: How many networks they must be about.
+
+    Raises:
+        ValueError: If columns, order, epochs or values are not as the module says.
+    """
+    if not table.schema.equals(PREDICTIONS):
+        found = ", ".join(f"{field.name} {field.type}" for field in table.schema)
+        expected = ", ".join(f"{field.name} {field.type}" for field in PREDICTIONS)
+        raise ValueError(f"columns ({found}) must be ({expected})")
+    names, epochs = np.asarray(table["run_id"].to_pylist(), np.str_), table["epoch"].to_numpy()
+    same = names[1:] == names[:-1]
+    if not np.all((names[1:] > names[:-1]) | (same & (epochs[1:] > epochs[:-1]))):
+        raise ValueError("rows must be sorted by run_id and epoch, each pair once")
+    runs, distinct = len(names) - int(same.sum()), np.unique(epochs)
+    if runs != networks or not networks:
+        raise ValueError(f"predictions are of {runs} networks, not {networks}")
+    if distinct[0] < 1 or len(names) != runs * len(distinct):
+        raise ValueError("every network must have the same epochs, from 1 on")
+    _check_range(table["mean"], "mean", (0.0, 1.0))
+    if table["std"].null_count not in (0, len(table)):
+        raise ValueError("`std` must be given everywhere or nowhere")
+    _check_range(table["std"].drop_null(), "std", (0.0, np.inf))
+
+
+def _check_range(column: pa.ChunkedArray, name: str, limits: tuple[float, float]) -> None:
+    values = column.to_numpy()
+    wrong = values[~(np.isfinite(values) & (values >= limits[0]) & (values <= limits[1]))]
+    if len(wrong):
+        broken(name, float(wrong[0]), f"finite and within [{limits[0]:g}, {limits[1]:g}]")
+
+
+def to_parquet(table: pa.Table) -> bytes:
+    """Return the content of the file of checked predictions."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+    return buffer.getvalue()
+
+
+def read_predictions(path: Path, networks: int) -> pa.Table:
+    """Return the rows of a predictions file, checked.
+
+    Raises:
+        ValueError: If it is no Parquet file, damaged, or breaks a rule; the message starts with the
+            path.
+        OSError: If it cannot be read.
+    """
+    content = path.read_bytes()
+    try:
+        table = pq.read_table(io.BytesIO(content), page_checksum_verification=True)
+        check_predictions(table, networks)
+    except (ValueError, OSError) as error:  # pyarrow reports damage as either
+        raise ValueError(f"{path}: {error}") from error
+    return table
+
+
+def predicted_epochs(table: pa.Table) -> tuple[int, ...]:
+    """Return the epochs that checked predictions are of, in order."""
+    return tuple(np.unique(table["epoch"].to_numpy()).tolist())
+
+
+def matrix(table: pa.Table, column: str, run_ids: Sequence[str]) -> Array:
+    """Return a column of checked predictions as (networks, epochs), networks in the order asked.
+
+    Args:
+        table: Checked predictions.
+        column: `mean` or `std`.
+        run_ids: Exactly the networks of the table, in any order.
+
+    Raises:
+        ValueError: If the networks are not those of the table.
+
+    >>> table = predictions_table(["b", "a"], [19, 20], np.array([[0.5, 0.75], [0.25, 0.5]]))
+    >>> matrix(table, "mean", ["b", "a"]).tolist()
+    [[0.5, 0.75], [0.25, 0.5]]
+    """
+    epochs = len(predicted_epochs(table))
+    known = table["run_id"].to_pylist()[::epochs]
+    if sorted(run_ids) != known:
+        odd = sorted(set(run_ids) ^ set(known))[:1] or ["a network twice"]
+        raise ValueError(f"networks of the predictions are not those of the task: {odd[0]}")
+    row = {run_id: i for i, run_id in enumerate(known)}
+    values: Array = table[column].to_numpy().reshape(len(known), epochs)
+    return values[[row[run_id] for run_id in run_ids]]

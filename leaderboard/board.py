@@ -1,0 +1,274 @@
+"""The board: every result of every task, checked against each other, ranked, in tie bands.
+
+Functions take results and return rows; nothing here draws. Rows are sorted by Kendall's tau on
+test. A *tie band* is a run of rows whose intervals overlap that of the band's first row; the first
+row that lies wholly below starts the next band. A *rank* is an interval, too: from one more than
+the predictors whose intervals lie wholly above, to all but those wholly below.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from benchmark.architectures import from_record
+from benchmark.files import series
+from benchmark.imagesets import IMAGES, get_images
+from benchmark.tasks import read_task, task_rows
+from benchmark.walk import LayerRow, walk
+from harness.invariants import is_average, variance
+from harness.results import Ceiling, Result, read_ceiling, read_result
+from harness.stored_predictions import predicted_epochs, read_predictions
+from harness.truth import PARTS, Part, Truth
+
+RESULTS = Path(__file__).parent / "results"
+RELATIVE_TOLERANCE = 1e-6  # of the variance of the truth, worked out from mse and r2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """A result on the board.
+
+    Attributes:
+        result: The result.
+        band: Tie band, from 1; None for a failed predictor.
+        rank: First and last rank that the intervals allow, from 1; None for a failed predictor.
+        predictions: Rows of the predictions file; None for a failed predictor.
+    """
+
+    result: Result
+    band: int | None
+    rank: tuple[int, int] | None
+    predictions: pa.Table | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TaskBoard:
+    """All results of a task, of which there is at least one; failed predictors come last."""
+
+    name: str
+    images: str
+    observed: int
+    target: str
+    networks: Mapping[str, int]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Board:
+    """All tasks, by image set and observed epochs, and the ceiling of each image set with one."""
+
+    tasks: tuple[TaskBoard, ...]
+    ceilings: Mapping[str, Ceiling]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TaskTruth:
+    """What the page shows beside the predictions of a task.
+
+    Attributes:
+        truth: True curves of the task's test and held-out runs.
+        layer_rows: The layer walk of each run's network, in the order of the truth.
+    """
+
+    truth: Truth
+    layer_rows: tuple[tuple[LayerRow, ...], ...]
+
+    def __post_init__(self) -> None:
+        """Check that both are of the same runs."""
+        if len(self.layer_rows) != len(self.truth.run_ids):
+            raise ValueError(
+                f"layer_rows (={len(self.layer_rows)} networks) must have one entry per run "
+                f"({len(self.truth.run_ids)})"
+            )
+
+
+def load_truth(task_name: str, folder: Path | None = None) -> TaskTruth:
+    """Return the truth of a task from the data; the one place where the board reads data.
+
+    Args:
+        task_name: A frozen task.
+        folder: Another copy of the data than the installed one.
+
+    Raises:
+        ValueError: If the task is not known, or the data lacks a run of it.
+        FileNotFoundError: If the data lacks a split.
+    """
+    task = read_task(task_name, None if folder is None else folder / "tasks")
+    images = get_images(task.images)
+    tables = {part: task_rows(task, part, folder) for part in PARTS}
+    rows = pa.concat_tables(tables.values())
+    parts: tuple[Part, ...] = tuple(part for part in PARTS for _ in range(len(tables[part])))
+    truth = Truth(
+        tuple(rows["run_id"].to_pylist()),
+        tuple(rows["architecture_id"].to_pylist()),
+        tuple(rows["skeleton"].to_pylist()),
+        parts,
+        tuple(rows["paired_architecture_id"].to_pylist()),
+        series(rows, task.target),
+        task.classes,
+    )
+    architectures = map(from_record, rows["architecture"].to_pylist())
+    return TaskTruth(truth, tuple(walk(architecture, images) for architecture in architectures))
+
+
+def read_board(folder: Path) -> Board:
+    """Return the board of a folder of results, each checked alone and against the others.
+
+    Raises:
+        ValueError: If there is no result, or one breaks a rule; the message names the file.
+        FileNotFoundError: If the folder does not exist.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder of results {str(folder)!r}")
+    results: dict[str, list[Result]] = {}
+    for path in sorted(folder.glob("*/*.json")):
+        result = read_result(path)
+        results.setdefault(result.task, []).append(result)
+    if not results:
+        raise ValueError(f"no results in {str(folder)!r}: results are <task>/<predictor>.json")
+    tasks = [task_board(folder, found) for found in results.values()]
+    order = list(IMAGES)
+    tasks.sort(key=lambda task: (order.index(task.images), task.observed, task.name))
+    ceilings = [read_ceiling(path) for path in sorted(folder.glob("ceiling-*.json"))]
+    return Board(tuple(tasks), {ceiling.images: ceiling for ceiling in ceilings})
+
+
+def task_board(folder: Path, results: Sequence[Result]) -> TaskBoard:
+    """Return one task's rows, ranked.
+
+    Args:
+        folder: The folder of all results, which holds the predictions.
+        results: At least one, all of one task.
+
+    Raises:
+        ValueError: If two results cannot both be of the task.
+    """
+    check_agreement(results)
+    first = results[0]
+    tables = {r.predictor: _predictions(folder, r) for r in results if r.status == "scored"}
+    _check_networks(first.task, tables)
+    rows = tuple(
+        Row(result, band, rank, tables.get(result.predictor))
+        for result, band, rank in rank_results(results)
+    )
+    return TaskBoard(first.task, first.images, first.observed, first.target, first.networks, rows)
+
+
+def _predictions(folder: Path, result: Result) -> pa.Table:
+    path = folder / result.task / f"{result.predictor}.parquet"
+    return read_predictions(path, result.networks["test"] + result.networks["heldout"])
+
+
+def check_agreement(results: Sequence[Result]) -> None:
+    """Check what all results of a task must share.
+
+    Raises:
+        ValueError: If the task's digest, image set, observed epochs, target or networks differ, or
+            if mse and r2 imply different variances of the same truth.
+    """
+    first = results[0]
+    for other in results[1:]:
+        for field in ("task_digest", "images", "observed", "target", "networks"):
+            one, two = getattr(first, field), getattr(other, field)
+            if one != two:
+                raise ValueError(
+                    f"task {first.task!r}: `{field}` of {first.predictor!r} (={one!r}) and of "
+                    f"{other.predictor!r} (={two!r}) must be the same"
+                )
+    for field in ("scores", "scores_test_accuracy"):
+        _check_variance(results, field)
+
+
+def _check_variance(results: Sequence[Result], field: str) -> None:
+    """Check that mse / (1 - r2), the variance of the truth, is the same for all predictors."""
+    known: dict[str, tuple[str, float]] = {}
+    for result in results:
+        for stratum, metrics in getattr(result, field).items():
+            implied = None if is_average(stratum) else variance(metrics)
+            if implied is None:
+                continue
+            predictor, expected = known.setdefault(stratum, (result.predictor, implied))
+            if abs(implied - expected) > RELATIVE_TOLERANCE * expected:
+                raise ValueError(
+                    f"task {result.task!r}: `{field}.{stratum}` of {result.predictor!r} implies a "
+                    f"variance mse / (1 - r2) of {implied:.6g}, that of {predictor!r} "
+                    f"{expected:.6g}; the truth has one"
+                )
+
+
+def _check_networks(task: str, tables: Mapping[str, pa.Table]) -> None:
+    """Check that all predictions are of the same networks and reach the same last epoch."""
+    known: tuple[str, tuple[frozenset[str], int]] | None = None
+    for predictor, table in tables.items():
+        found = (frozenset(table["run_id"].to_pylist()), predicted_epochs(table)[-1])
+        if known is not None and found != known[1]:
+            raise ValueError(
+                f"task {task!r}: predictions of {predictor!r} and of {known[0]!r} must be of the "
+                "same networks and end with the same epoch"
+            )
+        known = known or (predictor, found)
+
+
+def rank_results(
+    results: Sequence[Result],
+) -> list[tuple[Result, int | None, tuple[int, int] | None]]:
+    """Return results by tau on test, best first, with tie band and rank; failed ones last.
+
+    Equal values are in the order of the predictors' names.
+    """
+    scored = [result for result in results if result.status == "scored"]
+    scored.sort(key=lambda result: (-_interval(result)[1], result.predictor))
+    intervals = [_interval(result) for result in scored]
+    failed = sorted((r for r in results if r.status == "failed"), key=lambda r: r.predictor)
+    ranked: list[tuple[Result, int | None, tuple[int, int] | None]] = [
+        (result, band, rank)
+        for result, band, rank in zip(scored, bands(intervals), ranks(intervals), strict=True)
+    ]
+    return ranked + [(result, None, None) for result in failed]
+
+
+def _interval(result: Result) -> tuple[float, float, float]:
+    """Return low, value and high of tau on test; an undefined interval is the value alone."""
+    score = result.scores["test"]["tau"]
+    assert score.value is not None  # a rule of every scored result
+    low = score.value if score.low is None else score.low
+    high = score.value if score.high is None else score.high
+    return low, score.value, high
+
+
+def bands(intervals: Sequence[tuple[float, float, float]]) -> list[int]:
+    """Return the tie band of each interval, from 1.
+
+    Args:
+        intervals: Low, value and high, by value, best first.
+
+    >>> bands([(0.7, 0.8, 0.9), (0.6, 0.7, 0.8), (0.5, 0.6, 0.65), (0.6, 0.6, 0.7)])
+    [1, 1, 2, 2]
+    """
+    found: list[int] = []
+    floor = 0.0
+    for low, _, high in intervals:
+        starts = not found or high < floor
+        floor = low if starts else floor
+        found.append(found[-1] + 1 if found and starts else (found[-1] if found else 1))
+    return found
+
+
+def ranks(intervals: Sequence[tuple[float, float, float]]) -> list[tuple[int, int]]:
+    """Return the first and last rank that each interval allows among all, from 1.
+
+    Args:
+        intervals: Low, value and high, in any order.
+
+    >>> ranks([(0.7, 0.8, 0.9), (0.6, 0.7, 0.8), (0.3, 0.4, 0.5)])
+    [(1, 2), (1, 2), (3, 3)]
+    """
+    return [
+        (
+            1 + sum(other_low > high for other_low, _, _ in intervals),
+            len(intervals) - sum(other_high < low for _, _, other_high in intervals),
+        )
+        for low, _, high in intervals
+    ]

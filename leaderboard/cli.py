@@ -1,0 +1,68 @@
+"""Commands about how results are shown."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from leaderboard.board import Board
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.group()
+def board() -> None:
+    """Show all results beside each other."""
+
+
+@board.command()
+@click.option("--results", type=FOLDER, help="Folder of results [default: the package's own].")
+@click.option(
+    "--output", type=FILE, default="board.html", show_default=True, help="The page to write."
+)
+@click.option("--readme", type=FILE, help="Markdown file whose table is brought up to date.")
+@click.option("--check", is_flag=True, help="Write nothing; fail if the table is out of date.")
+@click.pass_context
+def build(
+    ctx: click.Context, results: Path | None, output: Path, readme: Path | None, check: bool
+) -> None:
+    """Check all results against each other and write the page that shows them.
+
+    The page holds its data and opens from a disk, without a network. The table of --readme stands
+    between the lines <!-- board --> and <!-- /board -->.
+    """
+    from leaderboard.board import RESULTS, load_truth, read_board
+    from leaderboard.page import render
+    from leaderboard.table import check_readme, readme_table, update_readme
+
+    if check and readme is None:
+        raise click.UsageError("--check compares a table: name its file with --readme")
+    found = read_board(results or RESULTS)
+    if check and readme is not None:
+        if not check_readme(readme, readme_table(found)):
+            command = f"peephole board build --readme {readme}"
+            click.echo(f"peephole: error: the table of {readme} is not that of the results; "
+                       f"bring it up to date with: {command}", err=True)  # fmt: skip
+            ctx.exit(1)
+        click.echo(f"{readme}  up to date  {_counts(found)}")
+        return
+    _write(output, render(found, {task.name: load_truth(task.name) for task in found.tasks}))
+    click.echo(f"{output}  {output.stat().st_size:,} bytes  {_counts(found)}")
+    if readme is not None:
+        changed = update_readme(readme, readme_table(found))
+        click.echo(f"{readme}  {'updated' if changed else 'up to date'}")
+
+
+def _write(path: Path, page: str) -> None:
+    from harness.typed_json import write_atomic
+
+    write_atomic(path, page.encode())
+
+
+def _counts(board: "Board") -> str:
+    """Return how much is on the board, in words."""
+    rows = [row for task in board.tasks for row in task.rows]
+    failed = sum(row.rank is None for row in rows)
+    return f"{len(board.tasks)} tasks, {len(rows)} results, {failed} failed"

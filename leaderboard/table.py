@@ -1,0 +1,138 @@
+"""The README's table: the same rows as the page, as Markdown between two markers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.invariants import SeedScore
+from harness.results import Ceiling
+from leaderboard.board import Board, Row, TaskBoard
+
+START, END = "<!-- board -->", "<!-- /board -->"
+PARTS = ("test", "heldout")
+_HEADER = (
+    "| rank | predictor | tau, test | tau, held out | R², test | R², held out | MSE, test "
+    "| MSE, held out |\n|--:|---|--:|--:|--:|--:|--:|--:|"
+)
+
+
+def readme_table(board: Board) -> str:
+    """Return one Markdown table per task; those after the first image set are folded away.
+
+    Ranks and intervals are 95 %; a rank is an interval because predictors within each other's
+    reach cannot be told apart.
+    """
+    opened = board.tasks[0].images
+    texts = []
+    for task in board.tasks:
+        table = _task_table(task, board.ceilings.get(task.images))
+        if task.images == opened:
+            texts.append(f"**{_caption(task)}**\n\n{table}")
+        else:
+            summary = f"<details><summary>{_caption(task)}</summary>"
+            texts.append(f"{summary}\n\n{table}\n\n</details>")
+    return "\n\n".join(texts)
+
+
+def moment(observed: int) -> str:
+    """Return when a task asks, in words.
+
+    >>> moment(0), moment(1), moment(5)
+    ('before training', 'after 1 epoch', 'after 5 epochs')
+    """
+    if observed == 0:
+        return "before training"
+    return f"after {observed} epoch{'s' if observed > 1 else ''}"
+
+
+def _caption(task: TaskBoard) -> str:
+    networks = f"{task.networks['test']:,} test and {task.networks['heldout']:,} held-out networks"
+    return f"{task.images}, {moment(task.observed)} (`{task.name}`, {networks})"
+
+
+def _task_table(task: TaskBoard, ceiling: Ceiling | None) -> str:
+    lines = [_HEADER, *(_line(row) for row in task.rows)]
+    if task.observed == 0 and ceiling is not None:
+        tau, r2 = ceiling.scores["all"]["tau"], ceiling.scores["all"]["r2"]
+        known = SeedScore(tau.value, tau.low, tau.high, None)
+        lines.append(f"| | *ceiling: noise of seeds* | {_cell(known, 3)} | | "
+                     f"{_number(r2.value, 3)} | | | |")  # fmt: skip
+    return "\n".join(lines)
+
+
+def _line(row: Row) -> str:
+    """Return a predictor's line; a failed one has its reason's first line instead of scores."""
+    title = _escape(row.result.title)
+    if row.rank is None or row.result.failure is not None:
+        reason = _escape((row.result.failure or "").splitlines()[0])
+        return f"| | {title} | failed: {reason} | | | | | |"
+    low, high = row.rank
+    rank = f"{low}" if low == high else f"{low}–{high}"  # noqa: RUF001
+    cells = [_cell(_score(row, part, "tau"), 3) for part in PARTS]
+    cells += [_number(_score(row, part, "r2").value, 3) for part in PARTS]
+    cells += [_number(_score(row, part, "mse").value, 5) for part in PARTS]
+    flags = f" ({_escape(', '.join(row.result.flags))})" if row.result.flags else ""
+    return f"| {rank} | {title}{flags} | {' | '.join(cells)} |"
+
+
+def _escape(text: str) -> str:
+    """Return text that can neither leave its cell nor become HTML."""
+    words = " ".join(text.split())
+    for sign, written in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "&#124;")):
+        words = words.replace(sign, written)
+    return words
+
+
+def _score(row: Row, part: str, metric: str) -> SeedScore:
+    metrics: Mapping[str, SeedScore] = row.result.scores.get(part, {})
+    return metrics.get(metric, SeedScore(None, None, None, None))
+
+
+def _number(value: float | None, digits: int) -> str:
+    """Return a number as the page shows it; a dash if undefined."""
+    return "–" if value is None else f"{value:.{digits}f}"  # noqa: RUF001
+
+
+def _cell(score: SeedScore, digits: int) -> str:
+    """Return a value with its interval, if it has one."""
+    if score.low is None or score.high is None:
+        return _number(score.value, digits)
+    ends = f"{_number(score.low, digits)}, {_number(score.high, digits)}"
+    return f"{_number(score.value, digits)} [{ends}]"
+
+
+def update_readme(path: Path, text: str) -> bool:
+    """Put text between the markers of a file and return whether that changed it.
+
+    Raises:
+        ValueError: If the markers are not there once each, in order.
+        OSError: If the file cannot be read or written.
+    """
+    before, old, after = _split(path)
+    if old == _framed(text):
+        return False
+    path.write_text(before + _framed(text) + after, encoding="utf-8", newline="\n")
+    return True
+
+
+def check_readme(path: Path, text: str) -> bool:
+    """Return whether the text stands between the markers of a file, unchanged.
+
+    Raises:
+        ValueError: If the markers are not there once each, in order.
+        OSError: If the file cannot be read.
+    """
+    return _split(path)[1] == _framed(text)
+
+
+def _framed(text: str) -> str:
+    return f"\n{text.strip()}\n"
+
+
+def _split(path: Path) -> tuple[str, str, str]:
+    """Return a file's text up to the first marker, between both, and from the second on."""
+    whole = path.read_text(encoding="utf-8")
+    if whole.count(START) != 1 or whole.count(END) != 1 or whole.index(START) > whole.index(END):
+        raise ValueError(f"{path}: must have the lines {START} and {END} once each, in this order")
+    head, rest = whole.split(START)
+    between, tail = rest.split(END)
+    return head + START, between, END + tail

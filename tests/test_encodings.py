@@ -1,0 +1,120 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from benchmark.architectures import Architecture, Block, Layer
+from benchmark.imagesets import get_images
+from benchmark.sequence import sequence
+from benchmark.walk import LayerRow, macs, parameters, walk
+from harness.encodings import (
+    ARCHITECTURE_FEATURES,
+    COUNT_FEATURES,
+    RATIO_BINS,
+    ROW_FEATURES,
+    architecture_features,
+    count_features,
+    depth,
+    expressible,
+    ratio_bin,
+    row_features,
+    ulc,
+)
+
+DIGITS = get_images("digits")
+# Three stages of 8, 16 and 32 channels, one block each; 8/12 is a rounded ratio no chain draws.
+SMALL = Architecture(
+    "shallow-3x1",
+    (8, 16, 32),
+    (
+        Block((Layer("conv", 5, 2, 16), Layer("bn", 1, 1, 16), Layer("sigmoid", 1, 1, 16))),
+        Block((Layer("conv", 1, 1, 16), Layer("max_pool", 2, 3, 16), Layer("tanh", 1, 1, 16))),
+        Block((Layer("conv", 3, 3, 32), Layer("avg_pool", 4, 5, 32), Layer("relu", 1, 1, 32))),
+    ),
+)
+
+
+def sampled(skeleton: str, networks: int = 5) -> list[tuple[LayerRow, ...]]:
+    drawn = itertools.islice(sequence(skeleton, DIGITS), networks)
+    return [walk(draw.architecture, DIGITS) for draw in drawn]
+
+
+def test_ulc_of_a_small_network_by_hand() -> None:
+    assert ulc(walk(SMALL, DIGITS)).tolist() == [
+        [1, 3, 3, 9],  # stem, 1 to 8 channels
+        [7, 1, 1, 4],
+        [4, 1, 1, 4],
+        [1, 2, 5, 6],  # width comes before height
+        [7, 1, 1, 4],
+        [5, 1, 1, 4],
+        [1, 1, 1, 2],  # match, 16 to 8
+        [2, 2, 2, 4],  # transition
+        [1, 1, 1, 6],
+        [2, 3, 2, 4],
+        [6, 1, 1, 4],
+        [2, 2, 2, 4],
+        [1, 3, 3, 6],
+        [3, 5, 4, 4],
+        [4, 1, 1, 4],
+        [3, 2, 2, 4],  # the global pool, 2x2 pixels; the linear layer is left out
+    ]
+
+
+def test_row_features_tell_width_and_size_of_the_layers_of_the_ulc() -> None:
+    rows = walk(SMALL, DIGITS)
+    features = row_features(rows)
+    assert features.shape == (len(ulc(rows)), len(ROW_FEATURES))
+    assert features[0].tolist() == [3, 3]  # 8 channels, 8 pixels
+    assert features[-1].tolist() == [5, 1]  # 32 channels, 2 pixels
+
+
+@pytest.mark.parametrize(
+    ("ratio", "expected"),
+    [(1 / 8, 0), (0.25, 1), (0.5, 2), (0.75, 3), (8 / 12, 3), (1.0, 4), (1.5, 5), (2.0, 6),
+     (2.5, 7), (3.0, 8), (8.0, 9), (16.0, 9)],
+)  # fmt: skip
+def test_every_ratio_has_a_bin(ratio: float, expected: int) -> None:
+    assert ratio_bin(ratio) == expected
+
+
+@pytest.mark.parametrize("skeleton", ["deep-3x3", "stages-4x1", "strided-3x2", "residual-3x2"])
+def test_held_out_skeletons_stay_within_the_code(skeleton: str) -> None:
+    for rows in sampled(skeleton):
+        codes = ulc(rows)
+        assert codes.shape == (len(expressible(rows)), 4)
+        assert codes.min(axis=0).tolist() >= [1, 1, 1, 0]
+        assert set(codes[:, 0]) <= set(range(1, 8))
+        assert codes[:, 3].max() < RATIO_BINS
+
+
+def test_ulc_of_a_residual_network_is_that_of_the_lender() -> None:
+    lenders = (draw for draw in sequence("peephole-3x2", DIGITS) if draw.split == "test")
+    residual = next(sequence("residual-3x2", DIGITS))
+    lender = next(d for d in lenders if d.architecture_id == residual.paired_architecture_id)
+    rows, lender_rows = (walk(draw.architecture, DIGITS) for draw in (residual, lender))
+    assert any(row.role == "shortcut" for row in rows)
+    assert np.array_equal(ulc(rows), ulc(lender_rows))
+    assert depth(rows) == depth(lender_rows)
+    assert parameters(rows) > parameters(lender_rows)
+
+
+def test_counts_are_logarithms_of_the_walks_counts() -> None:
+    rows = walk(SMALL, DIGITS)
+    features = dict(zip(COUNT_FEATURES, count_features(rows), strict=True))
+    assert np.exp(features["log_parameters"]) == pytest.approx(parameters(rows))
+    assert np.exp(features["log_macs"]) == pytest.approx(macs(rows))
+    assert features["depth"] == 17  # sixteen of the ULC and the linear layer
+
+
+def test_architecture_features_of_a_small_network_by_hand() -> None:
+    features = dict(
+        zip(ARCHITECTURE_FEATURES, architecture_features(walk(SMALL, DIGITS)), strict=True)
+    )
+    counts = [features[f"{kind}_layers"] for kind in ("conv", "max_pool", "avg_pool", "bn")]
+    assert counts == [5, 3, 1, 2]
+    assert [features[f"{kind}_layers"] for kind in ("relu", "sigmoid", "tanh")] == [2, 1, 1]
+    assert features["mean_log2_out_channels"] == pytest.approx((3 + 4 + 3 + 4 + 5) / 5)
+    assert features["least_log2_out_channels"] == 3
+    areas = np.log2([9, 10, 1, 1, 9])
+    assert features["mean_log2_kernel_area"] == pytest.approx(areas.mean())
+    assert features["longest_run_without_bn"] == 3  # match, and the blocks of stages 1 and 2

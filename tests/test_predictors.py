@@ -1,0 +1,342 @@
+import copy
+import pickle
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.imagesets import get_images
+from harness.encodings import ulc
+from harness.predictors.counts import ForestCounts, Macs, Parameters
+from harness.predictors.curve_families import FAMILIES
+from harness.predictors.curve_fits import Pull, fit_curves
+from harness.predictors.extrapolation import Extrapolation
+from harness.predictors.gru import Gru, GruReader
+from harness.predictors.peephole import LstmReader, Peephole, PeepholeCurve
+from harness.predictors.recurrent import CurveModel
+from harness.predictors.registry import PREDICTORS, get_entry, load
+from harness.predictors.scale import from_logits, to_logits
+from harness.predictors.sequences import Encoded
+from harness.predictors.svr import NuSvr, curve_features
+from harness.predictors.trivial import LastPlusGain, LastValue, MeanCurve
+from harness.protocol import Array, Prediction, Predictor, Queries, Runs, Series
+from tests.toy_runs import EPOCHS, toy_runs
+
+QUICK: dict[str, Callable[[], Predictor]] = {
+    "mean-curve": MeanCurve,
+    "last-value": LastValue,
+    "last-plus-gain": LastPlusGain,
+    "parameters": Parameters,
+    "macs": Macs,
+    "forest-counts": lambda: ForestCounts(trees=20),
+    "peephole": lambda: Peephole(training_epochs=2),
+    "peephole-curve": lambda: PeepholeCurve(training_epochs=2),
+    "gru": lambda: Gru(training_epochs=2),
+    "extrapolation": lambda: Extrapolation(iterations=20),
+    "nu-svr": lambda: NuSvr(candidates=3),
+}
+RUNS = toy_runs(50)
+TRAIN, VALIDATION = RUNS.take(np.arange(10, 42)), RUNS.take(np.arange(42, 46))
+OTHERS = RUNS.take(np.array([0, 1, 2, 46, 47, 48, 49]))  # the first of them diverged
+NAMES = pytest.mark.parametrize("name", PREDICTORS)
+OBSERVED = pytest.mark.parametrize("observed", [0, 2])
+
+
+def fitted(name: str, observed: int, train: Runs = TRAIN, seed: int = 0) -> Predictor:
+    predictor = QUICK[name]()
+    predictor.fit(train, VALIDATION, observed=observed, seed=seed)
+    return predictor
+
+
+def series_bytes(series: Series) -> list[bytes | None]:
+    values = [getattr(series, field.name) for field in fields(series)]
+    return [None if value is None else value.tobytes() for value in values]
+
+
+def check_shape(prediction: Prediction, queries: Queries) -> None:
+    later = tuple(range(queries.observed + 1, EPOCHS + 1))
+    assert prediction.epochs in (later, (EPOCHS,))
+    assert prediction.mean.shape == (len(queries), len(prediction.epochs))
+    assert prediction.mean.dtype == np.float64
+    assert np.all((prediction.mean >= 0) & (prediction.mean <= 1))
+    if prediction.std is not None:
+        assert prediction.std.shape == prediction.mean.shape
+        assert np.all(np.isfinite(prediction.std) & (prediction.std >= 0))
+
+
+@NAMES
+@OBSERVED
+def test_a_predictor_conforms(name: str, observed: int) -> None:
+    predictor, queries = fitted(name, observed), OTHERS.observe(observed)
+    before = series_bytes(queries.series)
+    answer = predictor.predict(queries)
+    check_shape(answer, queries)
+    assert series_bytes(queries.series) == before
+    order = np.arange(len(queries))[::-1]
+    backwards = predictor.predict(OTHERS.take(order).observe(observed))
+    np.testing.assert_allclose(backwards.mean, answer.mean[order], atol=1e-5)
+    alone = predictor.predict(OTHERS.take(np.array([0])).observe(observed))
+    np.testing.assert_allclose(alone.mean, answer.mean[:1], atol=1e-5)
+    again = fitted(name, observed).predict(queries)
+    assert np.array_equal(again.mean, answer.mean)
+
+
+@NAMES
+def test_fitting_changes_neither_runs_nor_global_random_states(name: str) -> None:
+    train, before = copy.deepcopy(TRAIN), series_bytes(TRAIN.series)
+    torch_state, threads = torch.get_rng_state(), torch.get_num_threads()
+    numpy_state = pickle.dumps(np.random.get_state())  # noqa: NPY002
+    fitted(name, 2, train).predict(OTHERS.observe(2))
+    assert series_bytes(train.series) == before
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert torch.get_num_threads() == threads
+    assert pickle.dumps(np.random.get_state()) == numpy_state  # noqa: NPY002
+
+
+@NAMES
+def test_the_seed_matters_for_stochastic_predictors_alone(name: str) -> None:
+    queries = OTHERS.observe(2)
+    first, second = (fitted(name, 2, seed=seed).predict(queries).mean for seed in (0, 1))
+    assert np.array_equal(first, second) == (not PREDICTORS[name].stochastic)
+
+
+@NAMES
+def test_only_predictors_that_use_curves_depend_on_the_observed_epochs(name: str) -> None:
+    one, two = (fitted(name, k).predict(OTHERS.observe(k)).mean[:, -1] for k in (1, 2))
+    assert np.array_equal(one, two) == (not PREDICTORS[name].uses_curve)
+    if not PREDICTORS[name].uses_curve:  # one fit serves every number of observed epochs
+        once = fitted(name, 0).predict(OTHERS.observe(2))
+        assert np.array_equal(once.mean[:, -1], one)
+        check_shape(once, OTHERS.observe(2))
+
+
+@NAMES
+def test_a_diverged_training_run_leaves_answers_finite(name: str) -> None:
+    assert np.isnan(RUNS.series.valid_loss[:10]).any()
+    check_shape(fitted(name, 3, RUNS).predict(OTHERS.observe(3)), OTHERS.observe(3))
+
+
+@NAMES
+def test_predicting_before_fitting_is_an_error(name: str) -> None:
+    message = "`predict` needs a fitted predictor: call `fit` first"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        QUICK[name]().predict(OTHERS.observe(0))
+
+
+@pytest.mark.parametrize("name", [n for n, entry in PREDICTORS.items() if entry.uses_curve])
+def test_another_number_of_observed_epochs_is_an_error(name: str) -> None:
+    message = "queries have 3 observed epochs, but the predictor was fitted for 2"
+    predictor = fitted(name, 2)
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        predictor.predict(OTHERS.observe(3))
+
+
+@NAMES
+def test_observing_every_epoch_is_an_error(name: str) -> None:
+    message = "`observed` (=20) must be from 0 to 19, one less than the epochs of the recipe"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        fitted(name, 20)
+
+
+@NAMES
+def test_a_single_training_run_is_an_error(name: str) -> None:
+    message = "`train` must hold at least 2 runs, not 1"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        fitted(name, 0, TRAIN.take(np.array([0])))
+
+
+def test_fewer_runs_than_folds_are_an_error() -> None:
+    message = "`train` must hold at least 3 runs, not 2"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        fitted("nu-svr", 0, TRAIN.take(np.array([0, 1])))
+
+
+def test_every_entry_of_the_registry_is_complete() -> None:
+    assert list(QUICK) == list(PREDICTORS)
+    for name, entry in PREDICTORS.items():
+        assert isinstance(load(name), Predictor)
+        assert "\n" not in entry.title
+        assert entry.title
+        assert entry.source
+        assert entry.min_observed in (0, 1)
+    assert len({entry.target for entry in PREDICTORS.values()}) == len(PREDICTORS)
+
+
+def test_an_unknown_predictor_names_the_nearest() -> None:
+    message = "unknown predictor 'peepole'; did you mean 'peephole'? Known: mean-curve, last-value,"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}.* extrapolation, nu-svr$"):
+        get_entry("peepole")
+
+
+def test_reading_the_registry_imports_neither_torch_nor_sklearn() -> None:
+    code = (
+        "import sys, harness.predictors.registry as r; assert r.PREDICTORS;"
+        "assert not {'torch', 'sklearn'} & set(sys.modules); r.load('gru');"
+        "assert 'torch' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_trivial_answers_by_hand() -> None:
+    curves = np.full((3, EPOCHS), 0.5)
+    curves[0] = np.linspace(0.05, 1.0, EPOCHS)
+    three = TRAIN.take(np.arange(3))
+    train = replace(three, series=replace(three.series, valid_accuracy=curves))
+    queries = train.observe(2)
+    mean = fitted("mean-curve", 2, train).predict(queries)
+    assert mean.mean[:, -1] == pytest.approx([2 / 3] * 3)
+    assert mean.std is not None
+    assert mean.std[0, -1] == pytest.approx(np.std([1, 0.5, 0.5]))
+    last = fitted("last-value", 2, train).predict(queries)
+    assert last.mean[:, -1] == pytest.approx([0.1, 0.5, 0.5])
+    gain = fitted("last-plus-gain", 2, train).predict(queries)
+    assert gain.mean[:, -1] == pytest.approx([0.1 + 0.3, 0.5 + 0.3, 0.5 + 0.3])
+
+
+@pytest.mark.parametrize("name", ["last-value", "last-plus-gain", "extrapolation"])
+def test_with_nothing_observed_it_is_the_mean_curve(name: str) -> None:
+    expected = TRAIN.series.valid_accuracy.mean(axis=0)
+    answer = fitted(name, 0).predict(OTHERS.observe(0))
+    np.testing.assert_allclose(answer.mean, np.broadcast_to(expected, answer.mean.shape))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_counts_are_fitted_in_either_direction(sign: int) -> None:
+    size = np.array([sum(row.macs for row in rows) for rows in TRAIN.layer_rows])
+    curves = 0.5 + sign * 0.4 * (size[:, None] - size.min()) / np.ptp(size) * np.ones(EPOCHS)
+    train = replace(TRAIN, series=replace(TRAIN.series, valid_accuracy=curves))
+    mean = fitted("macs", 0, train).predict(train.observe(0)).mean
+    np.testing.assert_allclose(mean, curves)
+
+
+def test_logits_go_there_and_back_within_the_clip() -> None:
+    accuracy = np.array([0.0, 0.02, 0.3, 0.995, 1.0])
+    np.testing.assert_allclose(from_logits(to_logits(accuracy)), [0.02, 0.02, 0.3, 0.995, 0.995])
+
+
+@pytest.mark.parametrize(("observed", "columns"), [(0, 0), (1, 1), (2, 3), (3, 6), (5, 12)])
+def test_svr_features_add_the_curve_and_its_differences(observed: int, columns: int) -> None:
+    assert curve_features(OTHERS.observe(observed)).shape == (len(OTHERS), 14 + columns)
+
+
+@pytest.mark.parametrize("build", [(LstmReader, 160), (GruReader, GruReader.width)])
+def test_padding_changes_no_answer(build: tuple[Callable[[], torch.nn.Module], int]) -> None:
+    encoded = Encoded(OTHERS.layer_rows)
+    scaling = encoded.scaling()
+    assert len(set(encoded.lengths.tolist())) > 1
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        model = CurveModel(build[0](), build[1], EPOCHS).eval()
+    epochs = torch.arange(EPOCHS)
+    together = model(encoded.batch(np.arange(len(encoded)), scaling), epochs)
+    alone = [model(encoded.batch(np.array([i]), scaling), epochs) for i in range(len(encoded))]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=0)
+    assert together.std() > 1e-3
+
+
+@pytest.mark.parametrize("networks", [2, 32, 33, 65])
+def test_no_batch_holds_a_single_network(networks: int) -> None:
+    encoded = Encoded(toy_runs(networks).layer_rows)
+    batches = encoded.batches(32, np.random.default_rng(0))
+    assert min(len(batch) for batch in batches) >= 2
+    assert max(len(batch) for batch in batches) <= 32
+    assert sorted(np.concatenate(batches).tolist()) == list(range(networks))
+
+
+def test_peephole_trains_on_a_number_that_leaves_one_over() -> None:
+    train = toy_runs(33)
+    check_shape(fitted("peephole", 0, train).predict(OTHERS.observe(0)), OTHERS.observe(0))
+
+
+@pytest.mark.parametrize("skeleton", ["deep-3x3", "strided-3x2", "residual-3x2"])
+@pytest.mark.parametrize("name", ["peephole", "gru", "nu-svr", "forest-counts"])
+def test_held_out_skeletons_are_answered(name: str, skeleton: str) -> None:
+    queries = toy_runs(3, skeleton=skeleton).observe(0)
+    check_shape(fitted(name, 0).predict(queries), queries)
+
+
+@pytest.mark.parametrize(
+    "build", [lambda: Peephole(training_epochs=60), lambda: Gru(training_epochs=20)]
+)
+def test_recurrent_predictors_learn_what_the_layers_say(build: Callable[[], Predictor]) -> None:
+    runs = toy_runs(48, skeleton="shallow-3x1")
+    normalised = [np.mean(ulc(rows)[:, 0] == 7) for rows in runs.layer_rows]
+    curves = np.repeat(0.3 + 2 * np.array(normalised)[:, None], EPOCHS, axis=1)
+    runs = replace(runs, series=replace(runs.series, valid_accuracy=curves))
+    predictor = build()
+    predictor.fit(runs, runs, observed=0, seed=0)
+    mean = predictor.predict(runs.observe(0)).mean[:, -1]
+    assert np.corrcoef(mean, curves[:, -1])[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_finds_its_own_curve_again(name: str) -> None:
+    family = FAMILIES[name]
+    truth = np.array(family.start)
+    lower, upper = np.array(family.lower), np.array(family.upper)
+    epochs = np.arange(1.0, EPOCHS + 1)
+    curve: Array = family.curve(epochs, truth[None, :, None])
+    start = 0.8 * truth + 0.2 * (lower + upper) / 2
+    pull = Pull(start, (upper - lower) / 2, np.full(EPOCHS, 1e-4))
+    fit = fit_curves(family, curve, start[None, None], pull, 300)
+    found = family.curve(epochs, fit.parameters[..., None])
+    np.testing.assert_allclose(found, curve, atol=2e-3)
+    assert fit.ended.all()
+    assert np.all((fit.parameters >= lower) & (fit.parameters <= upper))
+
+
+def test_a_fit_agrees_with_scipy() -> None:
+    from scipy.optimize import least_squares
+
+    family, curves = FAMILIES["pow3"], OTHERS.series.valid_accuracy[1:4, :5]
+    centre, spread = np.array(family.start), np.array([0.2, 0.2, 0.5])
+    pull = Pull(centre, spread, np.full(EPOCHS, 0.02))
+    start = np.broadcast_to(centre, (len(curves), 3))
+    fit = fit_curves(family, curves, start[None], pull, 100)
+    for curve, cost in zip(curves, fit.cost, strict=True):
+
+        def residuals(p: Array, curve: Array = curve) -> Array:
+            miss = (family.curve(np.arange(1.0, 6.0), p[:, None]) - curve) / 0.02
+            return np.concatenate([miss, (p - centre) / spread])
+
+        other = least_squares(residuals, centre, bounds=(family.lower, family.upper))
+        assert cost == pytest.approx(2 * other.cost, rel=1e-3)
+
+
+def test_extrapolation_continues_curves_of_its_families() -> None:
+    rng = np.random.default_rng(0)
+    epochs = np.arange(1, EPOCHS + 1)
+    limit, rate = rng.uniform(0.4, 0.9, (64, 1)), rng.uniform(0.5, 1.0, (64, 1))
+    curves = limit - 0.3 * epochs**-rate
+    runs = toy_runs(64)
+    runs = replace(runs, series=replace(runs.series, valid_accuracy=curves))
+    predictor = Extrapolation()
+    predictor.fit(runs.take(np.arange(48)), runs, observed=5, seed=0)
+    answer = predictor.predict(runs.take(np.arange(48, 64)).observe(5))
+    assert np.abs(answer.mean - curves[48:, 5:]).max() < 0.03
+    assert predictor.failed_fits == 0
+    assert answer.std is not None
+    assert np.mean(np.abs(answer.mean - curves[48:, 5:]) < 2 * answer.std) > 0.9
+
+
+def test_fits_that_fail_give_the_last_value_and_are_counted() -> None:
+    predictor, queries = fitted("extrapolation", 2), OTHERS.observe(2)
+    assert isinstance(predictor, Extrapolation)
+    predictor.predict(queries)
+    assert predictor.failed_fits == 0
+    predictor.iterations = 0
+    answer = predictor.predict(queries)
+    assert predictor.failed_fits == len(queries)
+    last = queries.series.valid_accuracy[:, -1:]
+    assert np.array_equal(answer.mean, np.broadcast_to(last, answer.mean.shape))
+
+
+def test_extrapolation_stays_between_chance_and_one() -> None:
+    answer = fitted("extrapolation", 2).predict(OTHERS.observe(2))
+    assert answer.mean.min() >= get_images("digits").chance
+    assert answer.mean.max() <= 1

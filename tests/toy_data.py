@@ -1,0 +1,124 @@
+"""A release that costs nothing: real sampled architectures with made-up curves, as files."""
+
+import itertools
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.files import rows_to_table, split_path, write_table
+from benchmark.imagesets import get_images
+from benchmark.recipes import RECIPES, learning_rates
+from benchmark.record import Run, Status, run_id
+from benchmark.sequence import Drawn, sequence
+from benchmark.splits import SPLITS
+from benchmark.streams import stream
+from benchmark.tasks import freeze, write_task
+from benchmark.walk import macs, parameters, walk
+
+IMAGES = get_images("digits")
+RECIPE = RECIPES["digits"]
+EPOCHS = RECIPE.epochs
+# Networks of each split that are taken from each skeleton, in draw order
+TAKEN = {
+    "peephole-3x2": {"train": 18, "validation": 4, "test": 10},
+    "wide-3x1": {"train": 6, "validation": 2, "test": 4},
+    "deep-3x3": {"heldout": 5},
+    "residual-3x2": {"heldout": 5},
+}
+REPEATED = 3  # networks of each skeleton and split with runs of seeds 1 and 2
+DIVERGED = 1  # the second network of each skeleton and split
+
+Row = dict[str, object]
+
+
+def toy_release(folder: Path, observed: tuple[int, ...] = (0, 1, 5)) -> Path:
+    """Write runs, recipes and frozen tasks of `digits` into a folder, and return it."""
+    for split, rows in toy_rows().items():
+        write_table(rows_to_table(rows), split_path("digits", split, folder))
+    recipes = {RECIPE.recipe_id: asdict(RECIPE)}
+    (folder / "recipes.json").write_text(json.dumps(recipes))
+    for epochs in observed:
+        write_task(freeze("digits", epochs, folder), folder / "tasks")
+    return folder
+
+
+def toy_rows() -> dict[str, list[Row]]:
+    """Return the rows of each split: all of seed 0, a few of other seeds, and one that failed."""
+    rows: dict[str, list[Row]] = {split: [] for split in SPLITS}
+    for skeleton, wanted in TAKEN.items():
+        for split, count in wanted.items():
+            drawn = (d for d in sequence(skeleton, IMAGES) if d.split == split)
+            for position, draw in enumerate(itertools.islice(drawn, count)):
+                seeds = (0, 1, 2) if position < REPEATED else (0,)
+                status: Status = "diverged" if position == DIVERGED else "completed"
+                rows[split] += [toy_row(draw, seed, status) for seed in seeds]
+    spare = next(itertools.islice(sequence("shallow-3x1", IMAGES), 40, None))
+    rows[spare.split].append(toy_row(spare, 0, "failed"))
+    return rows
+
+
+def toy_row(draw: Drawn, seed: int, status: Status) -> Row:
+    """Return a run whose accuracy rises with MACs and epochs; no value is that of another run.
+
+    One that diverges does so in its second epoch: chance from then on, and null as losses and
+    norms.
+    """
+    walked = walk(draw.architecture, IMAGES)
+    rng = stream("toy-data", draw.architecture_id, seed)
+    final = np.clip(0.2 + 0.09 * np.log(macs(walked) / 1e4) + rng.normal(0, 0.02), 0.15, 0.97)
+    curve = final * (1 - 0.8 * np.exp(-np.arange(1, EPOCHS + 1) / 3))
+    epochs = 0 if status == "failed" else EPOCHS
+    after = 1 if status == "diverged" else EPOCHS
+
+    def noisy(centre: float, spread: float, rest: float | None) -> list[float | None]:
+        values = centre * curve / final + rng.normal(0, spread, EPOCHS)
+        clipped = np.clip(values, 0.001, 0.999).astype(np.float32).tolist()
+        return [v if e < after else rest for e, v in enumerate(clipped)][:epochs]
+
+    def accuracy() -> list[float]:
+        return [v for v in noisy(final, 0.005, IMAGES.chance) if v is not None]
+
+    def positive() -> list[float | None]:
+        return noisy(0.8, 0.05, None)
+
+    rates = learning_rates(RECIPE)[RECIPE.steps_per_epoch - 1 :: RECIPE.steps_per_epoch]
+    tenths = [positive() for _ in range(10)]
+    run = Run(
+        run_id("digits", draw.architecture_id, RECIPE.recipe_id, seed),
+        draw.architecture_id,
+        draw.draw_index,
+        draw.paired_architecture_id,
+        draw.architecture.skeleton,
+        draw.architecture,
+        "digits",
+        RECIPE.recipe_id,
+        seed,
+        parameters(walked),
+        macs(walked),
+        status,
+        None if status == "completed" else "made up",
+        EPOCHS,
+        0 if status == "failed" else after,
+        float(rng.uniform(2, 3)),
+        float(rng.uniform(0.05, 0.15)),
+        1,
+        float(rng.uniform(0.5, 1)),
+        "made up",
+        "0123456789ab",
+        "0.1.0",
+        1_700_000_000,
+        rates[:epochs],
+        positive(),
+        accuracy(),
+        positive(),
+        accuracy(),
+        positive(),
+        accuracy(),
+        positive(),
+        positive(),
+        rng.uniform(1, 2, epochs).tolist(),
+        list(itertools.chain.from_iterable(zip(*tenths, strict=True))),
+    )
+    return run.to_row()
