@@ -177,8 +177,10 @@ def show(name: str, as_json: bool) -> None:
 def freeze_tasks(images: str, observed: tuple[int, ...], folder: Path | None) -> None:
     """Write the tasks of an image set over its released runs. A frozen task is never changed."""
     from benchmark.files import data_folder
+    from benchmark.release import write_sums
     from benchmark.tasks import OBSERVED, freeze, write_task
 
     place = folder or data_folder()
     for epochs in observed or OBSERVED:
         click.echo(write_task(freeze(images, epochs, place), place / "tasks"))
+    write_sums(place)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
@@ -146,9 +147,13 @@ def series(table: pa.Table, name: str) -> NDArray[np.float64]:
 
 
 def rows_to_table(rows: Sequence[dict[str, object]]) -> pa.Table:
-    """Return rows as a table of the record, sorted by run id."""
+    """Return rows as a table of the record, sorted by run id; `started_at` is in Unix seconds."""
     ordered = sorted(rows, key=lambda row: str(row["run_id"]))
-    plain = [{name: row[name] for name in SCHEMA.names} for row in ordered]
+    plain = [
+        {name: row[name] for name in SCHEMA.names}
+        | {"started_at": datetime.fromtimestamp(int(str(row["started_at"])), UTC)}
+        for row in ordered
+    ]
     return pa.Table.from_pylist(plain, schema=SCHEMA)
 
 

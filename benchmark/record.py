@@ -17,6 +17,12 @@ from benchmark.architectures import Architecture, to_record
 SCHEMA_VERSION = 1
 Status = Literal["completed", "diverged", "out_of_memory", "failed"]
 
+
+def _list(kind: pa.DataType) -> pa.DataType:
+    """Return a list type whose entries are named as Parquet files name them."""
+    return pa.list_(pa.field("element", kind))
+
+
 _LAYER = pa.struct(
     [
         ("kind", pa.string()),
@@ -29,11 +35,11 @@ _LAYER = pa.struct(
 ARCHITECTURE_TYPE = pa.struct(
     [
         ("skeleton", pa.string()),
-        ("widths", pa.list_(pa.int32())),
-        ("blocks", pa.list_(pa.list_(_LAYER))),
+        ("widths", _list(pa.int32())),
+        ("blocks", _list(_list(_LAYER))),
     ]
 )
-_LIST = pa.list_(pa.float32())
+_LIST = _list(pa.float32())
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +113,7 @@ COLUMNS: dict[str, Column] = {
     "device": Column(_TEXT, "", "", "processor or GPU model that trained it"),
     "environment_id": Column(_TEXT, "", "", "versions: environments.json beside the data"),
     "generator_version": Column(_TEXT, "", "", "version of this project that trained it"),
-    "started_at": Column(pa.timestamp("s", tz="UTC"), "UTC", "", "when its training started"),
+    "started_at": Column(pa.timestamp("ms", tz="UTC"), "UTC", "", "when its training started"),
 }
 SCHEMA = pa.schema(
     [column.arrow(name) for name, column in COLUMNS.items()],

@@ -72,6 +72,11 @@ def finish_release(folder: Path, version: str) -> None:
     }
     _write(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
     _write(folder / CARD, card_text(counts, version, folder))
+    write_sums(folder)
+
+
+def write_sums(folder: Path) -> None:
+    """Write the checksums of the files that are there, in the form `sha256sum -c` reads."""
     _write(folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in _digests(folder)))
 
 

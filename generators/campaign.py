@@ -22,7 +22,7 @@ from generators.environment import environment, environment_id
 from generators.plan import PlannedRun, read_plan, write_plan
 from generators.worker import Job, failed_row, make_run, prepare
 
-PLAN, RECIPES_FILE = "plan.jsonl", "recipes.json"
+PLAN, RECIPES_FILE, ENVIRONMENTS = "plan.jsonl", "recipes.json", "environments"
 CRASHES_ALLOWED = 1  # a run whose worker dies is tried once more, then stored as failed
 BUDGET_MARGIN = 1.3  # over the slowest seconds per cost seen, when asking if a run still fits
 
@@ -49,10 +49,20 @@ class Campaign:
         """Return the planned runs, in order."""
         return read_plan(self.folder / PLAN)
 
+    def recipes_json(self) -> dict[str, dict[str, object]]:
+        """Return the recipes by id, as plain fields."""
+        known: dict[str, dict[str, object]] = json.loads((self.folder / RECIPES_FILE).read_text())
+        return known
+
+    def environments_json(self) -> dict[str, dict[str, object]]:
+        """Return the environments that runs were made in, by id."""
+        files = sorted((self.folder / ENVIRONMENTS).glob("*.json"))
+        return {file.stem: json.loads(file.read_text()) for file in files}
+
     def recipes(self) -> dict[str, Recipe]:
         """Return the recipes by id."""
-        known = json.loads((self.folder / RECIPES_FILE).read_text())
-        return {name: Recipe(**fields) for name, fields in known.items()}
+        known = self.recipes_json().items()
+        return {name: Recipe(**fields) for name, fields in known}  # type: ignore[arg-type]
 
     def done(self) -> set[str]:
         """Return the ids of the finished runs."""
@@ -82,7 +92,7 @@ class Campaign:
     def note_environment(self) -> None:
         """Keep the versions that this machine's runs are made with."""
         versions = environment()
-        path = self.folder / "environments" / f"{environment_id(versions)}.json"
+        path = self.folder / ENVIRONMENTS / f"{environment_id(versions)}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(versions, indent=1) + "\n")
 

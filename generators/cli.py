@@ -68,15 +68,20 @@ def generate() -> None:
 @CAMPAIGN_OPTION
 @click.option("--images", "names", multiple=True, default=("digits",), show_default=True)
 @click.option("--pilot", is_flag=True, help="Plan the learning-rate pilot of one image set.")
-def plan(campaign: Path, names: tuple[str, ...], pilot: bool) -> None:
+@click.option("--missing", is_flag=True, help="Leave out the runs that the release holds already.")
+def plan(campaign: Path, names: tuple[str, ...], pilot: bool, missing: bool) -> None:
     """Write every run of a campaign with its predicted cost, in a balanced order."""
     from generators.campaign import Campaign, release_recipes
     from generators.pilot import pilot_plan, pilot_recipes
     from generators.plan import make_plan
+    from generators.status import published_runs
 
     if pilot and len(names) != 1:
         raise click.UsageError("--pilot takes one image set")
     runs = pilot_plan(names[0]) if pilot else make_plan(names)
+    if missing:
+        published = published_runs(names)
+        runs = [run for run in runs if run.run_id not in published]
     recipes = pilot_recipes(names[0]) if pilot else release_recipes()
     Campaign(campaign).create(runs, recipes)
     cost = sum(run.cost for run in runs) / 1e12

@@ -55,7 +55,8 @@ def merge(campaigns: list[Campaign], folder: Path, version: str) -> Merged:
             total = _write_split(chosen, images, split, folder)
             if total:
                 counts[images, split] = total
-    _merge_json(campaigns, folder)
+    used = {str(row[name]) for row, _ in rows.values() for name in ("recipe_id", "environment_id")}
+    _merge_json(campaigns, folder, used)
     finish_release(folder, version)
     return Merged(counts)
 
@@ -110,15 +111,12 @@ def _with_kept(new: pa.Table, old: pa.Table, path: Path) -> pa.Table:
     )
 
 
-def _merge_json(campaigns: list[Campaign], folder: Path) -> None:
-    """Add the campaigns' recipes and environments to those of the folder, by id."""
+def _merge_json(campaigns: list[Campaign], folder: Path, used: set[str]) -> None:
+    """Add the recipes and environments that runs used to those of the folder, by id."""
     for name in ("recipes", "environments"):
         path = folder / f"{name}.json"
         known = json.loads(path.read_text()) if path.exists() else {}
         for campaign in campaigns:
-            if name == "recipes":
-                known |= json.loads((campaign.folder / "recipes.json").read_text())
-                continue
-            for file in sorted((campaign.folder / "environments").glob("*.json")):
-                known[file.stem] = json.loads(file.read_text())
+            found = getattr(campaign, f"{name}_json")()
+            known |= {key: value for key, value in found.items() if key in used}
         write_text(path, json.dumps(known, indent=1, sort_keys=True) + "\n")

@@ -1,9 +1,12 @@
 """How far a campaign is."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.files import data_folder, load_runs, split_path
+from benchmark.splits import SPLITS
 from generators.campaign import Campaign
 
 
@@ -29,3 +32,15 @@ def campaign_status(folder: Path) -> list[GroupStatus]:
         planned[group] += 1
         done[group] += run.run_id in finished
     return [GroupStatus(*group, done[group], count) for group, count in sorted(planned.items())]
+
+
+def published_runs(images: Iterable[str], folder: Path | None = None) -> set[str]:
+    """Return the ids of the runs that a release holds of some image sets."""
+    place = folder or data_folder()
+    found: set[str] = set()
+    for name in images:
+        for split in SPLITS:
+            if split_path(name, split, place).exists():
+                table = load_runs(name, split, columns=["run_id"], folder=place)
+                found.update(table.column("run_id").to_pylist())
+    return found

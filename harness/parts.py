@@ -102,9 +102,7 @@ def load_tables(task: Task, folder: Path | None = None) -> dict[str, pa.Table]:
     return tables
 
 
-def asked_rows(
-    task: Task, tables: Mapping[str, pa.Table]
-) -> tuple[pa.Table, tuple[Part, ...]]:
+def asked_rows(task: Task, tables: Mapping[str, pa.Table]) -> tuple[pa.Table, tuple[Part, ...]]:
     """Return the rows of the queries, shuffled by the task's name, and the part of each."""
     rows = pa.concat_tables([tables[part] for part in PARTS])
     parts: list[Part] = [part for part in PARTS for _ in range(len(tables[part]))]

@@ -4,6 +4,7 @@ Reading checks every field and type, names the field and the rule that is broken
 JSON leaves open: unknown and double fields, NaN and infinities.
 """
 
+import functools
 import json
 import os
 import types
@@ -115,10 +116,17 @@ def _plain(kind: object, value: object, where: str) -> object:
     return value
 
 
+@functools.cache
+def _hints(kind: type) -> dict[str, object]:
+    """Return the annotation of each field, in order; worked out once, as a file has hundreds."""
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}
+
+
 def _dataclass(kind: type, value: dict[str, object], where: str) -> object:
     """Return the dataclass of an object that has exactly its fields."""
-    hints = get_type_hints(kind)
-    names = [field.name for field in fields(kind)]
+    hints = _hints(kind)
+    names = list(hints)
     for name in value:
         if name not in names:
             raise ValueError(nearest("field", _join(where, name), [_join(where, n) for n in names]))

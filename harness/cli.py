@@ -1,0 +1,162 @@
+"""Commands about how predictors are judged."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from harness.invariants import SeedScore
+    from harness.results import Result
+
+RESULTS_OF_A_CHECKOUT, RESULTS = Path("leaderboard/results"), Path("results")
+CHECK_RUNS = 40  # training runs that a check uses
+FOLDER_OPTION = click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Another copy of the data than the installed one.",
+)
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+COUNT = click.IntRange(min=1)
+
+
+@click.command()
+@click.argument("predictors", nargs=-1, metavar="[PREDICTOR]...")
+@click.option("--all", "every", is_flag=True, help="All predictors of the registry.")
+@click.option("--task", "tasks", multiple=True, help="A frozen task; all of them by default.")
+@click.option("--seeds", default=5, show_default=True, type=COUNT, help="Of a stochastic one.")
+@click.option(
+    "--results",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to write [default: leaderboard/results if it is there, else results].",
+)
+@click.option("--processes", default=2, show_default=True, type=COUNT, help="At a time.")
+@FOLDER_OPTION
+@JSON_OPTION
+@click.pass_context
+def evaluate(
+    ctx: click.Context,
+    predictors: tuple[str, ...],
+    *,
+    every: bool,
+    tasks: tuple[str, ...],
+    seeds: int,
+    results: Path | None,
+    processes: int,
+    folder: Path | None,
+    as_json: bool,
+) -> None:
+    """Fit predictors, ask them about test and held-out networks, and score their answers.
+
+    A PREDICTOR is a name in the registry, package.module:Class or path/to/file.py:Class. Results
+    that are there already are taken over, but one's own class always runs. The noise ceiling of
+    each image set is written, too, where networks were trained repeatedly. Ends with exit code 1 if
+    a predictor failed.
+    """
+    from benchmark.tasks import task_names
+    from harness.jobs import Setting, evaluate_many
+    from harness.predictors.registry import PREDICTORS
+    from harness.repeats import write_ceilings
+
+    if every == bool(predictors):
+        raise click.UsageError("name predictors, or give --all, and not both")
+    asked = tasks or task_names(None if folder is None else folder / "tasks")
+    if not asked:
+        raise click.UsageError("there is no frozen task yet; `peephole task freeze` makes them")
+    place = results or (RESULTS_OF_A_CHECKOUT if RESULTS_OF_A_CHECKOUT.is_dir() else RESULTS)
+    setting = Setting(place, folder, seeds, processes)
+    found = evaluate_many(predictors or tuple(PREDICTORS), asked, setting)
+    write_ceilings(list(dict.fromkeys(result.images for result in found)), place, folder)
+    _print(found, as_json)
+    if any(result.status == "failed" for result in found):
+        ctx.exit(1)
+
+
+@click.command()
+@click.argument("predictor")
+@click.option("--images", default="digits", show_default=True, help="Whose training runs to use.")
+@FOLDER_OPTION
+@click.option("--json", "as_json", is_flag=True, help="Print one finding a line.")
+@click.pass_context
+def check(
+    ctx: click.Context, predictor: str, images: str, folder: Path | None, as_json: bool
+) -> None:
+    """Say whether a predictor keeps the rules, rule by rule.
+
+    It is tried on a few released training runs. PREDICTOR as for `evaluate`. Ends with exit code 1
+    if a rule is broken.
+    """
+    from harness.conformance import check_predictor
+    from harness.loading import find
+    from harness.parts import training_runs
+
+    candidate = find(predictor)
+    findings = check_predictor(candidate.make, training_runs(images, CHECK_RUNS, folder))
+    for finding in findings:
+        if as_json:
+            fields = {name: getattr(finding, name) for name in ("rule", "passed", "seen")}
+            click.echo(json.dumps(fields))
+        else:
+            click.echo(f"{'ok' if finding.passed else 'BROKEN':6}  {finding.rule}: {finding.seen}")
+    if not all(finding.passed for finding in findings):
+        ctx.exit(1)
+
+
+@click.command()
+@click.argument("predictions", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--task", "name", required=True, help="The frozen task that they answer.")
+@FOLDER_OPTION
+@JSON_OPTION
+def score(predictions: Path, name: str, folder: Path | None, as_json: bool) -> None:
+    """Score a Parquet file of PREDICTIONS; nothing in it is executed.
+
+    Its columns: run_id, epoch, mean and, if wanted, std. One row for every test and held-out run of
+    the task and every epoch after the observed ones, or the last epoch alone.
+    """
+    from benchmark.tasks import read_task
+    from harness.submissions import score_predictions
+
+    task = read_task(name, None if folder is None else folder / "tasks")
+    result, _ = score_predictions(predictions, task, folder=folder)
+    _print([result], as_json)
+
+
+def _print(results: "Sequence[Result]", as_json: bool) -> None:
+    """Print results as a table, or one JSON object a line."""
+    from harness.typed_json import encode
+
+    lines = (json.dumps(encode(result)) for result in results) if as_json else _table(results)
+    for line in lines:
+        click.echo(line)
+
+
+def _table(results: "Sequence[Result]") -> Iterator[str]:
+    """Yield a head and a line for each result."""
+    names = max(16, *(len(result.predictor) for result in results))
+    tasks = max(13, *(len(result.task) for result in results))
+    part = f"{'tau (95 %)':>20} {'R2':>6} {'MSE':>7}"
+    space = " " * (tasks + names + 1)
+    yield f"{space} {'test':>35} {'heldout':>36}"
+    yield f"{'task':{tasks}} {'predictor':{names}} {part}  {part} {'seconds':>8}"
+    for result in results:
+        start = f"{result.task:{tasks}} {result.predictor:{names}} "
+        if result.seconds is None:
+            yield f"{start}failed: {str(result.failure).splitlines()[0]}"
+            continue
+        parts = "  ".join(_part(result.scores.get(name, {})) for name in ("test", "heldout"))
+        known = "seconds unknown" not in result.flags
+        seconds = f"{result.seconds.fit + result.seconds.predict:.1f}" if known else "-"
+        yield f"{start}{parts} {seconds:>8}"
+
+
+def _part(metrics: "Mapping[str, SeedScore]") -> str:
+    """Return tau with its interval, R2 and MSE of a stratum."""
+    tau, r2, mse = (metrics.get(name) for name in ("tau", "r2", "mse"))
+    interval = "" if tau is None or tau.low is None else f" [{tau.low:.2f}, {tau.high:.2f}]"
+    return f"{_number(tau, 3) + interval:>20} {_number(r2, 3):>6} {_number(mse, 5):>7}"
+
+
+def _number(score: "SeedScore | None", digits: int) -> str:
+    return "-" if score is None or score.value is None else f"{score.value:.{digits}f}"

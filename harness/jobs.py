@@ -1,0 +1,181 @@
+"""Many predictors on many tasks, in parallel processes, with what is done already taken over.
+
+Each fit has a process of its own, spawned, with one thread: it leaves nothing behind, and one that
+is killed takes no other with it. A result is written as soon as it is there.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from benchmark.progress import Progress
+from benchmark.tasks import Task, read_task
+from harness.evaluation import HARNESS_VERSION, evaluate_shared, failed
+from harness.loading import SEEDS, Candidate, find
+from harness.predictors.registry import PREDICTORS
+from harness.results import Result, read_result, result_path, write_result
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+PROCESSES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where evaluations read and write, and how they run.
+
+    Attributes:
+        results: Folder of all results.
+        folder: Another copy of the data than the installed one.
+        seeds: How many, for stochastic predictors.
+        processes: How many at a time.
+    """
+
+    results: Path
+    folder: Path | None = None
+    seeds: int = SEEDS
+    processes: int = PROCESSES
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("seeds", "processes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One fit: a predictor, as `harness.loading.find` takes it, and the tasks that share it."""
+
+    predictor: str
+    tasks: tuple[Task, ...]
+
+
+def evaluate_many(
+    predictors: Sequence[str], tasks: Sequence[str], setting: Setting
+) -> list[Result]:
+    """Return the results of all predictors on all tasks, by task and predictor as they are given.
+
+    The result of a predictor of the registry is taken over if the same harness scored it with the
+    same seeds on the same rows; failed ones are tried again, and one's own code always runs.
+
+    Raises:
+        FileNotFoundError: If the data lacks a split.
+        ValueError: If a name is not known, or the data is not what a task was frozen on.
+        OSError: If a result cannot be written.
+    """
+    candidates = {name: find(name) for name in dict.fromkeys(predictors)}
+    _check_names(candidates)
+    known = None if setting.folder is None else setting.folder / "tasks"
+    asked = [read_task(name, known) for name in dict.fromkeys(tasks)]
+    found: dict[tuple[str, str], Result] = {}
+    jobs: list[Job] = []
+    for name, candidate in candidates.items():
+        taken = {task.name: _taken(name, candidate, task, setting) for task in asked}
+        found |= {(task, name): result for task, result in taken.items() if result is not None}
+        missing = [task for task in asked if taken[task.name] is None]
+        jobs += [Job(name, group) for group in _groups(candidate, missing)]
+    found |= _run_all(jobs, setting)
+    return [found[task.name, name] for task in asked for name in candidates]
+
+
+def _check_names(candidates: dict[str, Candidate]) -> None:
+    """Check that no two predictors write the same results.
+
+    Raises:
+        ValueError: If two do.
+    """
+    owners: dict[str, str] = {}
+    for predictor, candidate in candidates.items():
+        other = owners.setdefault(candidate.name, predictor)
+        if other != predictor:
+            raise ValueError(
+                f"predictors {other!r} and {predictor!r} would both be called {candidate.name!r}"
+            )
+
+
+def _taken(predictor: str, candidate: Candidate, task: Task, setting: Setting) -> Result | None:
+    """Return the result that is there already, unless it is another's, damaged or failed."""
+    path = result_path(setting.results, task.name, candidate.name)
+    if candidate.name not in PREDICTORS or not path.exists():
+        return None
+    try:
+        result = read_result(path)
+    except ValueError:  # damaged or of an older schema: it is made again
+        return None
+    expected = ("scored", task.digest, HARNESS_VERSION, candidate.seeds(setting.seeds))
+    seen = (result.status, result.task_digest, result.harness_version, result.seeds)
+    return result if seen == expected else None
+
+
+def _groups(candidate: Candidate, tasks: Sequence[Task]) -> list[tuple[Task, ...]]:
+    """Return the tasks that one fit serves, together."""
+    groups: dict[tuple[str, ...], list[Task]] = {}
+    for task in tasks:
+        key = (task.images, task.digest, task.name if candidate.uses_curve else "")
+        groups.setdefault(key, []).append(task)
+    return [tuple(group) for group in groups.values()]
+
+
+def _run_all(jobs: Sequence[Job], setting: Setting) -> dict[tuple[str, str], Result]:
+    """Return the result of every job by task and predictor."""
+    found: dict[tuple[str, str], Result] = {}
+    progress = Progress("results", sum(len(job.tasks) for job in jobs))
+    with _one_thread(), ThreadPoolExecutor(setting.processes) as threads:
+        running = {threads.submit(_run_apart, job, setting): job for job in jobs}
+        try:
+            for future in as_completed(running):
+                job = running[future]
+                for result in future.result():
+                    found[result.task, job.predictor] = result
+                progress.advance(len(job.tasks))
+        finally:  # after an error or an interrupt, what has not started does not
+            threads.shutdown(wait=False, cancel_futures=True)
+    return found
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let processes that are started meanwhile compute with one thread each."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _run_apart(job: Job, setting: Setting) -> list[Result]:
+    """Run a job in a process of its own; one that ends early is a failure of the predictor."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        future = process.submit(run, job, setting)
+        try:
+            return future.result()
+        except (BrokenProcessPool, SystemExit) as error:
+            return _write_ended(job, setting, error)
+
+
+def run(job: Job, setting: Setting) -> list[Result]:
+    """Evaluate a job in this process and write its results."""
+    candidate = find(job.predictor)
+    outcomes = evaluate_shared(candidate, job.tasks, seeds=setting.seeds, folder=setting.folder)
+    return [read_result(write_result(setting.results, *outcome)) for outcome in outcomes]
+
+
+def _write_ended(job: Job, setting: Setting, error: BaseException) -> list[Result]:
+    """Write that the process of a job ended before its results were there."""
+    candidate = find(job.predictor)
+    why = f"exit({error.code})" if isinstance(error, SystemExit) else "killed, or out of memory"
+    failure = f"the process of the predictor ended early: {why}"
+    seeds = candidate.seeds(setting.seeds)
+    name, title = candidate.name, candidate.title
+    results = [failed(task, seeds, name=name, title=title, failure=failure) for task in job.tasks]
+    return [read_result(write_result(setting.results, result, None)) for result in results]

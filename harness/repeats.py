@@ -1,0 +1,69 @@
+"""The noise ceiling of an image set, from networks that were trained more than once."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from benchmark.files import load_runs, series
+from benchmark.imagesets import get_images
+from benchmark.tasks import STATUSES
+from harness.bootstrap import Array
+from harness.ceiling import ceiling
+from harness.evaluation import HARNESS_VERSION
+from harness.results import SCHEMA_VERSION, Ceiling, write_ceiling
+from harness.truth import PARTS
+
+
+def repeated_finals(images: str, folder: Path | None = None) -> list[Array]:
+    """Return the final valid accuracies of each network with two runs or more, in order of seed.
+
+    Networks of test and held-out skeletons, by architecture id; runs that completed or diverged.
+
+    Raises:
+        FileNotFoundError: If the data lacks one of the two splits.
+        ValueError: If the image set is not known.
+    """
+    columns = ["architecture_id", "seed", "status", "valid_accuracy"]
+    finals: dict[str, list[tuple[int, float]]] = {}
+    for part in PARTS:
+        table = load_runs(images, part, columns=columns, folder=folder)
+        trained = [status in STATUSES for status in table["status"].to_pylist()]
+        table = table.filter(pa.array(trained, pa.bool_()))
+        ids, seeds = table["architecture_id"].to_pylist(), table["seed"].to_pylist()
+        for name, seed, curve in zip(ids, seeds, series(table, "valid_accuracy"), strict=True):
+            finals.setdefault(name, []).append((seed, float(curve[-1])))
+    return [
+        np.array([final for _, final in sorted(runs)])
+        for _, runs in sorted(finals.items())
+        if len(runs) > 1
+    ]
+
+
+def build_ceiling(images: str, folder: Path | None = None) -> Ceiling | None:
+    """Return the ceiling of an image set; None if no network was trained repeatedly.
+
+    Raises as `repeated_finals`.
+    """
+    finals = repeated_finals(images, folder)
+    if not finals:
+        return None
+    classes = get_images(images).classes
+    learned = sum(int((runs > 2 / classes).sum()) > 1 for runs in finals)
+    return Ceiling(
+        schema_version=SCHEMA_VERSION,
+        images=images,
+        target="valid_accuracy",
+        harness_version=HARNESS_VERSION,
+        networks={"all": len(finals), "learned": learned},
+        scores=ceiling(finals, classes=classes),
+    )
+
+
+def write_ceilings(images: list[str], results: Path, folder: Path | None = None) -> list[Path]:
+    """Write the ceilings of image sets into a folder of results; return their paths.
+
+    Image sets without repeated runs have none. Raises as `repeated_finals`.
+    """
+    found = [build_ceiling(name, folder) for name in images]
+    return [write_ceiling(results, one) for one in found if one is not None]

@@ -1,0 +1,179 @@
+"""Quotas, balance and order of a campaign's plan, and its file."""
+
+import json
+import re
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark.imagesets import IMAGES, get_images
+from benchmark.recipes import RECIPES
+from benchmark.sequence import sequence
+from benchmark.skeletons import SKELETONS
+from benchmark.splits import split_of
+from generators.plan import PlannedRun, make_plan, read_plan, shares, write_plan
+from tests.toy_campaign import tiny_plan
+
+HELD_OUT = [name for name, skeleton in SKELETONS.items() if skeleton.held_out]
+QUOTAS = {  # train, validation, test, each held-out skeleton, networks, runs
+    "cifar10": (1000, 200, 800, 100, 2400, 2900),
+    "mnist": (600, 120, 480, 75, 1500, 2000),
+    "digits": (600, 120, 480, 60, 1440, 1940),
+}
+FIRST_BALANCED = 300
+
+
+@lru_cache(maxsize=4)
+def plan_of(*names: str) -> list[PlannedRun]:
+    return make_plan(names)
+
+
+def group_of(run: PlannedRun) -> tuple[str, str, str, bool]:
+    return run.images, run.architecture.skeleton, run.split, run.seed == 0
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_quotas_are_those_of_the_design(name: str) -> None:
+    train, validation, test, held_out, networks, runs = QUOTAS[name]
+    plan = plan_of(name)
+    first = [run for run in plan if run.seed == 0]
+    assert (len(first), len(plan)) == (networks, runs)
+    assert len({run.architecture_id for run in first}) == networks
+    assert len({run.run_id for run in plan}) == runs
+    splits = Counter(run.split for run in first)
+    assert splits == {
+        "train": train, "validation": validation, "test": test, "heldout": 4 * held_out,
+    }  # fmt: skip
+    skeletons = Counter(run.architecture.skeleton for run in first)
+    assert {skeletons[name] for name in HELD_OUT} == {held_out}
+    seen = train + validation + test
+    assert skeletons["peephole-3x2"] == 0.70 * seen
+    assert skeletons["shallow-3x1"] == skeletons["wide-3x1"] == 0.15 * seen
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_the_first_networks_of_a_split_are_repeated_with_two_seeds(name: str) -> None:
+    plan = plan_of(name)
+    repeats = Counter(run.split for run in plan if run.seed != 0)
+    assert repeats == {"train": 2 * 50, "test": 2 * 100, "heldout": 2 * 4 * 25}
+    assert {run.seed for run in plan} == {0, 1, 2}
+    for key in {group_of(run)[:3] for run in plan}:
+        own = [run for run in plan if group_of(run)[:3] == key]
+        drawn = sorted(run.draw_index for run in own if run.seed == 0)
+        for seed in (1, 2):
+            again = sorted(run.draw_index for run in own if run.seed == seed)
+            assert again == drawn[: len(again)]
+
+
+@pytest.mark.parametrize("names", [("digits",), ("mnist", "digits")])
+def test_every_long_prefix_is_balanced(names: tuple[str, ...]) -> None:
+    plan = plan_of(*names)
+    groups = sorted({group_of(run) for run in plan})
+    index = np.array([groups.index(group_of(run)) for run in plan])
+    counts = np.cumsum(index[:, None] == np.arange(len(groups)), axis=0)
+    share = counts[-1] / len(plan)
+    lengths = np.arange(1, len(plan) + 1)[:, None]
+    distance = np.abs(counts - lengths * share)[FIRST_BALANCED - 1 :]
+    assert distance.max() <= 1.5, groups[int(distance.max(0).argmax())]
+
+
+def test_a_plan_one_group_after_another_is_not_balanced() -> None:
+    plan = sorted(plan_of("digits"), key=group_of)
+    train = [run.split == "train" for run in plan[:FIRST_BALANCED]]
+    assert abs(sum(train) - FIRST_BALANCED * 700 / 1940) > 1.5
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_seed_0_comes_before_the_repeats_of_a_network(name: str) -> None:
+    place = {(run.architecture_id, run.seed): i for i, run in enumerate(plan_of(name))}
+    for identity, seed in place:
+        assert place[identity, 0] <= place[identity, seed]
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_a_lender_comes_before_the_network_that_takes_its_blocks(name: str) -> None:
+    place = {run.architecture_id: i for i, run in enumerate(plan_of(name)) if run.seed == 0}
+    paired = [run for run in plan_of(name) if run.paired_architecture_id is not None]
+    assert {run.architecture.skeleton for run in paired} == {"strided-3x2", "residual-3x2"}
+    for run in paired:
+        assert place[str(run.paired_architecture_id)] < place[run.architecture_id]
+
+
+def test_cifar10_and_mnist_train_the_same_sequence() -> None:
+    cifar10 = {r.architecture_id: r.split for r in plan_of("cifar10")}
+    mnist = {r.architecture_id: r.split for r in plan_of("mnist")}
+    assert mnist.items() <= cifar10.items()
+
+
+def test_a_planned_run_agrees_with_its_sequence_and_recipe() -> None:
+    drawn = {d.architecture_id: d for d, _ in zip(sequence("wide-3x1", IMAGES["digits"]), range(9))}
+    runs = {r.architecture_id: r for r in plan_of("digits") if r.architecture_id in drawn}
+    assert len(runs) >= 5
+    recipe, spec = RECIPES["digits"], get_images("digits")
+    for identity, run in runs.items():
+        assert run.architecture == drawn[identity].architecture
+        assert run.draw_index == drawn[identity].draw_index
+        assert run.split == split_of("wide-3x1", identity)
+        assert run.run_id == f"digits-{identity}-{recipe.recipe_id}-{run.seed}"
+        images = 3 * 21 * 50 + spec.valid + spec.test  # 21 steps of 50, forward and backward
+        assert run.cost == run.macs * 20 * images
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 50, 99, 120, 1000])
+def test_shares_are_whole_and_add_up(count: int) -> None:
+    found = shares(count)
+    assert sum(found.values()) == count
+    for name, share in found.items():
+        assert abs(share - count * SKELETONS[name].share) < 1
+
+
+def test_a_plan_read_back_is_the_same(tmp_path: Path) -> None:
+    plan = [*tiny_plan(3), *plan_of("digits")[:5]]
+    path = tmp_path / "campaign" / "plan.jsonl"
+    write_plan(path, plan)
+    assert read_plan(path) == plan
+    assert [p.name for p in path.parent.iterdir()] == ["plan.jsonl"]
+
+
+def test_a_missing_plan_says_what_makes_it(tmp_path: Path) -> None:
+    path = tmp_path / "plan.jsonl"
+    message = f"no plan at {str(path)!r}; `peephole generate plan --campaign {tmp_path}` makes one"
+    with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
+        read_plan(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("architecture", None, "'NoneType' object is not subscriptable"),
+        ("architecture", {"skeleton": "tiny", "blocks": []}, "'widths'"),
+        ("colour", "red", "PlannedRun.__init__() got an unexpected keyword argument 'colour'"),
+    ],
+)
+def test_a_damaged_line_is_named(tmp_path: Path, field: str, value: object, reason: str) -> None:
+    path = tmp_path / "plan.jsonl"
+    write_plan(path, tiny_plan(2))
+    lines = path.read_text().splitlines()
+    lines[1] = json.dumps(json.loads(lines[1]) | {field: value})
+    path.write_text("\n".join(lines) + "\n")
+    message = f"line 2 of {str(path)!r} is no planned run: {reason}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        read_plan(path)
+
+
+def test_half_a_line_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "plan.jsonl"
+    write_plan(path, tiny_plan(1))
+    path.write_text(path.read_text()[:10])
+    message = f"line 1 of {str(path)!r} is no planned run: "
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}.+: line 1 column \\d+ .*$"):
+        read_plan(path)
+
+
+def test_a_plan_for_unknown_images_is_refused() -> None:
+    message = "unknown images 'mnis'; did you mean 'mnist'? Known: cifar10, mnist, digits"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        make_plan(["mnis"])
