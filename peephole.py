@@ -4,16 +4,21 @@ Run as `peephole`, or as `python -m peephole` from a plain source tree. Exit cod
 1 failed, 2 wrong input, 3 ended by its budget with work left.
 """
 
+from itertools import islice
+from pathlib import Path
 from typing import IO, Any
 
 import click
 
-from benchmark.cli import sample
+from benchmark.cli import data, sample, task
 from generators.cli import generate, images
+from harness.cli import check, evaluate, print_results, score
 from leaderboard.cli import board
 
 __version__ = "0.1.0"
 
+DEMO_TASK = "digits-k3-v1"
+DEMO_PREDICTORS = ("last-value", "extrapolation", "peephole", "gru")
 WRONG_INPUT = (ValueError, FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 
@@ -63,7 +68,66 @@ def main() -> None:
     """Predict how well neural networks will perform, before or early in their training."""
 
 
-for command in (sample, images, generate, board):
+@main.command()
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="peephole-demo",
+    show_default=True,
+    help="Folder of what the demo makes.",
+)
+@click.option("--task", "task_name", default=DEMO_TASK, show_default=True, help="What to predict.")
+@click.option(
+    "--networks", default=4, show_default=True, type=click.IntRange(min=1), help="To train."
+)
+def demo(output: Path, task_name: str, networks: int) -> None:
+    """Do the main job in about three minutes on two cores, with nothing downloaded.
+
+    Samples and trains a few networks on `digits`, fits Peephole, its GRU variant and curve
+    extrapolation on the released runs, scores them on a frozen task, and writes a page.
+    """
+    from benchmark.tasks import read_task
+    from harness.jobs import Setting, evaluate_many
+    from leaderboard.board import load_truth, read_board
+    from leaderboard.page import render
+
+    task = read_task(task_name)
+    click.echo(f"1. Sample {networks} networks and train them on {task.images}")
+    train_samples(output / "campaign", networks)
+    click.echo(f"\n2. Fit and score predictors on {task.name} (one seed each)")
+    results = evaluate_many(DEMO_PREDICTORS, [task.name], Setting(output / "results", seeds=1))
+    print_results(results, as_json=False)
+    page = output / "board.html"
+    found = read_board(output / "results")
+    page.write_text(render(found, {t.name: load_truth(t.name) for t in found.tasks}), "utf-8")
+    click.echo(f"\n3. The page: {page.resolve().as_uri()}")
+    if any(result.status == "failed" for result in results):
+        raise click.ClickException("a predictor failed")
+
+
+def train_samples(folder: Path, networks: int) -> None:
+    """Sample networks outside the dataset, train them with two workers, and print their curves."""
+    from benchmark.imagesets import get_images
+    from benchmark.recipes import RECIPES
+    from benchmark.sequence import sequence
+    from generators.campaign import Campaign, RunOptions, release_recipes, run_campaign
+    from generators.plan import planned
+
+    digits = get_images("digits")
+    drawn = islice(sequence("shallow-3x1", digits, purpose="demo"), networks)
+    plan = [planned(network, digits, RECIPES["digits"], 0) for network in drawn]
+    campaign = Campaign(folder)
+    campaign.create(plan, release_recipes())
+    run_campaign(campaign, RunOptions(Path("images")))
+    click.echo(f"{'network':18}{'parameters':>11}  valid accuracy after epoch 1, 2, 3, 5, 10, 20")
+    for row in campaign.rows():
+        curve = row["valid_accuracy"]
+        assert isinstance(curve, list)
+        shown = "  ".join(f"{curve[epoch - 1]:.3f}" for epoch in (1, 2, 3, 5, 10, 20))
+        click.echo(f"{row['architecture_id']!s:18}{row['parameters']:>11,}  {shown}")
+
+
+for command in (sample, data, task, images, generate, evaluate, check, score, board):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """What a worker process does: train planned runs, one after another, images loaded once."""
 
 import base64
+import multiprocessing
+import os
+import threading
 import time
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,6 +37,15 @@ def prepare() -> None:
     """Set up a worker: one thread each, since networks are small; tiny numbers count as zero."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent does, so that a killed campaign leaves nothing running."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @lru_cache(maxsize=4)

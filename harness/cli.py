@@ -69,7 +69,7 @@ def evaluate(
     setting = Setting(place, folder, seeds, processes)
     found = evaluate_many(predictors or tuple(PREDICTORS), asked, setting)
     write_ceilings(list(dict.fromkeys(result.images for result in found)), place, folder)
-    _print(found, as_json)
+    print_results(found, as_json)
     if any(result.status == "failed" for result in found):
         ctx.exit(1)
 
@@ -120,10 +120,10 @@ def score(predictions: Path, name: str, folder: Path | None, as_json: bool) -> N
 
     task = read_task(name, None if folder is None else folder / "tasks")
     result, _ = score_predictions(predictions, task, folder=folder)
-    _print([result], as_json)
+    print_results([result], as_json)
 
 
-def _print(results: "Sequence[Result]", as_json: bool) -> None:
+def print_results(results: "Sequence[Result]", as_json: bool) -> None:
     """Print results as a table, or one JSON object a line."""
     from harness.typed_json import encode
 

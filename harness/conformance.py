@@ -3,8 +3,9 @@
 Every rule is tried by itself, so that a predictor that breaks one is told which, and what was seen.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 
 import numpy as np
 
@@ -21,7 +22,8 @@ from harness.answers import (
 from harness.parts import copy_queries, take_queries
 from harness.protocol import Array, Prediction, Predictor, Queries, Runs, Series
 
-OBSERVED = (0, 1, 5)  # tried; the rules that need one number use the middle one
+OBSERVED = (0, 1, 5)  # epochs, all tried
+ONE = 1  # for the rules that are tried with one number of observed epochs
 LEAST_RUNS = 12
 TOLERANCE = 1e-5  # of an accuracy; float32 sums in another order differ by less
 SEED = 7
@@ -62,28 +64,41 @@ class _Suite:
         train: Whole runs, half of all.
         validation: Whole runs, an eighth.
         others: The rest, to ask about.
+        known: Predictors already fitted, by observed epochs, for rules that need no new one.
     """
 
     make: Callable[[], Predictor]
     train: Runs
     validation: Runs
     others: Runs
+    known: dict[int, Predictor] = field(default_factory=dict)
 
-    def fitted(self, observed: int, predictor: Predictor | None = None) -> Predictor:
-        """Return a predictor, a new one unless given, fitted on copies."""
-        predictor = predictor or self.make()
+    def fitted(self, observed: int) -> Predictor:
+        """Return a predictor that was fitted on copies, once."""
+        if observed not in self.known:
+            self.known[observed] = self.fit(self.make(), observed)
+        return self.known[observed]
+
+    def fit(self, predictor: Predictor, observed: int) -> Predictor:
+        """Fit a predictor on copies and return it."""
         train, validation = copy_runs(self.train), copy_runs(self.validation)
         predictor.fit(train, validation, observed=observed, seed=SEED)
         return predictor
 
-    def answer(self, predictor: Predictor, queries: Queries) -> Prediction:
-        """Return the answer to copies of queries, of the right type, epochs and shape."""
-        answer: object = predictor.predict(copy_queries(queries))
-        _require(type_problem(answer))
-        assert isinstance(answer, Prediction)
-        _require(epochs_problem(answer, queries))
-        _require(shape_problem(answer, queries))
-        return answer
+
+def _typed_answer(predictor: Predictor, queries: Queries) -> Prediction:
+    """Return the answer to copies of queries, of the right type."""
+    answer = predictor.predict(copy_queries(queries))
+    _require(type_problem(answer))
+    return answer
+
+
+def _answer(predictor: Predictor, queries: Queries) -> Prediction:
+    """Return the answer to copies of queries, of the right type, epochs and shape."""
+    answer = _typed_answer(predictor, queries)
+    _require(epochs_problem(answer, queries))
+    _require(shape_problem(answer, queries))
+    return answer
 
 
 def check_predictor(make: Callable[[], Predictor], runs: Runs) -> list[Finding]:
@@ -103,7 +118,7 @@ def check_predictor(make: Callable[[], Predictor], runs: Runs) -> list[Finding]:
     suite = _Suite(
         make, *(runs.take(part) for part in (order[:first], order[first:second], order[second:]))
     )
-    return [_finding(rule, trial) for rule, trial in _rules(suite)]
+    return [_finding(rule, partial(trial, suite)) for rule, trial in RULES.items()]
 
 
 def _finding(rule: str, trial: Callable[[], str]) -> Finding:
@@ -121,34 +136,16 @@ def _require(problem: str) -> None:
         raise BrokenRule(problem)
 
 
-def _rules(suite: _Suite) -> Iterator[tuple[str, Callable[[], str]]]:
-    """Yield the name of each rule and what tries it and returns what was seen."""
-    for observed in OBSERVED:
-        yield f"works with {observed} epochs observed", lambda k=observed: _works(suite, k)  # type: ignore[misc]
-    for name in ANSWER_RULES:
-        yield name, lambda rule=name: _answer_rule(suite, rule)  # type: ignore[misc]
-    yield "order", lambda: _order(suite)
-    yield "single query", lambda: _single(suite)
-    yield "same seed, same object", lambda: _same_seed(suite, new=False)
-    yield "same seed, another object", lambda: _same_seed(suite, new=True)
-    yield "same question twice", lambda: _twice(suite)
-    yield "changes no runs", lambda: _keeps_runs(suite)
-    yield "changes no queries", lambda: _keeps_queries(suite)
-    yield "diverged networks", lambda: _diverged(suite)
+def _works(observed: int, suite: _Suite) -> str:
+    answer = _typed_answer(suite.fitted(observed), suite.others.observe(observed))
+    return f"{len(suite.train)} runs fitted, {len(answer.mean)} networks answered"
 
 
-def _works(suite: _Suite, observed: int) -> str:
-    answer: object = suite.fitted(observed).predict(suite.others.observe(observed))
-    _require(type_problem(answer))
-    return f"{len(suite.train)} runs fitted, {len(suite.others)} networks answered"
-
-
-def _answer_rule(suite: _Suite, rule: str) -> str:
+def _answer_rule(rule: str, suite: _Suite) -> str:
+    """Try a rule on the answers with each number of observed epochs; describe the last one."""
     for observed in OBSERVED:
         queries = suite.others.observe(observed)
-        answer: object = suite.fitted(observed).predict(copy_queries(queries))
-        _require(type_problem(answer))
-        assert isinstance(answer, Prediction)
+        answer = _typed_answer(suite.fitted(observed), queries)
         _require(_at(ANSWER_RULES[rule](answer, queries), observed))
     described = {
         "epochs": f"{len(answer.epochs)} epochs with {observed} observed",
@@ -165,50 +162,53 @@ def _at(problem: str, observed: int) -> str:
 
 
 def _order(suite: _Suite) -> str:
-    queries = suite.others.observe(OBSERVED[1])
-    predictor = suite.fitted(OBSERVED[1])
-    first = suite.answer(predictor, queries)
+    queries, predictor = suite.others.observe(ONE), suite.fitted(ONE)
     order = np.random.default_rng(SEED).permutation(len(queries))
-    second = suite.answer(predictor, take_queries(queries, order))
-    return _same(_rows(first, order), second, "with the queries in another order")
+    first = _answer(predictor, queries)
+    std = None if first.std is None else first.std[order]
+    expected = Prediction(first.mean[order], first.epochs, std)
+    second = _answer(predictor, take_queries(queries, order))
+    return _same(expected, second, "with the queries in another order")
 
 
 def _single(suite: _Suite) -> str:
-    queries = take_queries(suite.others.observe(OBSERVED[1]), [0])
-    answer = suite.answer(suite.fitted(OBSERVED[1]), queries)
-    _require(finite_problem(answer, queries))
+    queries = take_queries(suite.others.observe(ONE), [0])
+    _require(finite_problem(_answer(suite.fitted(ONE), queries), queries))
     return "one network answered"
 
 
-def _same_seed(suite: _Suite, *, new: bool) -> str:
-    queries = suite.others.observe(OBSERVED[1])
-    predictor = suite.fitted(OBSERVED[1])
-    first = suite.answer(predictor, queries)
-    again = suite.fitted(OBSERVED[1], None if new else predictor)
-    which = "another object" if new else "the same object"
-    return _same(first, suite.answer(again, queries), f"with {which} fitted with the same seed")
+def _same_object(suite: _Suite) -> str:
+    queries, predictor = suite.others.observe(ONE), suite.fit(suite.make(), ONE)
+    first = _answer(predictor, queries)
+    second = _answer(suite.fit(predictor, ONE), queries)
+    return _same(first, second, "with the same object fitted again with the same seed")
+
+
+def _another_object(suite: _Suite) -> str:
+    queries = suite.others.observe(ONE)
+    first, second = (_answer(suite.fit(suite.make(), ONE), queries) for _ in range(2))
+    return _same(first, second, "with another object fitted with the same seed")
 
 
 def _twice(suite: _Suite) -> str:
-    queries = suite.others.observe(OBSERVED[1])
-    predictor = suite.fitted(OBSERVED[1])
-    first = suite.answer(predictor, queries)
-    return _same(first, suite.answer(predictor, queries), "when asked again")
+    queries, predictor = suite.others.observe(ONE), suite.fitted(ONE)
+    first = _answer(predictor, queries)
+    return _same(first, _answer(predictor, queries), "when asked again")
 
 
 def _keeps_runs(suite: _Suite) -> str:
-    given = {"train": copy_runs(suite.train), "validation": copy_runs(suite.validation)}
-    before = {name: _contents(runs.series) for name, runs in given.items()}
-    suite.make().fit(**given, observed=OBSERVED[1], seed=SEED)
-    for name, runs in given.items():
-        _require(_changed(name, before[name], _contents(runs.series)))
+    train, validation = copy_runs(suite.train), copy_runs(suite.validation)
+    before = _contents(train.series), _contents(validation.series)
+    suite.make().fit(train, validation, observed=ONE, seed=SEED)
+    _require(_changed("train", before[0], _contents(train.series)))
+    _require(_changed("validation", before[1], _contents(validation.series)))
     return "train and validation are as they were"
 
 
 def _keeps_queries(suite: _Suite) -> str:
-    queries = suite.others.observe(OBSERVED[1])
+    queries = suite.others.observe(ONE)
     before = _contents(queries.series)
-    suite.fitted(OBSERVED[1]).predict(queries)
+    suite.fitted(ONE).predict(queries)
     _require(_changed("queries", before, _contents(queries.series)))
     return "queries are as they were"
 
@@ -216,12 +216,11 @@ def _keeps_queries(suite: _Suite) -> str:
 def _diverged(suite: _Suite) -> str:
     """Ask about networks that diverged in their first epoch, having seen some that did, too."""
     train, others = diverge(suite.train, len(suite.train) // 4), diverge(suite.others, 2)
+    failing = replace(suite, train=train, others=others, known={})
     for observed in OBSERVED[1:]:
-        predictor = suite.make()
-        validation = copy_runs(suite.validation)
-        predictor.fit(copy_runs(train), validation, observed=observed, seed=SEED)
         queries = others.observe(observed)
-        _require(_at(finite_problem(suite.answer(predictor, queries), queries), observed))
+        answer = _answer(failing.fitted(observed), queries)
+        _require(_at(finite_problem(answer, queries), observed))
     return "finite answers with losses that are NaN"
 
 
@@ -229,19 +228,12 @@ def diverge(runs: Runs, number: int) -> Runs:
     """Return a copy whose first runs diverged in their first epoch, as the record has it."""
     copied = copy_runs(runs)
     chance = get_images(runs.images).chance
-    for field in fields(Series):
-        values: Array = getattr(copied.series, field.name)
-        if field.name.endswith("accuracy") and not field.name.startswith("initial_"):
-            values[:number] = chance
-        elif field.name != "learning_rate" and not field.name.startswith("initial_"):
-            values[:number] = np.nan
+    for entry in fields(Series):
+        values: Array = getattr(copied.series, entry.name)
+        if entry.name == "learning_rate" or entry.name.startswith("initial_"):
+            continue
+        values[:number] = chance if entry.name.endswith("accuracy") else np.nan
     return copied
-
-
-def _rows(answer: Prediction, order: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Prediction:
-    """Return an answer with its networks in another order."""
-    std = None if answer.std is None else answer.std[order]
-    return replace(answer, mean=answer.mean[order], std=std)
 
 
 def _same(first: Prediction, second: Prediction, when: str) -> str:
@@ -259,10 +251,26 @@ def _same(first: Prediction, second: Prediction, when: str) -> str:
 
 def _contents(series: Series) -> dict[str, bytes]:
     """Return the bytes of every array."""
-    values = {field.name: getattr(series, field.name) for field in fields(series)}
+    values = {entry.name: getattr(series, entry.name) for entry in fields(series)}
     return {name: value.tobytes() for name, value in values.items() if value is not None}
 
 
 def _changed(where: str, before: dict[str, bytes], after: dict[str, bytes]) -> str:
     names = [name for name in before if before[name] != after[name]]
     return f"`{names[0]}` of {where} was changed" if names else ""
+
+
+RULES: dict[str, Callable[[_Suite], str]] = {
+    **{
+        f"works with {observed} epochs observed": partial(_works, observed) for observed in OBSERVED
+    },
+    **{name: partial(_answer_rule, name) for name in ANSWER_RULES},
+    "order": _order,
+    "single query": _single,
+    "same seed, same object": _same_object,
+    "same seed, another object": _another_object,
+    "same question twice": _twice,
+    "changes no runs": _keeps_runs,
+    "changes no queries": _keeps_queries,
+    "diverged networks": _diverged,
+}

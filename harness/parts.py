@@ -93,7 +93,7 @@ def load_tables(task: Task, folder: Path | None = None) -> dict[str, pa.Table]:
         FileNotFoundError: If the data lacks a split.
         ValueError: If the data lacks a run of the task or has other values.
     """
-    tables = {split: task_rows(task, split, folder) for split in SPLITS}
+    tables: dict[str, pa.Table] = {split: task_rows(task, split, folder) for split in SPLITS}
     found = rows_digest([tables[split] for split in SPLITS])
     if found != task.digest:
         raise ValueError(

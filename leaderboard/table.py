@@ -61,17 +61,17 @@ def _task_table(task: TaskBoard, ceiling: Ceiling | None) -> str:
 
 def _line(row: Row) -> str:
     """Return a predictor's line; a failed one has its reason's first line instead of scores."""
-    title = _escape(row.result.title)
+    name = _escape(row.result.predictor)
     if row.rank is None or row.result.failure is not None:
         reason = _escape((row.result.failure or "").splitlines()[0])
-        return f"| | {title} | failed: {reason} | | | | | |"
+        return f"| | {name} | failed: {reason} | | | | | |"
     low, high = row.rank
     rank = f"{low}" if low == high else f"{low}–{high}"  # noqa: RUF001
     cells = [_cell(_score(row, part, "tau"), 3) for part in PARTS]
     cells += [_number(_score(row, part, "r2").value, 3) for part in PARTS]
     cells += [_number(_score(row, part, "mse").value, 5) for part in PARTS]
     flags = f" ({_escape(', '.join(row.result.flags))})" if row.result.flags else ""
-    return f"| {rank} | {title}{flags} | {' | '.join(cells)} |"
+    return f"| {rank} | {name}{flags} | {' | '.join(cells)} |"
 
 
 def _escape(text: str) -> str:

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from benchmark.imagesets import IMAGES
-from generators.batches import CROP_PADDING, DevicePixels, Epoch, draw_epoch, to_device, training_batch
+from generators.batches import (
+    CROP_PADDING,
+    DevicePixels,
+    Epoch,
+    draw_epoch,
+    to_device,
+    training_batch,
+)
 from generators.images import Part, Pixels
 from tests.toy_campaign import RECIPE, STEPS
 
@@ -46,7 +53,9 @@ def test_crops_and_flips_are_those_of_one_image_at_a_time() -> None:
     for i in range(30):
         source = int(epoch.order[10 + i])
         draw = epoch.rows[10 + i], epoch.columns[10 + i], epoch.flips[10 + i]
-        raw = cropped(pixels.train.images[source].numpy(), int(draw[0]), int(draw[1]), bool(draw[2]))
+        raw = cropped(
+            pixels.train.images[source].numpy(), int(draw[0]), int(draw[1]), bool(draw[2])
+        )
         expected = (raw - mean[:, None, None]) / std[:, None, None]
         assert np.allclose(images[i].numpy(), expected, atol=1e-6)
         assert labels[i] == pixels.train.labels[source]

@@ -130,9 +130,7 @@ def in_split(split: str) -> int:
 def test_a_published_run_is_never_changed(campaign: Campaign, tmp_path: Path, split: str) -> None:
     data, index = tmp_path / "data", in_split(split)
     others = [i for i in range(len(PLAN)) if i % 3 or i == index]
-    first = toy_campaign(
-        tmp_path / "first", [PLAN[i] for i in others], [ROWS[i] for i in others]
-    )
+    first = toy_campaign(tmp_path / "first", [PLAN[i] for i in others], [ROWS[i] for i in others])
     merge([first], data, "1.2.3")
     campaign.store(changed(ROWS[index], weight_norm=[10.0, 11.5]))
     path = split_path("digits", split, data)

@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +110,7 @@ def test_cifar10_and_mnist_train_the_same_sequence() -> None:
 
 
 def test_a_planned_run_agrees_with_its_sequence_and_recipe() -> None:
-    drawn = {d.architecture_id: d for d, _ in zip(sequence("wide-3x1", IMAGES["digits"]), range(9))}
+    drawn = {d.architecture_id: d for d in islice(sequence("wide-3x1", IMAGES["digits"]), 9)}
     runs = {r.architecture_id: r for r in plan_of("digits") if r.architecture_id in drawn}
     assert len(runs) >= 5
     recipe, spec = RECIPES["digits"], get_images("digits")

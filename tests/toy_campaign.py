@@ -28,7 +28,7 @@ from generators.worker import Job, row_of
 
 Row = dict[str, object]
 
-RECIPE = replace(RECIPES["digits"], epochs=2)
+RECIPE = replace(RECIPES["digits"], epochs=2, peak_rate=0.1)
 STEPS = RECIPE.steps_per_epoch
 STAGES = {"shallow-3x1": 3, "stages-4x1": 4}
 TIMES = ("epoch_seconds", "started_at")  # what differs between two trainings of one run
@@ -37,15 +37,20 @@ TIMES = ("epoch_seconds", "started_at")  # what differs between two trainings of
 def tiny_architecture(
     skeleton: str = "shallow-3x1", kernel: tuple[int, int] = (3, 3), channels: int = 8
 ) -> Architecture:
-    """Return a network of a few small convolutions, one normalised; one block in each stage."""
-    first = Block((Layer("conv", *kernel, channels), Layer("bn", 1, 1, channels), _relu(channels)))
-    rest = Block((Layer("conv", 2, 1, 8), _relu(8)))
+    """Return a network of a few small, normalised convolutions; one block in each stage."""
     stages = STAGES[skeleton]
-    return Architecture(skeleton, (8,) * stages, (first, *[rest] * (stages - 1)))
+    rest = _block((2, 1), 8)
+    return Architecture(skeleton, (8,) * stages, (_block(kernel, channels), *[rest] * (stages - 1)))
 
 
-def _relu(channels: int) -> Layer:
-    return Layer("relu", 1, 1, channels)
+def _block(kernel: tuple[int, int], channels: int) -> Block:
+    return Block(
+        (
+            Layer("conv", *kernel, channels),
+            Layer("bn", 1, 1, channels),
+            Layer("relu", 1, 1, channels),
+        )
+    )
 
 
 def tiny_plan(networks: int, *, skeleton: str = "shallow-3x1", seed: int = 0) -> list[PlannedRun]:

@@ -21,7 +21,7 @@ FIRST_NOISE = 0.02  # accuracy; noise while the training curves are first fitted
 LEAST_NOISE = 0.003  # accuracy; about the binomial noise of 10,000 images near .9
 LEAST_SPREAD = 0.02  # of a parameter, as a share of its range
 MAD_TO_STD = 1.4826  # of a normal distribution
-ROUNDS = 4  # of fits to the training curves; more change the answer little
+ROUNDS = 4  # of fits to the training curves
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ class BidirectionalGru(nn.Module):
     """One bidirectional layer for padded sequences.
 
     The backward half reads each sequence reversed within its own length, so that it starts at the
-    last layer and never at padding. (A packed sequence says the same at twice the time.)
+    last layer and never at padding. (A packed sequence would say the same, more slowly.)
     """
 
     def __init__(self, entering: int) -> None:
