@@ -124,15 +124,10 @@ def drawn(pixels: DevicePixels, key: tuple[str | int, ...], number: int) -> torc
     return torch.stack([part for part in parts if part is not None])
 
 
-def test_published_bits_of_an_epoch_never_change() -> None:
-    epoch = draw_epoch(tiny_pixels(), KEY, 0)
-    assert epoch.rows is not None
-    assert epoch.columns is not None
-    assert epoch.flips is not None
-    assert epoch.order[:5].tolist() == GOLDEN[0]
-    assert epoch.rows[:5].tolist() == GOLDEN[1]
-    assert epoch.columns[:5].tolist() == GOLDEN[2]
-    assert epoch.flips[:5].tolist() == GOLDEN[3]
-
-
-GOLDEN = ([0, 0, 0, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0])
+def test_the_bits_of_an_epoch_never_change() -> None:
+    assert drawn(tiny_pixels(), KEY, 0)[:, :5].tolist() == [
+        [9, 18, 22, 17, 38],
+        [8, 5, 4, 5, 7],
+        [7, 5, 2, 3, 1],
+        [1, 0, 0, 1, 0],
+    ]

@@ -1,10 +1,12 @@
 """The pilot's plan, its rule of choice on hand-made tables, and its table."""
 
 import re
+from functools import lru_cache
 
 import numpy as np
 import pytest
 
+import generators.pilot
 from benchmark.imagesets import IMAGES
 from benchmark.sequence import sequence
 from generators.pilot import (
@@ -17,7 +19,13 @@ from generators.pilot import (
 )
 
 CHANCE = 0.1
+plan_of = lru_cache(pilot_plan)
 Finals = dict[tuple[float, int, int], float]
+
+
+@pytest.fixture(autouse=True)
+def _plan_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generators.pilot, "pilot_plan", plan_of)
 
 
 def rows(
@@ -32,7 +40,7 @@ def rows(
     """
     made, recipes = [], list(pilot_recipes("digits"))
     numbers: dict[str, int] = {}
-    for run in pilot_plan("digits"):
+    for run in plan_of("digits"):
         rate = recipes.index(run.recipe_id)
         i = numbers.setdefault(run.architecture_id, len(numbers))
         final = 0.5 + 0.01 * i + lift[rate] + noise[rate] * run.seed * (1 if i % 2 == 0 else -1)
@@ -78,7 +86,7 @@ def test_a_rate_holds_what_its_networks_gave() -> None:
 def test_networks_stuck_with_one_seed_are_no_pair() -> None:
     table = rows()
     recipe = next(iter(pilot_recipes("digits")))
-    lucky = next(r for r in pilot_plan("digits") if r.recipe_id == recipe and r.seed == 1)
+    lucky = next(r for r in plan_of("digits") if r.recipe_id == recipe and r.seed == 1)
     before = pilot_rates(table, "digits")[0].between
     for row in table:
         if row["run_id"] == lucky.run_id:
@@ -95,7 +103,7 @@ def test_between_share_by_hand() -> None:
 
 
 def test_the_pilot_is_outside_the_dataset_and_half_of_it_is_repeated() -> None:
-    plan = pilot_plan("digits")
+    plan = plan_of("digits")
     assert len(plan) == 3 * (24 + 12)
     networks = {run.architecture_id: run.draw_index for run in plan}
     assert sorted(networks.values()) == list(range(24))
@@ -109,7 +117,7 @@ def test_the_pilot_is_outside_the_dataset_and_half_of_it_is_repeated() -> None:
 
 
 def test_a_missing_run_is_named() -> None:
-    first, second = (run.run_id for run in pilot_plan("digits")[3:5])
+    first, second = (run.run_id for run in plan_of("digits")[3:5])
     table = [row for row in rows() if row["run_id"] not in (first, second)]
     message = f"the pilot of 'digits' lacks 2 runs, {first!r} first"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):

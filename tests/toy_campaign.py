@@ -68,9 +68,13 @@ def tiny_plan(networks: int, *, skeleton: str = "shallow-3x1", seed: int = 0) ->
 
 def release_plan() -> list[PlannedRun]:
     """Return runs in all four splits, repeats among them."""
-    seen, held_out = tiny_plan(24), tiny_plan(4, skeleton="stages-4x1")
-    assert {run.split for run in seen} == {"train", "validation", "test"}
-    return [*seen, *held_out, *tiny_plan(3, seed=1)]
+    seen, room = [], {"train": 12, "validation": 3, "test": 8}
+    for run in tiny_plan(75):
+        if room[run.split] > 0:
+            room[run.split] -= 1
+            seen.append(run)
+    assert not any(room.values())
+    return [*seen, *tiny_plan(4, skeleton="stages-4x1"), *tiny_plan(3, seed=1)]
 
 
 def toy_row(run: PlannedRun, *, status: str = "completed") -> Row:
@@ -135,7 +139,7 @@ def toy_campaign(folder: Path, runs: list[PlannedRun], rows: list[Row] | None = 
 def toy_release(folder: Path) -> Path:
     """Return the folder of a release of `release_plan`, one of its networks diverged."""
     plan = release_plan()
-    rows = [toy_row(run, status="diverged" if run.draw_index == 5 else "completed") for run in plan]
+    rows = [toy_row(plan[0], status="diverged"), *map(toy_row, plan[1:])]
     merge([toy_campaign(folder / "campaign", plan, rows)], folder / "data", "1.2.3")
     shutil.rmtree(folder / "campaign")
     return folder / "data"
