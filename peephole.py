@@ -110,7 +110,8 @@ def train_samples(folder: Path, networks: int) -> None:
     from benchmark.imagesets import get_images
     from benchmark.recipes import RECIPES
     from benchmark.sequence import sequence
-    from generators.campaign import Campaign, RunOptions, release_recipes, run_campaign
+    from generators.campaign import Campaign, release_recipes, run_campaign
+    from generators.crew import RunOptions
     from generators.plan import planned
 
     digits = get_images("digits")

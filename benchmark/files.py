@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from benchmark.atomic import whole
 from benchmark.imagesets import get_images
 from benchmark.names import nearest
 from benchmark.record import COLUMNS, SCHEMA, SCHEMA_VERSION
@@ -54,19 +55,17 @@ def correct_path(images: str, split: str, folder: Path | None = None) -> Path:
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a table whole or not at all, compressed, with a checksum on every page."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
     streamed = {name: f"{name}.list.element" for name in STREAMED if name in table.column_names}
-    pq.write_table(
-        table,
-        part,
-        compression="zstd",
-        compression_level=12,
-        use_dictionary=_leaves(table.schema, tuple(streamed)),
-        column_encoding={leaf: "BYTE_STREAM_SPLIT" for leaf in streamed.values()} or None,
-        write_page_checksum=True,
-    )
-    part.replace(path)
+    with whole(path) as draft:
+        pq.write_table(
+            table,
+            draft,
+            compression="zstd",
+            compression_level=12,
+            use_dictionary=_leaves(table.schema, tuple(streamed)),
+            column_encoding={leaf: "BYTE_STREAM_SPLIT" for leaf in streamed.values()} or None,
+            write_page_checksum=True,
+        )
 
 
 def _leaves(schema: pa.Schema, without: tuple[str, ...]) -> list[str]:

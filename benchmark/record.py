@@ -187,6 +187,8 @@ def check_row(row: dict[str, object]) -> None:
     Raises:
         ValueError: Naming the run, the field, its value and the rule it breaks.
     """
+    if not isinstance(row, dict):
+        raise ValueError(f"a run must be an object with the record's fields, not {row!r:.60}")
     name = row.get("run_id")
     missing = [column for column in SCHEMA.names if column not in row]
     if missing:
@@ -195,14 +197,18 @@ def check_row(row: dict[str, object]) -> None:
     trained = row["status"] in ("completed", "diverged")
     for column in EPOCH_SERIES:
         values = row[column]
-        assert isinstance(values, list)
-        if len(values) != (planned if trained else 0):
+        if not isinstance(values, list) or len(values) != (planned if trained else 0):
+            count = len(values) if isinstance(values, list) else "no"
             raise ValueError(
-                f"`{column}` of run {name!r} has {len(values)} entries, not one for each of "
+                f"`{column}` of run {name!r} has {count} entries, not one for each of "
                 f"{planned if trained else 0} epochs"
             )
-        if column.endswith("accuracy") and any(not 0 <= value <= 1 for value in values):
+        if column.endswith("accuracy") and not all(_is_fraction(value) for value in values):
             raise ValueError(f"`{column}` of run {name!r} must lie in [0, 1]")
+
+
+def _is_fraction(value: object) -> bool:
+    return isinstance(value, float | int) and 0 <= value <= 1
 
 
 assert {f.name for f in fields(Run)} == set(COLUMNS), "Run and COLUMNS must have the same fields"

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmark.architectures import architecture_id, from_record
+from benchmark.atomic import write_whole
 from benchmark.card import card_text
 from benchmark.files import CORRECT_SCHEMA, correct_path, read_table, sha256, split_path
 from benchmark.imagesets import IMAGES, get_images
@@ -70,20 +71,14 @@ def finish_release(folder: Path, version: str) -> None:
         "schema_version": SCHEMA_VERSION,
         "splits": [{n: getattr(c, n) for n in SplitCounts.__dataclass_fields__} for c in counts],
     }
-    _write(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
-    _write(folder / CARD, card_text(counts, version, folder))
+    write_whole(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    write_whole(folder / CARD, card_text(counts, version, folder))
     write_sums(folder)
 
 
 def write_sums(folder: Path) -> None:
     """Write the checksums of the files that are there, in the form `sha256sum -c` reads."""
-    _write(folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in _digests(folder)))
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    write_whole(folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in _digests(folder)))
 
 
 def _digests(folder: Path) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from benchmark.atomic import write_whole
 from benchmark.files import data_folder, load_runs, series
 from benchmark.imagesets import get_images
 from benchmark.names import nearest
@@ -164,6 +165,5 @@ def write_task(task: Task, folder: Path | None = None) -> Path:
         raise FileExistsError(
             f"task {task.name!r} is frozen with other rows; a changed task needs a new version"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, text)
     return path

@@ -111,7 +111,8 @@ def run(
 
     Exit code 3 means that the budget ended with work left.
     """
-    from generators.campaign import Campaign, RunOptions, run_campaign
+    from generators.campaign import Campaign, run_campaign
+    from generators.crew import RunOptions
 
     options = RunOptions(images_folder, device, workers, parse_shard(shard), minutes, limit)
     made, left = run_campaign(Campaign(campaign), options)
@@ -183,10 +184,11 @@ def merge(campaigns: tuple[Path, ...], data: Path, release: str) -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="Write the table here as well.")
 def pilot(campaign: Path, name: str, output: Path | None) -> None:
     """Show what the learning-rate pilot gave at each rate, and which rate it chooses."""
-    from generators.campaign import Campaign, write_text
+    from benchmark.atomic import write_whole
+    from generators.campaign import Campaign
     from generators.pilot import pilot_csv, pilot_rates
 
     text = pilot_csv(pilot_rates(list(Campaign(campaign).rows()), name))
     if output is not None:
-        write_text(output, text)
+        write_whole(output, text)
     click.echo(text, nl=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmark.atomic import write_whole
 from benchmark.files import (
     CORRECT_SCHEMA,
     correct_path,
@@ -18,7 +19,7 @@ from benchmark.files import (
 )
 from benchmark.release import finish_release
 from benchmark.splits import SPLITS
-from generators.campaign import Campaign, write_text
+from generators.campaign import Campaign
 
 Row = dict[str, object]
 
@@ -119,4 +120,4 @@ def _merge_json(campaigns: list[Campaign], folder: Path, used: set[str]) -> None
         for campaign in campaigns:
             found = getattr(campaign, f"{name}_json")()
             known |= {key: value for key, value in found.items() if key in used}
-        write_text(path, json.dumps(known, indent=1, sort_keys=True) + "\n")
+        write_whole(path, json.dumps(known, indent=1, sort_keys=True) + "\n")

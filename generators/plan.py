@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from benchmark.architectures import Architecture, from_record, to_record
+from benchmark.atomic import whole
 from benchmark.imagesets import ImageSet, get_images
 from benchmark.recipes import RECIPES, Recipe
 from benchmark.record import run_id
@@ -157,14 +158,11 @@ def planned(drawn: Drawn, images: ImageSet, recipe: Recipe, seed: int) -> Planne
 
 def write_plan(path: Path, runs: Iterable[PlannedRun]) -> None:
     """Write a plan, one JSON object per line, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    with part.open("w", encoding="utf-8") as file:
+    with whole(path) as draft, draft.open("w", encoding="utf-8") as file:
         for run in runs:
             row = {name: getattr(run, name) for name in PlannedRun.__dataclass_fields__}
             row["architecture"] = to_record(run.architecture)
             file.write(json.dumps(row, separators=(",", ":")) + "\n")
-    part.replace(path)
 
 
 def read_plan(path: Path) -> list[PlannedRun]:

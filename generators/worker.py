@@ -21,6 +21,8 @@ from generators.images import load_images
 from generators.plan import PlannedRun
 from generators.training import Curves, train
 
+Row = dict[str, object]
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -53,7 +55,7 @@ def _pixels(name: str, folder: Path, device: str) -> DevicePixels:
     return to_device(load_images(name, folder), torch.device(device))
 
 
-def make_run(job: Job) -> dict[str, object]:
+def make_run(job: Job) -> Row:
     """Train a planned run and return its row, with `correct` as base64 of packed bits."""
     pixels = _pixels(job.run.images, job.folder, job.device)
     started = int(time.time())
@@ -64,12 +66,12 @@ def make_run(job: Job) -> dict[str, object]:
     return row_of(job, curves, started)
 
 
-def failed_row(job: Job, reason: str) -> dict[str, object]:
+def failed_row(job: Job, reason: str) -> Row:
     """Return the row of a run whose worker died twice."""
     return row_of(job, Curves("failed", reason), int(time.time()))
 
 
-def row_of(job: Job, curves: Curves, started: int) -> dict[str, object]:
+def row_of(job: Job, curves: Curves, started: int) -> Row:
     """Return the row of a run, as the record and the run files hold it."""
     planned, measured = job.run, curves
     trained = curves.status in ("completed", "diverged")

@@ -115,9 +115,8 @@ def check_predictor(make: Callable[[], Predictor], runs: Runs) -> list[Finding]:
         raise ValueError(f"a check needs at least {LEAST_RUNS} runs, not {len(runs)}")
     order = np.arange(len(runs))
     first, second = len(runs) // 2, len(runs) // 2 + len(runs) // 8
-    suite = _Suite(
-        make, *(runs.take(part) for part in (order[:first], order[first:second], order[second:]))
-    )
+    train, validation = runs.take(order[:first]), runs.take(order[first:second])
+    suite = _Suite(make, train, validation, runs.take(order[second:]))
     return [_finding(rule, partial(trial, suite)) for rule, trial in RULES.items()]
 
 

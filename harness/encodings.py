@@ -37,13 +37,43 @@ RATIO_BINS = len(RATIO_EDGES) + 1
 ROW_FEATURES = ("log2_out_channels", "log2_in_resolution")
 COUNT_FEATURES = ("log_parameters", "log_macs", "depth")
 KINDS: tuple[RowKind, ...] = ("conv", "max_pool", "avg_pool", "relu", "sigmoid", "tanh", "bn")
+THIRDS = ("first", "middle", "last")
+SATURATING: tuple[RowKind, ...] = ("sigmoid", "tanh")
+PLACED: dict[str, tuple[RowKind, ...]] = {
+    "conv": ("conv",),
+    "bn": ("bn",),
+    "sigmoid": ("sigmoid",),
+    "pool": ("max_pool", "avg_pool"),
+}
+# Shortcuts and additions count towards parameters, MACs and the largest share alone. A run without
+# BN is what lies between two batch normalisations, or an end and one; "after BN" is straight after.
 ARCHITECTURE_FEATURES = (
     *COUNT_FEATURES,
+    "block_layers",  # without the skeleton's own
     *(f"{kind}_layers" for kind in KINDS),
-    "mean_log2_kernel_area",
-    "mean_log2_out_channels",
-    "least_log2_out_channels",
-    "longest_run_without_bn",
+    *(f"{kind}_layers_in_{third}_third" for third in THIRDS for kind in PLACED),  # by position
+    "first_log2_width",  # output channels of the blocks' convolutions, as the next four
+    "last_log2_width",
+    "least_log2_width",
+    "largest_log2_width",
+    "mean_log2_width",
+    "mean_log2_kernel_area",  # of the blocks' convolutions, as the next two
+    "largest_log2_kernel_area",
+    "mean_log2_kernel_elongation",  # longer side over shorter side
+    "log2_receptive_field",  # area in pixels of the image, before the global pool
+    "mean_log2_conv_resolution",  # input resolution of all convolutions, as the next
+    "least_log2_conv_resolution",
+    "longest_conv_run_without_bn",
+    "longest_sigmoid_run_without_bn",
+    "longest_tanh_run_without_bn",
+    "sigmoid_layers_after_last_bn",  # anywhere after it
+    "tanh_layers_after_last_bn",
+    "sigmoid_layers_not_after_bn",
+    "tanh_layers_not_after_bn",
+    "share_of_saturating_not_after_bn",  # of the sigmoids and tanhs; 0 where there is none
+    "largest_share_of_macs",  # of one layer
+    "max_pool_log2_kernel_areas",  # sum over the blocks' pools, as the next
+    "avg_pool_log2_kernel_areas",
 )
 
 
@@ -106,23 +136,87 @@ def count_features(rows: tuple[LayerRow, ...]) -> Array:
 
 
 def architecture_features(rows: tuple[LayerRow, ...]) -> Array:
-    """Return simple features of a whole network, (14,), named by `ARCHITECTURE_FEATURES`.
-
-    Shortcuts and additions count towards parameters and MACs alone. Means are over convolutions.
-    """
+    """Return simple features of a whole network, (45,), named by `ARCHITECTURE_FEATURES`."""
     layers = expressible(rows)
-    convolutions = [row for row in layers if row.kind == "conv"]
-    areas = np.log2([row.kernel_height * row.kernel_width for row in convolutions])
-    widths = np.log2([row.out_channels for row in convolutions])
+    block_layers = [row for row in layers if row.role == "block"]
     counts = [sum(row.kind == kind for row in layers) for kind in KINDS]
-    summary = [areas.mean(), widths.mean(), widths.min(), _longest_run_without_bn(layers)]
-    return np.concatenate([count_features(rows), counts, summary])
+    return np.concatenate(
+        [
+            count_features(rows),
+            [len(block_layers)],
+            counts,
+            _counts_in_thirds(layers),
+            _convolution_statistics([row for row in block_layers if row.kind == "conv"]),
+            [_log2_receptive_field(layers)],
+            _conv_resolutions(layers),
+            _normalisation_statistics(layers),
+            [max(row.macs for row in rows) / macs(rows)],
+            [_log2_kernel_areas(block_layers, kind) for kind in ("max_pool", "avg_pool")],
+        ]
+    )
 
 
-def _longest_run_without_bn(layers: tuple[LayerRow, ...]) -> int:
-    """Return the most convolutions between two batch normalisations, or an end and one."""
+def _counts_in_thirds(layers: tuple[LayerRow, ...]) -> list[int]:
+    """Return how many layers of each of `PLACED` lie in each third of the layers, (12,)."""
+    edges = [len(layers) * third // len(THIRDS) for third in range(len(THIRDS) + 1)]
+    return [
+        sum(row.kind in kinds for row in layers[start:end])
+        for start, end in pairwise(edges)
+        for kinds in PLACED.values()
+    ]
+
+
+def _convolution_statistics(convolutions: list[LayerRow]) -> Array:
+    """Return five numbers on the widths of convolutions, then three on their kernels, (8,)."""
+    widths = np.log2([row.out_channels for row in convolutions])
+    kernels = np.log2([(row.kernel_height, row.kernel_width) for row in convolutions])
+    areas, elongations = kernels.sum(axis=1), np.ptp(kernels, axis=1)
+    of_widths = [widths[0], widths[-1], widths.min(), widths.max(), widths.mean()]
+    return np.array([*of_widths, areas.mean(), areas.max(), elongations.mean()])
+
+
+def _log2_receptive_field(layers: tuple[LayerRow, ...]) -> float:
+    """Return log2 of height times width of what the input of the global pool sees of the image."""
+    height = width = step = 1
+    for row in layers:
+        if row.kind != "global_pool":
+            height += (row.kernel_height - 1) * step
+            width += (row.kernel_width - 1) * step
+            step *= row.stride
+    return math.log2(height * width)
+
+
+def _conv_resolutions(layers: tuple[LayerRow, ...]) -> list[float]:
+    """Return mean and minimum of log2 input resolution over convolutions, (2,)."""
+    resolutions = np.log2([row.in_resolution for row in layers if row.kind == "conv"])
+    return [resolutions.mean(), resolutions.min()]
+
+
+def _normalisation_statistics(layers: tuple[LayerRow, ...]) -> list[float]:
+    """Return what is not normalised, (8,): three longest runs, two last runs, two counts, a share.
+
+    Runs are counted in convolutions, sigmoids and tanhs, the last ones in sigmoids and tanhs.
+    """
+    longest, last = zip(*(_runs_without_bn(layers, k) for k in ("conv", *SATURATING)), strict=True)
+    bare = [_layers_not_after_bn(layers, kind) for kind in SATURATING]
+    saturating = sum(row.kind in SATURATING for row in layers)
+    return [*longest, *last[1:], *bare, sum(bare) / max(saturating, 1)]
+
+
+def _runs_without_bn(layers: tuple[LayerRow, ...], kind: RowKind) -> tuple[int, int]:
+    """Return the most layers of a kind in a run without BN, and how many are in the last run."""
     longest = run = 0
     for layer in layers:
-        run = 0 if layer.kind == "bn" else run + (layer.kind == "conv")
+        run = 0 if layer.kind == "bn" else run + (layer.kind == kind)
         longest = max(longest, run)
-    return longest
+    return longest, run
+
+
+def _layers_not_after_bn(layers: tuple[LayerRow, ...], kind: RowKind) -> int:
+    """Return the number of layers of a kind that do not come straight after a BN."""
+    return sum(b.kind == kind and a.kind != "bn" for a, b in pairwise(layers))
+
+
+def _log2_kernel_areas(layers: list[LayerRow], kind: RowKind) -> float:
+    """Return the sum of log2 kernel areas of the layers of a kind."""
+    return sum(math.log2(r.kernel_height * r.kernel_width) for r in layers if r.kind == kind)

@@ -19,12 +19,13 @@ from typing import Literal
 
 import pyarrow as pa
 
+from benchmark.atomic import whole, write_whole
 from benchmark.imagesets import get_images
 from harness.invariants import FINAL_METRICS, Scores, SeedScore, check_score, check_scores
 from harness.metrics import METRICS
 from harness.scores import Score
 from harness.stored_predictions import check_predictions, read_predictions, to_parquet
-from harness.typed_json import broken, encode, read_record, to_text, write_atomic
+from harness.typed_json import broken, encode, read_record, to_text
 
 Status = Literal["scored", "failed"]
 Verification = Literal["self-reported", "rescored", "rerun"]
@@ -231,9 +232,10 @@ def write_result(folder: Path, result: Result, predictions: pa.Table | None) -> 
         check_predictions(predictions, _asked(result))
         content = to_parquet(predictions)
         digest = hashlib.sha256(content).hexdigest()
-        write_atomic(beside, content)
+        with whole(beside) as draft:
+            draft.write_bytes(content)
     record = replace(result, predictions_sha256=digest)
-    write_atomic(path, f"{to_text(encode(record))}\n".encode())
+    write_whole(path, f"{to_text(encode(record))}\n")
     if predictions is None:
         beside.unlink(missing_ok=True)
     return path
@@ -320,7 +322,7 @@ def ceiling_path(folder: Path, images: str) -> Path:
 def write_ceiling(folder: Path, ceiling: Ceiling) -> Path:
     """Write a ceiling, replacing an earlier one, and return its path."""
     path = ceiling_path(folder, ceiling.images)
-    write_atomic(path, f"{to_text(encode(ceiling))}\n".encode())
+    write_whole(path, f"{to_text(encode(ceiling))}\n")
     return path
 
 

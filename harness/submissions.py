@@ -147,7 +147,8 @@ def _arrange(rows: _Rows, task: Task, run_ids: Sequence[str]) -> Prediction:
     """Return rows as a prediction of some runs, in their order, every rule checked."""
     _check_runs(rows, task, run_ids)
     epochs = _asked_epochs(rows, task)
-    position = {run_id: i for i, run_id in enumerate(run_ids)}
+    names = sorted(run_ids)
+    position = {run_id: i for i, run_id in enumerate(names)}
     owner = np.array([position[run_id] for run_id in rows.run_ids], dtype=np.int64)
     cell = owner * len(epochs) + (rows.epochs - epochs[0])
     times = np.bincount(cell, minlength=len(run_ids) * len(epochs))
@@ -155,17 +156,16 @@ def _arrange(rows: _Rows, task: Task, run_ids: Sequence[str]) -> Prediction:
         if wrong.any():
             run, epoch = divmod(int(np.flatnonzero(wrong)[0]), len(epochs))
             raise ValueError(
-                f"run {run_ids[run]!r} at epoch {epochs[epoch]} must {rule}"
-                f"{_more(int(wrong.sum()))}"
+                f"run {names[run]!r} at epoch {epochs[epoch]} must {rule}{_more(int(wrong.sum()))}"
             )
     _check_values(rows, "mean", rows.mean, "finite", np.isfinite(rows.mean))
     _check_values(rows, "mean", rows.mean, "in [0, 1]", (rows.mean >= 0) & (rows.mean <= 1))
     if rows.std is not None:
         _check_values(rows, "std", rows.std, "finite", np.isfinite(rows.std))
         _check_values(rows, "std", rows.std, "above 0", rows.std > 0)
-    shape, order = (len(run_ids), len(epochs)), np.argsort(cell)
-    std = None if rows.std is None else rows.std[order].reshape(shape)
-    return Prediction(rows.mean[order].reshape(shape), epochs, std)
+    cells = np.argsort(cell).reshape(len(names), len(epochs))
+    order = cells[[position[run_id] for run_id in run_ids]]  # the row of each run and epoch
+    return Prediction(rows.mean[order], epochs, None if rows.std is None else rows.std[order])
 
 
 def _check_runs(rows: _Rows, task: Task, run_ids: Sequence[str]) -> None:

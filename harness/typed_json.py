@@ -6,7 +6,6 @@ JSON leaves open: unknown and double fields, NaN and infinities.
 
 import functools
 import json
-import os
 import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -169,19 +168,3 @@ def to_text(value: object, indent: str = "") -> str:
     inner = indent + " "
     lines = [f"{inner}{json.dumps(n)}: {to_text(entry, inner)}" for n, entry in value.items()]
     return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: beside its place first, then moved there.
-
-    Raises:
-        OSError: If it cannot be written; what was there before stays, nothing else does.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_bytes(content)
-        os.replace(draft, path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise

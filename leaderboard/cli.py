@@ -33,6 +33,7 @@ def build(
     The page holds its data and opens from a disk, without a network. The table of --readme stands
     between the lines <!-- board --> and <!-- /board -->.
     """
+    from benchmark.atomic import write_whole
     from leaderboard.board import RESULTS, load_truth, read_board
     from leaderboard.page import render
     from leaderboard.table import check_readme, readme_table, update_readme
@@ -48,17 +49,11 @@ def build(
             ctx.exit(1)
         click.echo(f"{readme}  up to date  {_counts(found)}")
         return
-    _write(output, render(found, {task.name: load_truth(task.name) for task in found.tasks}))
+    write_whole(output, render(found, {task.name: load_truth(task.name) for task in found.tasks}))
     click.echo(f"{output}  {output.stat().st_size:,} bytes  {_counts(found)}")
     if readme is not None:
         changed = update_readme(readme, readme_table(found))
         click.echo(f"{readme}  {'updated' if changed else 'up to date'}")
-
-
-def _write(path: Path, page: str) -> None:
-    from harness.typed_json import write_atomic
-
-    write_atomic(path, page.encode())
 
 
 def _counts(board: "Board") -> str:

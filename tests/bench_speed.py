@@ -21,7 +21,8 @@ from benchmark.files import load_runs, series
 from benchmark.imagesets import get_images
 from benchmark.recipes import RECIPES, learning_rates
 from benchmark.walk import LayerRow, walk
-from generators.campaign import Campaign, RunOptions, release_recipes, run_campaign
+from generators.campaign import Campaign, release_recipes, run_campaign
+from generators.crew import RunOptions
 from generators.images import Part, Pixels, load_images
 from generators.networks import GlobalPool, same_padding
 from generators.plan import PlannedRun, make_plan

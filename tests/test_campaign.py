@@ -19,13 +19,14 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-import generators.campaign
+import generators.crew
 import generators.worker
 from benchmark.progress import Progress
 from benchmark.recipes import RECIPES
 from benchmark.record import check_row
-from generators.campaign import Campaign, Crew, RunOptions, release_recipes, run_campaign
+from generators.campaign import Campaign, release_recipes, run_campaign
 from generators.cli import generate, parse_shard
+from generators.crew import Crew, RunOptions
 from generators.environment import CPU_INFO, device_name, environment, environment_id
 from generators.plan import PlannedRun
 from generators.status import campaign_status
@@ -47,7 +48,7 @@ from tests.toy_campaign import (
 
 ROOT = Path(__file__).parent.parent
 PLAN = tiny_plan(8)
-PATIENCE = 300.0  # seconds until a subprocess that does nothing fails its test
+PATIENCE = 600.0  # seconds until a subprocess that does nothing fails its test
 Held = dict[Future[Row], object]
 
 
@@ -95,7 +96,7 @@ def options_of(**fields: object) -> RunOptions:
 
 def work(campaign: Campaign, train: Callable[[Job], Row], options: RunOptions) -> int:
     jobs = [replace(job_of(run), folder=campaign.folder) for run in campaign.plan()]
-    return Crew(campaign, options, train).work(jobs, Progress("networks", len(jobs)))
+    return Crew(campaign.store, options, train).work(jobs, Progress("networks", len(jobs)))
 
 
 def children(process: int) -> set[int]:
@@ -249,12 +250,12 @@ def made_in(
 ) -> tuple[int, float]:
     """Return how many runs a budget makes, and the minutes they take."""
     clock = Clockwork()
-    patch.setattr(generators.campaign, "time", clock)
-    patch.setattr(generators.campaign, "wait", clock.wait)
+    patch.setattr(generators.crew, "time", clock)
+    patch.setattr(generators.crew, "wait", clock.wait)
     patch.setattr(Crew, "_pool", lambda _: clock)
     plan = [replace(run, cost=c) for run, c in zip(tiny_plan(len(costs)), costs, strict=True)]
     campaign = toy_campaign(folder, plan)
-    crew = Crew(campaign, options_of(minutes=minutes), started=0.0)
+    crew = Crew(campaign.store, options_of(minutes=minutes), started=0.0)
     made = crew.work([job_of(run) for run in plan], Progress("networks", len(plan)))
     assert made == len(campaign.done())
     return made, clock.now / 60

@@ -29,7 +29,7 @@ from benchmark.release import (
     verify_release,
 )
 from benchmark.splits import SPLITS
-from tests.toy_campaign import edit, release_plan, sign, toy_release
+from tests.toy_campaign import edit, published_rows, release_plan, sign, toy_release
 
 PLAN = release_plan()
 
@@ -167,10 +167,10 @@ def test_what_the_architecture_contradicts_is_named(
 
 def test_a_run_in_the_wrong_split_is_named(folder: Path) -> None:
     train, test = (split_path("digits", split, folder) for split in ("train", "test"))
-    rows = read_table(train).to_pylist()
+    rows = published_rows(train)
     moved = rows.pop(0)
     write_table(rows_to_table(rows), train)
-    write_table(rows_to_table([*read_table(test).to_pylist(), moved]), test)
+    write_table(rows_to_table([*published_rows(test), moved]), test)
     sign(folder)
     other = "correct/digits/{0}.parquet has other runs than digits/{0}.parquet"
     assert sorted(verify_release(folder)) == sorted(
@@ -184,8 +184,8 @@ def test_a_run_in_the_wrong_split_is_named(folder: Path) -> None:
 
 def test_a_run_in_two_splits_is_named(folder: Path) -> None:
     train, test = (split_path("digits", split, folder) for split in ("train", "test"))
-    both = read_table(train).to_pylist()[0]
-    write_table(rows_to_table([*read_table(test).to_pylist(), both]), test)
+    both = published_rows(train)[0]
+    write_table(rows_to_table([*published_rows(test), both]), test)
     sign(folder)
     assert f"run {both['run_id']!r} is in train and test" in verify_release(folder)
 

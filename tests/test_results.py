@@ -31,7 +31,6 @@ from harness.stored_predictions import (
     predictions_table,
     read_predictions,
 )
-from harness.typed_json import write_atomic
 from tests.toy_results import NETWORKS, toy_ceiling, toy_result, toy_truth, write_toy
 
 ROOT = Path(__file__).parent.parent
@@ -332,14 +331,6 @@ def test_a_ceiling_edited_by_hand_is_refused(tmp_path: Path, edit: Edit, message
     path = edited(write_ceiling(tmp_path, toy_ceiling()), edit)
     with pytest.raises(ValueError, match=f"^{re.escape(f'{path}: {message}')}$"):
         read_ceiling(path)
-
-
-def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
-    path = tmp_path / "kept"
-    path.mkdir()
-    with pytest.raises(OSError, match="kept"):
-        write_atomic(path, b"new")
-    assert [file.name for file in tmp_path.iterdir()] == ["kept"]
 
 
 def test_the_schema_accepts_scored_and_failed_results(tmp_path: Path) -> None:

@@ -129,7 +129,9 @@ class Textbook(nn.Module):
         x = functional.relu(self.norms[1](self.convs[1](functional.pad(x, (1, 1, 1, 1)))))
         for index in (2, 3):
             x = functional.max_pool2d(x, 2)
-            x = functional.relu(self.norms[index](self.convs[index](functional.pad(x, (0, 0, 0, 1)))))
+            x = functional.relu(
+                self.norms[index](self.convs[index](functional.pad(x, (0, 0, 0, 1))))
+            )
         y: Tensor = self.linear(x.mean((2, 3)))
         return y
 

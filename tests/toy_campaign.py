@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from benchmark.architectures import Architecture, Block, Layer, architecture_id
 from benchmark.files import read_table, rows_to_table, split_path, write_table
@@ -145,10 +146,17 @@ def toy_release(folder: Path) -> Path:
     return folder / "data"
 
 
+def published_rows(path: Path) -> list[Row]:
+    """Return the rows of a release's file in the form in which run files hold them."""
+    rows: list[Row] = read_table(path).to_pylist()
+    times = read_table(path).column("started_at").cast(pa.timestamp("s", tz="UTC")).cast(pa.int64())
+    return [{**row, "started_at": s} for row, s in zip(rows, times.to_pylist(), strict=True)]
+
+
 def edit(folder: Path, split: str, index: int, **fields: object) -> str:
     """Change fields of the row at a place of a release's file; return its run id."""
     path = split_path("digits", split, folder)
-    rows = read_table(path).to_pylist()
+    rows = published_rows(path)
     rows[index] |= fields
     write_table(rows_to_table(rows), path)
     return str(rows[index]["run_id"])

@@ -49,19 +49,20 @@ def toy_release(folder: Path, observed: tuple[int, ...] = (0, 1, 5)) -> Path:
 def toy_rows() -> dict[str, list[Row]]:
     """Return the rows of each split: all of seed 0, a few of other seeds, and one that failed."""
     rows: dict[str, list[Row]] = {split: [] for split in SPLITS}
+    used: set[float] = set()
     for skeleton, wanted in TAKEN.items():
         for split, count in wanted.items():
             drawn = (d for d in sequence(skeleton, IMAGES) if d.split == split)
             for position, draw in enumerate(itertools.islice(drawn, count)):
                 seeds = (0, 1, 2) if position < REPEATED else (0,)
                 status: Status = "diverged" if position == DIVERGED else "completed"
-                rows[split] += [toy_row(draw, seed, status) for seed in seeds]
+                rows[split] += [toy_row(draw, seed, status, used) for seed in seeds]
     spare = next(itertools.islice(sequence("shallow-3x1", IMAGES), 40, None))
-    rows[spare.split].append(toy_row(spare, 0, "failed"))
+    rows[spare.split].append(toy_row(spare, 0, "failed", used))
     return rows
 
 
-def toy_row(draw: Drawn, seed: int, status: Status) -> Row:
+def toy_row(draw: Drawn, seed: int, status: Status, used: set[float]) -> Row:
     """Return a run whose accuracy rises with MACs and epochs; no value is that of another run.
 
     One that diverges does so in its second epoch: chance from then on, and null as losses and
@@ -76,8 +77,8 @@ def toy_row(draw: Drawn, seed: int, status: Status) -> Row:
 
     def noisy(centre: float, spread: float, rest: float | None) -> list[float | None]:
         values = centre * curve / final + rng.normal(0, spread, EPOCHS)
-        clipped = np.clip(values, 0.001, 0.999).astype(np.float32).tolist()
-        return [v if e < after else rest for e, v in enumerate(clipped)][:epochs]
+        clipped = np.clip(values, 0.001, 0.999)
+        return [_new(v, used) if e < after else rest for e, v in enumerate(clipped)][:epochs]
 
     def accuracy() -> list[float]:
         return [v for v in noisy(final, 0.005, IMAGES.chance) if v is not None]
@@ -104,7 +105,7 @@ def toy_row(draw: Drawn, seed: int, status: Status) -> Row:
         epochs_planned=EPOCHS,
         epochs_done=0 if status == "failed" else after,
         initial_valid_loss=float(rng.uniform(2, 3)),
-        initial_valid_accuracy=float(rng.uniform(0.05, 0.15)),
+        initial_valid_accuracy=_new(rng.uniform(0.05, 0.15), used),
         networks_in_flight=1,
         final_train_accuracy=float(rng.uniform(0.5, 1)),
         device="made up",
@@ -124,3 +125,12 @@ def toy_row(draw: Drawn, seed: int, status: Status) -> Row:
         train_loss_tenths=list(itertools.chain.from_iterable(zip(*tenths, strict=True))),
     )
     return run.to_row()
+
+
+def _new(value: float, used: set[float]) -> float:
+    """Return the next float32 that no run has, so that a value tells where it comes from."""
+    found = np.float32(value)
+    while float(found) in used:
+        found = np.nextafter(found, np.float32(0))
+    used.add(float(found))
+    return float(found)

@@ -145,7 +145,9 @@ def write_toy_board(folder: Path) -> dict[str, TaskTruth]:
         write_toy(folder, "good", 0.02, observed=observed, curve=True)
         write_toy(folder, "bad", 0.4, observed=observed)
     write_toy(folder, "constant", np.inf)
-    failed = replace(toy_result("broken"), title="Broken </script> | <b>", failure="Error: no <b> |\nwhy")
+    failed = replace(
+        toy_result("broken"), title="Broken </script> | <b>", failure="Error: no <b> |\nwhy"
+    )
     write_result(folder, failed, None)
     write_ceiling(folder, toy_ceiling())
     return {name: toy_truth() for name in ("digits-k0-v1", "digits-k1-v1")}
