@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from benchmark.imagesets import ImageSet
     from benchmark.sequence import Drawn
 
+HELP = {"help_option_names": ["-h", "--help"]}
 SHORT_KINDS = {"max_pool": "max", "avg_pool": "avg"}  # in drawings
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @click.option("--skeleton", default="peephole-3x2", show_default=True, help="Frame of the blocks.")
 @click.option("--images", default="cifar10", show_default=True, help="Image set to be trained on.")
 @click.option(
@@ -92,7 +93,7 @@ FOLDER_OPTION = click.option(
 )
 
 
-@click.group()
+@click.group(context_settings=HELP)
 def data() -> None:
     """Look at the released dataset and check it."""
 
@@ -133,7 +134,7 @@ def verify(folder: Path | None) -> None:
     click.echo(f"{len(released_splits(place))} files of runs in {place}: all as published")
 
 
-@click.group()
+@click.group(context_settings=HELP)
 def task() -> None:
     """Look at the frozen tasks, or freeze new ones."""
 

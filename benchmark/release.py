@@ -150,9 +150,12 @@ def row_problems(row: dict[str, object], split: str) -> list[str]:
         check_row(row)
     except ValueError as error:
         problems.append(str(error))
-    architecture = from_record(row["architecture"])  # type: ignore[arg-type]
+    try:
+        architecture = from_record(row["architecture"])  # type: ignore[arg-type]
+        rows = walk(architecture, get_images(str(row["images"])))
+    except (ValueError, KeyError, TypeError) as error:
+        return [*problems, f"`architecture` of run {name!r} cannot be read: {error}"]
     identity = architecture_id(architecture)
-    rows = walk(architecture, get_images(str(row["images"])))
     expected = {
         "architecture_id": identity,
         "skeleton": architecture.skeleton,
@@ -175,7 +178,11 @@ def _bit_problems(images: str, split: str, folder: Path, ids: set[str]) -> Itera
     """Check the file of bits against the runs of its split."""
     spec = get_images(images)
     size = -(-(spec.valid + spec.test) // 8)
-    table = pq.read_table(correct_path(images, split, folder), schema=CORRECT_SCHEMA)
+    try:
+        table = pq.read_table(correct_path(images, split, folder), schema=CORRECT_SCHEMA)
+    except (OSError, pa.ArrowException) as error:
+        yield f"correct/{images}/{split}.parquet cannot be read: {error}"
+        return
     if set(table.column("run_id").to_pylist()) != ids:
         yield f"correct/{images}/{split}.parquet has other runs than {images}/{split}.parquet"
     for row in table.to_pylist():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+HELP = {"help_option_names": ["-h", "--help"]}
 IMAGES_OPTION = click.option(
     "--images-folder",
     type=click.Path(path_type=Path),
@@ -22,7 +23,7 @@ CAMPAIGN_OPTION = click.option(
 )
 
 
-@click.group()
+@click.group(context_settings=HELP)
 def images() -> None:
     """Fetch and check the images that networks are trained on."""
 
@@ -59,7 +60,7 @@ def _report(name: str, folder: Path) -> None:
         click.echo(f"{name} {part}: {shape[0]} images of {shape[1]}x{shape[2]}x{shape[3]}")
 
 
-@click.group()
+@click.group(context_settings=HELP)
 def generate() -> None:
     """Make curves: plan a campaign, run it, merge it into a dataset."""
 

@@ -48,18 +48,26 @@ def merge(campaigns: list[Campaign], folder: Path, version: str) -> Merged:
             if name not in splits:
                 raise ValueError(f"run {name!r} is not in the plan of {str(campaign.folder)!r}")
             _add(rows, row, splits[name])
-    _refuse_mixes([row for row, _ in rows.values()])
-    counts: dict[tuple[str, str], int] = {}
-    for images in sorted({str(row["images"]) for row, _ in rows.values()}):
-        for split in SPLITS:
-            chosen = [r for r, s in rows.values() if s == split and r["images"] == images]
-            total = _write_split(chosen, images, split, folder)
-            if total:
-                counts[images, split] = total
+    found = {str(row["images"]) for row, _ in rows.values()}
+    files = {
+        (images, split): _merged(
+            [row for row, of in rows.values() if of == split and row["images"] == images],
+            (images, split),
+            folder,
+        )
+        for images in sorted(found)
+        for split in SPLITS
+    }
+    _refuse_mixes([table for table, _ in files.values()])
+    for (images, split), (table, bits) in files.items():  # only now, when nothing can be wrong
+        if len(table):
+            # Bits first: a file of runs whose bits are not there must never be seen.
+            write_table(bits, correct_path(images, split, folder))
+            write_table(table, split_path(images, split, folder))
     used = {str(row[name]) for row, _ in rows.values() for name in ("recipe_id", "environment_id")}
     _merge_json(campaigns, folder, used)
     finish_release(folder, version)
-    return Merged(counts)
+    return Merged({key: len(table) for key, (table, _) in files.items() if len(table)})
 
 
 def _add(rows: dict[str, tuple[Row, str]], row: Row, split: str) -> None:
@@ -69,33 +77,29 @@ def _add(rows: dict[str, tuple[Row, str]], row: Row, split: str) -> None:
     rows[name] = row, split
 
 
-def _refuse_mixes(rows: list[Row]) -> None:
+def _refuse_mixes(tables: list[pa.Table]) -> None:
     recipes: dict[str, str] = {}
-    for row in rows:
-        images, recipe = str(row["images"]), str(row["recipe_id"])
-        if recipes.setdefault(images, recipe) != recipe:
-            raise ValueError(
-                f"runs on {images!r} mix the recipes {recipes[images]!r} and {recipe!r}; a release "
-                "has one recipe for each image set"
-            )
+    for table in tables:
+        for row in table.select(["images", "recipe_id"]).to_pylist():
+            images, recipe = row["images"], row["recipe_id"]
+            if recipes.setdefault(images, recipe) != recipe:
+                raise ValueError(
+                    f"runs on {images!r} mix the recipes {recipes[images]!r} and {recipe!r}; a "
+                    "release has one recipe for each image set"
+                )
 
 
-def _write_split(rows: list[Row], images: str, split: str, folder: Path) -> int:
-    """Write the runs of a split and their bits; return how many there are."""
-    path, bits_path = split_path(images, split, folder), correct_path(images, split, folder)
+def _merged(rows: list[Row], place: tuple[str, str], folder: Path) -> tuple[pa.Table, pa.Table]:
+    """Return the runs of an image set and split, new and published, and their bits."""
+    path, bits_path = split_path(*place, folder), correct_path(*place, folder)
     table = rows_to_table(rows)
     bits = {str(row["run_id"]): base64.b64decode(str(row["correct"])) for row in rows}
     if path.exists():
         table = _with_kept(table, read_table(path), path)
         for old in pq.read_table(bits_path).to_pylist():
             bits.setdefault(old["run_id"], old["correct"])
-    if not len(table):
-        return 0
-    _refuse_mixes(table.select(["images", "recipe_id"]).to_pylist())
-    write_table(table, path)
     ordered = [{"run_id": name, "correct": bits[name]} for name in sorted(bits)]
-    write_table(pa.Table.from_pylist(ordered, schema=CORRECT_SCHEMA), bits_path)
-    return len(table)
+    return table, pa.Table.from_pylist(ordered, schema=CORRECT_SCHEMA)
 
 
 def _with_kept(new: pa.Table, old: pa.Table, path: Path) -> pa.Table:
@@ -107,9 +111,8 @@ def _with_kept(new: pa.Table, old: pa.Table, path: Path) -> pa.Table:
             raise ValueError(
                 f"run {name!r} is in {str(path)!r} with other content; a published run is kept"
             )
-    return pa.concat_tables([old, new.filter(pa.array([n not in known for n in fresh]))]).sort_by(
-        "run_id"
-    )
+    added = new.filter(pa.array([name not in known for name in fresh], pa.bool_()))
+    return pa.concat_tables([old, added]).sort_by("run_id")
 
 
 def _merge_json(campaigns: list[Campaign], folder: Path, used: set[str]) -> None:

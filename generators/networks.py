@@ -167,8 +167,7 @@ class Network(nn.Module):
                 x = self._read(inputs[0], index, x, kept) + self._read(inputs[1], index, x, kept)
             else:
                 x = self._read(inputs[0], index, x, kept)
-                x = x.float() if isinstance(module, nn.Linear) else x
-                x = module(x)
+                x = _in_fp32(module, x) if isinstance(module, nn.Linear) else module(x)
             if index in self.kept:
                 kept[index] = x
         return x
@@ -176,6 +175,13 @@ class Network(nn.Module):
     @staticmethod
     def _read(source: int, index: int, last: Tensor, kept: dict[int, Tensor]) -> Tensor:
         return last if source == index - 1 else kept[source]
+
+
+def _in_fp32(head: nn.Linear, x: Tensor) -> Tensor:
+    """Compute the head in fp32, whatever precision the layers before it had."""
+    with torch.autocast(x.device.type, enabled=False):
+        logits: Tensor = head(x.float())
+    return logits
 
 
 @torch.no_grad()

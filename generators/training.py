@@ -85,7 +85,7 @@ class Training:
         half = self.recipe.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half, cache_enabled=False):
             logits: Tensor = self.network(images)
-        return logits.float()
+        return logits
 
     def run_epoch(self, epoch: int) -> EpochSums:
         """Train for one epoch, numbered from 0, without waiting for the device."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from harness.invariants import SeedScore
     from harness.results import Result
 
+HELP = {"help_option_names": ["-h", "--help"]}
 RESULTS_OF_A_CHECKOUT, RESULTS = Path("leaderboard/results"), Path("results")
 CHECK_RUNS = 40  # training runs that a check uses
 FOLDER_OPTION = click.option(
@@ -22,7 +23,7 @@ JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JS
 COUNT = click.IntRange(min=1)
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @click.argument("predictors", nargs=-1, metavar="[PREDICTOR]...")
 @click.option("--all", "every", is_flag=True, help="All predictors of the registry.")
 @click.option("--task", "tasks", multiple=True, help="A frozen task; all of them by default.")
@@ -74,7 +75,7 @@ def evaluate(
         ctx.exit(1)
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @click.argument("predictor")
 @click.option("--images", default="digits", show_default=True, help="Whose training runs to use.")
 @FOLDER_OPTION
@@ -104,7 +105,7 @@ def check(
         ctx.exit(1)
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @click.argument("predictions", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--task", "name", required=True, help="The frozen task that they answer.")
 @FOLDER_OPTION

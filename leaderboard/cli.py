@@ -8,11 +8,12 @@ import click
 if TYPE_CHECKING:
     from leaderboard.board import Board
 
+HELP = {"help_option_names": ["-h", "--help"]}
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.group()
+@click.group(context_settings=HELP)
 def board() -> None:
     """Show all results beside each other."""
 

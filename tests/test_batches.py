@@ -35,7 +35,7 @@ def tiny_pixels(*, augmented: bool = True) -> DevicePixels:
     return to_device(pixels, torch.device("cpu"))
 
 
-def cropped(image: np.ndarray, row: int, column: int, flip: bool) -> np.ndarray:  # type: ignore[type-arg]
+def cropped(image: np.ndarray, row: int, column: int, flip: bool) -> np.ndarray:
     """Pad with black, crop, then mirror, as torchvision's transforms do one after another."""
     padded = np.pad(image, ((0, 0), (CROP_PADDING,) * 2, (CROP_PADDING,) * 2))
     crop = padded[:, row : row + RESOLUTION, column : column + RESOLUTION]

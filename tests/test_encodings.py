@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,15 +107,91 @@ def test_counts_are_logarithms_of_the_walks_counts() -> None:
     assert features["depth"] == 17  # sixteen of the ULC and the linear layer
 
 
-def test_architecture_features_of_a_small_network_by_hand() -> None:
-    features = dict(
-        zip(ARCHITECTURE_FEATURES, architecture_features(walk(SMALL, DIGITS)), strict=True)
-    )
-    counts = [features[f"{kind}_layers"] for kind in ("conv", "max_pool", "avg_pool", "bn")]
-    assert counts == [5, 3, 1, 2]
-    assert [features[f"{kind}_layers"] for kind in ("relu", "sigmoid", "tanh")] == [2, 1, 1]
-    assert features["mean_log2_out_channels"] == pytest.approx((3 + 4 + 3 + 4 + 5) / 5)
-    assert features["least_log2_out_channels"] == 3
-    areas = np.log2([9, 10, 1, 1, 9])
-    assert features["mean_log2_kernel_area"] == pytest.approx(areas.mean())
-    assert features["longest_run_without_bn"] == 3  # match, and the blocks of stages 1 and 2
+def small_features() -> dict[str, float]:
+    features = architecture_features(walk(SMALL, DIGITS)).tolist()
+    return dict(zip(ARCHITECTURE_FEATURES, features, strict=True))
+
+
+def test_architecture_features_begin_with_the_counts() -> None:
+    rows = walk(SMALL, DIGITS)
+    assert architecture_features(rows)[:3].tolist() == count_features(rows).tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("block_layers", 9),
+        ("conv_layers", 5),
+        ("max_pool_layers", 3),
+        ("avg_pool_layers", 1),
+        ("relu_layers", 2),
+        ("sigmoid_layers", 1),
+        ("tanh_layers", 1),
+        ("bn_layers", 2),
+        ("first_log2_width", 4),  # the stem's 8 channels and the match layer's do not count
+        ("last_log2_width", 5),
+        ("least_log2_width", 4),
+        ("largest_log2_width", 5),
+        ("mean_log2_width", (4 + 4 + 5) / 3),
+        ("mean_log2_kernel_area", np.log2([10, 1, 9]).mean()),
+        ("largest_log2_kernel_area", np.log2(10)),
+        ("mean_log2_kernel_elongation", np.log2(5 / 2) / 3),
+        ("log2_receptive_field", np.log2(32 * 35)),
+        ("mean_log2_conv_resolution", (3 + 3 + 3 + 2 + 1) / 5),
+        ("least_log2_conv_resolution", 1),
+        ("longest_conv_run_without_bn", 3),  # match, and the blocks of stages 1 and 2
+        ("longest_sigmoid_run_without_bn", 1),
+        ("longest_tanh_run_without_bn", 1),
+        ("sigmoid_layers_after_last_bn", 1),
+        ("tanh_layers_after_last_bn", 1),
+        ("sigmoid_layers_not_after_bn", 0),
+        ("tanh_layers_not_after_bn", 1),
+        ("share_of_saturating_not_after_bn", 1 / 2),
+        ("largest_share_of_macs", 81920 / 115520),  # 5x2 kernels, 8 to 16 channels, 8x8 pixels
+        ("max_pool_log2_kernel_areas", np.log2(6)),  # transitions do not count
+        ("avg_pool_log2_kernel_areas", np.log2(20)),
+    ],
+)
+def test_architecture_features_of_a_small_network_by_hand(name: str, expected: float) -> None:
+    assert small_features()[name] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),  # of the first 5, the next 5 and the last 6 of 16 layers
+    [("conv", [2, 2, 1]), ("bn", [2, 0, 0]), ("sigmoid", [0, 1, 0]), ("pool", [0, 2, 2])],
+)
+def test_layers_are_counted_in_each_third_of_a_small_network(
+    kind: str, expected: list[int]
+) -> None:
+    features = small_features()
+    thirds = [features[f"{kind}_layers_in_{third}_third"] for third in ("first", "middle", "last")]
+    assert thirds == expected
+
+
+def test_runs_end_at_a_batch_normalisation() -> None:
+    sigmoids = [(Layer("sigmoid", 1, 1, width),) * count for width, count in ((8, 1), (16, 2))]
+    first = Block((Layer("conv", 1, 1, 8), *sigmoids[0], Layer("bn", 1, 1, 8)))
+    middle = Block((Layer("conv", 1, 1, 16), *sigmoids[1], Layer("bn", 1, 1, 16)))
+    last = Block((Layer("conv", 1, 1, 32), Layer("relu", 1, 1, 32)))
+    rows = walk(replace(SMALL, blocks=(first, middle, last)), DIGITS)
+    features = dict(zip(ARCHITECTURE_FEATURES, architecture_features(rows), strict=True))
+    assert features["longest_sigmoid_run_without_bn"] == 2
+    assert features["sigmoid_layers_after_last_bn"] == 0
+    assert features["sigmoid_layers_not_after_bn"] == 3
+    assert features["longest_conv_run_without_bn"] == 1
+
+
+@pytest.mark.parametrize("skeleton", ["deep-3x3", "stages-4x1", "strided-3x2", "residual-3x2"])
+def test_architecture_features_of_held_out_skeletons_are_finite(skeleton: str) -> None:
+    features = [architecture_features(rows) for rows in sampled(skeleton)]
+    assert np.all(np.isfinite(features))
+    thirds = [n for n, name in enumerate(ARCHITECTURE_FEATURES) if name.startswith("conv_layers_")]
+    convolutions = ARCHITECTURE_FEATURES.index("conv_layers")
+    assert all(values[thirds].sum() == values[convolutions] for values in features)
+
+
+def test_a_network_without_sigmoid_or_tanh_has_no_share_of_them() -> None:
+    blocks = tuple(Block((Layer("conv", 1, 1, width),)) for width in SMALL.widths)
+    rows = walk(replace(SMALL, blocks=blocks), DIGITS)
+    share = ARCHITECTURE_FEATURES.index("share_of_saturating_not_after_bn")
+    assert architecture_features(rows)[share] == 0

@@ -61,7 +61,7 @@ def test_published_parts_are_disjoint_and_of_the_stated_sizes(name: str) -> None
     assert set(parts["valid"].tolist()).isdisjoint(parts["test"].tolist())
     assert all(index.max() < official for index in parts.values() if len(index))
     assert published(name)["valid"] == sorted(published(name)["valid"])
-    assert published(name)["images"] == name
+    assert str(published(name)["images"]) == name
 
 
 def check_pixels(pixels: Pixels) -> None:

@@ -75,8 +75,7 @@ def same_gradients(row: LayerRow) -> None:
     assert found.shape == (2, row.out_channels, row.out_resolution, row.out_resolution)
     assert torch.allclose(found, expected, rtol=0, atol=TOLERANCE), row
     upstream = pixels_of(*expected.shape)
-    expected.backward(upstream)
-    found.backward(upstream)
+    torch.autograd.backward([expected, found], [upstream, upstream])
     pairs = ((x, y), (weight, module.weight), (bias, module.bias))
     for reference, gradient in ((a.grad, b.grad) for a, b in pairs):
         assert reference is not None
@@ -181,7 +180,7 @@ def interpreted(network: Network, images: Tensor) -> Tensor:
             kernel = row.kernel_height, row.kernel_width
             y = torch.from_numpy(pooled(x.numpy(), kernel, row.kind))
         elif row.kind == "linear":
-            y = x.float() @ module.weight.T + module.bias  # type: ignore[operator,union-attr]
+            y = x.float() @ module.weight.T + module.bias  # type: ignore[operator]
         else:
             simple = {"relu": torch.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh}
             y = x.mean((2, 3)) if row.kind == "global_pool" else simple[row.kind](x)

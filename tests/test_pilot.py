@@ -38,7 +38,8 @@ def rows(
     At each rate: `lift` is added to all, the last `stuck` networks end at chance, and seed 1 is
     `noise` above seed 0 for even networks and below for odd ones.
     """
-    made, recipes = [], list(pilot_recipes("digits"))
+    made: list[dict[str, object]] = []
+    recipes = list(pilot_recipes("digits"))
     numbers: dict[str, int] = {}
     for run in plan_of("digits"):
         rate = recipes.index(run.recipe_id)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmark.imagesets import get_images
-from harness.encodings import ulc
+from harness.encodings import ARCHITECTURE_FEATURES, ulc
 from harness.predictors.counts import ForestCounts, Macs, Parameters
 from harness.predictors.curve_families import FAMILIES
 from harness.predictors.curve_fits import Pull, fit_curves
@@ -221,7 +221,8 @@ def test_logits_go_there_and_back_within_the_clip() -> None:
 
 @pytest.mark.parametrize(("observed", "columns"), [(0, 0), (1, 1), (2, 3), (3, 6), (5, 12)])
 def test_svr_features_add_the_curve_and_its_differences(observed: int, columns: int) -> None:
-    assert curve_features(OTHERS.observe(observed)).shape == (len(OTHERS), 14 + columns)
+    width = len(ARCHITECTURE_FEATURES) + columns
+    assert curve_features(OTHERS.observe(observed)).shape == (len(OTHERS), width)
 
 
 @pytest.mark.parametrize("build", [(LstmReader, 160), (GruReader, GruReader.width)])

@@ -6,12 +6,13 @@ from contextlib import contextmanager
 import numpy as np
 from scipy.stats import loguniform, uniform
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.model_selection import KFold, RandomizedSearchCV
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import NuSVR
 
-from harness.encodings import architecture_features
+from harness.encodings import ARCHITECTURE_FEATURES, architecture_features
 from harness.predictors.scale import (
     check_observed,
     check_runs,
@@ -21,11 +22,15 @@ from harness.predictors.scale import (
 )
 from harness.protocol import Array, Prediction, Queries, Runs
 
-# Where the search draws from; the target is standardised, so that C has one meaning.
+# Where the search draws from; the target is standardised, so that C has one meaning. Standardised
+# features of the curve are multiplied by a weight: at equal scales the few of them would hardly
+# change distances between networks, which the many features of the architecture make up.
+CURVE_WEIGHTS = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.7, 8.0)
 SEARCH_SPACE = {
-    "nusvr__C": loguniform(1e-1, 1e2),
-    "nusvr__nu": uniform(0.1, 0.8),  # from .1 to .9
-    "nusvr__gamma": loguniform(1e-4, 1e-1),
+    "svr__C": loguniform(1e-1, 1e2),
+    "svr__nu": uniform(0.1, 0.8),  # from .1 to .9
+    "svr__gamma": loguniform(1e-4, 1e-1),
+    "scale__transformer_weights": [{"curve": weight} for weight in CURVE_WEIGHTS],
 }
 FOLDS = 3
 
@@ -34,12 +39,12 @@ class NuSvr:
     """Support vector regression of later logits on the architecture and the observed logits.
 
     Features: `architecture_features`, the observed logits, their first and second differences. C,
-    nu and gamma come from a random search with 3-fold cross-validation on the final epoch, and are
-    used for a model of each later epoch. With nothing observed, the architecture's features are all
-    there is.
+    nu, gamma and the weight of the curve's features come from a random search with 3-fold
+    cross-validation on the final epoch, and are used for a model of each later epoch. With nothing
+    observed, the architecture's features are all there is.
     """
 
-    def __init__(self, *, candidates: int = 30) -> None:
+    def __init__(self, *, candidates: int = 50) -> None:
         """Set how many settings the search tries."""
         self.candidates = candidates
         self._models: tuple[Pipeline, ...] = ()
@@ -80,17 +85,30 @@ class NuSvr:
 
 
 def curve_features(queries: Queries) -> Array:
-    """Return the features of each network, (networks, 14 + up to 3 observed - 3)."""
+    """Return the features of each network, (networks, 45 + up to 3 observed - 3)."""
     architectures = np.stack([architecture_features(rows) for rows in queries.layer_rows])
     logits = to_logits(queries.series.valid_accuracy)
     steps = [np.diff(logits, n=order, axis=1) for order in (1, 2) if queries.observed > order]
     return np.concatenate([architectures, logits, *steps], axis=1)
 
 
+def _pipeline(features: int) -> Pipeline:
+    """Return a regression on features that are scaled apart: the architecture's, the curve's."""
+    split = len(ARCHITECTURE_FEATURES)
+    scale = ColumnTransformer(
+        [
+            ("architecture", StandardScaler(), list(range(split))),
+            ("curve", StandardScaler(), list(range(split, features))),
+        ]
+    )
+    return Pipeline([("scale", scale), ("svr", NuSVR(cache_size=50))])
+
+
 def _search(inputs: Array, target: Array, candidates: int, seed: int) -> Pipeline:
     """Return the unfitted pipeline with the best settings found."""
+    pipeline = _pipeline(inputs.shape[1])
     search = RandomizedSearchCV(
-        make_pipeline(StandardScaler(), NuSVR(cache_size=50)),
+        pipeline,
         SEARCH_SPACE,
         n_iter=candidates,
         scoring="neg_mean_squared_error",
@@ -100,7 +118,7 @@ def _search(inputs: Array, target: Array, candidates: int, seed: int) -> Pipelin
         n_jobs=1,
     )
     search.fit(inputs, target)
-    return make_pipeline(StandardScaler(), NuSVR(cache_size=50)).set_params(**search.best_params_)
+    return pipeline.set_params(**search.best_params_)
 
 
 @contextmanager
