@@ -147,7 +147,8 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
         workers = children(process.pid)
     finally:
         process.kill()
-    assert process.wait() == -signal.SIGKILL  # it was still at work
+        code = process.wait()
+    assert code == -signal.SIGKILL  # it was still at work
     yield Killed(campaign, workers)
     for worker in filter(is_alive, workers):
         os.kill(worker, signal.SIGKILL)

@@ -16,6 +16,7 @@ import pytest
 from benchmark.files import load_runs, series
 from benchmark.record import EPOCH_SERIES
 from benchmark.tasks import Task, read_task, task_rows
+from harness.answers import counts_of
 from harness.ceiling import ceiling
 from harness.evaluation import evaluate, evaluate_shared, later, seed_scores
 from harness.loading import Candidate
@@ -394,6 +395,21 @@ def test_the_interval_is_that_of_the_mean_over_seeds(parts: Parts) -> None:
     assert both.low <= float(str(both.value)) <= float(str(both.high))
 
 
+@pytest.mark.parametrize(
+    ("attributes", "counts"),
+    [
+        ({"counts": {"a": 1, "b": -1, "c": "x"}, "failed_fits": 2}, {"a": 1}),
+        ({"failed_fits": 2}, {"failed_fits": 2}),
+        ({"counts": np.zeros(3)}, {}),
+        ({"failed_fits": None}, {}),
+    ],
+)
+def test_only_what_a_predictor_counted_is_kept(
+    attributes: dict[str, object], counts: dict[str, int]
+) -> None:
+    assert counts_of(types.SimpleNamespace(**attributes)) == counts
+
+
 def test_a_predictor_that_is_not_stochastic_is_fitted_once(task: Task, folder: Path) -> None:
     result, _ = evaluate(candidate(LastPlusGain, stochastic=False), task, folder=folder)
     assert result.seeds == (0,)
@@ -515,9 +531,9 @@ def test_one_fit_serves_every_number_of_observed_epochs(folder: Path) -> None:
 
 def test_tasks_with_other_rows_do_not_share_a_fit(task: Task, folder: Path) -> None:
     blind = candidate(MeanCurve, uses_curve=False)
-    with pytest.raises(AssertionError, match=r"^tasks of one fit must have the same rows$"):
+    with pytest.raises(AssertionError, match=r"^tasks of one fit must have the same rows(\n|$)"):
         evaluate_shared(blind, [task, replace(task, digest="0" * 64)], folder=folder)
-    with pytest.raises(AssertionError, match=r"^one who sees curves must be fitted on each$"):
+    with pytest.raises(AssertionError, match=r"^one who sees curves must be fitted on each(\n|$)"):
         evaluate_shared(candidate(MeanCurve), [task, task], folder=folder)
 
 

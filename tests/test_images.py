@@ -99,7 +99,7 @@ def test_splits_of_digits_made_again_are_those_published() -> None:
     assert make_published_file("digits") == published_file("digits")
 
 
-@pytest.mark.parametrize("name", HELD)
+@pytest.mark.parametrize("name", [pytest.param("cifar10", marks=pytest.mark.slow), "mnist"])
 def test_downloaded_images_give_the_published_splits_again(name: str) -> None:
     folder = folder_with(name)
     assert make_published_file(name, folder) == published_file(name)
