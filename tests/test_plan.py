@@ -69,7 +69,7 @@ def test_the_first_networks_of_a_split_are_repeated_with_two_seeds(name: str) ->
             assert again == drawn[: len(again)]
 
 
-@pytest.mark.parametrize("names", [("digits",), ("mnist", "digits")])
+@pytest.mark.parametrize("names", [("digits",), ("mnist",), ("cifar10",), ("mnist", "digits")])
 def test_every_long_prefix_is_balanced(names: tuple[str, ...]) -> None:
     plan = plan_of(*names)
     groups = sorted({group_of(run) for run in plan})

@@ -31,7 +31,7 @@ class Peephole:
     Its answer is the same however many epochs are observed, and covers the final epoch only.
     """
 
-    def __init__(self, *, training_epochs: int = 120) -> None:
+    def __init__(self, *, training_epochs: int = 60) -> None:
         """Set the passes over the training runs."""
         training = Training(training_epochs)
         self._lstm = RecurrentPredictor(LstmReader, HIDDEN, training, every_epoch=False)
@@ -59,7 +59,7 @@ class PeepholeCurve:
     Its answer is the same however many epochs are observed.
     """
 
-    def __init__(self, *, training_epochs: int = 120) -> None:
+    def __init__(self, *, training_epochs: int = 60) -> None:
         """Set the passes over the training runs."""
         training = Training(training_epochs)
         self._lstm = RecurrentPredictor(LstmReader, HIDDEN, training, every_epoch=True)
