@@ -98,7 +98,7 @@ def data() -> None:
     """Look at the released dataset and check it."""
 
 
-@data.command()
+@data.command(context_settings=HELP)
 @FOLDER_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(folder: Path | None, as_json: bool) -> None:
@@ -118,7 +118,7 @@ def info(folder: Path | None, as_json: bool) -> None:
         click.echo(f"{s.images:8} {s.split:10} {s.networks:8} {s.runs:6} {diverged:8} {size:6.2f}")
 
 
-@data.command()
+@data.command(context_settings=HELP)
 @FOLDER_OPTION
 def verify(folder: Path | None) -> None:
     """Check every file against its checksum, its schema and its own rules."""
@@ -139,7 +139,7 @@ def task() -> None:
     """Look at the frozen tasks, or freeze new ones."""
 
 
-@task.command("list")
+@task.command("list", context_settings=HELP)
 def list_tasks() -> None:
     """List the frozen tasks."""
     from benchmark.tasks import read_task, task_names
@@ -150,7 +150,7 @@ def list_tasks() -> None:
         click.echo(f"{name:16} {found.observed} of {found.epochs} epochs observed; {sizes}")
 
 
-@task.command()
+@task.command(context_settings=HELP)
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole task as JSON.")
 def show(name: str, as_json: bool) -> None:
@@ -171,7 +171,7 @@ def show(name: str, as_json: bool) -> None:
     click.echo(f"digest: {found.digest} (agrees with the data)")
 
 
-@task.command("freeze")
+@task.command("freeze", context_settings=HELP)
 @click.argument("images")
 @click.option("--observed", multiple=True, type=int, help="Epochs seen; all five by default.")
 @FOLDER_OPTION

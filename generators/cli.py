@@ -28,7 +28,7 @@ def images() -> None:
     """Fetch and check the images that networks are trained on."""
 
 
-@images.command()
+@images.command(context_settings=HELP)
 @click.argument("name")
 @click.option("--folder", type=click.Path(path_type=Path), default="images", show_default=True)
 def download(name: str, folder: Path) -> None:
@@ -39,7 +39,7 @@ def download(name: str, folder: Path) -> None:
     _report(name, folder)
 
 
-@images.command()
+@images.command(context_settings=HELP)
 @click.argument("name")
 @click.option("--folder", type=click.Path(path_type=Path), default="images", show_default=True)
 def check(name: str, folder: Path) -> None:
@@ -65,7 +65,7 @@ def generate() -> None:
     """Make curves: plan a campaign, run it, merge it into a dataset."""
 
 
-@generate.command()
+@generate.command(context_settings=HELP)
 @CAMPAIGN_OPTION
 @click.option("--images", "names", multiple=True, default=("digits",), show_default=True)
 @click.option("--pilot", is_flag=True, help="Plan the learning-rate pilot of one image set.")
@@ -89,7 +89,7 @@ def plan(campaign: Path, names: tuple[str, ...], pilot: bool, missing: bool) -> 
     click.echo(f"{len(runs)} runs planned in {campaign}, {cost:,.1f} tera multiply-accumulates")
 
 
-@generate.command()
+@generate.command(context_settings=HELP)
 @CAMPAIGN_OPTION
 @IMAGES_OPTION
 @click.option("--device", default="cpu", show_default=True, help="Torch device, as cuda:0.")
@@ -133,7 +133,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     return int(index), int(count)
 
 
-@generate.command()
+@generate.command(context_settings=HELP)
 @CAMPAIGN_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(campaign: Path, as_json: bool) -> None:
@@ -151,7 +151,7 @@ def status(campaign: Path, as_json: bool) -> None:
     click.echo(f"{'all':34} {done:6} {planned:8}")
 
 
-@generate.command()
+@generate.command(context_settings=HELP)
 @click.option(
     "--campaign",
     "campaigns",
@@ -179,7 +179,7 @@ def merge(campaigns: tuple[Path, ...], data: Path, release: str) -> None:
         click.echo(f"{name} {split}: {count} runs")
 
 
-@generate.command()
+@generate.command(context_settings=HELP)
 @CAMPAIGN_OPTION
 @click.option("--images", "name", default="digits", show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), help="Write the table here as well.")

@@ -98,7 +98,8 @@ def _merged(rows: list[Row], place: tuple[str, str], folder: Path) -> tuple[pa.T
         table = _with_kept(table, read_table(path), path)
         for old in pq.read_table(bits_path).to_pylist():
             bits.setdefault(old["run_id"], old["correct"])
-    ordered = [{"run_id": name, "correct": bits[name]} for name in sorted(bits)]
+    ids = table.column("run_id").to_pylist()
+    ordered = [{"run_id": name, "correct": bits[name]} for name in ids]
     return table, pa.Table.from_pylist(ordered, schema=CORRECT_SCHEMA)
 
 

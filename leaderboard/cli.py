@@ -18,7 +18,7 @@ def board() -> None:
     """Show all results beside each other."""
 
 
-@board.command()
+@board.command(context_settings=HELP)
 @click.option("--results", type=FOLDER, help="Folder of results [default: the package's own].")
 @click.option(
     "--output", type=FILE, default="board.html", show_default=True, help="The page to write."
