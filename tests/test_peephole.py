@@ -62,7 +62,7 @@ def test_every_command_has_help(path: tuple[str, ...], flag: str) -> None:
 
 def test_the_version_is_the_literal() -> None:
     assert run("--version").stdout == f"peephole, version {peephole.__version__}\n"
-    assert f'__version__ = "{peephole.__version__}"\n' in (ROOT / "peephole.py").read_text()
+    assert f'__version__ = "{peephole.__version__}"\n' in Path(peephole.__file__).read_text()
 
 
 def test_the_command_runs_from_a_plain_source_tree() -> None:

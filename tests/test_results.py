@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from harness.stored_predictions import (
 from tests.toy_results import NETWORKS, toy_ceiling, toy_result, toy_truth, write_toy
 
 ROOT = Path(__file__).parent.parent
-SCHEMA = json.loads((ROOT / "harness" / "result.schema.json").read_text())
+SCHEMA = json.loads(resources.files("harness").joinpath("result.schema.json").read_text())
 Edit = Callable[[dict[str, Any]], object]
 
 
@@ -370,7 +371,10 @@ def test_the_schema_lists_the_fields_strata_and_metrics_of_the_code() -> None:
 
 
 def test_every_committed_result_follows_the_schema_and_the_rules() -> None:
-    for path in (ROOT / "leaderboard" / "results").glob("*/*.json"):
+    committed = list((ROOT / "leaderboard" / "results").glob("*/*.json"))
+    if not committed:
+        pytest.skip("no results here: the wheel does not hold them")
+    for path in committed:
         jsonschema.validate(json.loads(path.read_text()), SCHEMA)
         read_result(path)
 
