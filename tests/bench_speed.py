@@ -1,6 +1,6 @@
 """Prints the speeds this project aims at, with the ratio to a plain loop. No test asserts them.
 
-Run as `python tests/bench_speed.py [--networks 12]` from the root of the source tree.
+Run as `python -m tests.bench_speed [--networks 12]` from the root of the source tree.
 """
 
 import argparse
