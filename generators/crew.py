@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmark.progress import Progress
 from generators.worker import Job, Row, failed_row, make_run, prepare
 
-DEATHS_ALLOWED = 1  # a run whose worker dies is tried once more, then stored as failed
+FAULTS_ALLOWED = 1  # a run that fails or whose worker dies is tried once more, then stored
 BUDGET_MARGIN = 1.3  # over the slowest seconds per cost seen, when asking if a run still fits
 
 
@@ -52,7 +52,7 @@ class Crew:
     """The workers of one process and what they have in hand.
 
     When a worker dies, every run in hand is a suspect; suspects are made again alone, so that
-    the one to blame is known. A run that is out of memory beside others is made again alone, too.
+    the one to blame is known. So is a run that failed, and one out of memory beside others.
 
     Attributes:
         store: What keeps a row.
@@ -63,7 +63,7 @@ class Crew:
         made: Rows stored.
         waiting: Jobs not started, the next one last.
         suspects: Jobs to be made again alone.
-        deaths: Workers that died, by the runs they had in hand.
+        faults: Failures and deaths of workers, by the runs they had in hand.
     """
 
     store: Callable[[Row], None]
@@ -74,7 +74,7 @@ class Crew:
     made: int = 0
     waiting: list[Job] = field(default_factory=list)
     suspects: list[Job] = field(default_factory=list)
-    deaths: dict[str, int] = field(default_factory=dict)
+    faults: dict[str, int] = field(default_factory=dict)
 
     def work(self, jobs: list[Job], progress: Progress) -> int:
         """Make runs until none is left or the budget ends; return how many were made."""
@@ -118,12 +118,23 @@ class Crew:
         for future in ended:
             row = future.result()
             job, began = in_hand.pop(future)
-            if row["status"] == "out_of_memory" and not alone:
+            if self._is_suspect(row, job, alone=alone):
                 self.suspects.append(job)
                 continue
             rate = (time.monotonic() - began) / job.run.cost
             self.seconds_per_cost = max(self.seconds_per_cost, rate)
             self._store(row, progress)
+
+    def _is_suspect(self, row: Row, job: Job, *, alone: bool) -> bool:
+        """Return whether a run is to be made again alone."""
+        if row["status"] == "out_of_memory":
+            return not alone
+        return row["status"] == "failed" and self._count_fault(job) <= FAULTS_ALLOWED
+
+    def _count_fault(self, job: Job) -> int:
+        count = self.faults.get(job.run.run_id, 0) + 1
+        self.faults[job.run.run_id] = count
+        return count
 
     def _store(self, row: Row, progress: Progress) -> None:
         self.store(row)
@@ -133,9 +144,8 @@ class Crew:
     def _blame(self, in_hand: InHand, progress: Progress) -> None:
         """After a death, note it for all runs in hand; store as failed what died too often."""
         for job, _ in in_hand.values():
-            count = self.deaths.get(job.run.run_id, 0) + 1
-            self.deaths[job.run.run_id] = count
-            if count <= DEATHS_ALLOWED:
+            count = self._count_fault(job)
+            if count <= FAULTS_ALLOWED:
                 self.suspects.append(job)
             else:
                 self._store(failed_row(job, f"the worker process died {count} times"), progress)

@@ -11,11 +11,11 @@ from torch.nn import functional
 
 from benchmark.architectures import Architecture, architecture_id
 from benchmark.recipes import Recipe, learning_rates
+from benchmark.record import TENTHS
 from benchmark.walk import walk
 from generators.batches import DevicePart, DevicePixels, Epoch, draw_epoch, training_batch
 from generators.networks import Convolution, Network, initialise
 
-TENTHS = 10
 EVALUATION_BATCH = 1000
 
 

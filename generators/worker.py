@@ -56,14 +56,36 @@ def _pixels(name: str, folder: Path, device: str) -> DevicePixels:
 
 
 def make_run(job: Job) -> Row:
-    """Train a planned run and return its row, with `correct` as base64 of packed bits."""
+    """Train a planned run and return its row, with `correct` as base64 of packed bits.
+
+    What torch raises in a training ends as a row with its reason. An error that leaves a GPU's
+    context unusable ends the process instead, so that the next run starts in a new one.
+    """
     pixels = _pixels(job.run.images, job.folder, job.device)
     started = int(time.time())
     try:
         curves = train(job.run.architecture, job.recipe, pixels, seed=job.run.seed)
     except torch.OutOfMemoryError as error:
-        curves = Curves("out_of_memory", str(error).splitlines()[0])
+        curves = Curves("out_of_memory", _first_line(error))
+    except RuntimeError as error:
+        if _is_lost(torch.device(job.device)):
+            os._exit(1)
+        curves = Curves("failed", f"{type(error).__name__}: {_first_line(error)}")
     return row_of(job, curves, started)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")
+
+
+def _is_lost(device: torch.device) -> bool:
+    """Return whether a GPU's context answers no more, as after an illegal memory access."""
+    try:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+    except RuntimeError:
+        return True
+    return False
 
 
 def failed_row(job: Job, reason: str) -> Row:

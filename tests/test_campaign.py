@@ -8,10 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,26 +17,20 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-import generators.crew
-import generators.worker
-from benchmark.progress import Progress
 from benchmark.recipes import RECIPES
 from benchmark.record import check_row
 from generators.campaign import Campaign, release_recipes, run_campaign
 from generators.cli import generate, parse_shard
-from generators.crew import Crew, RunOptions
 from generators.environment import CPU_INFO, device_name, environment, environment_id
 from generators.plan import PlannedRun
 from generators.status import campaign_status
-from generators.worker import Job, make_run, prepare
+from generators.worker import make_run, prepare
 from tests.toy_campaign import (
     RECIPE,
     Row,
     bits,
-    die,
-    die_on_the_first,
-    die_once,
     job_of,
+    options_of,
     release_plan,
     tiny_plan,
     toy_campaign,
@@ -66,37 +58,6 @@ def found_rows(campaign: Campaign) -> dict[str, Row]:
 
 def files_of(campaign: Campaign) -> set[str]:
     return {path.name for path in campaign.runs.iterdir()}
-
-
-def in_threads(self: Crew) -> ThreadPoolExecutor:
-    """Stand in for a crew's processes where no process has to die."""
-    return ThreadPoolExecutor(self.options.workers, initializer=prepare)
-
-
-def in_forks(self: Crew) -> ProcessPoolExecutor:
-    """Stand in for a crew's processes: torch is loaded once, in the server they are forked from."""
-    server = get_context("forkserver")
-    server.set_forkserver_preload(["tests.toy_campaign"])
-    return ProcessPoolExecutor(self.options.workers, server, initializer=prepare)
-
-
-@pytest.fixture
-def threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Crew, "_pool", in_threads)
-
-
-@pytest.fixture
-def forks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Crew, "_pool", in_forks)
-
-
-def options_of(**fields: object) -> RunOptions:
-    return replace(RunOptions(Path("images"), workers=1), **fields)  # type: ignore[arg-type]
-
-
-def work(campaign: Campaign, train: Callable[[Job], Row], options: RunOptions) -> int:
-    jobs = [replace(job_of(run), folder=campaign.folder) for run in campaign.plan()]
-    return Crew(campaign.store, options, train).work(jobs, Progress("networks", len(jobs)))
 
 
 def children(process: int) -> set[int]:
@@ -218,73 +179,6 @@ def test_a_limit_makes_the_first_runs_of_the_plan(tmp_path: Path, threads: None)
     assert campaign.done() == {run.run_id for run in PLAN[:2]}
 
 
-class Clockwork:
-    """A clock, and a pool whose jobs each take their cost in seconds of it, one after another."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.jobs: dict[Future[Row], Job] = {}
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def __enter__(self) -> "Clockwork":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert not any(not future.done() for future in self.jobs)
-
-    def submit(self, _: object, job: Job) -> Future[Row]:
-        future: Future[Row] = Future()
-        self.jobs[future] = job
-        return future
-
-    def wait(self, held: Held, **_: object) -> tuple[set[Future[Row]], set[Future[Row]]]:
-        first = next(iter(held))
-        self.now += self.jobs[first].run.cost
-        first.set_result(toy_row(self.jobs[first].run))
-        return {first}, set(held) - {first}
-
-
-def made_in(
-    minutes: float | None, costs: list[int], folder: Path, patch: pytest.MonkeyPatch
-) -> tuple[int, float]:
-    """Return how many runs a budget makes, and the minutes they take."""
-    clock = Clockwork()
-    patch.setattr(generators.crew, "time", clock)
-    patch.setattr(generators.crew, "wait", clock.wait)
-    patch.setattr(Crew, "_pool", lambda _: clock)
-    plan = [replace(run, cost=c) for run, c in zip(tiny_plan(len(costs)), costs, strict=True)]
-    campaign = toy_campaign(folder, plan)
-    crew = Crew(campaign.store, options_of(minutes=minutes), started=0.0)
-    made = crew.work([job_of(run) for run in plan], Progress("networks", len(plan)))
-    assert made == len(campaign.done())
-    return made, clock.now / 60
-
-
-@pytest.mark.parametrize(
-    ("minutes", "costs", "made"),
-    [
-        (None, [60] * 8, 8),
-        (5.0, [60] * 8, 4),  # after four minutes one is left, and a run may take 1.3
-        (9.0, [60] * 8, 8),
-        (5.0, [60, 60, 180, 60], 2),  # three minutes are left, and the next may take 3.9
-        (6.0, [60, 60, 180, 60], 3),
-        (0.0, [60], 0),
-    ],
-)
-def test_a_budget_starts_nothing_that_it_cannot_finish(
-    minutes: float | None,
-    costs: list[int],
-    made: int,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    found, used = made_in(minutes, costs, tmp_path, monkeypatch)
-    assert found == made
-    assert minutes is None or used <= minutes
-
-
 def invoke(*arguments: object) -> tuple[int, str]:
     result = CliRunner().invoke(generate, [str(argument) for argument in arguments])
     return result.exit_code, result.stdout
@@ -295,64 +189,6 @@ def test_the_command_exits_3_with_work_left(tmp_path: Path, threads: None) -> No
     assert invoke("run", "--campaign", tmp_path, "--minutes", 0) == (3, "0 runs made, 2 left\n")
     assert invoke("run", "--campaign", tmp_path, "--limit", 1) == (0, "1 runs made, 1 left\n")
     assert invoke("run", "--campaign", tmp_path) == (0, "1 runs made, 0 left\n")
-
-
-def test_a_worker_that_dies_is_tried_once_more(tmp_path: Path, forks: None) -> None:
-    campaign = toy_campaign(tmp_path, PLAN[:2])
-    assert work(campaign, die_once, options_of()) == 2
-    assert {row["status"] for row in campaign.rows()} == {"completed"}
-
-
-def test_a_worker_that_dies_twice_leaves_a_failed_row(tmp_path: Path, forks: None) -> None:
-    campaign = toy_campaign(tmp_path, PLAN[:1])
-    assert work(campaign, die, options_of()) == 1  # a row is made, and no work is left
-    (row,) = campaign.rows()
-    check_row(row)
-    assert (row["status"], row["status_reason"]) == ("failed", "the worker process died 2 times")
-    assert (row["epochs_planned"], row["epochs_done"]) == (2, 0)
-    assert row["valid_accuracy"] == row["train_loss_tenths"] == []
-    assert row["initial_valid_accuracy"] is row["final_train_accuracy"] is None
-    assert not bits(row).any()
-
-
-def test_a_network_beside_one_that_dies_is_not_lost(tmp_path: Path, forks: None) -> None:
-    campaign = toy_campaign(tmp_path, PLAN[:6])
-    assert work(campaign, die_on_the_first, options_of(workers=2)) == 6
-    statuses = {row["draw_index"]: row["status"] for row in campaign.rows()}
-    assert statuses == {0: "failed", **dict.fromkeys(range(1, 6), "completed")}
-
-
-def test_a_pool_that_breaks_before_it_takes_a_run_loses_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pools = iter([BrokenPool(), ThreadPoolExecutor(1)])
-    monkeypatch.setattr(Crew, "_pool", lambda _: next(pools))
-    campaign = toy_campaign(tmp_path, PLAN[:2])
-    assert work(campaign, toy_row_of, options_of()) == 2
-
-
-class BrokenPool(ThreadPoolExecutor):
-    """A pool whose worker died while it was idle."""
-
-    def submit(self, *_: object, **__: object) -> Future[object]:  # type: ignore[override]
-        raise BrokenProcessPool
-
-
-def toy_row_of(job: Job) -> Row:
-    return toy_row(job.run)
-
-
-def test_out_of_memory_is_a_row_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore\nlines")
-
-    monkeypatch.setattr(generators.worker, "train", full)
-    row = make_run(job_of(PLAN[0]))
-    check_row(row)
-    assert row["status"] == "out_of_memory"
-    assert row["status_reason"] == "CUDA out of memory. Tried to allocate 2 GiB."
-    assert (row["epochs_done"], row["test_accuracy"]) == (0, [])
-    assert json.loads(json.dumps(row, allow_nan=False)) == row
 
 
 def test_a_row_tells_what_was_made_and_how(expected: dict[str, Row]) -> None:
@@ -419,19 +255,6 @@ def test_a_null_for_an_accuracy_is_damage_too(tmp_path: Path) -> None:
     )
     with pytest.raises(ValueError, match=r" is damaged \(.+\); delete it to redo it$"):
         list(campaign.rows())
-
-
-@pytest.mark.parametrize("shard", [(0, 2), (3, 2), (-1, 1), (1, 0)])
-def test_a_shard_out_of_range_is_refused(shard: tuple[int, int]) -> None:
-    message = f"`shard` (={shard[0]}/{shard[1]}) must be i/n with 1 <= i <= n"
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        options_of(shard=shard)
-
-
-def test_no_worker_is_refused() -> None:
-    message = "`workers` (=0) must be at least 1"
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        options_of(workers=0)
 
 
 @pytest.mark.parametrize("text", ["", "1", "1/", "a/2", "1/2/3", "1 / 2", "-1/2"])

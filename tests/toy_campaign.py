@@ -22,6 +22,7 @@ from benchmark.sequence import Drawn
 from benchmark.splits import split_of
 from benchmark.streams import stream
 from generators.campaign import Campaign
+from generators.crew import RunOptions
 from generators.merge import merge
 from generators.plan import PlannedRun, planned
 from generators.training import Curves
@@ -200,3 +201,8 @@ def die_once(job: Job) -> Row:
         mark.touch()
         os._exit(1)
     return toy_row(job.run)
+
+
+def options_of(**fields: object) -> RunOptions:
+    """Return how to work on a toy campaign, with one worker unless told otherwise."""
+    return replace(RunOptions(Path("images"), workers=1), **fields)  # type: ignore[arg-type]
