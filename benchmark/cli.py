@@ -174,8 +174,9 @@ def show(name: str, as_json: bool) -> None:
 @task.command("freeze", context_settings=HELP)
 @click.argument("images")
 @click.option("--observed", multiple=True, type=int, help="Epochs seen; all five by default.")
+@click.option("--version", default=1, show_default=True, type=int, help="Of the runs asked for.")
 @FOLDER_OPTION
-def freeze_tasks(images: str, observed: tuple[int, ...], folder: Path | None) -> None:
+def freeze_tasks(images: str, observed: tuple[int, ...], version: int, folder: Path | None) -> None:
     """Write the tasks of an image set over its released runs. A frozen task is never changed."""
     from benchmark.files import data_folder
     from benchmark.release import write_sums
@@ -183,5 +184,6 @@ def freeze_tasks(images: str, observed: tuple[int, ...], folder: Path | None) ->
 
     place = folder or data_folder()
     for epochs in observed or OBSERVED:
-        click.echo(write_task(freeze(images, epochs, place), place / "tasks"))
+        frozen = freeze(images, epochs, version=version, folder=place)
+        click.echo(write_task(frozen, place / "tasks"))
     write_sums(place)

@@ -15,6 +15,7 @@ import pyarrow as pa
 from benchmark.architectures import Architecture, to_record
 
 SCHEMA_VERSION = 1
+TENTHS = 10  # entries of `train_loss_tenths` for each epoch
 Status = Literal["completed", "diverged", "out_of_memory", "failed"]
 
 
@@ -193,15 +194,16 @@ def check_row(row: dict[str, object]) -> None:
     missing = [column for column in SCHEMA.names if column not in row]
     if missing:
         raise ValueError(f"run {name!r} lacks {', '.join(missing)}")
-    planned = row["epochs_planned"]
     trained = row["status"] in ("completed", "diverged")
-    for column in EPOCH_SERIES:
+    epochs = int(str(row["epochs_planned"])) if trained else 0
+    for column in (*EPOCH_SERIES, "train_loss_tenths"):
         values = row[column]
-        if not isinstance(values, list) or len(values) != (planned if trained else 0):
+        each = TENTHS if column == "train_loss_tenths" else 1
+        if not isinstance(values, list) or len(values) != each * epochs:
             count = len(values) if isinstance(values, list) else "no"
             raise ValueError(
-                f"`{column}` of run {name!r} has {count} entries, not one for each of "
-                f"{planned if trained else 0} epochs"
+                f"`{column}` of run {name!r} has {count} entries, not {each} for each of "
+                f"{epochs} epochs"
             )
         if column.endswith("accuracy") and not all(_is_fraction(value) for value in values):
             raise ValueError(f"`{column}` of run {name!r} must lie in [0, 1]")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -12,12 +13,14 @@ from benchmark.architectures import architecture_id, from_record
 from benchmark.atomic import write_whole
 from benchmark.card import card_text
 from benchmark.files import CORRECT_SCHEMA, correct_path, read_table, sha256, split_path
-from benchmark.imagesets import IMAGES, get_images
+from benchmark.imagesets import IMAGES, ImageSet, get_images
 from benchmark.record import SCHEMA, SCHEMA_VERSION, check_row, run_id
 from benchmark.splits import SPLITS, split_of
 from benchmark.walk import macs, parameters, walk
 
 MANIFEST, SUMS, CARD = "manifest.json", "SHA256SUMS", "README.md"
+FINAL_BITS = ("valid_accuracy", "test_accuracy")  # what the bits of a run are of, in their order
+ROUNDING = 1e-6  # of an accuracy that is kept in single precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ def verify_release(folder: Path) -> list[str]:
             if row["run_id"] in seen:
                 problems.append(f"run {row['run_id']!r} is in {seen[row['run_id']]} and {split}")
             seen[row["run_id"]] = split
-        problems += _bit_problems(images, split, folder, set(table.column("run_id").to_pylist()))
+        problems += _bit_problems(images, split, folder, table)
     return problems
 
 
@@ -174,7 +177,7 @@ def row_problems(row: dict[str, object], split: str) -> list[str]:
     return problems
 
 
-def _bit_problems(images: str, split: str, folder: Path, ids: set[str]) -> Iterator[str]:
+def _bit_problems(images: str, split: str, folder: Path, runs: pa.Table) -> Iterator[str]:
     """Check the file of bits against the runs of its split."""
     spec = get_images(images)
     size = -(-(spec.valid + spec.test) // 8)
@@ -183,8 +186,28 @@ def _bit_problems(images: str, split: str, folder: Path, ids: set[str]) -> Itera
     except (OSError, pa.ArrowException) as error:
         yield f"correct/{images}/{split}.parquet cannot be read: {error}"
         return
-    if set(table.column("run_id").to_pylist()) != ids:
+    bits = {row["run_id"]: row["correct"] for row in table.to_pylist()}
+    if bits.keys() != set(runs.column("run_id").to_pylist()):
         yield f"correct/{images}/{split}.parquet has other runs than {images}/{split}.parquet"
-    for row in table.to_pylist():
-        if len(row["correct"]) != size:
-            yield f"`correct` of run {row['run_id']!r} has {len(row['correct'])} bytes, not {size}"
+        return
+    for row in runs.select(["run_id", "status", *FINAL_BITS]).to_pylist():
+        found = bits[row["run_id"]]
+        if len(found) != size:
+            yield f"`correct` of run {row['run_id']!r} has {len(found)} bytes, not {size}"
+        else:
+            yield from _bit_contradictions(row, found, spec)
+
+
+def _bit_contradictions(row: dict[str, object], bits: bytes, images: ImageSet) -> Iterator[str]:
+    """Check the bits of a run against its final accuracies; one that did not complete has none."""
+    right = np.unpackbits(np.frombuffer(bits, np.uint8)).astype(bool)
+    parts = right[: images.valid], right[images.valid : images.valid + images.test]
+    for name, part in zip(FINAL_BITS, parts, strict=True):
+        accuracies = row[name]
+        assert isinstance(accuracies, list)
+        final = accuracies[-1] if row["status"] == "completed" else 0.0
+        if abs(part.mean() - final) > ROUNDING:
+            yield (
+                f"`correct` of run {row['run_id']!r} gives {part.mean():.6f}, and its final "
+                f"`{name}` is {final:.6f}"
+            )

@@ -16,7 +16,6 @@ from benchmark.names import nearest
 from benchmark.record import EPOCH_SERIES
 from benchmark.splits import SPLITS
 
-TASK_VERSION = 1
 OBSERVED = (0, 1, 2, 3, 5)
 TARGET, SECOND_TARGET = "valid_accuracy", "test_accuracy"
 STATUSES = ("completed", "diverged")
@@ -128,8 +127,21 @@ def check_digest(task: Task, folder: Path | None = None) -> None:
         )
 
 
-def freeze(images: str, observed: int, folder: Path | None = None) -> Task:
-    """Return a new task over all seed-0 runs of the released data that completed or diverged."""
+def freeze(images: str, observed: int, *, version: int = 1, folder: Path | None = None) -> Task:
+    """Return a new task over all seed-0 runs of the released data that completed or diverged.
+
+    Args:
+        images: The image set.
+        observed: Epochs a predictor sees.
+        version: From 1; raised for every new selection of runs of an image set.
+        folder: Another copy of the data than the installed one.
+
+    Raises:
+        FileNotFoundError: If the data lacks a split.
+        ValueError: If a number is out of range.
+    """
+    if version < 1:
+        raise ValueError(f"`version` (={version}) must be at least 1")
     parts: dict[str, tuple[str, ...]] = {}
     tables = []
     for split in SPLITS:
@@ -141,7 +153,7 @@ def freeze(images: str, observed: int, folder: Path | None = None) -> Task:
         tables.append(table.filter(keep).sort_by("run_id"))
         parts[split] = tuple(tables[-1].column("run_id").to_pylist())
     return Task(
-        name=f"{images}-k{observed}-v{TASK_VERSION}",
+        name=f"{images}-k{observed}-v{version}",
         images=images,
         observed=observed,
         epochs=int(tables[0].column("epochs_planned")[0].as_py()),

@@ -143,12 +143,12 @@ def _table(results: "Sequence[Result]") -> Iterator[str]:
     yield f"{'task':{tasks}} {'predictor':{names}} {part}  {part} {'seconds':>8}"
     for result in results:
         start = f"{result.task:{tasks}} {result.predictor:{names}} "
-        if result.seconds is None:
-            yield f"{start}failed: {str(result.failure).splitlines()[0]}"
+        if result.failure is not None:
+            yield f"{start}failed: {result.failure.splitlines()[0]}"
             continue
         parts = "  ".join(_part(result.scores.get(name, {})) for name in ("test", "heldout"))
-        known = "seconds unknown" not in result.flags
-        seconds = f"{result.seconds.fit + result.seconds.predict:.1f}" if known else "-"
+        took = result.seconds
+        seconds = "-" if took is None else f"{took.fit + took.predict:.1f}"
         yield f"{start}{parts} {seconds:>8}"
 
 

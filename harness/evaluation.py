@@ -149,7 +149,7 @@ def later(prediction: Prediction, observed: int) -> Prediction:
 
 
 def scored(
-    unscored: Result, predictions: Sequence[Prediction], truths: Truths, seconds: Seconds
+    unscored: Result, predictions: Sequence[Prediction], truths: Truths, seconds: Seconds | None
 ) -> Outcome:
     """Return a result with the scores of checked predictions, and their mean as a table.
 
@@ -157,7 +157,7 @@ def scored(
         unscored: A failed result of the same predictor, task and seeds.
         predictions: Of each seed, in the order of the truths.
         truths: For both targets.
-        seconds: Measured time, mean over seeds.
+        seconds: Measured time, mean over seeds; None if nobody measured it.
     """
     mean = _mean(predictions)
     finals = [

@@ -67,7 +67,7 @@ def find(predictor: str) -> Candidate:
         make = partial(load, predictor)
         return Candidate(predictor, entry.title, make, entry.uses_curve, entry.stochastic)
     for name, entry in PREDICTORS.items():
-        if entry.target == predictor:
+        if entry.target == predictor and not entry.options:
             return find(name)
     found = _attribute(_import(place, predictor), attribute, predictor)
     name = _name(attribute)

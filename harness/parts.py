@@ -19,14 +19,13 @@ from benchmark.architectures import from_record
 from benchmark.files import data_folder, load_runs, series
 from benchmark.imagesets import get_images
 from benchmark.recipes import RECIPES, Recipe
+from benchmark.record import TENTHS
 from benchmark.splits import SPLITS
 from benchmark.streams import stream
 from benchmark.tasks import STATUSES, Task, rows_digest, task_rows
 from benchmark.walk import walk
 from harness.protocol import Array, Queries, Runs, Series
 from harness.truth import PARTS, Part, Truth
-
-TENTHS = 10  # entries of `train_loss_tenths` for each epoch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,10 +101,15 @@ def load_tables(task: Task, folder: Path | None = None) -> dict[str, pa.Table]:
     return tables
 
 
+def scored_rows(tables: Mapping[str, pa.Table]) -> tuple[pa.Table, tuple[Part, ...]]:
+    """Return the rows that predictions are scored on, part by part, and the part of each."""
+    rows = pa.concat_tables([tables[part] for part in PARTS])
+    return rows, tuple(part for part in PARTS for _ in range(len(tables[part])))
+
+
 def asked_rows(task: Task, tables: Mapping[str, pa.Table]) -> tuple[pa.Table, tuple[Part, ...]]:
     """Return the rows of the queries, shuffled by the task's name, and the part of each."""
-    rows = pa.concat_tables([tables[part] for part in PARTS])
-    parts: list[Part] = [part for part in PARTS for _ in range(len(tables[part]))]
+    rows, parts = scored_rows(tables)
     order = stream("queries-v1", task.name).permutation(len(rows))
     return rows.take(pa.array(order)).combine_chunks(), tuple(parts[i] for i in order)
 

@@ -81,7 +81,7 @@ class Result:
         flags: What a reader should know of the predictions, for example `constant`.
         counts: What else was counted, for example `failed_fits`.
         networks: Networks in each part of the task.
-        seconds: None if it failed.
+        seconds: None if it failed, or if the predictions came as a file.
         observed_epochs_total: Epochs of the queries it saw, over all networks.
         predictions_sha256: Of the Parquet file beside; None if it failed.
         verification: `self-reported` by whoever ran it, `rescored` here from its predictions, or
@@ -180,8 +180,6 @@ def _check_status(result: Result) -> None:
         return
     if result.failure is not None:
         broken("failure", result.failure, "null for a scored predictor")
-    if result.seconds is None:
-        broken("seconds", None, "given for a scored predictor")
     tau = result.scores.get("test", {}).get("tau")
     if tau is None or tau.value is None:
         raise ValueError("`scores.test.tau.value` must be given: the board is sorted by it")

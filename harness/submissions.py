@@ -20,12 +20,10 @@ from benchmark.tasks import Task
 from harness.evaluation import Outcome, failed, scored
 from harness.parts import load_truths
 from harness.protocol import Array, Prediction
-from harness.results import Seconds
 
 REQUIRED = ("run_id", "epoch", "mean")
 COLUMNS = (*REQUIRED, "std")
 MAGIC = b"PAR1"  # how a Parquet file starts: https://parquet.apache.org/docs/file-format/
-SECONDS_UNKNOWN = "seconds unknown"  # flag of a result whose times, 0, say nothing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,8 +60,7 @@ def score_predictions(path: Path, task: Task, *, folder: Path | None = None) -> 
     name = re.sub(r"[^a-z0-9._-]+", "-", path.stem.lower()).lstrip("._-") or "predictions"
     title = f"Predictions of {path.name}"
     unscored = failed(task, (0,), name=name, title=title, failure="not scored yet")
-    unscored = replace(unscored, verification="rescored", flags=(SECONDS_UNKNOWN,))
-    return scored(unscored, [prediction], truths, Seconds(0.0, 0.0))
+    return scored(replace(unscored, verification="rescored"), [prediction], truths, None)
 
 
 def _read_rows(path: Path) -> _Rows:

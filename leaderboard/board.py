@@ -13,14 +13,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from benchmark.architectures import from_record
-from benchmark.files import series
 from benchmark.imagesets import IMAGES, get_images
-from benchmark.tasks import read_task, task_rows
+from benchmark.tasks import read_task
 from benchmark.walk import LayerRow, walk
 from harness.invariants import is_average, variance
+from harness.parts import build_truths, load_tables, scored_rows
 from harness.results import Ceiling, Result, read_ceiling, read_result
 from harness.stored_predictions import predicted_epochs, read_predictions
-from harness.truth import PARTS, Part, Truth
+from harness.truth import Truth
 
 RESULTS = Path(__file__).parent / "results"
 RELATIVE_TOLERANCE = 1e-6  # of the variance of the truth, worked out from mse and r2
@@ -92,23 +92,13 @@ def load_truth(task_name: str, folder: Path | None = None) -> TaskTruth:
         folder: Another copy of the data than the installed one.
 
     Raises:
-        ValueError: If the task is not known, or the data lacks a run of it.
+        ValueError: If the task is not known, or the data lacks a run of it or has other values.
         FileNotFoundError: If the data lacks a split.
     """
     task = read_task(task_name, None if folder is None else folder / "tasks")
     images = get_images(task.images)
-    tables = {part: task_rows(task, part, folder) for part in PARTS}
-    rows = pa.concat_tables(tables.values())
-    parts: tuple[Part, ...] = tuple(part for part in PARTS for _ in range(len(tables[part])))
-    truth = Truth(
-        tuple(rows["run_id"].to_pylist()),
-        tuple(rows["architecture_id"].to_pylist()),
-        tuple(rows["skeleton"].to_pylist()),
-        parts,
-        tuple(rows["paired_architecture_id"].to_pylist()),
-        series(rows, task.target),
-        task.classes,
-    )
+    rows, parts = scored_rows(load_tables(task, folder))
+    truth = build_truths(task, rows, parts).target
     architectures = map(from_record, rows["architecture"].to_pylist())
     return TaskTruth(truth, tuple(walk(architecture, images) for architecture in architectures))
 

@@ -1,7 +1,6 @@
 """The board: ranks and bands, what results of a task share, the page and the README's table."""
 
 import base64
-import itertools
 import json
 import re
 from collections.abc import Callable
@@ -15,12 +14,10 @@ import pytest
 from click.testing import CliRunner
 
 import leaderboard.board
-from benchmark.architectures import to_record
-from benchmark.files import rows_to_table, split_path, write_table
+from benchmark.architectures import from_record
+from benchmark.files import load_runs, read_table, rows_to_table, split_path, write_table
 from benchmark.imagesets import get_images
-from benchmark.record import SCHEMA
-from benchmark.sequence import sequence
-from benchmark.tasks import Task, write_task
+from benchmark.tasks import read_task
 from benchmark.walk import walk
 from harness.invariants import SeedScore
 from harness.results import Result, Seconds, read_result, result_path, write_result
@@ -30,6 +27,7 @@ from leaderboard.board import read_board as read
 from leaderboard.cli import board as command
 from leaderboard.page import PLACE, drawing, page_data, render
 from leaderboard.table import END, START, check_readme, moment, readme_table, update_readme
+from tests.toy_data import toy_release
 from tests.toy_results import EPOCHS, toy_result, toy_truth, write_toy, write_toy_board
 
 
@@ -179,35 +177,32 @@ def test_a_truth_without_layers_is_refused() -> None:
 
 
 def test_the_truth_of_a_task_comes_from_its_runs_alone(tmp_path: Path) -> None:
-    task = Task(
-        name="digits-k0-v1", images="digits", observed=0, epochs=3, target="valid_accuracy",
-        second_target="test_accuracy", classes=10, digest="",
-        parts={"train": (), "validation": (), "test": ("digits-b", "digits-c"),
-               "heldout": ("digits-a",)},
-    )  # fmt: skip
-    write_task(task, tmp_path / "tasks")
-    images = get_images("digits")
-    for split, names, skeleton in (("test", "bcd", "wide-3x1"), ("heldout", "a", "deep-3x3")):
-        drawn = list(itertools.islice(sequence(skeleton, images), len(names)))
-        rows: list[dict[str, object]] = [
-            dict.fromkeys(SCHEMA.names)
-            | {
-                "run_id": f"digits-{name}",
-                "architecture_id": draw.architecture_id,
-                "skeleton": skeleton,
-                "started_at": 0,
-                "architecture": to_record(draw.architecture),
-                "valid_accuracy": [0.25, 0.5, ord(name) / 128],
-            }
-            for name, draw in zip(names, drawn, strict=True)
-        ]
-        write_table(rows_to_table(rows), split_path("digits", split, tmp_path))
-    found = leaderboard.board.load_truth("digits-k0-v1", tmp_path)
-    assert found.truth.run_ids == ("digits-b", "digits-c", "digits-a")
-    assert found.truth.parts == ("test", "test", "heldout")
-    assert found.truth.curves[:, -1].tolist() == [98 / 128, 99 / 128, 97 / 128]
-    last = next(sequence("deep-3x3", images))
-    assert found.layer_rows[2] == walk(last.architecture, images)
+    task = read_task("digits-k1-v1", toy_release(tmp_path) / "tasks")
+    found = leaderboard.board.load_truth(task.name, tmp_path)
+    asked = (*task.parts["test"], *task.parts["heldout"])
+    rows = {
+        row["run_id"]: row
+        for split in ("test", "heldout")
+        for row in load_runs("digits", split, folder=tmp_path).to_pylist()
+    }
+    assert len(rows) > len(asked)  # repeats, which a task leaves out
+    assert found.truth.run_ids == asked
+    assert found.truth.parts == ("test",) * 14 + ("heldout",) * 10
+    curves = [rows[name]["valid_accuracy"] for name in asked]
+    assert found.truth.curves.tolist() == curves
+    networks = [from_record(rows[name]["architecture"]) for name in asked]
+    assert found.layer_rows == tuple(walk(n, get_images("digits")) for n in networks)
+
+
+def test_a_truth_of_changed_runs_is_refused(tmp_path: Path) -> None:
+    path = split_path("digits", "heldout", toy_release(tmp_path))
+    rows = read_table(path).to_pylist()
+    for row in rows:
+        row["valid_accuracy"][-1] /= 2
+        row["started_at"] = 0
+    write_table(rows_to_table(rows), path)
+    with pytest.raises(ValueError, match=r"^the rows of task 'digits-k1-v1' have digest "):
+        leaderboard.board.load_truth("digits-k1-v1", tmp_path)
 
 
 class Scripts(HTMLParser):

@@ -211,7 +211,7 @@ def test_series_of_unequal_lengths_are_refused(path: Path) -> None:
 def test_a_row_with_too_few_epochs_is_refused(name: str) -> None:
     row = rows()[0]
     row[name] = [0.5]
-    message = f"`{name}` of run {row['run_id']!r} has 1 entries, not one for each of 2 epochs"
+    message = f"`{name}` of run {row['run_id']!r} has 1 entries, not 1 for each of 2 epochs"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         check_row(row)
 
@@ -219,12 +219,11 @@ def test_a_row_with_too_few_epochs_is_refused(name: str) -> None:
 @pytest.mark.parametrize("status", ["failed", "out_of_memory"])
 def test_a_run_that_was_not_trained_has_no_epochs(status: str) -> None:
     row = rows()[0] | {"status": status}
-    message = (
-        f"`learning_rate` of run {row['run_id']!r} has 2 entries, not one for each of 0 epochs"
-    )
+    message = f"`learning_rate` of run {row['run_id']!r} has 2 entries, not 1 for each of 0 epochs"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         check_row(row)
-    check_row({name: [] if name in EPOCH_SERIES else value for name, value in row.items()})
+    lists = (*EPOCH_SERIES, "train_loss_tenths")
+    check_row({name: [] if name in lists else value for name, value in row.items()})
 
 
 @pytest.mark.parametrize("name", ["train_accuracy", "valid_accuracy", "test_accuracy"])

@@ -183,7 +183,7 @@ def test_a_damaged_run_file_is_named(campaign: Campaign, tmp_path: Path) -> None
     text = path.read_text()
     path.write_text(json.dumps(json.loads(text) | {"valid_loss": [1.0]}))
     message = (
-        f"{str(path)!r} is damaged (`valid_loss` of run {PLAN[3].run_id!r} has 1 entries, not one "
+        f"{str(path)!r} is damaged (`valid_loss` of run {PLAN[3].run_id!r} has 1 entries, not 1 "
         "for each of 2 epochs); delete it to redo it"
     )
     refused([campaign], tmp_path / "data", message)

@@ -12,12 +12,12 @@ import torch
 
 from benchmark.imagesets import get_images
 from harness.encodings import ARCHITECTURE_FEATURES, ulc
-from harness.predictors.counts import ForestCounts, Macs, Parameters
+from harness.predictors.counts import ForestCounts, IsotonicCount
 from harness.predictors.curve_families import FAMILIES
 from harness.predictors.curve_fits import Pull, fit_curves
 from harness.predictors.extrapolation import Extrapolation
 from harness.predictors.gru import Gru, GruReader
-from harness.predictors.peephole import LstmReader, Peephole, PeepholeCurve
+from harness.predictors.peephole import LstmReader, Peephole
 from harness.predictors.recurrent import CurveModel
 from harness.predictors.registry import PREDICTORS, get_entry, load
 from harness.predictors.scale import from_logits, to_logits
@@ -31,11 +31,11 @@ QUICK: dict[str, Callable[[], Predictor]] = {
     "mean-curve": MeanCurve,
     "last-value": LastValue,
     "last-plus-gain": LastPlusGain,
-    "parameters": Parameters,
-    "macs": Macs,
+    "parameters": lambda: IsotonicCount("parameters"),
+    "macs": lambda: IsotonicCount("macs"),
     "forest-counts": lambda: ForestCounts(trees=20),
     "peephole": lambda: Peephole(training_epochs=2),
-    "peephole-curve": lambda: PeepholeCurve(training_epochs=2),
+    "peephole-curve": lambda: Peephole(every_epoch=True, training_epochs=2),
     "gru": lambda: Gru(training_epochs=2),
     "extrapolation": lambda: Extrapolation(iterations=20),
     "nu-svr": lambda: NuSvr(candidates=3),
@@ -164,7 +164,8 @@ def test_every_entry_of_the_registry_is_complete() -> None:
         assert entry.title
         assert entry.source
         assert entry.min_observed in (0, 1)
-    assert len({entry.target for entry in PREDICTORS.values()}) == len(PREDICTORS)
+    made = [(entry.target, *entry.options.items()) for entry in PREDICTORS.values()]
+    assert len(set(made)) == len(PREDICTORS)
 
 
 def test_an_unknown_predictor_names_the_nearest() -> None:

@@ -125,7 +125,14 @@ def test_an_accuracy_out_of_range_is_named(folder: Path) -> None:
 def test_a_curve_cut_short_is_named(folder: Path) -> None:
     name = edit(folder, "train", 2, test_loss=[0.2])
     sign(folder)
-    problem = f"`test_loss` of run {name!r} has 1 entries, not one for each of 2 epochs"
+    problem = f"`test_loss` of run {name!r} has 1 entries, not 1 for each of 2 epochs"
+    assert verify_release(folder) == [problem]
+
+
+def test_tenths_cut_short_are_named(folder: Path) -> None:
+    name = edit(folder, "train", 2, train_loss_tenths=[0.5] * 19)
+    sign(folder)
+    problem = f"`train_loss_tenths` of run {name!r} has 19 entries, not 10 for each of 2 epochs"
     assert verify_release(folder) == [problem]
 
 
@@ -203,6 +210,29 @@ def test_missing_bits_are_named(folder: Path) -> None:
     sign(folder)
     problem = f"`correct` of run {rows[0]['run_id']!r} has 10 bytes, not 88"
     assert verify_release(folder) == [problem]
+
+
+@pytest.mark.parametrize("status", ["completed", "diverged"])
+def test_bits_that_contradict_the_final_accuracy_are_named(folder: Path, status: str) -> None:
+    split, run = next(
+        (split, run)
+        for split in SPLITS
+        for run in read_table(split_path("digits", split, folder)).to_pylist()
+        if run["status"] == status
+    )
+    rows = {row["run_id"]: row for row in bits_of(folder, split)}
+    bits = bytearray(rows[run["run_id"]]["correct"])  # type: ignore[call-overload]
+    bits[-1] ^= 128  # of 700 bits, the 697th: a test image
+    rows[run["run_id"]]["correct"] = bytes(bits)
+    table = pa.Table.from_pylist(list(rows.values()), schema=CORRECT_SCHEMA)
+    write_table(table, correct_path("digits", split, folder))
+    sign(folder)
+    final = run["test_accuracy"][-1] if status == "completed" else 0.0
+    changed = final + (1 if bits[-1] & 128 else -1) / 350
+    assert verify_release(folder) == [
+        f"`correct` of run {run['run_id']!r} gives {changed:.6f}, and its final `test_accuracy` is "
+        f"{final:.6f}"
+    ]
 
 
 def test_what_cannot_be_read_is_a_problem_and_no_crash(folder: Path) -> None:

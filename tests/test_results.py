@@ -143,7 +143,6 @@ OFFENCES: list[tuple[Edit, str]] = [
     (lambda record: record.pop("flags"), "field `flags` is missing"),
     (put("counts>failed_fits", -1), "`counts.failed_fits` (=-1) must be at least 0"),
     (put("seconds>fit", -0.5), "`seconds.fit` (=-0.5) must be at least 0"),
-    (put("seconds", None), "`seconds` (=None) must be given for a scored predictor"),
     (lambda record: record["networks"].pop("heldout"), "`networks` must have the part heldout"),
     (put("failure", "no"), "`failure` (='no') must be null for a scored predictor"),
     (put("status", "failed"), "`failure` (=None) must be the reason of a failed predictor"),

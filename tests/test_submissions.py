@@ -75,7 +75,7 @@ def test_predictions_in_any_order_get_the_scores_of_their_values(
     assert found == {s: {n: v.value for n, v in m.items()} for s, m in expected.items()}
     assert result.scores["test"]["tau"].value == 1.0
     assert (result.predictor, result.verification) == ("my-halves", "rescored")
-    assert result.flags == ("seconds unknown",)
+    assert (result.flags, result.seconds) == ((), None)
     assert result.title == "Predictions of My Halves.parquet"
     assert result.task_digest == task.digest
     assert table is not None

@@ -42,7 +42,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def task(original: Path) -> Task:
-    return freeze("digits", 1, original)
+    return freeze("digits", 1, folder=original)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_a_task_asks_for_all_networks_once(original: Path, task: Task) -> None:
         rows = [(r["run_id"], r["seed"]) for r in table.select(["run_id", "seed"]).to_pylist()]
         assert list(ids) == sorted(name for name, seed in rows if seed == 0)
     assert re.fullmatch("[0-9a-f]{64}", task.digest)
-    assert freeze("digits", 0, original).digest == task.digest  # k is no part of the rows
+    assert freeze("digits", 0, folder=original).digest == task.digest  # k is no part of the rows
 
 
 @pytest.mark.parametrize(("status", "taken"), [("diverged", True), ("failed", False)])
@@ -72,7 +72,7 @@ def test_runs_that_ended_for_other_reasons_are_no_part(
     folder: Path, task: Task, status: str, taken: bool
 ) -> None:
     name = edit(folder, "heldout", 0, status=status)
-    assert (name in freeze("digits", 1, folder).parts["heldout"]) is taken
+    assert (name in freeze("digits", 1, folder=folder).parts["heldout"]) is taken
     assert name in task.parts["heldout"]
 
 
@@ -105,7 +105,14 @@ def test_an_unknown_task_gives_the_nearest(task: Task, tmp_path: Path) -> None:
 def test_observed_epochs_out_of_range_are_refused(original: Path, observed: int) -> None:
     message = f"`observed` (={observed}) must be in 0..1"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        freeze("digits", observed, original)
+        freeze("digits", observed, folder=original)
+
+
+def test_a_version_is_in_the_name_and_no_part_of_the_rows(original: Path, task: Task) -> None:
+    second = freeze("digits", 1, version=2, folder=original)
+    assert (second.name, second.digest) == ("digits-k1-v2", task.digest)
+    with pytest.raises(ValueError, match=r"^`version` \(=0\) must be at least 1$"):
+        freeze("digits", 1, version=0, folder=original)
 
 
 def test_rows_of_a_task_are_sorted_and_of_its_part(original: Path, task: Task) -> None:
@@ -120,7 +127,7 @@ def test_added_rows_do_not_change_the_digest(original: Path, folder: Path, task:
         rows = read_table(path).filter(pc.equal(read_table(path).column("seed"), 0))
         write_table(rows.take(list(range(len(rows)))[::-1]), path)
         assert len(rows) == len(task.parts[split])
-    assert freeze("digits", 1, folder).digest == task.digest
+    assert freeze("digits", 1, folder=folder).digest == task.digest
     repeats = sum(len(load_runs("digits", split, folder=original)) for split in SPLITS)
     assert repeats > sum(map(len, task.parts.values()))  # the original has more, and agrees
     check_digest(task, original)

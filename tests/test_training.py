@@ -11,11 +11,11 @@ from torch.nn import functional
 
 from benchmark.architectures import Architecture, architecture_id
 from benchmark.recipes import Recipe, learning_rates
-from benchmark.record import EPOCH_SERIES
+from benchmark.record import EPOCH_SERIES, TENTHS
 from generators.batches import DevicePixels, draw_epoch, to_device
 from generators.images import load_images
 from generators.networks import Convolution
-from generators.training import TENTHS, Curves, Training, tenths, train
+from generators.training import Curves, Training, tenths, train
 from tests.toy_campaign import RECIPE, STEPS, tiny_architecture
 
 TINY = tiny_architecture()

@@ -41,7 +41,7 @@ def toy_release(folder: Path, observed: tuple[int, ...] = (0, 1, 5)) -> Path:
     recipes = {RECIPE.recipe_id: asdict(RECIPE)}
     (folder / "recipes.json").write_text(json.dumps(recipes))
     for epochs in observed:
-        write_task(freeze("digits", epochs, folder), folder / "tasks")
+        write_task(freeze("digits", epochs, folder=folder), folder / "tasks")
     return folder
 
 

@@ -1,6 +1,7 @@
 """Predictors that know a network by its counts alone: parameters, multiply-accumulates, depth."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 from scipy.stats import kendalltau
@@ -18,88 +19,55 @@ from harness.predictors.scale import (
 )
 from harness.protocol import Array, Prediction, Queries, Runs
 
-Rows = tuple[tuple[LayerRow, ...], ...]
+Count = Literal["parameters", "macs"]
+COUNTS: dict[Count, Callable[[tuple[LayerRow, ...]], int]] = {
+    "parameters": parameters,
+    "macs": macs,
+}
 
 
-class _IsotonicCount:
+class IsotonicCount:
     """A monotone step function from one count to the accuracy at each epoch.
 
     Whether it rises or falls is decided for each epoch by the sign of Kendall's tau on the training
     runs. It does not look at curves, so its answer is the same however many epochs are observed.
     """
 
-    def __init__(self, count: Callable[[tuple[LayerRow, ...]], int]) -> None:
-        self.count = count
-        self.models: tuple[IsotonicRegression, ...] = ()
+    def __init__(self, count: Count) -> None:
+        """Set what is counted."""
+        self._count = COUNTS[count]
+        self._models: tuple[IsotonicRegression, ...] = ()
 
-    def fit(self, train: Runs, observed: int) -> None:
+    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
+        """Fit a function per epoch; nothing is chosen, nothing is random.
+
+        Raises:
+            ValueError: If `train` or `observed` is out of range.
+        """
         check_runs(train, observed)
-        counts = self.counts(train.layer_rows)
-        self.models = tuple(_isotonic(counts, y) for y in train.series.valid_accuracy.T)
+        counts = self._counts(train)
+        self._models = tuple(_isotonic(counts, y) for y in train.series.valid_accuracy.T)
 
     def predict(self, queries: Queries) -> Prediction:
-        check_fitted(bool(self.models))
-        counts = self.counts(queries.layer_rows)
-        later = self.models[queries.observed :]
-        mean = np.stack([model.predict(counts) for model in later], axis=1)
-        return Prediction(mean, later_epochs(len(self.models), queries.observed))
+        """Answer all epochs after the observed ones.
 
-    def counts(self, layer_rows: Rows) -> Array:
-        return np.array([self.count(rows) for rows in layer_rows], dtype=np.float64)
+        Raises:
+            ValueError: If the predictor was not fitted.
+        """
+        check_fitted(bool(self._models))
+        counts = self._counts(queries)
+        later = self._models[queries.observed :]
+        mean = np.stack([model.predict(counts) for model in later], axis=1)
+        return Prediction(mean, later_epochs(len(self._models), queries.observed))
+
+    def _counts(self, networks: Runs | Queries) -> Array:
+        return np.array([self._count(rows) for rows in networks.layer_rows], dtype=np.float64)
 
 
 def _isotonic(counts: Array, accuracies: Array) -> IsotonicRegression:
     """Return a fit of accuracies to counts, flat beyond the counts seen."""
     falls = kendalltau(counts, accuracies).statistic < 0  # of a constant: NaN, so it rises
     return IsotonicRegression(increasing=not falls, out_of_bounds="clip").fit(counts, accuracies)
-
-
-class Parameters:
-    """Isotonic fit of the accuracy at each epoch to the number of parameters."""
-
-    def __init__(self) -> None:
-        """Make a predictor that is yet to be fitted."""
-        self._isotonic = _IsotonicCount(parameters)
-
-    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Fit a function per epoch; nothing is chosen, nothing is random.
-
-        Raises:
-            ValueError: If `train` or `observed` is out of range.
-        """
-        self._isotonic.fit(train, observed)
-
-    def predict(self, queries: Queries) -> Prediction:
-        """Answer all epochs after the observed ones.
-
-        Raises:
-            ValueError: If the predictor was not fitted.
-        """
-        return self._isotonic.predict(queries)
-
-
-class Macs:
-    """Isotonic fit of the accuracy at each epoch to the multiply-accumulates of an image."""
-
-    def __init__(self) -> None:
-        """Make a predictor that is yet to be fitted."""
-        self._isotonic = _IsotonicCount(macs)
-
-    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Fit a function per epoch; nothing is chosen, nothing is random.
-
-        Raises:
-            ValueError: If `train` or `observed` is out of range.
-        """
-        self._isotonic.fit(train, observed)
-
-    def predict(self, queries: Queries) -> Prediction:
-        """Answer all epochs after the observed ones.
-
-        Raises:
-            ValueError: If the predictor was not fitted.
-        """
-        return self._isotonic.predict(queries)
 
 
 class ForestCounts:

@@ -4,7 +4,12 @@ import torch
 from torch import Tensor, nn
 
 from harness.encodings import COUNT_FEATURES, ROW_FEATURES
-from harness.predictors.recurrent import LayerEmbedding, RecurrentPredictor, Training
+from harness.predictors.recurrent import (
+    TRAINING_EPOCHS,
+    LayerEmbedding,
+    RecurrentPredictor,
+    Training,
+)
 from harness.predictors.sequences import Batch
 from harness.protocol import Prediction, Queries, Runs
 
@@ -69,7 +74,7 @@ class Gru:
     Its answer is the same however many epochs are observed.
     """
 
-    def __init__(self, *, training_epochs: int = 60) -> None:
+    def __init__(self, *, training_epochs: int = TRAINING_EPOCHS) -> None:
         """Set the passes over the training runs."""
         training = Training(training_epochs)
         self._gru = RecurrentPredictor(GruReader, GruReader.width, training, every_epoch=True)

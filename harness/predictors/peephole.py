@@ -3,7 +3,12 @@
 import torch
 from torch import Tensor, nn
 
-from harness.predictors.recurrent import LayerEmbedding, RecurrentPredictor, Training
+from harness.predictors.recurrent import (
+    TRAINING_EPOCHS,
+    LayerEmbedding,
+    RecurrentPredictor,
+    Training,
+)
 from harness.predictors.sequences import Batch
 from harness.protocol import Prediction, Queries, Runs
 
@@ -28,13 +33,16 @@ class LstmReader(nn.Module):
 class Peephole:
     """Peephole as published: it knows the layer codes alone and fits the final accuracy alone.
 
-    Its answer is the same however many epochs are observed, and covers the final epoch only.
+    Its epoch embedding makes it possible to fit every epoch instead. Its answer is the same however
+    many epochs are observed, and covers the epochs that it was fitted to.
     """
 
-    def __init__(self, *, training_epochs: int = 60) -> None:
-        """Set the passes over the training runs."""
+    def __init__(
+        self, *, every_epoch: bool = False, training_epochs: int = TRAINING_EPOCHS
+    ) -> None:
+        """Set whether every epoch is fitted, and the passes over the training runs."""
         training = Training(training_epochs)
-        self._lstm = RecurrentPredictor(LstmReader, HIDDEN, training, every_epoch=False)
+        self._lstm = RecurrentPredictor(LstmReader, HIDDEN, training, every_epoch=every_epoch)
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
         """Train the network; `validation` is not used.
@@ -45,35 +53,7 @@ class Peephole:
         self._lstm.fit(train, observed, seed)
 
     def predict(self, queries: Queries) -> Prediction:
-        """Answer the final epoch.
-
-        Raises:
-            ValueError: If the predictor was not fitted.
-        """
-        return self._lstm.predict(queries)
-
-
-class PeepholeCurve:
-    """Peephole trained on all epochs, which its epoch embedding makes possible.
-
-    Its answer is the same however many epochs are observed.
-    """
-
-    def __init__(self, *, training_epochs: int = 60) -> None:
-        """Set the passes over the training runs."""
-        training = Training(training_epochs)
-        self._lstm = RecurrentPredictor(LstmReader, HIDDEN, training, every_epoch=True)
-
-    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Train the network; `validation` is not used.
-
-        Raises:
-            ValueError: If `train` or `observed` is out of range.
-        """
-        self._lstm.fit(train, observed, seed)
-
-    def predict(self, queries: Queries) -> Prediction:
-        """Answer all epochs after the observed ones.
+        """Answer the final epoch, or all epochs after the observed ones.
 
         Raises:
             ValueError: If the predictor was not fitted.

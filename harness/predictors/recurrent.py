@@ -18,6 +18,7 @@ EPOCH_EMBEDDING = 40
 HEAD_WIDTH, HEAD_LAYERS = 200, 3
 LONGEST_KERNEL = 8  # of the ULC's embedding; longer kernels (global pools) count as this one
 ANSWER_BATCH = 128
+TRAINING_EPOCHS = 60
 # A few hundred runs are learned by heart without strong decay and dropout: tau .84 on them, .12 on
 # others, in one split of the train and validation runs of `digits`. In three folds there, two
 # settings without dropout gave .16 and .19, five with it .21 to .31, too noisy to rank; this one
@@ -37,7 +38,7 @@ class Training:
         clip: Largest norm of the gradient.
     """
 
-    epochs: int = 60
+    epochs: int = TRAINING_EPOCHS
     batch: int = 32
     peak_rate: float = 1.5e-3
     weight_decay: float = 0.3

@@ -3,7 +3,8 @@
 Reading this file imports neither torch nor scikit-learn; `load` imports what it makes.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import cast
 
@@ -16,13 +17,14 @@ class Entry:
     """What is known of a predictor without importing it.
 
     Attributes:
-        target: Where its class is, as "package.module:Class"; called without arguments.
+        target: Where its class is, as "package.module:Class".
         title: What it does, on one line.
         source: Where it was published.
         uses_curve: Whether it looks at the observed epochs. If not, it gives the same answer for
             any number of them, and need be fitted once.
         stochastic: Whether its answer depends on the seed.
         min_observed: Fewest epochs for its own method; with fewer it does what its docstring says.
+        options: Arguments that the class is called with.
     """
 
     target: str
@@ -31,6 +33,7 @@ class Entry:
     uses_curve: bool
     stochastic: bool
     min_observed: int = 0
+    options: Mapping[str, object] = field(default_factory=dict)
 
 
 _OWN = "this benchmark"
@@ -61,18 +64,20 @@ PREDICTORS: dict[str, Entry] = {
         min_observed=1,
     ),
     "parameters": Entry(
-        "harness.predictors.counts:Parameters",
+        "harness.predictors.counts:IsotonicCount",
         "Isotonic fit to the number of parameters",
         _OWN,
         uses_curve=False,
         stochastic=False,
+        options={"count": "parameters"},
     ),
     "macs": Entry(
-        "harness.predictors.counts:Macs",
+        "harness.predictors.counts:IsotonicCount",
         "Isotonic fit to the multiply-accumulates",
         _OWN,
         uses_curve=False,
         stochastic=False,
+        options={"count": "macs"},
     ),
     "forest-counts": Entry(
         "harness.predictors.counts:ForestCounts",
@@ -89,11 +94,12 @@ PREDICTORS: dict[str, Entry] = {
         stochastic=True,
     ),
     "peephole-curve": Entry(
-        "harness.predictors.peephole:PeepholeCurve",
+        "harness.predictors.peephole:Peephole",
         "LSTM over the Unified Layer Code, trained on all epochs",
         _PEEPHOLE,
         uses_curve=False,
         stochastic=True,
+        options={"every_epoch": True},
     ),
     "gru": Entry(
         "harness.predictors.gru:Gru",
@@ -138,5 +144,6 @@ def load(name: str) -> Predictor:
     Raises:
         ValueError: If there is none; the message has the nearest name.
     """
-    module, _, attribute = get_entry(name).target.partition(":")
-    return cast("Predictor", getattr(import_module(module), attribute)())
+    entry = get_entry(name)
+    module, _, attribute = entry.target.partition(":")
+    return cast("Predictor", getattr(import_module(module), attribute)(**entry.options))
