@@ -1,6 +1,6 @@
 """The README's table: the same rows as the page, as Markdown between two markers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.invariants import SeedScore
@@ -16,21 +16,56 @@ _HEADER = (
 
 
 def readme_table(board: Board) -> str:
-    """Return one Markdown table per task; those after the first image set are folded away.
+    """Return an overview of each image set, and under it one folded Markdown table per task.
 
     Ranks and intervals are 95 %; a rank is an interval because predictors within each other's
     reach cannot be told apart.
     """
-    opened = board.tasks[0].images
     texts = []
-    for task in board.tasks:
-        table = _task_table(task, board.ceilings.get(task.images))
-        if task.images == opened:
-            texts.append(f"**{_caption(task)}**\n\n{table}")
-        else:
+    for images in dict.fromkeys(task.images for task in board.tasks):
+        tasks = [task for task in board.tasks if task.images == images]
+        texts.append(_overview(images, tasks, board.ceilings.get(images)))
+        for task in tasks:
+            table = _task_table(task, board.ceilings.get(images))
             summary = f"<details><summary>{_caption(task)}</summary>"
             texts.append(f"{summary}\n\n{table}\n\n</details>")
     return "\n\n".join(texts)
+
+
+def _overview(images: str, tasks: Sequence[TaskBoard], ceiling: Ceiling | None) -> str:
+    """Return tau of every predictor on every task, the best on average first."""
+    found: dict[str, list[str]] = {}
+    total: dict[str, float] = {}
+    for place, task in enumerate(tasks):
+        for row in task.rows:
+            name = row.result.predictor
+            tau = _score(row, "test", "tau").value
+            total[name] = total.get(name, 0.0) + (-1.0 if tau is None else tau)
+            cells = found.setdefault(name, [_number(None, 3)] * len(tasks))
+            cells[place] = _overview_cell(row)
+    order = sorted(found, key=lambda name: (-total[name] / len(tasks), name))
+    lines = [f"| {_escape(name)} | {' | '.join(found[name])} |" for name in order]
+    if ceiling is not None and tasks[0].observed == 0:
+        limit = _number(ceiling.scores["all"]["tau"].value, 3)
+        lines.append(f"| *ceiling: noise of seeds* | {limit} |{' |' * (len(tasks) - 1)}")
+    heads = " | ".join(moment(task.observed) for task in tasks)
+    return "\n".join(
+        [
+            f"**{images}: Kendall's tau of the final accuracy, on test / on held-out skeletons**",
+            "",
+            f"| predictor | {heads} |",
+            f"|---|{'--:|' * len(tasks)}",
+            *lines,
+        ]
+    )
+
+
+def _overview_cell(row: Row) -> str:
+    """Return tau on both parts, bold where no predictor is surely better on test."""
+    if row.rank is None:
+        return "failed"
+    text = " / ".join(_number(_score(row, part, "tau").value, 3) for part in PARTS)
+    return f"**{text}**" if row.rank[0] == 1 else text
 
 
 def moment(observed: int) -> str:

@@ -306,7 +306,7 @@ def test_the_table_has_the_scores_of_the_files(folder: Path) -> None:
     tau, r2 = good.scores["test"]["tau"], good.scores["heldout"]["r2"]
     assert tau.value is not None
     assert r2.value is not None
-    line = next(line for line in text.splitlines() if "| good |" in line)
+    line = next(line for line in text.splitlines() if line.startswith("| 1 | good |"))
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells[0] == "1"
     assert cells[2] == f"{tau.value:.3f} [{tau.low:.3f}, {tau.high:.3f}]"
@@ -320,23 +320,51 @@ def test_the_table_says_who_failed_and_who_is_constant(folder: Path) -> None:
 
 
 def test_the_ceiling_stands_before_training_only(folder: Path) -> None:
-    before, after = readme_table(read(folder)).split("**digits, after 1 epoch")
+    before, after = readme_table(read(folder)).split("<summary>digits, after 1 epoch")
     assert "| | *ceiling: noise of seeds* | 0.850 [0.750, 0.900] | | 0.900 | | | |" in before
     assert "ceiling" not in after
 
 
+def cells_of(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
 def test_every_line_of_a_table_has_as_many_cells_as_its_header(folder: Path) -> None:
     lines = [line for line in readme_table(read(folder)).splitlines() if line.startswith("|")]
-    assert len(lines) == 2 * 2 + 5 + 2
-    assert {line.count("|") for line in lines} == {9}
+    assert [len(cells_of(line)) for line in lines] == [3] * (2 + 5) + [8] * (2 * 2 + 5 + 2)
 
 
-def test_other_image_sets_are_folded_away(folder: Path) -> None:
+def test_the_overview_has_tau_of_every_task(folder: Path) -> None:
+    lines = readme_table(read(folder)).splitlines()
+    caption, _, head, _, *rows = lines[:9]
+    assert caption.startswith("**digits: Kendall's tau of the final accuracy")
+    assert cells_of(head) == ["predictor", "before training", "after 1 epoch"]
+    found = {name: cells for name, *cells in map(cells_of, rows)}
+    for name, cells in found.items():
+        for k, cell in enumerate(cells):
+            if name.startswith("*ceiling"):
+                assert cell == ("0.850", "")[k]
+            elif (folder / f"digits-k{k}-v1" / f"{name}.json").exists():
+                result = read_result(result_path(folder, f"digits-k{k}-v1", name))
+                if result.status == "failed":
+                    assert cell == "failed"
+                    continue
+                taus = [result.scores[part]["tau"].value for part in ("test", "heldout")]
+                assert cell.strip("*") == f"{taus[0]:.3f} / {taus[1]:.3f}"
+            else:
+                assert cell == "–"  # noqa: RUF001
+    assert list(found) == ["good", "bad", "constant", "broken", "*ceiling: noise of seeds*"]
+    assert [cell.startswith("**") for cell in found["good"]] == [True, True]
+    assert not found["constant"][0].startswith("**")
+
+
+def test_every_task_is_folded_under_its_image_set(folder: Path) -> None:
     board = read(folder)
     other = replace(board.tasks[1], images="mnist", name="mnist-k1-v1")
     text = readme_table(replace(board, tasks=(board.tasks[0], other)))
-    assert text.count("<details>") == text.count("</details>") == 1
+    assert text.count("<details>") == text.count("</details>") == 2
     assert f"<summary>mnist, {moment(1)} (`mnist-k1-v1`, 24 test" in text
+    assert text.index("**digits: ") < text.index("digits-k0-v1") < text.index("**mnist: ")
 
 
 def test_the_readme_is_updated_between_its_markers(tmp_path: Path) -> None:
