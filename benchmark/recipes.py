@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
 from benchmark.imagesets import get_images
@@ -116,3 +117,8 @@ def _decay(recipe: Recipe, step: int, steps: int) -> float:
     if recipe.schedule == "inverse_sqrt":
         return 1 / math.sqrt(1 + step / recipe.steps_per_epoch)
     return 1.0
+
+
+def read_recipes(path: Path) -> dict[str, Recipe]:
+    """Return the recipes of a release or campaign, by id, from its file of them."""
+    return {name: Recipe(**fields) for name, fields in json.loads(path.read_text()).items()}

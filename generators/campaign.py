@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmark.atomic import write_whole
 from benchmark.progress import Progress
-from benchmark.recipes import RECIPES, Recipe
+from benchmark.recipes import RECIPES, Recipe, read_recipes
 from benchmark.record import check_row
 from generators.crew import Crew, RunOptions
 from generators.environment import environment, environment_id
@@ -57,8 +57,7 @@ class Campaign:
 
     def recipes(self) -> dict[str, Recipe]:
         """Return the recipes by id."""
-        known = self.recipes_json().items()
-        return {name: Recipe(**fields) for name, fields in known}  # type: ignore[arg-type]
+        return read_recipes(self.folder / RECIPES_FILE)
 
     def done(self) -> set[str]:
         """Return the ids of the finished runs."""

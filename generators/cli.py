@@ -21,6 +21,10 @@ CAMPAIGN_OPTION = click.option(
     show_default=True,
     help="Folder of the plan and its results.",
 )
+DEVICE_OPTION = click.option(
+    "--device", default="cpu", show_default=True, help="Torch device, as cuda:0."
+)
+WORKERS_OPTION = click.option("--workers", default=2, show_default=True, help="Networks in flight.")
 
 
 @click.group(context_settings=HELP)
@@ -92,8 +96,8 @@ def plan(campaign: Path, names: tuple[str, ...], pilot: bool, missing: bool) -> 
 @generate.command(context_settings=HELP)
 @CAMPAIGN_OPTION
 @IMAGES_OPTION
-@click.option("--device", default="cpu", show_default=True, help="Torch device, as cuda:0.")
-@click.option("--workers", default=2, show_default=True, help="Networks in flight.")
+@DEVICE_OPTION
+@WORKERS_OPTION
 @click.option(
     "--shard", default="1/1", show_default=True, help="i/n: every n-th run from the i-th."
 )
@@ -193,3 +197,48 @@ def pilot(campaign: Path, name: str, output: Path | None) -> None:
     if output is not None:
         write_whole(output, text)
     click.echo(text, nl=False)
+
+
+@generate.command(context_settings=HELP)
+@click.option("--images", "name", default="digits", show_default=True, help="Whose runs.")
+@click.option("--networks", default=21, show_default=True, type=click.IntRange(min=1))
+@IMAGES_OPTION
+@DEVICE_OPTION
+@WORKERS_OPTION
+@click.option("--minutes", type=float, help="Budget; starts nothing that would outlast it.")
+@click.option("--sample", "seed", default=0, show_default=True, help="Which networks: any number.")
+@click.option("--data", type=click.Path(path_type=Path), help="Another release than the installed.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def verify(
+    ctx: click.Context,
+    *,
+    name: str,
+    networks: int,
+    images_folder: Path,
+    device: str,
+    workers: int,
+    minutes: float | None,
+    seed: int,
+    data: Path | None,
+    as_json: bool,
+) -> None:
+    """Train published runs again and say whether they agree within the spread of seeds.
+
+    Networks are taken from every skeleton in turn. Exit code 1 means that some do not agree, 3 that
+    the budget ended before any could be compared.
+    """
+    from dataclasses import asdict
+
+    from generators.crew import RunOptions
+    from generators.verify import report
+    from generators.verify import verify as train_again
+
+    options = RunOptions(images_folder, device, workers, minutes=minutes)
+    found = train_again(name, networks, options, seed=seed, folder=data)
+    for line in [json.dumps(asdict(found))] if as_json else report(found):
+        click.echo(line)
+    if not found.comparisons:
+        ctx.exit(3)
+    if not all(verdict.agrees for verdict in found.verdicts):
+        ctx.exit(1)

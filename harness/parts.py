@@ -5,7 +5,6 @@ Nothing that a predictor is passed leads to what it must predict: `Queries` own 
 status, a time, a device or a run of another seed. What is on disk is not hidden.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from benchmark.architectures import from_record
 from benchmark.files import data_folder, load_runs, series
 from benchmark.imagesets import get_images
-from benchmark.recipes import RECIPES, Recipe
+from benchmark.recipes import RECIPES, Recipe, read_recipes
 from benchmark.record import TENTHS
 from benchmark.splits import SPLITS
 from benchmark.streams import stream
@@ -175,7 +174,7 @@ def recipe_of(rows: pa.Table, folder: Path | None = None) -> Recipe:
     known = {recipe.recipe_id: recipe for recipe in RECIPES.values()}
     path = (folder or data_folder()) / "recipes.json"
     if ids[0] not in known and path.exists():
-        known = {name: Recipe(**entry) for name, entry in json.loads(path.read_text()).items()}
+        known = read_recipes(path)
     if ids[0] not in known:
         raise ValueError(f"recipe {ids[0]!r} of the runs is neither current nor in {str(path)!r}")
     return known[ids[0]]
