@@ -102,20 +102,25 @@ def draw_epoch(pixels: DevicePixels, key: tuple[str | int, ...], epoch: int) -> 
     return Epoch(order_tensor, *drawn)
 
 
-def training_batch(pixels: DevicePixels, epoch: Epoch, start: int, size: int) -> tuple[Tensor, ...]:
-    """Return one batch, augmented and normalised: images (size, c, r, r) fp32, labels (size,)."""
-    chosen = epoch.order[start : start + size]
+def training_batch(pixels: DevicePixels, epoch: Epoch, places: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a batch, augmented and normalised: images (size, c, r, r) fp32, labels (size,).
+
+    Args:
+        pixels: Images on the device.
+        epoch: Draws of the epoch.
+        places: (size,) int64, places in the epoch's order.
+    """
+    chosen = epoch.order[places]
     labels = pixels.train.labels[chosen]
     if pixels.padded is None or epoch.rows is None:
         return pixels.normalise(pixels.train.images[chosen]), labels
     assert epoch.columns is not None
     assert epoch.flips is not None
-    take = slice(start, start + size)
     resolution, channels = pixels.images.resolution, pixels.images.channels
     steps = torch.arange(resolution, device=chosen.device)
-    rows = epoch.rows[take, None] + steps
-    mirrored = torch.where(epoch.flips[take, None] > 0, resolution - 1 - steps, steps)
-    columns = epoch.columns[take, None] + mirrored
+    rows = epoch.rows[places, None] + steps
+    mirrored = torch.where(epoch.flips[places, None] > 0, resolution - 1 - steps, steps)
+    columns = epoch.columns[places, None] + mirrored
     raw = pixels.padded[
         chosen[:, None, None, None],
         torch.arange(channels, device=chosen.device)[None, :, None, None],

@@ -45,7 +45,7 @@ def cropped(image: np.ndarray, row: int, column: int, flip: bool) -> np.ndarray:
 def test_crops_and_flips_are_those_of_one_image_at_a_time() -> None:
     pixels = tiny_pixels()
     epoch = draw_epoch(pixels, KEY, 3)
-    images, labels = training_batch(pixels, epoch, 10, 30)
+    images, labels = training_batch(pixels, epoch, torch.arange(10, 40))
     assert epoch.rows is not None
     assert epoch.columns is not None
     assert epoch.flips is not None
@@ -66,7 +66,7 @@ def test_the_middle_crop_is_the_image_and_its_mirror() -> None:
     pixels = tiny_pixels()
     middle = torch.full((2,), CROP_PADDING)
     epoch = Epoch(torch.tensor([7, 7]), middle, middle, torch.tensor([0, 1]))
-    images, _ = training_batch(pixels, epoch, 0, 2)
+    images, _ = training_batch(pixels, epoch, torch.arange(2))
     assert torch.equal(images[0], pixels.normalise(pixels.train.images[7:8])[0])
     assert torch.equal(images[1], images[0].flip(2))
 
@@ -98,7 +98,8 @@ def test_what_fills_no_batch_is_left_out_and_another_rest_in_every_epoch() -> No
     unused = []
     for number in range(2):
         epoch = draw_epoch(pixels, KEY, number)
-        seen = [training_batch(pixels, epoch, start, 20)[1] for start in (0, 20)]
+        starts = (torch.arange(start, start + 20) for start in (0, 20))
+        seen = [training_batch(pixels, epoch, places)[1] for places in starts]
         assert [len(labels) for labels in seen] == [20, 20]
         assert torch.equal(torch.cat(seen), pixels.train.labels[epoch.order[:40]])
         unused.append(set(epoch.order[40:].tolist()))

@@ -13,9 +13,10 @@ from benchmark.architectures import Architecture, architecture_id
 from benchmark.recipes import Recipe, learning_rates
 from benchmark.record import EPOCH_SERIES, TENTHS
 from generators.batches import DevicePixels, draw_epoch, to_device
+from generators.engine import Training
 from generators.images import load_images
 from generators.networks import Convolution
-from generators.training import Curves, Training, tenths, train
+from generators.training import Curves, tenths, train
 from tests.toy_campaign import RECIPE, STEPS, tiny_architecture
 
 TINY = tiny_architecture()
@@ -254,7 +255,7 @@ def test_decay_is_on_convolution_and_linear_weights_alone(pixels: DevicePixels) 
     for parameter in training.network.parameters():
         parameter.grad = torch.zeros_like(parameter)
     for group in training.optimizer.param_groups:
-        group["lr"] = 0.5
+        group["lr"].fill_(0.5)
     training.optimizer.step()
     # Nesterov's first step with gradient g is lr * (1 + momentum) * g, and here g = decay * weight.
     kept = 1 - 0.5 * 1.9 * 5e-4
