@@ -4,15 +4,18 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 
+from benchmark.imagesets import get_images
 from benchmark.progress import Progress
-from generators.worker import Job, Row, failed_row, make_run, prepare
+from benchmark.walk import walk
+from generators.admission import Pace, device_room, predicted_memory
+from generators.flight import Flight
+from generators.worker import Job, Row, failed_row, make_run, prepare, prepare_gpu
 
 FAULTS_ALLOWED = 1  # a run that fails or whose worker dies is tried once more, then stored
-BUDGET_MARGIN = 1.3  # over the slowest seconds per cost seen, when asking if a run still fits
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class RunOptions:
     Attributes:
         images_folder: Where the images are.
         device: Torch device of the workers.
-        workers: Networks in flight, a process each.
+        workers: Networks in flight: a process each on a CPU, threads of one process on a GPU.
         shard: (i, n): take every n-th run from the i-th on, from 1.
         minutes: Budget; a run that would outlast it is not started. None: no end.
         limit: Runs to make at most. None: all.
@@ -44,6 +47,12 @@ class RunOptions:
             raise ValueError(f"`workers` (={self.workers}) must be at least 1")
 
 
+def job_memory(job: Job) -> float:
+    """Return the bytes of a device that a job is predicted to take."""
+    images = get_images(job.run.images)
+    return predicted_memory(walk(job.run.architecture, images), images, job.recipe)
+
+
 InHand = dict[Future[Row], tuple[Job, float]]  # with when it was given to a worker
 
 
@@ -52,14 +61,16 @@ class Crew:
     """The workers of one process and what they have in hand.
 
     When a worker dies, every run in hand is a suspect; suspects are made again alone, so that
-    the one to blame is known. So is a run that failed, and one out of memory beside others.
+    the one to blame is known. So is a run that failed, and one out of memory beside others. What
+    failed once is made without graphs.
 
     Attributes:
         store: What keeps a row.
         options: How to work.
         train: What makes a row; a function at a module's top, since it travels to workers.
         started: When the budget began, in seconds of the monotonic clock.
-        seconds_per_cost: Largest seen.
+        pace: What runs took.
+        room: Bytes of the device that runs in hand may take together. None: no end.
         made: Rows stored.
         waiting: Jobs not started, the next one last.
         suspects: Jobs to be made again alone.
@@ -70,7 +81,8 @@ class Crew:
     options: RunOptions
     train: Callable[[Job], Row] = make_run
     started: float = field(default_factory=time.monotonic)
-    seconds_per_cost: float = 0.0
+    pace: Pace = field(default_factory=Pace)
+    room: float | None = None
     made: int = 0
     waiting: list[Job] = field(default_factory=list)
     suspects: list[Job] = field(default_factory=list)
@@ -79,6 +91,7 @@ class Crew:
     def work(self, jobs: list[Job], progress: Progress) -> int:
         """Make runs until none is left or the budget ends; return how many were made."""
         self.waiting = list(reversed(jobs))
+        self.room = device_room(self.options.device)
         in_hand: InHand = {}
         idle = False
         while not idle:
@@ -92,6 +105,8 @@ class Crew:
         return self.made
 
     def _pool(self) -> Executor:
+        if self.options.device.startswith("cuda"):
+            return Flight(self.options.workers, prepare_gpu)
         spawn = get_context("spawn")
         return ProcessPoolExecutor(self.options.workers, spawn, initializer=prepare)
 
@@ -100,16 +115,21 @@ class Crew:
         width, queue = self.options.workers, self.waiting
         if self.suspects:
             width, queue = 1, self.suspects
-        while queue and len(in_hand) < width and self._fits(queue[-1]):
+        while queue and len(in_hand) < width and self._may_start(queue[-1], in_hand):
             future = pool.submit(self.train, queue[-1])
             in_hand[future] = queue.pop(), time.monotonic()
         return bool(in_hand)
 
-    def _fits(self, job: Job) -> bool:
-        if self.options.minutes is None:
+    def _may_start(self, job: Job, in_hand: InHand) -> bool:
+        """Return whether the budget has time for a run, and the device room, unless it is alone."""
+        if self.options.minutes is not None:
+            left = self.started + 60 * self.options.minutes - time.monotonic()
+            if left <= self.pace.bound(job.run.cost):
+                return False
+        if self.room is None or not in_hand:
             return True
-        left = self.started + 60 * self.options.minutes - time.monotonic()
-        return left > max(0.0, job.run.cost * self.seconds_per_cost * BUDGET_MARGIN)
+        taken = sum(job_memory(other) for other, _ in in_hand.values())
+        return taken + job_memory(job) <= self.room
 
     def _collect(self, in_hand: InHand, progress: Progress) -> None:
         """Wait for a run to end, and store it."""
@@ -119,10 +139,9 @@ class Crew:
             row = future.result()
             job, began = in_hand.pop(future)
             if self._is_suspect(row, job, alone=alone):
-                self.suspects.append(job)
+                self.suspects.append(replace(job, graphs=row["status"] != "failed"))
                 continue
-            rate = (time.monotonic() - began) / job.run.cost
-            self.seconds_per_cost = max(self.seconds_per_cost, rate)
+            self.pace.add(job.run.cost, time.monotonic() - began)
             self._store(row, progress)
 
     def _is_suspect(self, row: Row, job: Job, *, alone: bool) -> bool:
@@ -146,7 +165,7 @@ class Crew:
         for job, _ in in_hand.values():
             count = self._count_fault(job)
             if count <= FAULTS_ALLOWED:
-                self.suspects.append(job)
+                self.suspects.append(replace(job, graphs=False))
             else:
                 self._store(failed_row(job, f"the worker process died {count} times"), progress)
         in_hand.clear()

@@ -22,6 +22,7 @@ from generators.plan import PlannedRun
 from generators.training import Curves, train
 
 Row = dict[str, object]
+_LOADING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Job:
     folder: Path
     device: str
     in_flight: int
+    graphs: bool = True  # on a GPU; a run that failed is tried without
 
 
 def prepare() -> None:
@@ -50,9 +52,29 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
+def prepare_gpu() -> None:
+    """Set up a process of networks in flight: the same kernels every time, where there are any.
+
+    An operation without a deterministic kernel warns and runs: what depends on it is tested.
+    """
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    prepare()
+
+
 @lru_cache(maxsize=4)
+def _loaded(name: str, folder: Path, device: str) -> DevicePixels:
+    pixels = to_device(load_images(name, folder), torch.device(device))
+    if pixels.mean.device.type == "cuda":
+        torch.cuda.synchronize(pixels.mean.device)  # other streams will read them
+    return pixels
+
+
 def _pixels(name: str, folder: Path, device: str) -> DevicePixels:
-    return to_device(load_images(name, folder), torch.device(device))
+    """Return an image set on the device, loaded once for all threads of the process."""
+    with _LOADING:
+        return _loaded(name, folder, device)
 
 
 def make_run(job: Job) -> Row:
@@ -64,7 +86,8 @@ def make_run(job: Job) -> Row:
     pixels = _pixels(job.run.images, job.folder, job.device)
     started = int(time.time())
     try:
-        curves = train(job.run.architecture, job.recipe, pixels, seed=job.run.seed)
+        graphs = job.graphs and job.device.startswith("cuda")
+        curves = train(job.run.architecture, job.recipe, pixels, seed=job.run.seed, graphs=graphs)
     except torch.OutOfMemoryError as error:
         curves = Curves("out_of_memory", _first_line(error))
     except RuntimeError as error:

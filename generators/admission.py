@@ -1,0 +1,68 @@
+"""Which run may start: what it will take of a device's memory and of a budget's time."""
+
+import math
+
+import torch
+
+from benchmark.imagesets import ImageSet
+from benchmark.recipes import Recipe
+from benchmark.walk import LayerRow
+from generators.engine import EVALUATION_BATCH
+
+TIME_MARGIN = 1.3  # over what runs of a like cost took
+NEIGHBOURS = 5  # runs of a like cost that are looked at
+MEMORY_MARGIN = 1.5  # over the sum of what a step must keep: a guess, until a GPU has been asked
+FIXED_BYTES = 300e6  # libraries' workspaces of a stream: likewise
+ROOM = 0.85  # of a device's memory: the rest is context, image sets and fragments
+PRECISION_BYTES = {"fp32": 4, "bf16": 2}
+INDEX_BYTES = 8  # of a max pool, for each of its outputs
+
+
+class Pace:
+    """What runs took, and so what others may take.
+
+    Time is a part that every run has and a part that grows with its cost, so a run of cost c takes
+    at most max(1, c / d) times as long as one of cost d. The largest of these bounds over the runs
+    nearest in cost is used, with a margin.
+    """
+
+    def __init__(self) -> None:
+        """Begin without any run."""
+        self._seen: list[tuple[int, float]] = []  # cost, seconds
+
+    def add(self, cost: int, seconds: float) -> None:
+        """Note that a run of some cost, above 0, took some time."""
+        self._seen.append((cost, seconds))
+
+    def bound(self, cost: int) -> float:
+        """Return seconds that a run of some cost will hardly exceed; 0 if no run has ended yet.
+
+        >>> pace = Pace()
+        >>> pace.add(100, 10.0)
+        >>> pace.bound(200), pace.bound(50)
+        (26.0, 13.0)
+        """
+        nearest = sorted(self._seen, key=lambda run: abs(math.log(run[0] / cost)))[:NEIGHBOURS]
+        bounds = [seconds * max(1.0, cost / other) for other, seconds in nearest]
+        return TIME_MARGIN * max(bounds, default=0.0)
+
+
+def device_room(device: str) -> float | None:
+    """Return the bytes of a GPU that networks may take; None for a CPU, which is not watched."""
+    if not device.startswith("cuda"):
+        return None
+    return ROOM * torch.cuda.get_device_properties(device).total_memory
+
+
+def predicted_memory(rows: tuple[LayerRow, ...], images: ImageSet, recipe: Recipe) -> float:
+    """Return the bytes of a device that training a network will take.
+
+    A step keeps what every layer answered, and the places of what its max pools chose; evaluation
+    keeps an answer and a question at a time, of a larger batch. Weights are nothing beside them.
+    """
+    size = PRECISION_BYTES[recipe.precision]
+    answers = [row.out_channels * row.out_resolution**2 for row in rows]
+    chosen = sum(n for n, row in zip(answers, rows, strict=True) if row.kind == "max_pool")
+    step = recipe.batch * (sum(answers) * size + chosen * INDEX_BYTES)
+    evaluation = 2 * max(answers) * size * min(EVALUATION_BATCH, images.valid)
+    return MEMORY_MARGIN * (step + evaluation) + FIXED_BYTES
