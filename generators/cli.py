@@ -200,6 +200,40 @@ def pilot(campaign: Path, name: str, output: Path | None) -> None:
 
 
 @generate.command(context_settings=HELP)
+@click.option("--images", "name", default="digits", show_default=True, help="Trained on.")
+@click.option("--networks", default=8, show_default=True, type=click.IntRange(min=1))
+@IMAGES_OPTION
+@DEVICE_OPTION
+@WORKERS_OPTION
+@click.option("--baseline-epochs", type=click.IntRange(min=1), help="Of N0 and N1 [default: all].")
+def bench(
+    name: str,
+    networks: int,
+    images_folder: Path,
+    device: str,
+    workers: int,
+    baseline_epochs: int | None,
+) -> None:
+    """Time the engine beside three plainer loops on the same networks, of every cost.
+
+    N0 is a textbook loop, N1 the same in bf16 and channels_last, N2 the engine without graphs, one
+    network at a time. Fewer epochs of N0 and N1 are scaled to all of them.
+    """
+    import torch
+
+    from benchmark.recipes import RECIPES
+    from generators.bench import bench as compare
+    from generators.bench import peak_flops, report
+    from generators.crew import RunOptions
+
+    recipe = RECIPES[name]
+    options = RunOptions(images_folder, device, workers)
+    speeds = list(compare(name, recipe, networks, options, baseline_epochs or recipe.epochs))
+    for line in report(speeds, peak_flops(torch.device(device), recipe.precision)):
+        click.echo(line)
+
+
+@generate.command(context_settings=HELP)
 @click.option("--images", "name", default="digits", show_default=True, help="Whose runs.")
 @click.option("--networks", default=21, show_default=True, type=click.IntRange(min=1))
 @IMAGES_OPTION

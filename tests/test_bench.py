@@ -1,0 +1,125 @@
+"""The textbook loop against the engine, and what a benchmark reports."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import wilcoxon
+
+import generators.bench
+from benchmark.imagesets import get_images
+from benchmark.sequence import sequence
+from benchmark.skeletons import SKELETONS
+from benchmark.walk import LayerRow, walk
+from generators.bench import Speed, bench, parity, peak_flops, report, stratified_by_cost
+from generators.images import load_images
+from generators.networks import Convolution, Network, initialise
+from generators.plan import make_plan
+from generators.textbook import Images, Setting, TextbookNetwork, train_textbook
+from tests.toy_campaign import RECIPE, options_of, tiny_architecture, tiny_plan
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("skeleton", SKELETONS)
+def test_a_textbook_network_answers_as_the_engines_does(skeleton: str) -> None:
+    images = get_images("digits")
+    rows = walk(next(sequence(skeleton, images)).architecture, images)
+    network, textbook = Network(rows, RECIPE), TextbookNetwork(rows)
+    initialise(network, RECIPE, "toy")
+    for ours, theirs in zip(network.layers, textbook.layers, strict=True):
+        if isinstance(ours, Convolution | torch.nn.Linear):
+            theirs.inner.load_state_dict(
+                {"weight": ours.weight.detach(), "bias": ours.bias.detach()}
+            )
+    x = torch.randn(16, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(network(x), textbook(x), atol=1e-3, rtol=1e-3)
+
+
+def test_weights_of_a_textbook_network_are_drawn_as_the_recipe_says() -> None:
+    rows = walk(tiny_architecture(), get_images("digits"))
+    torch.manual_seed(0)
+    many = [TextbookNetwork(rows) for _ in range(50)]
+    for index, row in enumerate(rows):
+        if row.kind in ("conv", "linear"):
+            weights = torch.cat([n.layers[index].inner.weight.flatten() for n in many])  # type: ignore[union-attr,operator]
+            assert float(weights.std()) == pytest.approx(expected_std(row), rel=0.05)
+            assert not many[0].layers[index].inner.bias.any()  # type: ignore[union-attr,operator]
+
+
+def expected_std(row: LayerRow) -> float:
+    fan_in = row.in_channels * row.kernel_height * row.kernel_width
+    return float(np.sqrt((1 if row.kind == "linear" else 2) / fan_in))
+
+
+def test_images_come_normalised_and_in_training_moved() -> None:
+    pixels = load_images("digits")
+    plain = Images(pixels.valid, pixels, augmented=False)
+    image, label = plain[3]
+    raw = pixels.valid.images[3].astype(float)
+    assert np.allclose(image.numpy(), (raw - pixels.mean[0]) / pixels.std[0], atol=1e-6)
+    assert (label, len(plain)) == (int(pixels.valid.labels[3]), 350)
+    moved = Images(pixels.valid, pixels, augmented=True)
+    seen = {moved[3][0].numpy().tobytes() for _ in range(20)}
+    assert len(seen) > 10
+    assert moved[3][0].shape == image.shape
+
+
+def test_a_textbook_loop_learns_and_stops_after_its_epochs() -> None:
+    recipe = replace(RECIPE, epochs=4, warmup_epochs=1)
+    torch.manual_seed(0)
+    setting = Setting(CPU, autocast=False, channels_last=False, epochs=3)
+    found = train_textbook(tiny_architecture(), recipe, load_images("digits"), setting)
+    assert len(found) == 3
+    assert max(found) > 0.3
+
+
+def test_strata_are_evenly_spaced_ranks_of_cost() -> None:
+    plan = make_plan(["digits"])
+    found = stratified_by_cost(plan, 8)
+    costs = sorted(run.cost for run in plan if run.seed == 0)
+    step = len(costs) // 8
+    assert [run.cost for run in found] == costs[step // 2 :: step]
+    assert all(run.seed == 0 for run in found)
+    message = rf"^`count` \(=0\) must be in 1..{len(costs)}, the planned networks$"
+    with pytest.raises(ValueError, match=message):
+        stratified_by_cost(plan, 0)
+
+
+def test_every_way_trains_the_same_networks(threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generators.bench, "make_plan", lambda _: tiny_plan(4))
+    found = list(bench("digits", RECIPE, 2, options_of(), 1))
+    assert [speed.name for speed in found] == ["N0", "N1", "N2", "engine"]
+    assert [speed.accuracies is None for speed in found] == [True, True, False, False]
+    assert found[2].accuracies == pytest.approx(found[3].accuracies)  # the same streams and steps
+    for speed in found:
+        assert (speed.networks, speed.busy) == (2, None)
+        assert speed.images == 2 * 2 * 21 * 50
+        assert speed.seconds > 0
+    lines = list(report(found, peak_flops(CPU, "fp32")))
+    assert [line.split()[0] for line in lines] == ["way", "N0", "N1", "N2", "engine"]
+    assert lines[1].endswith("1.00")
+
+
+def test_shares_and_ratios_are_those_of_a_table_worked_by_hand() -> None:
+    slow = Speed("N0", 10, 3600.0, 7.2e6, 3.6e15, (0.5, 0.6))
+    fast = Speed("engine", 10, 360.0, 7.2e6, 3.6e15, (0.6, 0.6), 0.5)
+    assert list(report([slow, fast], 1e14)) == [
+        "way     networks/h    images/s  TFLOP/s  of peak  busy  times N0",
+        "N0            10.0       2,000    1.000     1.0%     -      1.00",
+        "engine       100.0      20,000   10.000    10.0%   50%     10.00",
+        "accuracy of engine less that of N0: mean +0.0500, p 1.000",
+    ]
+
+
+def test_parity_is_a_paired_test() -> None:
+    rng = np.random.default_rng(0)
+    first = rng.random(20)
+    one, other = (Speed("", 20, 1.0, 1.0, 1.0, tuple(v)) for v in (first + 0.01, first))
+    mean, p_value = parity(one, other)
+    assert mean == pytest.approx(0.01)
+    assert p_value == pytest.approx(float(wilcoxon(np.full(20, 0.01)).pvalue), abs=1e-3)
+    assert parity(one, one) == (0.0, 1.0)
+    with pytest.raises(ValueError, match=r"^accuracies can be compared only after all epochs$"):
+        parity(one, replace(other, accuracies=None))
