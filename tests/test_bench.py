@@ -16,7 +16,7 @@ from generators.bench import Speed, bench, parity, peak_flops, report, stratifie
 from generators.images import load_images
 from generators.networks import Convolution, Network, initialise
 from generators.plan import make_plan
-from generators.textbook import Images, Setting, TextbookNetwork, train_textbook
+from generators.textbook import Images, Setting, TextbookLayer, TextbookNetwork, train_textbook
 from tests.toy_campaign import RECIPE, options_of, tiny_architecture, tiny_plan
 
 CPU = torch.device("cpu")
@@ -30,6 +30,7 @@ def test_a_textbook_network_answers_as_the_engines_does(skeleton: str) -> None:
     initialise(network, RECIPE, "toy")
     for ours, theirs in zip(network.layers, textbook.layers, strict=True):
         if isinstance(ours, Convolution | torch.nn.Linear):
+            assert isinstance(theirs, TextbookLayer)
             theirs.inner.load_state_dict(
                 {"weight": ours.weight.detach(), "bias": ours.bias.detach()}
             )
@@ -43,9 +44,10 @@ def test_weights_of_a_textbook_network_are_drawn_as_the_recipe_says() -> None:
     many = [TextbookNetwork(rows) for _ in range(50)]
     for index, row in enumerate(rows):
         if row.kind in ("conv", "linear"):
-            weights = torch.cat([n.layers[index].inner.weight.flatten() for n in many])  # type: ignore[union-attr,operator]
+            drawn = [list(n.layers[index].parameters()) for n in many]  # weight, then bias
+            weights = torch.cat([weight.detach().flatten() for weight, _ in drawn])
             assert float(weights.std()) == pytest.approx(expected_std(row), rel=0.05)
-            assert not many[0].layers[index].inner.bias.any()  # type: ignore[union-attr,operator]
+            assert not any(bias.any() for _, bias in drawn)
 
 
 def expected_std(row: LayerRow) -> float:
