@@ -12,10 +12,12 @@ import torch
 
 from benchmark.imagesets import get_images
 from harness.encodings import ARCHITECTURE_FEATURES, ulc
+from harness.predictors.arc import Arc
 from harness.predictors.counts import ForestCounts, IsotonicCount
 from harness.predictors.curve_families import FAMILIES
 from harness.predictors.curve_fits import Pull, fit_curves
 from harness.predictors.extrapolation import Extrapolation
+from harness.predictors.gaussian import EmpiricalGaussian
 from harness.predictors.gru import Gru, GruReader
 from harness.predictors.peephole import LstmReader, Peephole
 from harness.predictors.recurrent import CurveModel
@@ -23,6 +25,7 @@ from harness.predictors.registry import PREDICTORS, get_entry, load
 from harness.predictors.scale import from_logits, to_logits
 from harness.predictors.sequences import Encoded
 from harness.predictors.svr import NuSvr, curve_features
+from harness.predictors.trees import CurveSvd, FeatureTrees
 from harness.predictors.trivial import LastPlusGain, LastValue, MeanCurve
 from harness.protocol import Array, Prediction, Predictor, Queries, Runs, Series
 from tests.toy_runs import EPOCHS, toy_runs
@@ -39,6 +42,10 @@ QUICK: dict[str, Callable[[], Predictor]] = {
     "gru": lambda: Gru(training_epochs=2),
     "extrapolation": lambda: Extrapolation(iterations=20),
     "nu-svr": lambda: NuSvr(candidates=3),
+    "empirical-gaussian": EmpiricalGaussian,
+    "feature-trees": lambda: FeatureTrees(trees=10, rounds=10),
+    "curve-svd": lambda: CurveSvd(components=2, rounds=10),
+    "arc": lambda: Arc(trees=10, rounds=10),
 }
 RUNS = toy_runs(50)
 TRAIN, VALIDATION = RUNS.take(np.arange(10, 42)), RUNS.take(np.arange(42, 46))
@@ -170,7 +177,7 @@ def test_every_entry_of_the_registry_is_complete() -> None:
 
 def test_an_unknown_predictor_names_the_nearest() -> None:
     message = "unknown predictor 'peepole'; did you mean 'peephole'? Known: mean-curve, last-value,"
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}.* extrapolation, nu-svr$"):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}.* curve-svd, arc$"):
         get_entry("peepole")
 
 

@@ -124,6 +124,35 @@ PREDICTORS: dict[str, Entry] = {
         stochastic=True,
         min_observed=1,
     ),
+    "empirical-gaussian": Entry(
+        "harness.predictors.gaussian:EmpiricalGaussian",
+        "Mean and covariance of the training curves, conditioned on the observed epochs",
+        _OWN,
+        uses_curve=True,
+        stochastic=False,
+        min_observed=1,
+    ),
+    "feature-trees": Entry(
+        "harness.predictors.trees:FeatureTrees",
+        "Extra trees and boosting on features of the network and of the observed epochs",
+        "Kadlecova et al. 2024, arXiv:2404.16551",
+        uses_curve=True,
+        stochastic=True,
+    ),
+    "curve-svd": Entry(
+        "harness.predictors.trees:CurveSvd",
+        "Boosted models of the first components of the curves, on the same features",
+        "Yan et al. 2021, arXiv:2111.03602",
+        uses_curve=True,
+        stochastic=True,
+    ),
+    "arc": Entry(
+        "harness.predictors.arc:Arc",
+        "Residuals of an architecture model conditioned on the curve, mixed with trees and SVR",
+        _OWN,
+        uses_curve=True,
+        stochastic=True,
+    ),
 }
 
 

@@ -66,7 +66,7 @@ class NuSvr:
         self._centre, self._spread = targets.mean(axis=0), targets.std(axis=0)
         self._spread[self._spread == 0] = 1.0
         scaled = (targets - self._centre) / self._spread
-        with _numpy_state_kept():
+        with numpy_state_kept():
             best = _search(inputs, scaled[:, -1], self.candidates, seed)
             self._models = tuple(clone(best).fit(inputs, target) for target in scaled.T)
         self._observed = observed
@@ -122,7 +122,7 @@ def _search(inputs: Array, target: Array, candidates: int, seed: int) -> Pipelin
 
 
 @contextmanager
-def _numpy_state_kept() -> Iterator[None]:
+def numpy_state_kept() -> Iterator[None]:
     """Put numpy's global generator back: every fit of NuSVR draws from it, for nothing."""
     state = np.random.get_state()  # noqa: NPY002
     try:

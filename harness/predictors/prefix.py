@@ -1,0 +1,42 @@
+"""What predictors take from a network and from its observed epochs, as numbers for regression."""
+
+import numpy as np
+
+from harness.encodings import architecture_features
+from harness.predictors.scale import to_logits
+from harness.protocol import Array, Queries, Runs
+from harness.signal import signal_features
+
+LOST = 20.0  # in place of the logarithm of a loss or norm that is not there, after a divergence
+LEAST = 1e-6  # least loss, norm or rate whose logarithm is taken
+
+
+def network_features(networks: Runs | Queries) -> Array:
+    """Return what is known of each network before training, (networks, 57)."""
+    rows = networks.layer_rows
+    return np.stack([np.concatenate([architecture_features(r), signal_features(r)]) for r in rows])
+
+
+def prefix_features(queries: Queries) -> Array:
+    """Return what the observed epochs say, (networks, 8 k); nothing for k = 0.
+
+    Logits of valid accuracy and their steps, logits of train accuracy, logarithms of losses and
+    norms and of the last tenth of each epoch, and the loss before training.
+    """
+    series = queries.series
+    if not queries.observed:
+        return np.zeros((len(queries), 0))
+    logits = to_logits(series.valid_accuracy)
+    parts = [logits, np.diff(logits, axis=1), to_logits(series.train_accuracy)]
+    parts += [_log(v) for v in (series.train_loss, series.valid_loss)]
+    parts += [_log(v) for v in (series.gradient_norm, series.weight_norm)]
+    parts.append(_log(series.train_loss_tenths[:, :, -1]))
+    if series.initial_valid_loss is not None:
+        parts.append(_log(series.initial_valid_loss)[:, None])
+    return np.concatenate(parts, axis=1)
+
+
+def _log(values: Array) -> Array:
+    """Return natural logarithms, bounded, with `LOST` for what is not there."""
+    logs = np.log(np.clip(np.where(np.isfinite(values), values, 1.0), LEAST, np.exp(LOST)))
+    return np.where(np.isfinite(values), logs, LOST)

@@ -1,0 +1,152 @@
+"""Trees on features of the network and of the observed epochs, for whole curves.
+
+`FeatureTrees`: hand-made features with extra trees and boosting, which beat learned encoders where
+networks are few (GRAF, Kadlecova et al. 2024, arXiv:2404.16551). `CurveSvd`: a boosted model of
+each component of the curves (NAS-Bench-x11, Yan et al. 2021, arXiv:2111.03602).
+"""
+
+import numpy as np
+from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
+
+from harness.predictors.curve_basis import CurveBasis, fit_basis
+from harness.predictors.prefix import network_features, prefix_features
+from harness.predictors.scale import (
+    check_observed,
+    check_runs,
+    from_logits,
+    later_epochs,
+    to_logits,
+)
+from harness.protocol import Array, Prediction, Queries, Runs
+
+COMPONENTS = 4
+ROUNDS = 150  # of boosting
+
+
+def tree_features(queries: Queries) -> Array:
+    """Return the features of each network and of what was observed of it."""
+    return np.concatenate([network_features(queries), prefix_features(queries)], axis=1)
+
+
+def gains(curves: Array, observed: int) -> Array:
+    """Return logits of later epochs, less that of the last observed one if there is one.
+
+    Args:
+        curves: Accuracies (networks, epochs), whole.
+        observed: Epochs seen.
+    """
+    logits = to_logits(curves)
+    return logits[:, observed:] - base(logits[:, :observed])
+
+
+def base(logits: Array) -> Array:
+    """Return what gains are counted from, (networks, 1): the last observed logit, or 0."""
+    return logits[:, -1:] if logits.shape[1] else np.zeros((len(logits), 1))
+
+
+class BoostedCurves:
+    """A boosted model of each component of some curves."""
+
+    def __init__(self, components: int, rounds: int, seed: int) -> None:
+        """Set how many components, and the rounds and seed of the boosting."""
+        self.components, self.rounds, self.seed = components, rounds, seed
+        self._basis = CurveBasis(np.zeros(0), np.zeros((0, 0)))
+        self._models: tuple[HistGradientBoostingRegressor, ...] = ()
+
+    def fit(self, features: Array, curves: Array) -> "BoostedCurves":
+        """Fit curves (networks, epochs) to features (networks, features)."""
+        self._basis = fit_basis(curves, self.components)
+        self._models = tuple(
+            HistGradientBoostingRegressor(
+                learning_rate=0.05,
+                max_iter=self.rounds,
+                max_leaf_nodes=8,
+                min_samples_leaf=10,
+                l2_regularization=1.0,
+                max_features=0.5,
+                random_state=self.seed,
+            ).fit(features, weights)
+            for weights in self._basis.weights(curves).T
+        )
+        return self
+
+    def predict(self, features: Array) -> Array:
+        """Return curves (networks, epochs)."""
+        return self._basis.curves(np.stack([m.predict(features) for m in self._models], axis=1))
+
+
+def extra_trees(trees: int, seed: int) -> ExtraTreesRegressor:
+    """Return the forest that serves all epochs at once."""
+    return ExtraTreesRegressor(trees, max_features=0.5, min_samples_leaf=2, random_state=seed)
+
+
+class FeatureTrees:
+    """The mean of extra trees and of boosted components, on what later epochs gain in logits."""
+
+    def __init__(self, *, trees: int = 300, rounds: int = ROUNDS) -> None:
+        """Set the number of extra trees, and the rounds of the boosting."""
+        self.trees, self.rounds = trees, rounds
+        self._models: tuple[ExtraTreesRegressor, BoostedCurves] | None = None
+        self._observed: int | None = None
+        self._epochs = 0
+
+    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
+        """Grow the trees; `validation` is not used.
+
+        Raises:
+            ValueError: If `train` or `observed` is out of range.
+        """
+        check_runs(train, observed)
+        features = tree_features(train.observe(observed))
+        targets = gains(train.series.valid_accuracy, observed)
+        boosted = BoostedCurves(COMPONENTS, self.rounds, seed).fit(features, targets)
+        self._models = extra_trees(self.trees, seed).fit(features, targets), boosted
+        self._observed, self._epochs = observed, train.recipe.epochs
+
+    def predict(self, queries: Queries) -> Prediction:
+        """Answer all epochs after the observed ones.
+
+        Raises:
+            ValueError: If the predictor was not fitted, or for another number of epochs.
+        """
+        observed = check_observed(self._observed, queries)
+        assert self._models is not None
+        features = tree_features(queries)
+        shape = (len(queries), self._epochs - observed)
+        mean = np.mean([model.predict(features).reshape(shape) for model in self._models], axis=0)
+        logits = mean + base(to_logits(queries.series.valid_accuracy))
+        return Prediction(from_logits(logits), later_epochs(self._epochs, observed))
+
+
+class CurveSvd:
+    """A boosted model of each of the first components of later logits."""
+
+    def __init__(self, *, components: int = COMPONENTS, rounds: int = ROUNDS) -> None:
+        """Set the number of components, and the rounds of the boosting."""
+        self.components, self.rounds = components, rounds
+        self._model: BoostedCurves | None = None
+        self._observed: int | None = None
+        self._epochs = 0
+
+    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
+        """Fit the components; `validation` is not used.
+
+        Raises:
+            ValueError: If `train` or `observed` is out of range.
+        """
+        check_runs(train, observed)
+        logits = to_logits(train.series.valid_accuracy[:, observed:])
+        features = tree_features(train.observe(observed))
+        self._model = BoostedCurves(self.components, self.rounds, seed).fit(features, logits)
+        self._observed, self._epochs = observed, train.recipe.epochs
+
+    def predict(self, queries: Queries) -> Prediction:
+        """Answer all epochs after the observed ones.
+
+        Raises:
+            ValueError: If the predictor was not fitted, or for another number of epochs.
+        """
+        observed = check_observed(self._observed, queries)
+        assert self._model is not None
+        logits = self._model.predict(tree_features(queries))
+        return Prediction(from_logits(logits), later_epochs(self._epochs, observed))
