@@ -11,8 +11,10 @@ from benchmark.architectures import Architecture, Layer, LayerKind
 from benchmark.imagesets import ImageSet
 from benchmark.skeletons import Skeleton, get_skeleton
 
-RowKind = LayerKind | Literal["add", "global_pool", "linear"]
+Foreign = Literal["dropout", "dense"]  # of networks of another origin; dense is fully connected
+RowKind = LayerKind | Literal["add", "global_pool", "linear"] | Foreign
 Role = Literal["stem", "block", "match", "transition", "shortcut", "add", "head"]
+WEIGHTED: tuple[RowKind, ...] = ("conv", "linear", "dense")
 MIN_RESOLUTION = 2  # a transition is left out where it would leave less than this on a side
 
 
@@ -51,15 +53,15 @@ class LayerRow:
     @property
     def parameters(self) -> int:
         """Trainable numbers: weights and biases, and the two vectors of a batch normalisation."""
-        if self.kind in ("conv", "linear"):
+        if self.kind in WEIGHTED:
             weights = self.kernel_height * self.kernel_width * self.in_channels * self.out_channels
             return weights + self.out_channels
         return 2 * self.out_channels if self.kind == "bn" else 0
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of a convolution or linear layer for one image, biases left out."""
-        if self.kind not in ("conv", "linear"):
+        """Multiply-accumulates of a layer with weights for one image, biases left out."""
+        if self.kind not in WEIGHTED:
             return 0
         weights = self.kernel_height * self.kernel_width * self.in_channels * self.out_channels
         return weights * self.out_resolution**2

@@ -33,6 +33,12 @@ COUNT = click.IntRange(min=1)
     type=click.Path(file_okay=False, path_type=Path),
     help="Where to write [default: leaderboard/results if it is there, else results].",
 )
+@click.option(
+    "--external",
+    nargs=2,
+    metavar="ORIGIN FILE",
+    help="Score on data of another origin instead: `metaqnn` and its CSV file.",
+)
 @click.option("--processes", default=2, show_default=True, type=COUNT, help="At a time.")
 @FOLDER_OPTION
 @JSON_OPTION
@@ -45,6 +51,7 @@ def evaluate(
     tasks: tuple[str, ...],
     seeds: int,
     results: Path | None,
+    external: tuple[str, str] | None,
     processes: int,
     folder: Path | None,
     as_json: bool,
@@ -63,6 +70,9 @@ def evaluate(
 
     if every == bool(predictors):
         raise click.UsageError("name predictors, or give --all, and not both")
+    if external is not None:
+        _evaluate_external(predictors or tuple(PREDICTORS), external, seeds, as_json)
+        return
     asked = tasks or task_names(None if folder is None else folder / "tasks")
     if not asked:
         raise click.UsageError("there is no frozen task yet; `peephole task freeze` makes them")
@@ -73,6 +83,33 @@ def evaluate(
     print_results(found, as_json)
     if any(result.status == "failed" for result in found):
         ctx.exit(1)
+
+
+def _evaluate_external(
+    predictors: Sequence[str], external: tuple[str, str], seeds: int, as_json: bool
+) -> None:
+    """Print scores on data of another origin, which no board shows."""
+    from dataclasses import asdict
+
+    from benchmark.names import nearest
+    from benchmark.tasks import OBSERVED
+    from harness.external import evaluate_external
+    from harness.loading import find
+
+    origin, file = external
+    if origin != "metaqnn":
+        raise ValueError(nearest("origin", origin, ["metaqnn"]))
+    found = evaluate_external(Path(file), [find(name) for name in predictors], OBSERVED, seeds)
+    if not as_json:
+        click.echo(f"{'predictor':20} {'observed':>8} {'tau':>7} {'R2':>7} {'MSE':>8}")
+    for score in found:
+        if as_json:
+            click.echo(json.dumps(asdict(score)))
+            continue
+        click.echo(
+            f"{score.predictor:20} {score.observed:8} {score.tau:7.3f} {score.r2:7.3f} "
+            f"{score.mse:8.5f}"
+        )
 
 
 @click.command(context_settings=HELP)

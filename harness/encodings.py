@@ -25,6 +25,8 @@ ULC_TYPES: dict[RowKind, int] = {
     "sigmoid": 5,
     "tanh": 6,
     "bn": 7,
+    "dropout": 8,  # not of the paper, as the next: networks of another origin have them
+    "dense": 9,
 }
 # Bin b = 1..8 holds the ratios nearest, by factor, to the b-th ratio of the chain. Bin 0 is far
 # below the least of them (match layers), bin 9 far above the largest (the stem).
@@ -36,7 +38,17 @@ RATIO_EDGES: tuple[float, ...] = (
 RATIO_BINS = len(RATIO_EDGES) + 1
 ROW_FEATURES = ("log2_out_channels", "log2_in_resolution")
 COUNT_FEATURES = ("log_parameters", "log_macs", "depth")
-KINDS: tuple[RowKind, ...] = ("conv", "max_pool", "avg_pool", "relu", "sigmoid", "tanh", "bn")
+KINDS: tuple[RowKind, ...] = (
+    "conv",
+    "max_pool",
+    "avg_pool",
+    "relu",
+    "sigmoid",
+    "tanh",
+    "bn",
+    "dropout",
+    "dense",
+)
 THIRDS = ("first", "middle", "last")
 SATURATING: tuple[RowKind, ...] = ("sigmoid", "tanh")
 PLACED: dict[str, tuple[RowKind, ...]] = {
@@ -97,7 +109,7 @@ def ulc(rows: tuple[LayerRow, ...]) -> NDArray[np.int64]:
     """Return the Unified Layer Code.
 
     Returns:
-        (layers, 4): type (1 to 7), kernel width, kernel height (in pixels, 1 where a kernel means
+        (layers, 4): type (1 to 9), kernel width, kernel height (in pixels, 1 where a kernel means
         nothing) and ratio bin (0 to 9). A global pool is an average pool of its kernel.
     """
     codes = [
@@ -136,7 +148,7 @@ def count_features(rows: tuple[LayerRow, ...]) -> Array:
 
 
 def architecture_features(rows: tuple[LayerRow, ...]) -> Array:
-    """Return simple features of a whole network, (45,), named by `ARCHITECTURE_FEATURES`."""
+    """Return simple features of a whole network, (47,), named by `ARCHITECTURE_FEATURES`."""
     layers = expressible(rows)
     block_layers = [row for row in layers if row.role == "block"]
     counts = [sum(row.kind == kind for row in layers) for kind in KINDS]

@@ -70,7 +70,7 @@ class Queries:
         images: Name of the image set.
         recipe: How the networks are trained.
         observed: Epochs seen (k).
-        architectures: One per network.
+        architectures: One per network; None for one that our skeletons cannot express.
         layer_rows: The layer walk of each network.
         series: The first `observed` epochs.
     """
@@ -79,7 +79,7 @@ class Queries:
     images: str
     recipe: Recipe
     observed: int
-    architectures: tuple[Architecture, ...]
+    architectures: tuple[Architecture | None, ...]
     layer_rows: tuple[tuple[LayerRow, ...], ...]
     series: Series
 
@@ -95,7 +95,7 @@ class Runs:
     ids: tuple[str, ...]
     images: str
     recipe: Recipe
-    architectures: tuple[Architecture, ...]
+    architectures: tuple[Architecture | None, ...]
     layer_rows: tuple[tuple[LayerRow, ...], ...]
     series: Series
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from benchmark.walk import LayerRow
+from benchmark.walk import WEIGHTED, LayerRow
 
 Array = NDArray[np.float64]
 
@@ -71,6 +71,7 @@ def signal_features(rows: tuple[LayerRow, ...]) -> Array:
         [g for row, g in zip(rows, gradients, strict=True) if row.kind == "conv"]
     )
     slopes = [math.log(g) for row, g in zip(rows, gains, strict=True) if row.kind in ACTIVATIONS]
+    slope = float(np.mean(slopes)) if slopes else 0.0
     return np.array(
         [
             math.log(head.signal),
@@ -84,7 +85,7 @@ def signal_features(rows: tuple[LayerRow, ...]) -> Array:
             at_convolutions[0],
             at_convolutions.min(),
             at_convolutions.max(),
-            float(np.mean(slopes)),
+            slope,
         ]
     )
 
@@ -108,8 +109,8 @@ def propagate(rows: tuple[LayerRow, ...]) -> tuple[list[Moments], list[float]]:
 def _pass(row: LayerRow, inputs: list[Moments]) -> tuple[Moments, float]:
     """Return a row's moments and its gain of squared gradients."""
     first = inputs[0]
-    if row.kind in ("conv", "linear"):
-        gain = 2.0 if row.kind == "conv" else 1.0
+    if row.kind in WEIGHTED:
+        gain = 1.0 if row.kind == "linear" else 2.0
         ratio = row.out_channels / row.in_channels / row.stride**2
         return Moments(gain * first.square, gain * first.signal), gain * ratio
     if row.kind == "bn":

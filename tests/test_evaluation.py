@@ -253,7 +253,9 @@ def test_queries_and_truths_are_the_rows_of_the_task(
             row = rows.slice(position[run_id], 1).to_pylist()[0]
             assert truth.curves[i].tolist() == row["valid_accuracy"]
             assert parts.truths.second.curves[i].tolist() == row["test_accuracy"]
-            assert parts.queries.architectures[i].skeleton == row["skeleton"] == truth.skeletons[i]
+            network = parts.queries.architectures[i]
+            assert network is not None
+            assert network.skeleton == row["skeleton"] == truth.skeletons[i]
             seen = row["train_loss_tenths"][: 10 * OBSERVED]
             expected = [math.nan if v is None else v for v in seen]
             found = parts.queries.series.train_loss_tenths[i].ravel()

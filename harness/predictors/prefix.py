@@ -12,7 +12,7 @@ LEAST = 1e-6  # least loss, norm or rate whose logarithm is taken
 
 
 def network_features(networks: Runs | Queries) -> Array:
-    """Return what is known of each network before training, (networks, 57)."""
+    """Return what is known of each network before training, (networks, 59)."""
     rows = networks.layer_rows
     return np.stack([np.concatenate([architecture_features(r), signal_features(r)]) for r in rows])
 

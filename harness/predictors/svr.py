@@ -85,7 +85,7 @@ class NuSvr:
 
 
 def curve_features(queries: Queries) -> Array:
-    """Return the features of each network, (networks, 45 + up to 3 observed - 3)."""
+    """Return the features of each network, (networks, 47 + up to 3 observed - 3)."""
     architectures = np.stack([architecture_features(rows) for rows in queries.layer_rows])
     logits = to_logits(queries.series.valid_accuracy)
     steps = [np.diff(logits, n=order, axis=1) for order in (1, 2) if queries.observed > order]
