@@ -37,7 +37,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_layers_become_rows_with_kinds_of_their_own() -> None:
-    """32x32x3: conv to 64, dropout, pool to 16x16, 1x1 to 128, dense to 256; GAP is 1x1 and mean."""
+    """32x32x3: conv to 64, pool to 16x16, 1x1 to 128, dense to 256; GAP is a 1x1 and a mean."""
     rows = metaqnn_rows(NET)
     assert [row.kind for row in rows] == [
         "conv", "dropout", "max_pool", "conv", "dense", "dropout", "conv", "global_pool", "linear",
@@ -107,7 +107,7 @@ def test_wrong_files_and_origins_are_named(file: Path, tmp_path: Path) -> None:
             evaluate, ["gru", "--external", "metaqn", str(file)], catch_exceptions=False
         )
     path = tmp_path / "other.csv"
-    path.write_text("net,acc_1\n[C(8,3,1)],0.5\n")
+    path.write_text('net,acc_1\n"[C(8,3,1)]",0.5\n')
     with pytest.raises(
         ValueError, match=r"^.+other.csv: line 2 is no network of MetaQNN: 'acc_2'$"
     ):
