@@ -76,7 +76,7 @@ def evaluate(
     asked = tasks or task_names(None if folder is None else folder / "tasks")
     if not asked:
         raise click.UsageError("there is no frozen task yet; `peephole task freeze` makes them")
-    place = results or (RESULTS_OF_A_CHECKOUT if RESULTS_OF_A_CHECKOUT.is_dir() else RESULTS)
+    place = results_folder(results)
     setting = Setting(place, folder, seeds, processes)
     found = evaluate_many(predictors or tuple(PREDICTORS), asked, setting)
     write_ceilings(list(dict.fromkeys(result.images for result in found)), place, folder)
@@ -159,6 +159,57 @@ def score(predictions: Path, name: str, folder: Path | None, as_json: bool) -> N
     task = read_task(name, None if folder is None else folder / "tasks")
     result, _ = score_predictions(predictions, task, folder=folder)
     print_results([result], as_json)
+
+
+@click.command(context_settings=HELP)
+@click.argument("predictors", nargs=-1, metavar="PREDICTOR PREDICTOR...", required=True)
+@click.option("--task", "name", required=True, help="A frozen task that all have answered.")
+@click.option("--metric", default="tau", show_default=True, help="What is compared.")
+@click.option("--stratum", default="test", show_default=True, help="Which networks.")
+@click.option(
+    "--results",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of results [default: leaderboard/results if it is there, else results].",
+)
+@FOLDER_OPTION
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def compare(
+    predictors: tuple[str, ...],
+    *,
+    name: str,
+    metric: str,
+    stratum: str,
+    results: Path | None,
+    folder: Path | None,
+    as_json: bool,
+) -> None:
+    """Say which of some predictors are surely better, pair by pair, on the same resamples.
+
+    P-values are corrected for the number of pairs (Holm).
+    """
+    from dataclasses import asdict
+
+    from benchmark.tasks import read_task
+    from harness.compare import compare as differences
+
+    task = read_task(name, None if folder is None else folder / "tasks")
+    found = differences(
+        task, predictors, results_folder(results), metric=metric, stratum=stratum, folder=folder
+    )
+    if not as_json:
+        click.echo(f"{metric} on {stratum} of {task.name}")
+    for d in found:
+        if as_json:
+            click.echo(json.dumps(asdict(d)))
+            continue
+        ends = "" if d.low is None else f" [{d.low:+.4f}, {d.high:+.4f}]"
+        said = f"{d.better} is better" if d.better else "no telling"
+        click.echo(f"{d.one} less {d.other}: {d.value:+.4f}{ends}, p {d.p_value:.3f}, {said}")
+
+
+def results_folder(chosen: Path | None) -> Path:
+    """Return where results lie: as chosen, else those of a checkout, else `results` here."""
+    return chosen or (RESULTS_OF_A_CHECKOUT if RESULTS_OF_A_CHECKOUT.is_dir() else RESULTS)
 
 
 def print_results(results: "Sequence[Result]", as_json: bool) -> None:
