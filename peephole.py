@@ -17,7 +17,7 @@ from leaderboard.cli import board
 
 __version__ = "0.1.0"
 
-DEMO_TASK = "digits-k3-v1"
+DEMO_TASK = "digits-k3-v2"
 DEMO_PREDICTORS = ("last-value", "extrapolation", "peephole", "gru")
 WRONG_INPUT = (ValueError, FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
