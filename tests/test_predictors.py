@@ -240,7 +240,7 @@ def test_padding_changes_no_answer(build: tuple[Callable[[], torch.nn.Module], i
     assert len(set(encoded.lengths.tolist())) > 1
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
-        model = CurveModel(build[0](), build[1], EPOCHS).eval()
+        model = CurveModel(build[0](0.0), build[1], EPOCHS, 0.0).eval()
     epochs = torch.arange(EPOCHS)
     together = model(encoded.batch(np.arange(len(encoded)), scaling), epochs)
     alone = [model(encoded.batch(np.array([i]), scaling), epochs) for i in range(len(encoded))]

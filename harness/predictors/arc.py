@@ -2,10 +2,10 @@
 
 An architecture model predicts whole logit curves. What it leaves over on networks that it was not
 fitted on has a covariance over epochs; conditioning on the observed residuals moves later epochs in
-closed form. Trees on architecture, prefix and that answer correct what is left, and a second kind
-of model, support vectors, answers beside them. The answers are mixed with weights that suit the
-training networks, every one of them held out in turn; spreads are those of the held-out errors of
-networks with answers of like height.
+closed form. Beside it, boosted trees, extra trees and support vectors go from architecture and
+prefix to later logits, or to what they gain on the last observed one. The answers are mixed with
+weights that suit the training networks, each held out once; spreads are those of the held-out
+errors of networks with answers of like height.
 """
 
 from dataclasses import dataclass
@@ -196,18 +196,24 @@ class Arc:
         curves = to_logits(train.series.valid_accuracy)
         later = curves[:, observed:]
         with numpy_state_kept():
+            answers = self._held_out_answers(known, curves, seed)
             self._members = Members(self.trees, self.rounds, seed).fit(known, curves)
-            answers = np.empty((len(self._members.predict(known.take(np.arange(1)))), *later.shape))
-            for inside, outside in folds(len(train), FOLDS, seed):
-                members = Members(self.trees, self.rounds, seed).fit(
-                    known.take(inside), curves[inside]
-                )
-                answers[:, outside] = members.predict(known.take(outside))
         weights, _ = nnls(answers.reshape(len(answers), -1).T, later.ravel())
+        weights = weights if weights.any() else np.ones(len(answers))
         self._weights = weights / weights.sum()
         self._answers = np.tensordot(self._weights, answers, 1)
         self._errors = later - self._answers
         self._observed = observed
+
+    def _held_out_answers(self, known: Knowledge, curves: Array, seed: int) -> Array:
+        """Return each member's later logits of networks it was not fitted on, as `Members` does."""
+        parts = folds(len(curves), FOLDS, seed)
+        answers = []
+        for inside, outside in parts:
+            members = Members(self.trees, self.rounds, seed).fit(known.take(inside), curves[inside])
+            answers.append(members.predict(known.take(outside)))
+        order = np.argsort(np.concatenate([outside for _, outside in parts]))
+        return np.concatenate(answers, axis=1)[:, order]
 
     def predict(self, queries: Queries) -> Prediction:
         """Answer all epochs after the observed ones, with standard deviations.

@@ -4,16 +4,12 @@ import torch
 from torch import Tensor, nn
 
 from harness.encodings import COUNT_FEATURES, ROW_FEATURES
-from harness.predictors.recurrent import (
-    TRAINING_EPOCHS,
-    LayerEmbedding,
-    RecurrentPredictor,
-    Training,
-)
+from harness.predictors.recurrent import LayerEmbedding, RecurrentPredictor, Training
 from harness.predictors.sequences import Batch
 from harness.protocol import Prediction, Queries, Runs
 
 HIDDEN, LAYERS = 128, 2
+TRAINING_EPOCHS, DROPOUT = 60, 0.3
 
 
 class BidirectionalGru(nn.Module):
@@ -46,10 +42,10 @@ class GruReader(nn.Module):
 
     width = 2 * HIDDEN + len(COUNT_FEATURES)
 
-    def __init__(self) -> None:
+    def __init__(self, dropout: float) -> None:
         """Make embeddings, layers and attention."""
         super().__init__()
-        self.embedding = LayerEmbedding()
+        self.embedding = LayerEmbedding(dropout)
         entering = LayerEmbedding.width + len(ROW_FEATURES)
         layers = [BidirectionalGru(entering if k == 0 else 2 * HIDDEN) for k in range(LAYERS)]
         self.layers = nn.ModuleList(layers)
@@ -76,7 +72,7 @@ class Gru:
 
     def __init__(self, *, training_epochs: int = TRAINING_EPOCHS) -> None:
         """Set the passes over the training runs."""
-        training = Training(training_epochs)
+        training = Training(training_epochs, DROPOUT)
         self._gru = RecurrentPredictor(GruReader, GruReader.width, training, every_epoch=True)
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:

@@ -3,25 +3,21 @@
 import torch
 from torch import Tensor, nn
 
-from harness.predictors.recurrent import (
-    TRAINING_EPOCHS,
-    LayerEmbedding,
-    RecurrentPredictor,
-    Training,
-)
+from harness.predictors.recurrent import LayerEmbedding, RecurrentPredictor, Training
 from harness.predictors.sequences import Batch
 from harness.protocol import Prediction, Queries, Runs
 
 HIDDEN, LAYERS = 160, 2
+TRAINING_EPOCHS, DROPOUT = 100, 0.2
 
 
 class LstmReader(nn.Module):
     """An LSTM over the embedded layers; the feature is its hidden state after the last of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, dropout: float) -> None:
         """Make the embeddings and the LSTM."""
         super().__init__()
-        self.embedding = LayerEmbedding()
+        self.embedding = LayerEmbedding(dropout)
         self.lstm = nn.LSTM(LayerEmbedding.width, HIDDEN, LAYERS, batch_first=True)
 
     def forward(self, batch: Batch) -> Tensor:
@@ -41,7 +37,7 @@ class Peephole:
         self, *, every_epoch: bool = False, training_epochs: int = TRAINING_EPOCHS
     ) -> None:
         """Set whether every epoch is fitted, and the passes over the training runs."""
-        training = Training(training_epochs)
+        training = Training(training_epochs, DROPOUT)
         self._lstm = RecurrentPredictor(LstmReader, HIDDEN, training, every_epoch=every_epoch)
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
