@@ -234,7 +234,7 @@ def test_svr_features_add_the_curve_and_its_differences(observed: int, columns: 
 
 
 @pytest.mark.parametrize("build", [(LstmReader, 160), (GruReader, GruReader.width)])
-def test_padding_changes_no_answer(build: tuple[Callable[[], torch.nn.Module], int]) -> None:
+def test_padding_changes_no_answer(build: tuple[Callable[[float], torch.nn.Module], int]) -> None:
     encoded = Encoded(OTHERS.layer_rows)
     scaling = encoded.scaling()
     assert len(set(encoded.lengths.tolist())) > 1

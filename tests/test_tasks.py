@@ -9,9 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from click.testing import CliRunner
 
+from benchmark.cli import task as command
 from benchmark.files import load_runs, read_table, rows_to_table, split_path, write_table
 from benchmark.record import EPOCH_SERIES
+from benchmark.release import verify_release
 from benchmark.splits import SPLITS
 from benchmark.tasks import (
     Task,
@@ -92,6 +95,16 @@ def test_a_frozen_task_is_never_overwritten(task: Task, tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match=f"^{re.escape(message)}$"):
         write_task(replace(task, digest="0" * 64), tmp_path)
     assert path.read_bytes() == before
+
+
+def test_the_command_freezes_a_version_and_signs_the_release(folder: Path) -> None:
+    words = ["freeze", "digits", "--observed", "0", "--observed", "1", "--version", "3"]
+    result = CliRunner().invoke(command, [*words, "--folder", str(folder)])
+    assert result.exit_code == 0
+    paths = [folder / "tasks" / f"digits-k{k}-v3.json" for k in (0, 1)]
+    assert result.stdout.splitlines() == [str(path) for path in paths]
+    assert [read_task(path.stem, folder / "tasks").observed for path in paths] == [0, 1]
+    assert verify_release(folder) == []
 
 
 def test_an_unknown_task_gives_the_nearest(task: Task, tmp_path: Path) -> None:
