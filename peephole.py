@@ -12,7 +12,7 @@ import click
 
 from benchmark.cli import data, sample, task
 from generators.cli import generate, images
-from harness.cli import check, compare, evaluate, print_results, score
+from harness.cli import check, compare, evaluate, print_results, score, select
 from leaderboard.cli import board
 
 __version__ = "0.1.0"
@@ -128,7 +128,19 @@ def train_samples(folder: Path, networks: int) -> None:
         click.echo(f"{row['architecture_id']!s:18}{row['parameters']:>11,}  {shown}")
 
 
-for command in (sample, data, task, images, generate, evaluate, check, score, compare, board):
+for command in (
+    sample,
+    data,
+    task,
+    images,
+    generate,
+    evaluate,
+    check,
+    score,
+    compare,
+    select,
+    board,
+):
     main.add_command(command)
 
 if __name__ == "__main__":

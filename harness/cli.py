@@ -1,6 +1,7 @@
 """Commands about how predictors are judged."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,11 @@ FOLDER_OPTION = click.option(
     "--folder",
     type=click.Path(path_type=Path),
     help="Another copy of the data than the installed one.",
+)
+RESULTS_OPTION = click.option(
+    "--results",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of results [default: leaderboard/results if it is there, else results].",
 )
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 COUNT = click.IntRange(min=1)
@@ -166,11 +172,7 @@ def score(predictions: Path, name: str, folder: Path | None, as_json: bool) -> N
 @click.option("--task", "name", required=True, help="A frozen task that all have answered.")
 @click.option("--metric", default="tau", show_default=True, help="What is compared.")
 @click.option("--stratum", default="test", show_default=True, help="Which networks.")
-@click.option(
-    "--results",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of results [default: leaderboard/results if it is there, else results].",
-)
+@RESULTS_OPTION
 @FOLDER_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def compare(
@@ -205,6 +207,57 @@ def compare(
         ends = "" if d.low is None else f" [{d.low:+.4f}, {d.high:+.4f}]"
         said = f"{d.better} is better" if d.better else "no telling"
         click.echo(f"{d.one} less {d.other}: {d.value:+.4f}{ends}, p {d.p_value:.3f}, {said}")
+
+
+@click.command(context_settings=HELP)
+@click.argument("predictors", nargs=-1, metavar="[PREDICTOR]...")
+@click.option("--images", default="digits", show_default=True, help="Whose test networks.")
+@click.option("--version", default=2, show_default=True, type=COUNT, help="Of the tasks.")
+@click.option("--candidates", default=100, show_default=True, type=COUNT, help="In each set.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="PNG or SVG to draw.")
+@RESULTS_OPTION
+@FOLDER_OPTION
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def select(
+    predictors: tuple[str, ...],
+    *,
+    images: str,
+    version: int,
+    candidates: int,
+    plot: Path | None,
+    results: Path | None,
+    folder: Path | None,
+    as_json: bool,
+) -> None:
+    """Say what choosing the best of many networks early costs in epochs, and gives up.
+
+    Ways to choose: stopping all after some epochs, successive halving, and every predictor that has
+    results (or those named). What they keep is trained to the end.
+    """
+    from dataclasses import asdict
+
+    from benchmark.tasks import read_task, task_names
+    from harness.discarding import choices
+    from harness.discarding import plot as draw
+    from harness.predictors.registry import PREDICTORS
+
+    place = None if folder is None else folder / "tasks"
+    names = [n for n in task_names(place) if re.fullmatch(rf"{images}-k\d+-v{version}", n)]
+    if not names:
+        raise ValueError(f"there is no task of {images!r} with version {version}")
+    asked = predictors or tuple(PREDICTORS)
+    tasks = [read_task(name, place) for name in names]
+    found = choices(tasks, asked, results_folder(results), candidates=candidates, folder=folder)
+    if not as_json:
+        click.echo(f"{'strategy':20} {'observed':>8} {'kept':>4} {'epochs':>7} {'regret':>7}  best")
+    for c in found:
+        if as_json:
+            click.echo(json.dumps(asdict(c)))
+            continue
+        cost = f"{c.strategy:20} {c.observed:8} {c.kept:4} {c.epochs:7.1%}"
+        click.echo(f"{cost} {c.regret:7.4f} {c.best:5.0%}")
+    if plot is not None:
+        draw(found, plot, f"{images}: the best of {candidates} test networks")
 
 
 def results_folder(chosen: Path | None) -> Path:
