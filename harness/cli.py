@@ -11,6 +11,7 @@ import click
 if TYPE_CHECKING:
     from harness.invariants import SeedScore
     from harness.results import Result
+    from harness.trials import Trial, TrialScore
 
 HELP = {"help_option_names": ["-h", "--help"]}
 RESULTS_OF_A_CHECKOUT, RESULTS = Path("leaderboard/results"), Path("results")
@@ -45,6 +46,19 @@ COUNT = click.IntRange(min=1)
     metavar="ORIGIN FILE",
     help="Score on data of another origin instead: `metaqnn` and its CSV file.",
 )
+@click.option(
+    "--leave-one-skeleton-out",
+    "leave_out",
+    is_flag=True,
+    help="Fit on all seen skeletons but one, and ask for its train and validation networks.",
+)
+@click.option(
+    "--train-size",
+    "train_sizes",
+    multiple=True,
+    type=int,
+    help="Fit on so many training networks; may be given more than once.",
+)
 @click.option("--processes", default=2, show_default=True, type=COUNT, help="At a time.")
 @FOLDER_OPTION
 @JSON_OPTION
@@ -58,6 +72,8 @@ def evaluate(
     seeds: int,
     results: Path | None,
     external: tuple[str, str] | None,
+    leave_out: bool,
+    train_sizes: tuple[int, ...],
     processes: int,
     folder: Path | None,
     as_json: bool,
@@ -69,19 +85,22 @@ def evaluate(
     each image set is written, too, where networks were trained repeatedly. Ends with exit code 1 if
     a predictor failed.
     """
-    from benchmark.tasks import task_names
+    from benchmark.tasks import read_task, task_names
     from harness.jobs import Setting, evaluate_many
     from harness.predictors.registry import PREDICTORS
     from harness.repeats import write_ceilings
 
     if every == bool(predictors):
         raise click.UsageError("name predictors, or give --all, and not both")
-    if external is not None:
-        _evaluate_external(predictors or tuple(PREDICTORS), external, seeds, as_json)
-        return
     asked = tasks or task_names(None if folder is None else folder / "tasks")
     if not asked:
         raise click.UsageError("there is no frozen task yet; `peephole task freeze` makes them")
+    trials = _asked_trials(asked, external, leave_out, train_sizes)
+    if trials:
+        ks = sorted({read_task(name).observed for name in asked})
+        names = predictors or tuple(PREDICTORS)
+        _print_trials(_evaluate_trials(names, trials, ks, seeds), as_json)
+        return
     place = results_folder(results)
     setting = Setting(place, folder, seeds, processes)
     found = evaluate_many(predictors or tuple(PREDICTORS), asked, setting)
@@ -91,31 +110,55 @@ def evaluate(
         ctx.exit(1)
 
 
-def _evaluate_external(
-    predictors: Sequence[str], external: tuple[str, str], seeds: int, as_json: bool
-) -> None:
-    """Print scores on data of another origin, which no board shows."""
+def _asked_trials(
+    tasks: Sequence[str],
+    external: tuple[str, str] | None,
+    leave_out: bool,
+    train_sizes: tuple[int, ...],
+) -> "list[Trial]":
+    """Return the trials that options ask for; none if a task itself is to be scored.
+
+    Those on released runs are of the first task's image set.
+    """
+    from benchmark.names import nearest
+    from benchmark.tasks import read_task
+    from harness.external import metaqnn_trials
+    from harness.trials import ladder_trials, skeleton_trials
+
+    if (external is not None) + leave_out + bool(train_sizes) > 1:
+        raise click.UsageError("give one of --external, --leave-one-skeleton-out, --train-size")
+    if external is not None:
+        origin, file = external
+        if origin != "metaqnn":
+            raise ValueError(nearest("origin", origin, ["metaqnn"]))
+        return metaqnn_trials(Path(file))
+    if leave_out:
+        return skeleton_trials(read_task(tasks[0]))
+    return ladder_trials(read_task(tasks[0]), train_sizes) if train_sizes else []
+
+
+def _evaluate_trials(
+    predictors: Sequence[str], trials: "Sequence[Trial]", observed: Sequence[int], seeds: int
+) -> "Iterator[TrialScore]":
+    """Yield the scores of predictors on other divisions of runs, which no board shows."""
+    from harness.loading import find
+    from harness.trials import score_trials
+
+    yield from score_trials([find(name) for name in predictors], trials, observed, seeds)
+
+
+def _print_trials(found: "Iterator[TrialScore]", as_json: bool) -> None:
     from dataclasses import asdict
 
-    from benchmark.names import nearest
-    from benchmark.tasks import OBSERVED
-    from harness.external import evaluate_external
-    from harness.loading import find
-
-    origin, file = external
-    if origin != "metaqnn":
-        raise ValueError(nearest("origin", origin, ["metaqnn"]))
-    found = evaluate_external(Path(file), [find(name) for name in predictors], OBSERVED, seeds)
     if not as_json:
-        click.echo(f"{'predictor':20} {'observed':>8} {'tau':>7} {'R2':>7} {'MSE':>8}")
-    for score in found:
+        head = f"{'predictor':20} {'trial':22} {'observed':>8} {'fitted':>6} {'asked':>6}"
+        click.echo(f"{head} {'tau':>7} {'R2':>7} {'MSE':>8}")
+    for s in found:
         if as_json:
-            click.echo(json.dumps(asdict(score)))
+            click.echo(json.dumps(asdict(s)))
             continue
-        click.echo(
-            f"{score.predictor:20} {score.observed:8} {score.tau:7.3f} {score.r2:7.3f} "
-            f"{score.mse:8.5f}"
-        )
+        start = f"{s.predictor:20} {s.label:22} {s.observed:8} {s.fitted:6.0f} {s.asked:6.0f}"
+        click.echo(f"{start} {s.tau:7.3f} {s.r2:7.3f} {s.mse:8.5f}")
 
 
 @click.command(context_settings=HELP)

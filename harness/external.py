@@ -10,46 +10,20 @@ two parts.
 import csv
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import kendalltau
 
-from benchmark.progress import Progress
 from benchmark.recipes import Recipe
 from benchmark.walk import LayerRow, Role, RowKind
-from harness.answers import checked
-from harness.loading import Candidate
-from harness.protocol import Array, Queries, Runs, Series
+from harness.protocol import Array, Runs, Series
+from harness.trials import Trial
 
 SPLITS = 3  # ways to divide the networks; scores are means over them
 PARTS = ((0.65, "train"), (0.70, "validation"), (1.0, "test"))  # cumulated shares
 EPOCHS = 20
 SIDE, COLOURS = 32, 3  # of CIFAR-10
 LAYER = re.compile(r"(C|P|D|FC|GAP|SM)\(([\d,. ]+)\)")
-
-
-@dataclass(frozen=True, slots=True)
-class ExternalScore:
-    """How a predictor did on the final epoch, mean over splits and seeds.
-
-    Attributes:
-        predictor: Its name.
-        observed: Epochs it saw.
-        tau: Kendall's tau-b; 0 if a prediction is constant.
-        r2: 1 - SSE / SST.
-        mse: Mean squared error.
-        networks: Of the test parts, on average.
-    """
-
-    predictor: str
-    observed: int
-    tau: float
-    r2: float
-    mse: float
-    networks: float
 
 
 def read_metaqnn(path: Path) -> tuple[Runs, tuple[str, ...]]:
@@ -154,51 +128,17 @@ def split_of(text: str, split: int) -> str:
     return next(part for share, part in PARTS if place < share)
 
 
-def evaluate_external(
-    path: Path, candidates: Sequence[Candidate], observed: Sequence[int], seeds: int
-) -> list[ExternalScore]:
-    """Return every predictor's scores on the MetaQNN file after some numbers of epochs.
-
-    Args:
-        path: The file.
-        candidates: As `harness.loading.find` returns them.
-        observed: Numbers of epochs seen.
-        seeds: How many, for stochastic predictors.
+def metaqnn_trials(path: Path) -> list[Trial]:
+    """Return a trial for each way to divide the networks of the MetaQNN file.
 
     Raises:
-        ValueError: If the file is not as published, or a predictor answers against the protocol.
+        ValueError: If the file is not as published.
         OSError: If the file cannot be read.
     """
     runs, texts = read_metaqnn(path)
-    progress = Progress("fits", len(candidates) * len(observed) * SPLITS)
-    found = []
-    for candidate in candidates:
-        for k in observed:
-            scores = []
-            for split in range(SPLITS):
-                scores += _scores(candidate, _divide(runs, texts, split), k, seeds)
-                progress.advance()
-            found.append(ExternalScore(candidate.name, k, *map(float, np.mean(scores, axis=0))))
-    return found
-
-
-def _divide(runs: Runs, texts: Sequence[str], split: int) -> dict[str, Runs]:
-    parts = np.array([split_of(text, split) for text in texts])
-    return {part: runs.take(np.flatnonzero(parts == part)) for _, part in PARTS}
-
-
-def _scores(
-    candidate: Candidate, parts: dict[str, Runs], observed: int, seeds: int
-) -> list[tuple[float, float, float, int]]:
-    """Return tau, R2, MSE and the number of networks for each seed."""
-    found = []
-    truth = parts["test"].final_accuracy
-    for seed in candidate.seeds(seeds):
-        queries: Queries = parts["test"].observe(observed)
-        predictor = candidate.make()
-        predictor.fit(parts["train"], parts["validation"], observed=observed, seed=seed)
-        answer = checked(predictor.predict(queries), queries).mean[:, -1]
-        error = float(np.square(answer - truth).mean())
-        tau = float(np.nan_to_num(kendalltau(answer, truth).statistic))
-        found.append((tau, 1 - error / float(truth.var()), error, len(truth)))
-    return found
+    trials = []
+    for split in range(SPLITS):
+        parts = np.array([split_of(text, split) for text in texts])
+        divided = [runs.take(np.flatnonzero(parts == part)) for _, part in PARTS]
+        trials.append(Trial("metaqnn", *divided))
+    return trials

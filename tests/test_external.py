@@ -13,9 +13,10 @@ from scipy.stats import kendalltau
 
 from harness.cli import evaluate
 from harness.encodings import ULC_TYPES, architecture_features, ulc
-from harness.external import evaluate_external, metaqnn_rows, read_metaqnn, split_of
+from harness.external import metaqnn_rows, metaqnn_trials, read_metaqnn, split_of
 from harness.loading import find
 from harness.signal import signal_features
+from harness.trials import score_trials
 
 REAL = os.environ.get("PEEPHOLE_METAQNN")  # the published file, where somebody has it
 NET = "[C(64,3,1), D(1,2), P(3,2), C(128,1,1), FC(256), D(2,2), GAP(10), SM(10)]"
@@ -71,7 +72,7 @@ def test_splits_are_fixed_disjoint_and_of_their_shares() -> None:
 
 
 def test_scores_are_the_mean_over_splits(file: Path) -> None:
-    (score,) = evaluate_external(file, [find("last-value")], [3], 1)
+    (score,) = score_trials([find("last-value")], metaqnn_trials(file), [3], 1)
     runs, texts = read_metaqnn(file)
     curves, taus, errors = runs.series.valid_accuracy, [], []
     for split in range(3):
@@ -85,7 +86,8 @@ def test_scores_are_the_mean_over_splits(file: Path) -> None:
 
 
 def test_a_predictor_that_reads_layers_learns_them(file: Path) -> None:
-    constant, forest = evaluate_external(file, [find("mean-curve"), find("parameters")], [0], 1)
+    candidates = [find("mean-curve"), find("parameters")]
+    constant, forest = score_trials(candidates, metaqnn_trials(file), [0], 1)
     assert constant.tau == 0.0
     assert forest.tau > 0.9
 
@@ -95,8 +97,11 @@ def test_the_command_prints_a_line_for_each_number_of_epochs(file: Path) -> None
     result = CliRunner().invoke(evaluate, arguments)
     assert result.exit_code == 0
     lines = [line.split() for line in result.stdout.splitlines()]
-    assert lines[0] == ["predictor", "observed", "tau", "R2", "MSE"]
-    assert [line[1] for line in lines[1:]] == ["0", "1", "2", "3", "5"]
+    head = ["predictor", "trial", "observed", "fitted", "asked", "tau", "R2", "MSE"]
+    assert lines[0] == head
+    assert [line[:3] for line in lines[1:]] == [
+        ["last-value", "metaqnn", str(k)] for k in (0, 1, 2, 3, 5)
+    ]
     found = CliRunner().invoke(evaluate, [*arguments, "--json"]).stdout.splitlines()
     assert [json.loads(line)["observed"] for line in found] == [0, 1, 2, 3, 5]
 

@@ -1,0 +1,157 @@
+"""Predictors on other divisions of runs than a task's: scores that no board shows.
+
+Three kinds: data of another origin (`harness.external`), one seen skeleton left out of the fit at a
+time, and ever more networks to fit on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import kendalltau
+
+from benchmark.progress import Progress
+from benchmark.streams import stream
+from benchmark.tasks import Task
+from harness.answers import checked
+from harness.loading import Candidate
+from harness.parts import build_runs, load_tables, recipe_of
+from harness.protocol import Runs
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A division of runs; scores of trials with the same label are averaged."""
+
+    label: str
+    train: Runs
+    validation: Runs
+    test: Runs
+
+
+@dataclass(frozen=True, slots=True)
+class TrialScore:
+    """How a predictor did on the final epoch, mean over seeds and over the trials of a label.
+
+    Attributes:
+        predictor: Its name.
+        label: Of the trials.
+        observed: Epochs it saw.
+        tau: Kendall's tau-b; 0 if a prediction is constant.
+        r2: 1 - SSE / SST.
+        mse: Mean squared error.
+        fitted: Networks fitted on, mean over the trials.
+        asked: Networks asked for, likewise.
+    """
+
+    predictor: str
+    label: str
+    observed: int
+    tau: float
+    r2: float
+    mse: float
+    fitted: float
+    asked: float
+
+
+def score_trials(
+    candidates: Sequence[Candidate], trials: Sequence[Trial], observed: Sequence[int], seeds: int
+) -> list[TrialScore]:
+    """Return scores by predictor, observed epochs and label.
+
+    Raises:
+        ValueError: If a predictor answers against the protocol.
+        Exception: Whatever a predictor raises.
+    """
+    progress = Progress("fits", len(candidates) * len(observed) * len(trials))
+    found = []
+    for candidate in candidates:
+        for k in observed:
+            scores: dict[str, list[tuple[float, ...]]] = {}
+            for trial in trials:
+                scores.setdefault(trial.label, []).extend(_scores(candidate, trial, k, seeds))
+                progress.advance()
+            for label, rows in scores.items():
+                mean = map(float, np.mean(rows, axis=0))
+                found.append(TrialScore(candidate.name, label, k, *mean))
+    return found
+
+
+def _scores(
+    candidate: Candidate, trial: Trial, observed: int, seeds: int
+) -> list[tuple[float, ...]]:
+    """Return tau, R2, MSE and the numbers of networks for each seed."""
+    found: list[tuple[float, ...]] = []
+    truth = trial.test.final_accuracy
+    for seed in candidate.seeds(seeds):
+        queries, predictor = trial.test.observe(observed), candidate.make()
+        predictor.fit(trial.train, trial.validation, observed=observed, seed=seed)
+        answer = checked(predictor.predict(queries), queries).mean[:, -1]
+        error = float(np.square(answer - truth).mean())
+        tau = float(np.nan_to_num(kendalltau(answer, truth).statistic))
+        sizes = float(len(trial.train)), float(len(truth))
+        found.append((tau, 1 - error / float(truth.var()), error, *sizes))
+    return found
+
+
+def skeleton_trials(task: Task) -> list[Trial]:
+    """Return a trial for each seen skeleton: fitted on the others, asked for its own networks.
+
+    Only train and validation runs of the task are used, so that what is chosen by these scores was
+    not chosen on test or held-out networks.
+
+    Raises:
+        FileNotFoundError: If the data lacks a split.
+        ValueError: If the data is not what the task was frozen on.
+    """
+    train, validation = _runs(task, "train"), _runs(task, "validation")
+    names = [_skeletons(runs) for runs in (train, validation)]
+    trials = []
+    for left_out in sorted(set(names[0])):
+        inside = [np.flatnonzero(found != left_out) for found in names]
+        outside = [np.flatnonzero(found == left_out) for found in names]
+        asked = _together(train.take(outside[0]), validation.take(outside[1]))
+        label = f"without {left_out}"
+        trials.append(Trial(label, train.take(inside[0]), validation.take(inside[1]), asked))
+    return trials
+
+
+def ladder_trials(task: Task, sizes: Sequence[int]) -> list[Trial]:
+    """Return a trial for each number of training networks, each a part of the next; test as ever.
+
+    Raises:
+        FileNotFoundError: If the data lacks a split.
+        ValueError: If a size is out of range, or the data is not what the task was frozen on.
+    """
+    train, validation, test = (_runs(task, part) for part in ("train", "validation", "test"))
+    for size in sizes:
+        if not 2 <= size <= len(train):
+            raise ValueError(f"`train-size` (={size}) must be in 2..{len(train)}")
+    order = stream("ladder-v1", task.images).permutation(len(train))
+    taken = {size: train.take(order[:size]) for size in sizes}
+    return [Trial(f"{size} networks", runs, validation, test) for size, runs in taken.items()]
+
+
+def _runs(task: Task, part: str) -> Runs:
+    rows = load_tables(task)[part]
+    return build_runs(rows, recipe_of(rows), part[0])
+
+
+def _skeletons(runs: Runs) -> "np.ndarray[tuple[int], np.dtype[np.str_]]":
+    return np.array([network.skeleton if network else "" for network in runs.architectures])
+
+
+def _together(one: Runs, other: Runs) -> Runs:
+    """Return the runs of both."""
+    series = {
+        name: np.concatenate([getattr(one.series, name), getattr(other.series, name)])
+        for name in one.series.__dataclass_fields__
+    }
+    return Runs(
+        one.ids + other.ids,
+        one.images,
+        one.recipe,
+        one.architectures + other.architectures,
+        one.layer_rows + other.layer_rows,
+        type(one.series)(**series),
+    )
