@@ -60,6 +60,8 @@ def prepare_gpu() -> None:
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # A debugging aid of deterministic mode, which would fill every new tensor first
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     prepare()
 
 
