@@ -11,7 +11,7 @@ What is kept is trained to the end, and the best of it is the choice. Its *regre
 its final accuracy is than that of the best of the N; epochs are counted over all networks.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ Array = NDArray[np.float64]
 CANDIDATES = 100  # N
 SETS = 1000  # random sets of candidates
 KEPT = (1, 5, 10)
+LEAST_SHOWN = 1e-4  # regret in a picture, whose scale is logarithmic
 ETA = 3  # of successive halving: a third is kept, for three times the epochs
 
 
@@ -188,7 +189,9 @@ def _choice(
 
 
 def plot(found: Sequence[Choice], path: Path, title: str) -> None:
-    """Draw mean regret against epochs spent, one line for each way to choose.
+    """Draw mean regret against epochs spent, a panel for each number of networks kept.
+
+    Successive halving keeps as many as it does and stands in every panel.
 
     Raises:
         OSError: If the file cannot be written.
@@ -196,33 +199,34 @@ def plot(found: Sequence[Choice], path: Path, title: str) -> None:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 5.5), layout="constrained")
-    axes = figure.subplots()
-    for strategy, points in _lines(found).items():
-        x, y = zip(*sorted(points), strict=True)
-        plain = strategy in ("stop after i", "successive halving")
-        axes.plot(
-            [100 * v for v in x],
-            y,
-            marker="o" if plain else ".",
-            color="black" if plain else None,
-            linewidth=1.6 if plain else 1.0,
-            label=strategy,
-        )
-    axes.set_xlabel("epochs spent, % of training all candidates")
-    axes.set_ylabel("mean regret of the final accuracy")
-    axes.set_title(title)
-    axes.set_xscale("log")
-    axes.set_ylim(bottom=0)
-    axes.grid(visible=True, which="major", alpha=0.25)
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize="small")
+    figure = Figure(figsize=(12, 4.8), layout="constrained")
+    panels = figure.subplots(1, len(KEPT), sharex=True, sharey=True)
+    for axes, kept in zip(panels, KEPT, strict=True):
+        for strategy in dict.fromkeys(choice.strategy for choice in found):
+            halving = strategy == "successive halving"
+            shown = [c for c in found if c.strategy == strategy and (halving or c.kept == kept)]
+            shown.sort(key=lambda choice: choice.epochs)
+            x = [100 * choice.epochs for choice in shown]
+            y = [max(choice.regret, LEAST_SHOWN) for choice in shown]
+            axes.plot(x, y, label=strategy, **_style(strategy))
+        axes.set_title(f"{kept} trained to the end")
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xticks([1, 3, 10, 30, 100], ["1", "3", "10", "30", "100"])
+        axes.set_xlabel("epochs spent, % of training all")
+        axes.grid(visible=True, alpha=0.25)
+    panels[0].set_ylabel("mean regret of the final accuracy")
+    panels[-1].legend(
+        loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize="small"
+    )
+    figure.suptitle(title)
     figure.savefig(path, dpi=150)
 
 
-def _lines(found: Sequence[Choice]) -> Mapping[str, list[tuple[float, float]]]:
-    """Return the points of each strategy: for every cost the least regret it reaches."""
-    lines: dict[str, dict[float, float]] = {}
-    for choice in found:
-        points = lines.setdefault(choice.strategy, {})
-        points[choice.epochs] = min(choice.regret, points.get(choice.epochs, np.inf))
-    return {strategy: list(points.items()) for strategy, points in lines.items()}
+def _style(strategy: str) -> dict[str, object]:
+    """Return how a strategy is drawn: those without a predictor in black."""
+    if strategy == "successive halving":
+        return {"color": "black", "marker": "x", "linestyle": "none"}
+    if strategy == "stop after i":
+        return {"color": "black", "linewidth": 1.4}
+    return {"marker": "o", "markersize": 3.5, "linewidth": 1.0}
