@@ -82,7 +82,7 @@ def test_gains_are_counted_from_the_last_observed_epoch() -> None:
 
 
 def test_features_have_their_shapes_and_say_where_nothing_is_left() -> None:
-    assert network_features(RUNS).shape == (30, 59)
+    assert network_features(RUNS).shape == (30, 163)
     assert prefix_features(RUNS.observe(0)).shape == (30, 0)
     for k in (1, 3):
         features = prefix_features(RUNS.observe(k))

@@ -35,7 +35,7 @@ FOLDS, INNER_FOLDS = 5, 3
 COMPONENTS = 4
 LEAST_SPREAD = 1e-3  # of an accuracy
 NEIGHBOURS = 60  # held-out networks whose errors make a spread
-SVR_COST, SVR_SHARE, SVR_WIDTH = 1.0, 0.5, 0.3  # C, nu, and gamma times the number of features
+SVR_COST, SVR_SHARE, SVR_WIDTH = 1.0, 0.5, 0.3  # C, nu, and gamma times the features that vary
 Fold = NDArray[np.intp]
 
 
@@ -54,7 +54,7 @@ class SupportCurves:
         self._basis = fit_basis(curves, self.components)
         weights = self._basis.weights(curves)
         self._scale = np.maximum(weights.std(axis=0), 1e-9)
-        width = SVR_WIDTH / features.shape[1]
+        width = SVR_WIDTH / max(1, int((np.ptp(features, axis=0) > 0).sum()))
         self._models = tuple(
             make_pipeline(
                 StandardScaler(), NuSVR(C=SVR_COST, nu=SVR_SHARE, gamma=width, cache_size=50)

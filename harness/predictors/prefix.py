@@ -6,15 +6,16 @@ from harness.encodings import architecture_features
 from harness.predictors.scale import to_logits
 from harness.protocol import Array, Queries, Runs
 from harness.signal import signal_features
+from harness.structure import structure_features
 
 LOST = 20.0  # in place of the logarithm of a loss or norm that is not there, after a divergence
 LEAST = 1e-6  # least loss, norm or rate whose logarithm is taken
 
 
 def network_features(networks: Runs | Queries) -> Array:
-    """Return what is known of each network before training, (networks, 59)."""
-    rows = networks.layer_rows
-    return np.stack([np.concatenate([architecture_features(r), signal_features(r)]) for r in rows])
+    """Return what is known of each network before training, (networks, 163)."""
+    parts = (architecture_features, signal_features, structure_features)
+    return np.stack([np.concatenate([f(rows) for f in parts]) for rows in networks.layer_rows])
 
 
 def prefix_features(queries: Queries) -> Array:
