@@ -1,4 +1,4 @@
-"""The board: ranks and bands, what results of a task share, the page and the README's table."""
+"""The board: ranks and bands, what results of a task share, the page and the command."""
 
 import base64
 import json
@@ -26,9 +26,9 @@ from leaderboard.board import Board, TaskTruth, bands, check_agreement, rank_res
 from leaderboard.board import read_board as read
 from leaderboard.cli import board as command
 from leaderboard.page import PLACE, drawing, page_data, render
-from leaderboard.table import END, START, check_readme, moment, readme_table, update_readme
+from leaderboard.table import END, START
 from tests.toy_data import toy_release
-from tests.toy_results import EPOCHS, toy_result, toy_truth, write_toy, write_toy_board
+from tests.toy_results import EPOCHS, toy_result, toy_truth, write_toy_board
 
 
 @pytest.fixture
@@ -300,94 +300,6 @@ def test_the_same_results_give_the_same_page(folder: Path, truths: dict[str, Tas
     assert render(read(folder), truths) == render(read(folder), truths)
 
 
-def test_the_table_has_the_scores_of_the_files(folder: Path) -> None:
-    text = readme_table(read(folder))
-    good = read_result(result_path(folder, "digits-k0-v1", "good"))
-    tau, r2 = good.scores["test"]["tau"], good.scores["heldout"]["r2"]
-    assert tau.value is not None
-    assert r2.value is not None
-    line = next(line for line in text.splitlines() if line.startswith("| 1 | good |"))
-    cells = [cell.strip() for cell in line.strip("|").split("|")]
-    assert cells[0] == "1"
-    assert cells[2] == f"{tau.value:.3f} [{tau.low:.3f}, {tau.high:.3f}]"
-    assert cells[5] == f"{r2.value:.3f}"
-
-
-def test_the_table_says_who_failed_and_who_is_constant(folder: Path) -> None:
-    text = readme_table(read(folder))
-    assert "| | broken | failed: Error: no &lt;b&gt; &#124; | | | | | |" in text
-    assert "| constant (constant) | 0.000 [0.000, 0.000] |" in text
-
-
-def test_the_ceiling_stands_before_training_only(folder: Path) -> None:
-    before, after = readme_table(read(folder)).split("<summary>digits, after 1 epoch")
-    assert "| | *ceiling: noise of seeds* | 0.850 [0.750, 0.900] | | 0.900 | | | |" in before
-    assert "ceiling" not in after
-
-
-def cells_of(line: str) -> list[str]:
-    return [cell.strip() for cell in line.strip("|").split("|")]
-
-
-def test_every_line_of_a_table_has_as_many_cells_as_its_header(folder: Path) -> None:
-    lines = [line for line in readme_table(read(folder)).splitlines() if line.startswith("|")]
-    assert [len(cells_of(line)) for line in lines] == [3] * (2 + 5) + [8] * (2 * 2 + 5 + 2)
-
-
-def test_the_overview_has_tau_of_every_task(folder: Path) -> None:
-    lines = readme_table(read(folder)).splitlines()
-    caption, _, head, _, *rows = lines[:9]
-    assert caption.startswith("**digits: Kendall's tau of the final accuracy")
-    assert cells_of(head) == ["predictor", "before training", "after 1 epoch"]
-    found = {name: cells for name, *cells in map(cells_of, rows)}
-    for name, cells in found.items():
-        for k, cell in enumerate(cells):
-            if name.startswith("*ceiling"):
-                assert cell == ("0.850", "")[k]
-            elif (folder / f"digits-k{k}-v1" / f"{name}.json").exists():
-                result = read_result(result_path(folder, f"digits-k{k}-v1", name))
-                if result.status == "failed":
-                    assert cell == "failed"
-                    continue
-                taus = [result.scores[part]["tau"].value for part in ("test", "heldout")]
-                assert cell.strip("*") == f"{taus[0]:.3f} / {taus[1]:.3f}"
-            else:
-                assert cell == "–"  # noqa: RUF001
-    assert list(found) == ["good", "bad", "constant", "broken", "*ceiling: noise of seeds*"]
-    assert [cell.startswith("**") for cell in found["good"]] == [True, True]
-    assert not found["constant"][0].startswith("**")
-
-
-def test_every_task_is_folded_under_its_image_set(folder: Path) -> None:
-    board = read(folder)
-    other = replace(board.tasks[1], images="mnist", name="mnist-k1-v1")
-    text = readme_table(replace(board, tasks=(board.tasks[0], other)))
-    assert text.count("<details>") == text.count("</details>") == 2
-    assert f"<summary>mnist, {moment(1)} (`mnist-k1-v1`, 24 test" in text
-    assert text.index("**digits: ") < text.index("digits-k0-v1") < text.index("**mnist: ")
-
-
-def test_the_readme_is_updated_between_its_markers(tmp_path: Path) -> None:
-    path = tmp_path / "README.md"
-    path.write_text(f"before\n{START}\nold\n{END}\nafter\n")
-    assert not check_readme(path, "new")
-    assert update_readme(path, "new")
-    assert path.read_text() == f"before\n{START}\nnew\n{END}\nafter\n"
-    assert check_readme(path, "new")
-    assert not update_readme(path, "new")
-
-
-@pytest.mark.parametrize("text", ["", START, f"{END}\n{START}", f"{START}{START}{END}"])
-def test_a_readme_without_its_markers_is_refused(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "README.md"
-    path.write_text(text)
-    message = f"{path}: must have the lines {START} and {END} once each, in this order"
-    for function in (check_readme, update_readme):
-        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-            function(path, "new")
-    assert path.read_text() == text
-
-
 @pytest.fixture
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
     monkeypatch.setattr(leaderboard.board, "load_truth", lambda name: toy_truth())
@@ -436,11 +348,3 @@ def test_a_check_without_a_readme_is_wrong_input(run: Callable[..., tuple[int, s
     code, _, error = run("--check")
     assert code == 2
     assert error.endswith("Error: --check compares a table: name its file with --readme\n")
-
-
-def test_a_new_result_changes_the_table(folder: Path) -> None:
-    before = readme_table(read(folder))
-    write_toy(folder, "newer", 0.1)
-    after = readme_table(read(folder))
-    assert "| newer |" in after
-    assert "| newer |" not in before
