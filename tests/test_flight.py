@@ -172,7 +172,7 @@ def test_only_what_fits_the_device_is_in_hand(
         with lock:
             now[0] += 1
             most[0] = max(most[0], now[0])
-        time.sleep(0.05)
+        time.sleep(0.3)
         with lock:
             now[0] -= 1
         return toy_row(job.run)
