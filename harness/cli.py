@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from benchmark.tasks import Task
     from harness.invariants import SeedScore
     from harness.results import Result
     from harness.trials import Trial, TrialScore
@@ -87,19 +88,23 @@ def evaluate(
     """
     from benchmark.tasks import read_task, task_names
     from harness.jobs import Setting, evaluate_many
+    from harness.loading import find
     from harness.predictors.registry import PREDICTORS
     from harness.repeats import write_ceilings
+    from harness.trials import score_trials
 
     if every == bool(predictors):
         raise click.UsageError("name predictors, or give --all, and not both")
     asked = tasks or task_names(None if folder is None else folder / "tasks")
     if not asked:
         raise click.UsageError("there is no frozen task yet; `peephole task freeze` makes them")
-    trials = _asked_trials(asked, external, leave_out, train_sizes)
+    known = None if folder is None else folder / "tasks"
+    read = [read_task(name, known) for name in asked]
+    trials = _asked_trials(read[0], external, leave_out, train_sizes, folder)
     if trials:
-        ks = sorted({read_task(name).observed for name in asked})
-        names = predictors or tuple(PREDICTORS)
-        _print_trials(_evaluate_trials(names, trials, ks, seeds), as_json)
+        candidates = [find(name) for name in predictors or tuple(PREDICTORS)]
+        observed = sorted({task.observed for task in read})
+        _print_trials(score_trials(candidates, trials, observed, seeds), as_json)
         return
     place = results_folder(results)
     setting = Setting(place, folder, seeds, processes)
@@ -111,17 +116,14 @@ def evaluate(
 
 
 def _asked_trials(
-    tasks: Sequence[str],
+    task: "Task",
     external: tuple[str, str] | None,
     leave_out: bool,
     train_sizes: tuple[int, ...],
+    folder: Path | None,
 ) -> "list[Trial]":
-    """Return the trials that options ask for; none if a task itself is to be scored.
-
-    Those on released runs are of the first task's image set.
-    """
+    """Return the trials that options ask for, on the runs of a task; none if none is asked for."""
     from benchmark.names import nearest
-    from benchmark.tasks import read_task
     from harness.external import metaqnn_trials
     from harness.trials import ladder_trials, skeleton_trials
 
@@ -133,21 +135,11 @@ def _asked_trials(
             raise ValueError(nearest("origin", origin, ["metaqnn"]))
         return metaqnn_trials(Path(file))
     if leave_out:
-        return skeleton_trials(read_task(tasks[0]))
-    return ladder_trials(read_task(tasks[0]), train_sizes) if train_sizes else []
+        return skeleton_trials(task, folder)
+    return ladder_trials(task, train_sizes, folder) if train_sizes else []
 
 
-def _evaluate_trials(
-    predictors: Sequence[str], trials: "Sequence[Trial]", observed: Sequence[int], seeds: int
-) -> "Iterator[TrialScore]":
-    """Yield the scores of predictors on other divisions of runs, which no board shows."""
-    from harness.loading import find
-    from harness.trials import score_trials
-
-    yield from score_trials([find(name) for name in predictors], trials, observed, seeds)
-
-
-def _print_trials(found: "Iterator[TrialScore]", as_json: bool) -> None:
+def _print_trials(found: "Sequence[TrialScore]", as_json: bool) -> None:
     from dataclasses import asdict
 
     if not as_json:
@@ -255,7 +247,7 @@ def compare(
 @click.command(context_settings=HELP)
 @click.argument("predictors", nargs=-1, metavar="[PREDICTOR]...")
 @click.option("--images", default="digits", show_default=True, help="Whose test networks.")
-@click.option("--version", default=2, show_default=True, type=COUNT, help="Of the tasks.")
+@click.option("--version", type=COUNT, help="Of the tasks [default: the latest].")
 @click.option("--candidates", default=100, show_default=True, type=COUNT, help="In each set.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="PNG or SVG to draw.")
 @RESULTS_OPTION
@@ -265,7 +257,7 @@ def select(
     predictors: tuple[str, ...],
     *,
     images: str,
-    version: int,
+    version: int | None,
     candidates: int,
     plot: Path | None,
     results: Path | None,
@@ -285,9 +277,12 @@ def select(
     from harness.predictors.registry import PREDICTORS
 
     place = None if folder is None else folder / "tasks"
-    names = [n for n in task_names(place) if re.fullmatch(rf"{images}-k\d+-v{version}", n)]
+    found_tasks = [re.fullmatch(rf"{images}-k\d+-v(\d+)", name) for name in task_names(place)]
+    versions = {match[0]: int(match[1]) for match in found_tasks if match}
+    wanted = version or max(versions.values(), default=1)
+    names = [name for name, of in versions.items() if of == wanted]
     if not names:
-        raise ValueError(f"there is no task of {images!r} with version {version}")
+        raise ValueError(f"there is no task of {images!r} with version {wanted}")
     asked = predictors or tuple(PREDICTORS)
     tasks = [read_task(name, place) for name in names]
     found = choices(tasks, asked, results_folder(results), candidates=candidates, folder=folder)

@@ -6,6 +6,7 @@ time, and ever more networks to fit on.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy.stats import kendalltau
@@ -94,7 +95,7 @@ def _scores(
     return found
 
 
-def skeleton_trials(task: Task) -> list[Trial]:
+def skeleton_trials(task: Task, folder: Path | None = None) -> list[Trial]:
     """Return a trial for each seen skeleton: fitted on the others, asked for its own networks.
 
     Only train and validation runs of the task are used, so that what is chosen by these scores was
@@ -104,7 +105,7 @@ def skeleton_trials(task: Task) -> list[Trial]:
         FileNotFoundError: If the data lacks a split.
         ValueError: If the data is not what the task was frozen on.
     """
-    train, validation = _runs(task, "train"), _runs(task, "validation")
+    train, validation, _ = _parts(task, folder)
     names = [_skeletons(runs) for runs in (train, validation)]
     trials = []
     for left_out in sorted(set(names[0])):
@@ -116,14 +117,14 @@ def skeleton_trials(task: Task) -> list[Trial]:
     return trials
 
 
-def ladder_trials(task: Task, sizes: Sequence[int]) -> list[Trial]:
+def ladder_trials(task: Task, sizes: Sequence[int], folder: Path | None = None) -> list[Trial]:
     """Return a trial for each number of training networks, each a part of the next; test as ever.
 
     Raises:
         FileNotFoundError: If the data lacks a split.
         ValueError: If a size is out of range, or the data is not what the task was frozen on.
     """
-    train, validation, test = (_runs(task, part) for part in ("train", "validation", "test"))
+    train, validation, test = _parts(task, folder)
     for size in sizes:
         if not 2 <= size <= len(train):
             raise ValueError(f"`train-size` (={size}) must be in 2..{len(train)}")
@@ -132,9 +133,14 @@ def ladder_trials(task: Task, sizes: Sequence[int]) -> list[Trial]:
     return [Trial(f"{size} networks", runs, validation, test) for size, runs in taken.items()]
 
 
-def _runs(task: Task, part: str) -> Runs:
-    rows = load_tables(task)[part]
-    return build_runs(rows, recipe_of(rows), part[0])
+def _parts(task: Task, folder: Path | None) -> tuple[Runs, Runs, Runs]:
+    """Return the train, validation and test runs of a task, whole."""
+    tables = load_tables(task, folder)
+    recipe = recipe_of(tables["train"], folder)
+    train, validation, test = (
+        build_runs(tables[part], recipe, part[0]) for part in ("train", "validation", "test")
+    )
+    return train, validation, test
 
 
 def _skeletons(runs: Runs) -> "np.ndarray[tuple[int], np.dtype[np.str_]]":

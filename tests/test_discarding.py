@@ -99,7 +99,7 @@ def test_one_who_knows_regrets_nothing_and_pays_only_for_what_is_kept(folder: Pa
 
 def test_the_command_prints_every_way_and_draws_it(folder: Path, tmp_path: Path) -> None:
     picture = tmp_path / "choice.png"
-    arguments = ["knows", "--version", "1", "--candidates", "12", "--folder", str(folder),
+    arguments = ["knows", "--candidates", "12", "--folder", str(folder),
                  "--results", str(folder / "results")]  # fmt: skip
     result = CliRunner().invoke(select, [*arguments, "--plot", str(picture)])
     assert result.exit_code == 0

@@ -1,5 +1,7 @@
 """Skeletons left out and ladders: what is fitted on, what is asked for, and how it is printed."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -62,10 +64,12 @@ def test_more_networks_help_one_who_learns() -> None:
     assert many.mse < few.mse
 
 
-def test_the_command_prints_a_line_for_each_trial() -> None:
+def test_the_command_prints_a_line_for_each_trial(tmp_path: Path) -> None:
     words = ["mean-curve", "--task", TASK, "--leave-one-skeleton-out"]
     lines = CliRunner().invoke(evaluate, words).stdout.splitlines()
     assert len(lines) == 4
+    elsewhere = CliRunner().invoke(evaluate, [*words, "--folder", str(tmp_path)])
+    assert isinstance(elsewhere.exception, ValueError)  # that folder has no such task
     assert lines[1].startswith("mean-curve           without peephole-3x2 ")
     both = CliRunner().invoke(evaluate, [*words, "--train-size", "50"])
     assert both.exit_code == 2

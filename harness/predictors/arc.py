@@ -28,7 +28,7 @@ from harness.predictors.scale import (
     to_logits,
 )
 from harness.predictors.svr import numpy_state_kept
-from harness.predictors.trees import ROUNDS, BoostedCurves, extra_trees
+from harness.predictors.trees import ROUNDS, BoostedCurves, base, extra_trees
 from harness.protocol import Array, Prediction, Queries, Runs
 
 FOLDS, INNER_FOLDS = 5, 3
@@ -101,7 +101,7 @@ class Knowledge:
     @property
     def base(self) -> Array:
         """Logit that gains are counted from, (networks, 1)."""
-        return self.logits[:, -1:] if self.logits.shape[1] else np.zeros((len(self.logits), 1))
+        return base(self.logits)
 
 
 class Conditioned:
