@@ -87,11 +87,9 @@ def evaluate(
     a predictor failed.
     """
     from benchmark.tasks import read_task, task_names
-    from harness.jobs import Setting, evaluate_many
-    from harness.loading import find
+    from harness.jobs import Setting, evaluate_many, try_many
     from harness.predictors.registry import PREDICTORS
     from harness.repeats import write_ceilings
-    from harness.trials import score_trials
 
     if every == bool(predictors):
         raise click.UsageError("name predictors, or give --all, and not both")
@@ -101,14 +99,16 @@ def evaluate(
     known = None if folder is None else folder / "tasks"
     read = [read_task(name, known) for name in asked]
     trials = _asked_trials(read[0], external, leave_out, train_sizes, folder)
-    if trials:
-        candidates = [find(name) for name in predictors or tuple(PREDICTORS)]
-        observed = sorted({task.observed for task in read})
-        _print_trials(score_trials(candidates, trials, observed, seeds), as_json)
-        return
-    place = results_folder(results)
+    place, names = results_folder(results), predictors or tuple(PREDICTORS)
     setting = Setting(place, folder, seeds, processes)
-    found = evaluate_many(predictors or tuple(PREDICTORS), asked, setting)
+    if trials:
+        observed = sorted({task.observed for task in read})
+        scores = try_many(names, trials, observed, setting)
+        _print_trials(scores, as_json)
+        if any(score.failures for score in scores):
+            ctx.exit(1)
+        return
+    found = evaluate_many(names, asked, setting)
     write_ceilings(list(dict.fromkeys(result.images for result in found)), place, folder)
     print_results(found, as_json)
     if any(result.status == "failed" for result in found):
@@ -150,7 +150,11 @@ def _print_trials(found: "Sequence[TrialScore]", as_json: bool) -> None:
             click.echo(json.dumps(asdict(s)))
             continue
         start = f"{s.predictor:20} {s.label:22} {s.observed:8} {s.fitted:6.0f} {s.asked:6.0f}"
-        click.echo(f"{start} {s.tau:7.3f} {s.r2:7.3f} {s.mse:8.5f}")
+        failed = f"  {len(s.failures)} failed: {s.failures[0]}" if s.failures else ""
+        if s.tau is None or s.r2 is None or s.mse is None:
+            click.echo(f"{start}{failed}")
+            continue
+        click.echo(f"{start} {s.tau:7.3f} {s.r2:7.3f} {s.mse:8.5f}{failed}")
 
 
 @click.command(context_settings=HELP)

@@ -1,26 +1,22 @@
 """Many predictors on many tasks, in parallel processes, with what is done already taken over.
 
-Each fit has a process of its own, spawned, with one thread: it leaves nothing behind, and one that
-is killed takes no other with it. A result is written as soon as it is there.
+Each fit has a process of its own. A result is written as soon as it is there.
 """
 
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 from benchmark.progress import Progress
 from benchmark.tasks import Task, read_task
+from harness.apart import EndedEarlyError, answers
 from harness.evaluation import HARNESS_VERSION, evaluate_shared, failed
 from harness.loading import SEEDS, Candidate, find
 from harness.predictors.registry import PREDICTORS
 from harness.results import Result, read_result, result_path, write_result
+from harness.trials import Trial, TrialScore, failed_trials, score_trials
 
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 PROCESSES = 2
 
 
@@ -125,42 +121,14 @@ def _run_all(jobs: Sequence[Job], setting: Setting) -> dict[tuple[str, str], Res
     """Return the result of every job by task and predictor."""
     found: dict[tuple[str, str], Result] = {}
     progress = Progress("results", sum(len(job.tasks) for job in jobs))
-    with _one_thread(), ThreadPoolExecutor(setting.processes) as threads:
-        running = {threads.submit(_run_apart, job, setting): job for job in jobs}
-        try:
-            for future in as_completed(running):
-                job = running[future]
-                for result in future.result():
-                    found[result.task, job.predictor] = result
-                progress.advance(len(job.tasks))
-        finally:  # after an error or an interrupt, what has not started does not
-            threads.shutdown(wait=False, cancel_futures=True)
+    calls = [partial(run, job, setting) for job in jobs]
+    for number, answer in answers(calls, setting.processes):
+        job = jobs[number]
+        if isinstance(answer, EndedEarlyError):
+            answer = _write_ended(job, setting, answer)
+        found |= {(result.task, job.predictor): result for result in answer}
+        progress.advance(len(job.tasks))
     return found
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let processes that are started meanwhile compute with one thread each."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(ONE_THREAD)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _run_apart(job: Job, setting: Setting) -> list[Result]:
-    """Run a job in a process of its own; one that ends early is a failure of the predictor."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        future = process.submit(run, job, setting)
-        try:
-            return future.result()
-        except (BrokenProcessPool, SystemExit) as error:
-            return _write_ended(job, setting, error)
 
 
 def run(job: Job, setting: Setting) -> list[Result]:
@@ -170,12 +138,37 @@ def run(job: Job, setting: Setting) -> list[Result]:
     return [read_result(write_result(setting.results, *outcome)) for outcome in outcomes]
 
 
-def _write_ended(job: Job, setting: Setting, error: BaseException) -> list[Result]:
+def _write_ended(job: Job, setting: Setting, ended: EndedEarlyError) -> list[Result]:
     """Write that the process of a job ended before its results were there."""
     candidate = find(job.predictor)
-    why = f"exit({error.code})" if isinstance(error, SystemExit) else "killed, or out of memory"
-    failure = f"the process of the predictor ended early: {why}"
     seeds = candidate.seeds(setting.seeds)
     name, title = candidate.name, candidate.title
-    results = [failed(task, seeds, name=name, title=title, failure=failure) for task in job.tasks]
+    results = [
+        failed(task, seeds, name=name, title=title, failure=str(ended)) for task in job.tasks
+    ]
     return [read_result(write_result(setting.results, result, None)) for result in results]
+
+
+def try_many(
+    predictors: Sequence[str], trials: Sequence[Trial], observed: Sequence[int], setting: Setting
+) -> list[TrialScore]:
+    """Return scores on trials by predictor, observed epochs and label; nothing is written.
+
+    Raises:
+        ValueError: If a predictor is not known.
+    """
+    asked = [(find(name), name, k) for name in predictors for k in observed]
+    progress = Progress("fits", len(asked))
+    calls = [partial(_try, name, trials, k, setting.seeds) for _, name, k in asked]
+    found: dict[int, list[TrialScore]] = {}
+    for number, answer in answers(calls, setting.processes):
+        candidate, _, k = asked[number]
+        if isinstance(answer, EndedEarlyError):
+            answer = failed_trials(candidate.name, trials, k, str(answer))
+        found[number] = answer
+        progress.advance()
+    return [score for number in range(len(asked)) for score in found[number]]
+
+
+def _try(name: str, trials: Sequence[Trial], observed: int, seeds: int) -> list[TrialScore]:
+    return score_trials(find(name), trials, observed, seeds)

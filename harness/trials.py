@@ -5,13 +5,12 @@ time, and ever more networks to fit on.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import kendalltau
 
-from benchmark.progress import Progress
 from benchmark.streams import stream
 from benchmark.tasks import Task
 from harness.answers import checked
@@ -38,61 +37,79 @@ class TrialScore:
         predictor: Its name.
         label: Of the trials.
         observed: Epochs it saw.
-        tau: Kendall's tau-b; 0 if a prediction is constant.
-        r2: 1 - SSE / SST.
-        mse: Mean squared error.
+        tau: Kendall's tau-b; 0 if a prediction is constant, None if no fit succeeded.
+        r2: 1 - SSE / SST, or None likewise.
+        mse: Mean squared error, or None likewise.
         fitted: Networks fitted on, mean over the trials.
         asked: Networks asked for, likewise.
+        failures: Why fits failed, one for each that did; scores are of the others.
     """
 
     predictor: str
     label: str
     observed: int
-    tau: float
-    r2: float
-    mse: float
+    tau: float | None
+    r2: float | None
+    mse: float | None
     fitted: float
     asked: float
+    failures: tuple[str, ...]
 
 
 def score_trials(
-    candidates: Sequence[Candidate], trials: Sequence[Trial], observed: Sequence[int], seeds: int
+    candidate: Candidate, trials: Sequence[Trial], observed: int, seeds: int
 ) -> list[TrialScore]:
-    """Return scores by predictor, observed epochs and label.
-
-    Raises:
-        ValueError: If a predictor answers against the protocol.
-        Exception: Whatever a predictor raises.
-    """
-    progress = Progress("fits", len(candidates) * len(observed) * len(trials))
+    """Return a predictor's scores by label; a fit that fails in any way is counted."""
+    scores: dict[str, list[tuple[float, float, float]]] = {trial.label: [] for trial in trials}
+    failures: dict[str, list[str]] = {trial.label: [] for trial in trials}
+    for trial in trials:
+        for seed in candidate.seeds(seeds):
+            try:
+                scores[trial.label].append(_scores(candidate, trial, observed, seed))
+            except Exception as error:
+                failure = f"{type(error).__name__}: {error}".removesuffix(": ")
+                failures[trial.label].append(failure)
     found = []
-    for candidate in candidates:
-        for k in observed:
-            scores: dict[str, list[tuple[float, ...]]] = {}
-            for trial in trials:
-                scores.setdefault(trial.label, []).extend(_scores(candidate, trial, k, seeds))
-                progress.advance()
-            for label, rows in scores.items():
-                mean = map(float, np.mean(rows, axis=0))
-                found.append(TrialScore(candidate.name, label, k, *mean))
+    for unscored in failed_trials(candidate.name, trials, observed, ""):
+        tau, r2, mse = _means(scores[unscored.label])
+        why = tuple(failures[unscored.label])
+        found.append(replace(unscored, tau=tau, r2=r2, mse=mse, failures=why))
     return found
+
+
+def failed_trials(
+    predictor: str, trials: Sequence[Trial], observed: int, failure: str
+) -> list[TrialScore]:
+    """Return the scores, by label, of a predictor that failed in every trial for one reason."""
+    found = []
+    for label in dict.fromkeys(trial.label for trial in trials):
+        sizes = [(len(t.train), len(t.test)) for t in trials if t.label == label]
+        fitted, asked = (float(size) for size in np.mean(sizes, axis=0))
+        nothing = (None, None, None)
+        found.append(TrialScore(predictor, label, observed, *nothing, fitted, asked, (failure,)))
+    return found
+
+
+def _means(
+    scores: Sequence[tuple[float, float, float]],
+) -> tuple[float, float, float] | tuple[None, None, None]:
+    """Return the mean tau, R2 and MSE of some fits, None if there are none."""
+    if not scores:
+        return None, None, None
+    tau, r2, mse = (float(value) for value in np.mean(scores, axis=0))
+    return tau, r2, mse
 
 
 def _scores(
-    candidate: Candidate, trial: Trial, observed: int, seeds: int
-) -> list[tuple[float, ...]]:
-    """Return tau, R2, MSE and the numbers of networks for each seed."""
-    found: list[tuple[float, ...]] = []
-    truth = trial.test.final_accuracy
-    for seed in candidate.seeds(seeds):
-        queries, predictor = trial.test.observe(observed), candidate.make()
-        predictor.fit(trial.train, trial.validation, observed=observed, seed=seed)
-        answer = checked(predictor.predict(queries), queries).mean[:, -1]
-        error = float(np.square(answer - truth).mean())
-        tau = float(np.nan_to_num(kendalltau(answer, truth).statistic))
-        sizes = float(len(trial.train)), float(len(truth))
-        found.append((tau, 1 - error / float(truth.var()), error, *sizes))
-    return found
+    candidate: Candidate, trial: Trial, observed: int, seed: int
+) -> tuple[float, float, float]:
+    """Return tau, R2 and MSE of one fit."""
+    queries, predictor, truth = trial.test.observe(observed), candidate.make(), trial.test
+    predictor.fit(trial.train, trial.validation, observed=observed, seed=seed)
+    answer = checked(predictor.predict(queries), queries).mean[:, -1]
+    error = float(np.square(answer - truth.final_accuracy).mean())
+    tau = float(np.nan_to_num(kendalltau(answer, truth.final_accuracy).statistic))
+    return tau, 1 - error / float(truth.final_accuracy.var()), error
 
 
 def skeleton_trials(task: Task, folder: Path | None = None) -> list[Trial]:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,9 +13,10 @@ from click.testing import CliRunner, Result
 
 from benchmark.names import nearest
 from benchmark.tasks import read_task, task_names
-from harness import jobs
+from harness import apart
+from harness.apart import ONE_THREAD
 from harness.cli import check, evaluate, score
-from harness.jobs import ONE_THREAD, Setting, evaluate_many
+from harness.jobs import Setting, evaluate_many
 from harness.loading import Candidate, find
 from harness.predictors.gru import Gru
 from harness.predictors.registry import PREDICTORS
@@ -169,11 +171,12 @@ def evaluated_here(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[str
     """Run jobs in this process; return the list of predictors and tasks that will have run."""
     ran: list[tuple[str, tuple[str, ...]]] = []
 
-    def run_here(job: jobs.Job, setting: Setting) -> list[object]:
+    def run_here(call: partial[list[object]]) -> list[object]:
+        job = call.args[0]
         ran.append((job.predictor, tuple(task.name for task in job.tasks)))
-        return list(jobs.run(job, setting))
+        return call()
 
-    monkeypatch.setattr(jobs, "_run_apart", run_here)
+    monkeypatch.setattr(apart, "call_apart", run_here)
     return ran
 
 

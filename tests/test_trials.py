@@ -8,8 +8,9 @@ from click.testing import CliRunner
 
 from benchmark.tasks import read_task
 from harness.cli import evaluate
-from harness.loading import find
-from harness.trials import ladder_trials, score_trials, skeleton_trials
+from harness.loading import Candidate, find
+from harness.protocol import Prediction, Queries, Runs
+from harness.trials import failed_trials, ladder_trials, score_trials, skeleton_trials
 
 TASK = "digits-k1-v2"
 
@@ -46,22 +47,62 @@ def test_each_rung_of_a_ladder_holds_the_one_below() -> None:
 
 def test_scores_are_those_of_a_fit_by_hand() -> None:
     (trial,) = ladder_trials(read_task(TASK), [100])
-    (score,) = score_trials([find("last-plus-gain")], [trial], [5], 1)
+    (score,) = score_trials(find("last-plus-gain"), [trial], 5, 1)
     y = trial.test.series.valid_accuracy
     gain = (
         trial.train.series.valid_accuracy[:, -1] - trial.train.series.valid_accuracy[:, 4]
     ).mean()
     p = np.clip(y[:, 4] + gain, 0, 1)
     assert score.mse == pytest.approx(np.square(p - y[:, -1]).mean())
-    assert score.r2 == pytest.approx(1 - score.mse / y[:, -1].var())
+    assert score.r2 == pytest.approx(1 - np.square(p - y[:, -1]).mean() / y[:, -1].var())
     assert (score.fitted, score.asked) == (100, 480)
 
 
 def test_more_networks_help_one_who_learns() -> None:
     trials = ladder_trials(read_task(TASK), [50, 600])
-    few, many = score_trials([find("curve-svd")], trials, [3], 1)
-    assert many.tau > few.tau
-    assert many.mse < few.mse
+    few, many = score_trials(find("curve-svd"), trials, 3, 1)
+    assert (few.failures, many.failures) == ((), ())
+    assert (many.tau or 0) > (few.tau or 0)
+    assert (many.mse or 0) < (few.mse or 0)
+
+
+class Fussy:
+    """Fails on an odd seed."""
+
+    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
+        if seed % 2:
+            raise ZeroDivisionError("odd")
+
+    def predict(self, queries: Queries) -> Prediction:
+        return Prediction(np.full((len(queries), 1), 0.5), (20,))
+
+
+def test_fits_that_fail_are_counted_and_the_others_scored() -> None:
+    trials = ladder_trials(read_task(TASK), [50])
+    (score,) = score_trials(Candidate("fussy", "", Fussy), trials, 1, 4)
+    assert score.failures == ("ZeroDivisionError: odd",) * 2
+    y = trials[0].test.final_accuracy
+    assert score.tau == 0.0
+    assert score.mse == pytest.approx(np.square(0.5 - y).mean())
+    (always,) = failed_trials("fussy", trials, 1, "killed")
+    assert (always.tau, always.r2, always.mse, always.asked) == (None, None, None, 480)
+    assert always.failures == ("killed",)
+
+
+def test_the_command_counts_failed_fits_and_ends_with_1(tmp_path: Path) -> None:
+    own = tmp_path / "own.py"
+    own.write_text(
+        "import os\nclass Dying:\n"
+        "    def fit(self, train, validation, *, observed, seed): os._exit(9)\n"
+        "    def predict(self, queries): ...\n"
+    )
+    words = [f"{own}:Dying", "mean-curve", "--task", TASK, "--train-size", "50"]
+    done = CliRunner().invoke(evaluate, words)
+    assert done.exit_code == 1
+    _, dying, mean = done.stdout.splitlines()
+    said = "  1 failed: the process of the predictor ended early: killed, or out of memory"
+    assert dying == f"{'dying':20} {'50 networks':22} {1:8} {50:6} {480:6}{said}"
+    assert "failed" not in mean
 
 
 def test_the_command_prints_a_line_for_each_trial(tmp_path: Path) -> None:
