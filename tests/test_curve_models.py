@@ -5,11 +5,12 @@ import pytest
 from scipy.special import expit
 from scipy.stats import multivariate_normal
 
-from harness.predictors.arc import SupportCurves, folds
-from harness.predictors.curve_basis import fit_basis
+from harness.predictors.curve_basis import fit_basis, fit_final_basis
+from harness.predictors.explained import Explained, Knowledge, folds
 from harness.predictors.gaussian import accuracy_moments, chosen_gaussian, shrunk
 from harness.predictors.prefix import LOST, network_features, prefix_features
 from harness.predictors.scale import to_logits
+from harness.predictors.support import SupportCurves
 from harness.predictors.trees import gains
 from tests.toy_runs import EPOCHS, toy_runs
 
@@ -73,6 +74,58 @@ def test_a_basis_of_all_components_gives_curves_back_and_fewer_the_nearest() -> 
     error = np.square(two.curves(two.weights(curves)) - curves).sum()
     singular = np.linalg.svd(curves - curves.mean(axis=0), compute_uv=False)
     assert error == pytest.approx(np.square(singular[2:]).sum())
+
+
+def test_the_first_component_of_a_final_basis_is_the_last_epoch_alone() -> None:
+    curves = to_logits(RUNS.series.valid_accuracy)
+    basis = fit_final_basis(curves, 3)
+    weights = basis.weights(curves)
+    assert weights[:, 0] == pytest.approx(curves[:, -1] - curves[:, -1].mean())
+    assert basis.curves(weights)[:, -1] == pytest.approx(curves[:, -1])
+    assert basis.directions[1:, -1] == pytest.approx(0, abs=1e-9)
+    for epoch in range(EPOCHS):  # the direction is a regression on the last epoch
+        slope = np.polyfit(curves[:, -1], curves[:, epoch], 1)[0]
+        assert basis.directions[0, epoch] == pytest.approx(slope)
+    whole = fit_final_basis(curves, EPOCHS)
+    assert whole.curves(whole.weights(curves)) == pytest.approx(curves)
+    plain = fit_basis(curves, 3)  # which is less right at the end, and nearer on the whole
+    assert abs(plain.curves(plain.weights(curves)) - curves)[:, -1].max() > 1e-3
+
+
+def test_a_constant_last_epoch_has_a_basis() -> None:
+    curves = np.array([[0.0, 1.0], [2.0, 1.0], [4.0, 1.0]])
+    basis = fit_final_basis(curves, 2)
+    assert basis.curves(basis.weights(curves)) == pytest.approx(curves)
+
+
+def test_what_explains_a_training_network_was_not_fitted_on_it() -> None:
+    known = Knowledge.of(RUNS.observe(2), np.zeros((len(RUNS), 0)))
+    curves = to_logits(RUNS.series.valid_accuracy)
+    explained = Explained(0)
+    held_out = explained.fit(known, curves)
+    seen = explained.features(known)
+    assert held_out.shape == seen.shape == (len(RUNS), 3 + 2)
+    # Of what it was fitted on it knows more: the last column but the prefix's is nearer the truth.
+    assert (
+        np.square(seen[:, 1] - curves[:, -1]).mean()
+        < np.square(held_out[:, 1] - curves[:, -1]).mean()
+    )
+    inside, outside = folds(len(RUNS), 5, 0)[0]
+    model = SupportCurves(4).fit(known.architecture[inside], curves[inside])
+    by_hand = model.predict(known.architecture[outside])
+    assert held_out[outside, :2] == pytest.approx(by_hand[:, [(EPOCHS - 1) // 2, EPOCHS - 1]])
+    assert held_out[outside, 3:] == pytest.approx(curves[outside, :2] - by_hand[:, :2])
+
+
+def test_observed_residuals_move_the_last_epoch_as_their_covariance_says() -> None:
+    known = Knowledge.of(RUNS.observe(2), np.zeros((len(RUNS), 0)))
+    explained = Explained(0)
+    explained.fit(known, to_logits(RUNS.series.valid_accuracy))
+    features = explained.features(known)
+    gaussian = explained._gaussian
+    assert gaussian is not None
+    shift, _ = gaussian.condition(features[:, 3:])
+    assert features[:, 2] == pytest.approx(features[:, 1] + shift[:, -1])
 
 
 def test_gains_are_counted_from_the_last_observed_epoch() -> None:

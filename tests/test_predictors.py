@@ -3,8 +3,10 @@ import pickle
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,16 +22,20 @@ from harness.predictors.extrapolation import Extrapolation
 from harness.predictors.gaussian import EmpiricalGaussian
 from harness.predictors.gru import Gru, GruReader
 from harness.predictors.peephole import LstmReader, Peephole
+from harness.predictors.pretraining import Pretraining
 from harness.predictors.recurrent import CurveModel
 from harness.predictors.registry import PREDICTORS, get_entry, load
 from harness.predictors.scale import from_logits, to_logits
 from harness.predictors.sequences import Encoded
 from harness.predictors.svr import NuSvr, curve_features
-from harness.predictors.trees import CurveSvd, FeatureTrees
+from harness.predictors.trees import Boosting, CurveSvd, FeatureTrees
 from harness.predictors.trivial import LastPlusGain, LastValue, MeanCurve
 from harness.protocol import Array, Prediction, Predictor, Queries, Runs, Series
 from tests.toy_runs import EPOCHS, toy_runs
 
+QUICK_BOOSTING = Boosting(rounds=10)
+QUICK_PRETRAINING = Pretraining(networks=60, passes=1, hidden=8, batch=20)
+CACHE = Path(tempfile.mkdtemp())
 QUICK: dict[str, Callable[[], Predictor]] = {
     "mean-curve": MeanCurve,
     "last-value": LastValue,
@@ -45,7 +51,10 @@ QUICK: dict[str, Callable[[], Predictor]] = {
     "empirical-gaussian": EmpiricalGaussian,
     "feature-trees": lambda: FeatureTrees(trees=10, rounds=10),
     "curve-svd": lambda: CurveSvd(components=2, rounds=10),
-    "arc": lambda: Arc(trees=10, rounds=10),
+    "arc": lambda: Arc(trees=10, boosting=QUICK_BOOSTING),
+    "arc-encoder": lambda: Arc(
+        trees=10, boosting=QUICK_BOOSTING, pretraining=QUICK_PRETRAINING, cache=CACHE
+    ),
 }
 RUNS = toy_runs(50)
 TRAIN, VALIDATION = RUNS.take(np.arange(10, 42)), RUNS.take(np.arange(42, 46))

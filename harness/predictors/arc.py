@@ -1,219 +1,160 @@
 """Architecture residual conditioning (ARC): the curve explains what the architecture does not.
 
-An architecture model predicts whole logit curves. What it leaves over on networks that it was not
-fitted on has a covariance over epochs; conditioning on the observed residuals moves later epochs in
-closed form. Beside it, boosted trees, extra trees and support vectors go from architecture and
-prefix to later logits, or to what they gain on the last observed one. The answers are mixed with
-weights that suit the training networks, each held out once; spreads are those of the held-out
-errors of networks with answers of like height.
+An architecture model predicts whole logit curves, and its residuals on the observed epochs move
+them (`harness.predictors.explained`); boosted trees correct what that leaves. They are mixed with
+support vectors and extra trees, with weights that suit the training networks, each held out once.
+From those held-out answers come the calibration, the spreads and the failure probability. With a
+pretrained encoder (`harness.predictors.encoder`), the architecture model reads what the encoder
+makes of the layers, beside the features made by hand.
 """
 
-from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import NuSVR
 
-from harness.predictors.curve_basis import CurveBasis, fit_basis
-from harness.predictors.gaussian import CurveGaussian, chosen_gaussian
-from harness.predictors.prefix import network_features, prefix_features
-from harness.predictors.scale import (
-    check_observed,
-    check_runs,
-    from_logits,
-    later_epochs,
-    to_logits,
-)
+from benchmark.imagesets import get_images
+from harness.predictors.calibration import Answers, Rising, Spread, fit_rising, fit_spread
+from harness.predictors.curve_basis import fit_final_basis
+from harness.predictors.encoder import Encoder
+from harness.predictors.explained import Explained, Knowledge, folds
+from harness.predictors.failure import FailureModel
+from harness.predictors.pretraining import Pretraining, pretrained
+from harness.predictors.scale import check_observed, check_runs, later_epochs, to_logits
+from harness.predictors.support import SupportCurves
 from harness.predictors.svr import numpy_state_kept
-from harness.predictors.trees import ROUNDS, BoostedCurves, base, extra_trees
+from harness.predictors.trees import BoostedCurves, Boosting, extra_trees
 from harness.protocol import Array, Prediction, Queries, Runs
 
-FOLDS, INNER_FOLDS = 5, 3
+FOLDS = 5
 COMPONENTS = 4
-LEAST_SPREAD = 1e-3  # of an accuracy
-NEIGHBOURS = 60  # held-out networks whose errors make a spread
-SVR_COST, SVR_SHARE, SVR_WIDTH = 1.0, 0.5, 0.3  # C, nu, and gamma times the features that vary
-Fold = NDArray[np.intp]
-
-
-class SupportCurves:
-    """A support vector model of each component of some curves."""
-
-    def __init__(self, components: int) -> None:
-        """Set how many components."""
-        self.components = components
-        self._basis = CurveBasis(np.zeros(0), np.zeros((0, 0)))
-        self._models: tuple[Pipeline, ...] = ()
-        self._scale: Array = np.ones(1)
-
-    def fit(self, features: Array, curves: Array) -> "SupportCurves":
-        """Fit curves (networks, epochs) to features (networks, features)."""
-        self._basis = fit_basis(curves, self.components)
-        weights = self._basis.weights(curves)
-        self._scale = np.maximum(weights.std(axis=0), 1e-9)
-        width = SVR_WIDTH / max(1, int((np.ptp(features, axis=0) > 0).sum()))
-        self._models = tuple(
-            make_pipeline(
-                StandardScaler(), NuSVR(C=SVR_COST, nu=SVR_SHARE, gamma=width, cache_size=50)
-            ).fit(features, target)
-            for target in (weights / self._scale).T
-        )
-        return self
-
-    def predict(self, features: Array) -> Array:
-        """Return curves (networks, epochs)."""
-        weights = np.stack([m.predict(features) for m in self._models], axis=1)
-        return self._basis.curves(weights * self._scale)
-
-
-@dataclass(frozen=True, slots=True)
-class Knowledge:
-    """What is known of some networks: features, and the logits of their observed epochs.
-
-    Attributes:
-        network: (networks, features), before training.
-        prefix: (networks, features) of the observed epochs.
-        logits: (networks, observed epochs).
-    """
-
-    network: Array
-    prefix: Array
-    logits: Array
-
-    @classmethod
-    def of(cls, queries: Queries) -> "Knowledge":
-        """Return what queries tell."""
-        logits = to_logits(queries.series.valid_accuracy)
-        return cls(network_features(queries), prefix_features(queries), logits)
-
-    def take(self, index: Fold) -> "Knowledge":
-        """Return what is known of some of the networks."""
-        return Knowledge(self.network[index], self.prefix[index], self.logits[index])
-
-    @property
-    def everything(self) -> Array:
-        """All features beside each other."""
-        return np.concatenate([self.network, self.prefix], axis=1)
-
-    @property
-    def base(self) -> Array:
-        """Logit that gains are counted from, (networks, 1)."""
-        return base(self.logits)
-
-
-class Conditioned:
-    """An architecture model, its held-out residuals conditioned on the observed epochs."""
-
-    def __init__(self, seed: int) -> None:
-        """Set the seed of its folds."""
-        self.seed = seed
-        self._model = SupportCurves(COMPONENTS)
-        self._gaussian: CurveGaussian | None = None
-
-    def fit(self, known: Knowledge, curves: Array) -> "Conditioned":
-        """Fit logit curves (networks, epochs), whole."""
-        held_out = np.empty_like(curves)
-        for inside, outside in folds(len(curves), INNER_FOLDS, self.seed):
-            model = SupportCurves(COMPONENTS).fit(known.network[inside], curves[inside])
-            held_out[outside] = model.predict(known.network[outside])
-        observed = known.logits.shape[1]
-        self._gaussian = chosen_gaussian(curves - held_out, observed, self.seed)
-        self._model.fit(known.network, curves)
-        return self
-
-    def predict(self, known: Knowledge) -> Array:
-        """Return later logits (networks, later epochs)."""
-        assert self._gaussian is not None
-        observed = known.logits.shape[1]
-        mean = self._model.predict(known.network)
-        shift, _ = self._gaussian.condition(known.logits - mean[:, :observed])
-        return np.asarray(mean[:, observed:] + shift)
-
-
-def folds(count: int, number: int, seed: int) -> list[tuple[Fold, Fold]]:
-    """Return (inside, outside) indices of folds of a drawn order."""
-    fold = np.random.default_rng(seed).permutation(count) % min(number, count)
-    return [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(fold.max() + 1)]
+BOOSTING = Boosting(bags=2, share=0.3)
+LEARNED = 2.0  # times chance: what a network that did not fail has at the end
+FAILURE_ROUNDS = 100  # of boosting
 
 
 class Members:
-    """The models that are mixed; the two that need a prefix are there only if there is one."""
+    """The models that are mixed, and that of failure."""
 
-    def __init__(self, trees: int, rounds: int, seed: int) -> None:
-        """Set the number of extra trees, the rounds of boosting and the seed."""
-        self._forest = extra_trees(trees, seed)
+    def __init__(self, trees: int, boosting: Boosting, seed: int) -> None:
+        """Set the number of extra trees, how there is boosting and the seed."""
         self._support = SupportCurves(COMPONENTS)
-        self._boosted = BoostedCurves(COMPONENTS, rounds, seed)
-        self._gains = BoostedCurves(COMPONENTS, rounds, seed)
-        self._conditioned = Conditioned(seed)
+        self._by_hand = SupportCurves(COMPONENTS)
+        self._explained = Explained(seed)
+        self._boosted = BoostedCurves(boosting, seed)
+        self._forest = extra_trees(trees, seed)
+        self._failure = FailureModel(trees, min(FAILURE_ROUNDS, boosting.rounds), seed)
 
-    def fit(self, known: Knowledge, curves: Array) -> "Members":
-        """Fit logit curves (networks, epochs), whole."""
-        observed = known.logits.shape[1]
-        later, features = curves[:, observed:], known.everything
-        self._support.fit(features, later)
-        self._boosted.fit(features, later)
-        self._forest.fit(features, later - known.base)
-        if observed:
-            self._gains.fit(features, later - known.base)
-            self._conditioned.fit(known, curves)
+    def fit(self, known: Knowledge, curves: Array, failed: NDArray[np.int64]) -> "Members":
+        """Fit logit curves (networks, epochs), whole, and who failed, (networks,)."""
+        later = curves[:, known.logits.shape[1] :]
+        self._support.fit(known.everything, later)
+        if known.encoded.shape[1]:
+            self._by_hand.fit(known.by_hand, later)
+        explained = np.concatenate([known.by_hand, self._explained.fit(known, curves)], axis=1)
+        self._boosted.fit(explained, later, fit_final_basis(later, COMPONENTS))
+        self._forest.fit(known.by_hand, later - known.base)
+        self._failure.fit(known.by_hand, failed)
         return self
 
     def predict(self, known: Knowledge) -> Array:
         """Return each member's later logits, (members, networks, later epochs)."""
-        features = known.everything
-        forest = self._forest.predict(features).reshape(len(features), -1) + known.base
-        answers = [self._support.predict(features), self._boosted.predict(features), forest]
-        if known.logits.shape[1]:
-            answers.append(self._gains.predict(features) + known.base)
-            answers.append(self._conditioned.predict(known))
-        return np.stack(answers)
+        answers = [self._support.predict(known.everything)]
+        if known.encoded.shape[1]:
+            answers.append(self._by_hand.predict(known.by_hand))
+        explained = np.concatenate([known.by_hand, self._explained.features(known)], axis=1)
+        answers.append(self._boosted.predict(explained))
+        gains = self._forest.predict(known.by_hand).reshape(len(known), -1)
+        return np.stack([*answers, gains + known.base])
+
+    def failure(self, known: Knowledge) -> Array:
+        """Return the probability of having failed, (networks,)."""
+        return self._failure.probability(known.by_hand)
+
+
+def arc_with_encoder() -> "Arc":
+    """Return an ARC with a pretrained encoder."""
+    return Arc(pretraining=Pretraining())
 
 
 class Arc:
-    """Architecture residual conditioning, with trees and support vectors beside it."""
+    """Architecture residual conditioning.
 
-    def __init__(self, *, trees: int = 100, rounds: int = ROUNDS) -> None:
-        """Set the number of extra trees, and the rounds of boosting."""
-        self.trees, self.rounds = trees, rounds
+    With a pretraining, its architecture model reads what a pretrained encoder makes of the layers;
+    the encoder is made once for an image set, which takes minutes, and kept (`pretrained`).
+    """
+
+    def __init__(
+        self,
+        *,
+        trees: int = 100,
+        boosting: Boosting = BOOSTING,
+        pretraining: Pretraining | None = None,
+        cache: Path | None = None,
+    ) -> None:
+        """Set the extra trees, the boosting, and how and where there is an encoder, if any."""
+        self.trees, self.boosting = trees, boosting
+        self.pretraining, self.cache = pretraining, cache
+        self.counts: dict[str, int] = {}
+        self._encoder: Encoder | None = None
         self._members: Members | None = None
         self._weights: Array = np.zeros(0)  # (members,)
-        self._answers: Array = np.zeros((0, 0))  # of held-out networks, as the next
-        self._errors: Array = np.zeros((0, 0))
+        self._rising: Rising | None = None
+        self._spread: Spread | None = None
         self._observed: int | None = None
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Fit the members, and the mixture on held-out networks of `train`.
+        """Fit the members; mixture, calibration and spreads on held-out networks of `train`.
 
         Raises:
             ValueError: If `train` or `observed` is out of range.
         """
         check_runs(train, observed)
-        known = Knowledge.of(train.observe(observed))
+        if self.pretraining is not None:
+            self._encoder = pretrained(train.images, self.pretraining, self.cache)
+            self.counts = {"pretraining_seconds": self._encoder.seconds}
+        known = self._known(train.observe(observed))
+        chance = 1 / get_images(train.images).classes
+        failed = (train.final_accuracy <= LEARNED * chance).astype(np.int64)
         curves = to_logits(train.series.valid_accuracy)
         later = curves[:, observed:]
         with numpy_state_kept():
-            answers = self._held_out_answers(known, curves, seed)
-            self._members = Members(self.trees, self.rounds, seed).fit(known, curves)
+            answers, failure = self._held_out(known, curves, failed, seed)
+            self._members = Members(self.trees, self.boosting, seed).fit(known, curves, failed)
         weights, _ = nnls(answers.reshape(len(answers), -1).T, later.ravel())
         weights = weights if weights.any() else np.ones(len(answers))
         self._weights = weights / weights.sum()
-        self._answers = np.tensordot(self._weights, answers, 1)
-        self._errors = later - self._answers
+        logits = np.tensordot(self._weights, answers, 1)
+        accuracy = train.series.valid_accuracy[:, observed:]
+        self._rising = fit_rising(logits, accuracy)
+        held_out = Answers(logits, self._rising(logits), failure)
+        self._spread = fit_spread(held_out, accuracy, chance)
         self._observed = observed
 
-    def _held_out_answers(self, known: Knowledge, curves: Array, seed: int) -> Array:
-        """Return each member's later logits of networks it was not fitted on, as `Members` does."""
+    def _known(self, queries: Queries) -> Knowledge:
+        """Return what is known of networks, their encodings included."""
+        if self._encoder is None:
+            return Knowledge.of(queries, np.zeros((len(queries), 0)))
+        return Knowledge.of(queries, self._encoder.encode(queries.layer_rows))
+
+    def _held_out(
+        self, known: Knowledge, curves: Array, failed: NDArray[np.int64], seed: int
+    ) -> tuple[Array, Array]:
+        """Return what members say of networks that they were not fitted on.
+
+        Returns:
+            Later logits (members, networks, later epochs), failure probability (networks,).
+        """
         parts = folds(len(curves), FOLDS, seed)
-        answers = []
+        answers, failure = [], np.empty(len(curves))
         for inside, outside in parts:
-            members = Members(self.trees, self.rounds, seed).fit(known.take(inside), curves[inside])
+            members = Members(self.trees, self.boosting, seed)
+            members.fit(known.take(inside), curves[inside], failed[inside])
             answers.append(members.predict(known.take(outside)))
+            failure[outside] = members.failure(known.take(outside))
         order = np.argsort(np.concatenate([outside for _, outside in parts]))
-        return np.concatenate(answers, axis=1)[:, order]
+        return np.concatenate(answers, axis=1)[:, order], failure
 
     def predict(self, queries: Queries) -> Prediction:
         """Answer all epochs after the observed ones, with standard deviations.
@@ -223,16 +164,20 @@ class Arc:
         """
         observed = check_observed(self._observed, queries)
         assert self._members is not None
-        answers = self._members.predict(Knowledge.of(queries))
-        logits = np.tensordot(self._weights, answers, 1)
-        mean = from_logits(logits)
+        assert self._rising is not None
+        assert self._spread is not None
+        known = self._known(queries)
+        logits = np.tensordot(self._weights, self._members.predict(known), 1)
+        answers = Answers(logits, self._rising(logits), self._members.failure(known))
         epochs = later_epochs(observed + logits.shape[1], observed)
-        return Prediction(mean, epochs, self._spread(logits, mean))
+        return Prediction(answers.accuracy, epochs, self._spread.of(answers))
 
-    def _spread(self, logits: Array, mean: Array) -> Array:
-        """Return how far accuracies of held-out networks with like answers lay from theirs."""
-        distance = abs(logits[:, None, -1] - self._answers[None, :, -1])
-        nearest = np.argsort(distance, axis=1, kind="stable")[:, :NEIGHBOURS]
-        possible = from_logits(logits[:, None] + self._errors[nearest])
-        squares = np.square(possible - mean[:, None]).mean(axis=1)
-        return np.asarray(np.maximum(np.sqrt(squares), LEAST_SPREAD))
+    def failure_probability(self, queries: Queries) -> Array:
+        """Return how likely each network ends at no more than twice chance, (networks,).
+
+        Raises:
+            ValueError: If the predictor was not fitted, or for another number of epochs.
+        """
+        check_observed(self._observed, queries)
+        assert self._members is not None
+        return self._members.failure(self._known(queries))

@@ -19,17 +19,27 @@ class BidirectionalGru(nn.Module):
     last layer and never at padding. (A packed sequence would say the same, more slowly.)
     """
 
-    def __init__(self, entering: int) -> None:
-        """Make the two halves."""
+    def __init__(self, entering: int, hidden: int = HIDDEN) -> None:
+        """Make the two halves, each of a hidden width."""
         super().__init__()
-        self.forwards = nn.GRU(entering, HIDDEN, batch_first=True)
-        self.backwards = nn.GRU(entering, HIDDEN, batch_first=True)
+        self.forwards = nn.GRU(entering, hidden, batch_first=True)
+        self.backwards = nn.GRU(entering, hidden, batch_first=True)
 
     def forward(self, inputs: Tensor, reversal: Tensor) -> Tensor:
-        """Return (networks, layers, 256); what stands after a network's end means nothing."""
+        """Return (networks, layers, 2 hidden); what stands after a network's end means nothing."""
         ahead: Tensor = self.forwards(inputs)[0]
         back: Tensor = self.backwards(_reorder(inputs, reversal))[0]
         return torch.cat([ahead, _reorder(back, reversal)], dim=-1)
+
+
+def reversal_of(lengths: Tensor, longest: int) -> Tensor:
+    """Return the order (networks, layers) that reverses each network's own layers.
+
+    >>> reversal_of(torch.tensor([2, 3]), 3).tolist()
+    [[1, 0, 2], [2, 1, 0]]
+    """
+    steps = torch.arange(longest)[None]
+    return torch.where(steps < lengths[:, None], lengths[:, None] - 1 - steps, steps)
 
 
 def _reorder(inputs: Tensor, order: Tensor) -> Tensor:
@@ -53,14 +63,14 @@ class GruReader(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return (networks, 259)."""
-        steps = torch.arange(batch.codes.shape[1])[None]
-        lengths = batch.lengths[:, None]
-        reversal = torch.where(steps < lengths, lengths - 1 - steps, steps)
+        longest = batch.codes.shape[1]
+        reversal = reversal_of(batch.lengths, longest)
+        past = torch.arange(longest)[None] >= batch.lengths[:, None]
         states = torch.cat([self.embedding(batch.codes), batch.rows], dim=-1)
         for layer in self.layers:
             states = layer(states, reversal)
         scores: Tensor = self.attention(states)[..., 0]
-        weights = scores.masked_fill(steps >= lengths, -torch.inf).softmax(dim=1)
+        weights = scores.masked_fill(past, -torch.inf).softmax(dim=1)
         return torch.cat([torch.einsum("nl,nlf->nf", weights, states), batch.counts], dim=1)
 
 

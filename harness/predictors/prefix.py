@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from benchmark.walk import LayerRow
 from harness.encodings import architecture_features
 from harness.predictors.scale import to_logits
 from harness.protocol import Array, Queries, Runs
@@ -14,8 +15,13 @@ LEAST = 1e-6  # least loss, norm or rate whose logarithm is taken
 
 def network_features(networks: Runs | Queries) -> Array:
     """Return what is known of each network before training, (networks, 163)."""
+    return np.stack([features_of(rows) for rows in networks.layer_rows])
+
+
+def features_of(rows: tuple[LayerRow, ...]) -> Array:
+    """Return all features made by hand of a network given by its layer rows, (163,)."""
     parts = (architecture_features, signal_features, structure_features)
-    return np.stack([np.concatenate([f(rows) for f in parts]) for rows in networks.layer_rows])
+    return np.concatenate([features(rows) for features in parts])
 
 
 def prefix_features(queries: Queries) -> Array:

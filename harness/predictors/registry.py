@@ -153,6 +153,13 @@ PREDICTORS: dict[str, Entry] = {
         uses_curve=True,
         stochastic=True,
     ),
+    "arc-encoder": Entry(
+        "harness.predictors.arc:arc_with_encoder",
+        "ARC that also reads layers through an encoder pretrained on 100,000 untrained networks",
+        _OWN,
+        uses_curve=True,
+        stochastic=True,
+    ),
 }
 
 

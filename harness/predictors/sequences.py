@@ -14,7 +14,7 @@ from harness.encodings import count_features, row_features, ulc
 from harness.protocol import Array
 
 Rows = tuple[tuple[LayerRow, ...], ...]
-Number = TypeVar("Number", np.int64, np.float64)
+Number = TypeVar("Number", np.int64, np.float32, np.float64)
 LENGTH_JITTER = 2.0  # layers; batches change from epoch to epoch at the price of some padding
 
 
@@ -75,29 +75,37 @@ class Encoded:
         rows = [(self.rows[i] - scaling.row_mean) / scaling.row_spread for i in index]
         counts = (self.counts[index] - scaling.count_mean) / scaling.count_spread
         return Batch(
-            torch.from_numpy(_pad([self.codes[i] for i in index])),
-            torch.from_numpy(_pad(rows)).float(),
+            torch.from_numpy(pad([self.codes[i] for i in index])),
+            torch.from_numpy(pad(rows)).float(),
             torch.from_numpy(counts).float(),
             torch.from_numpy(self.lengths[index]),
         )
 
     def batches(self, size: int, rng: np.random.Generator | None = None) -> list[NDArray[np.intp]]:
-        """Return a division into batches of similar length, none above `size` or of a single one.
+        """Return a division into batches of similar length, as `length_batches` does."""
+        return length_batches(self.lengths, size, rng)
 
-        Batches differ by at most one network, so that one is alone only where there is no other.
 
-        Args:
-            size: Most networks of a batch, at least 2.
-            rng: If given, networks of similar length and the batches are shuffled.
-        """
-        keys = self.lengths.astype(np.float64)
-        if rng is not None:
-            keys += rng.uniform(-LENGTH_JITTER, LENGTH_JITTER, len(keys))
-        parts = np.array_split(np.argsort(keys, kind="stable"), -(-len(keys) // size))
-        if rng is not None:
-            rng.shuffle(order := np.arange(len(parts)))
-            return [parts[i] for i in order]
-        return parts
+def length_batches(
+    lengths: NDArray[np.int64], size: int, rng: np.random.Generator | None = None
+) -> list[NDArray[np.intp]]:
+    """Return a division into batches of similar length, none above `size` or of a single one.
+
+    Batches differ by at most one network, so that one is alone only where there is no other.
+
+    Args:
+        lengths: (networks,), layers of each.
+        size: Most networks of a batch, at least 2.
+        rng: If given, networks of similar length and the batches are shuffled.
+    """
+    keys = lengths.astype(np.float64)
+    if rng is not None:
+        keys += rng.uniform(-LENGTH_JITTER, LENGTH_JITTER, len(keys))
+    parts = np.array_split(np.argsort(keys, kind="stable"), -(-len(keys) // size))
+    if rng is not None:
+        rng.shuffle(order := np.arange(len(parts)))
+        return [parts[i] for i in order]
+    return parts
 
 
 def _moments(values: Array) -> tuple[Array, Array]:
@@ -106,7 +114,7 @@ def _moments(values: Array) -> tuple[Array, Array]:
     return values.mean(axis=0), np.where(spread > 0, spread, 1.0)
 
 
-def _pad(sequences: Sequence[NDArray[Number]]) -> NDArray[Number]:
+def pad(sequences: Sequence[NDArray[Number]]) -> NDArray[Number]:
     """Return sequences (layers, features) as one array, zero after the end of each."""
     longest = max(len(sequence) for sequence in sequences)
     first = sequences[0]

@@ -5,10 +5,12 @@ networks are few (GRAF, Kadlecova et al. 2024, arXiv:2404.16551). `CurveSvd`: a 
 each component of the curves (NAS-Bench-x11, Yan et al. 2021, arXiv:2111.03602).
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
 
-from harness.predictors.curve_basis import CurveBasis, fit_basis
+from harness.predictors.curve_basis import CurveBasis, fit_basis, fit_final_basis
 from harness.predictors.prefix import network_features, prefix_features
 from harness.predictors.scale import (
     check_observed,
@@ -21,6 +23,7 @@ from harness.protocol import Array, Prediction, Queries, Runs
 
 COMPONENTS = 4
 ROUNDS = 150  # of boosting
+SEED_STEP = 1000  # between the models of a bag
 
 
 def tree_features(queries: Queries) -> Array:
@@ -44,35 +47,58 @@ def base(logits: Array) -> Array:
     return logits[:, -1:] if logits.shape[1] else np.zeros((len(logits), 1))
 
 
-class BoostedCurves:
-    """A boosted model of each component of some curves."""
+@dataclass(frozen=True, slots=True)
+class Boosting:
+    """How a component is boosted.
 
-    def __init__(self, components: int, rounds: int, seed: int) -> None:
-        """Set how many components, and the rounds and seed of the boosting."""
-        self.components, self.rounds, self.seed = components, rounds, seed
-        self._basis = CurveBasis(np.zeros(0), np.zeros((0, 0)))
-        self._models: tuple[HistGradientBoostingRegressor, ...] = ()
+    Attributes:
+        rounds: Trees of a model.
+        bags: Models that differ by their seed; their mean is the answer.
+        share: Of the features, drawn anew for each split.
+    """
 
-    def fit(self, features: Array, curves: Array) -> "BoostedCurves":
-        """Fit curves (networks, epochs) to features (networks, features)."""
-        self._basis = fit_basis(curves, self.components)
-        self._models = tuple(
+    rounds: int = ROUNDS
+    bags: int = 1
+    share: float = 0.5
+
+    def fit(
+        self, features: Array, target: Array, seed: int
+    ) -> tuple[HistGradientBoostingRegressor, ...]:
+        """Return the models of a target (networks,)."""
+        return tuple(
             HistGradientBoostingRegressor(
                 learning_rate=0.05,
                 max_iter=self.rounds,
                 max_leaf_nodes=8,
                 min_samples_leaf=10,
                 l2_regularization=1.0,
-                max_features=0.5,
-                random_state=self.seed,
-            ).fit(features, weights)
-            for weights in self._basis.weights(curves).T
+                max_features=self.share,
+                random_state=seed + SEED_STEP * bag,
+            ).fit(features, target)
+            for bag in range(self.bags)
         )
+
+
+class BoostedCurves:
+    """A boosted model of each component of some curves."""
+
+    def __init__(self, boosting: Boosting, seed: int) -> None:
+        """Set how the components are boosted."""
+        self.boosting, self.seed = boosting, seed
+        self._basis = CurveBasis(np.zeros(0), np.zeros((0, 0)), np.zeros((0, 0)))
+        self._models: tuple[tuple[HistGradientBoostingRegressor, ...], ...] = ()
+
+    def fit(self, features: Array, curves: Array, basis: CurveBasis) -> "BoostedCurves":
+        """Fit curves (networks, epochs), as components of a basis, to features."""
+        self._basis = basis
+        targets = basis.weights(curves).T
+        self._models = tuple(self.boosting.fit(features, y, self.seed) for y in targets)
         return self
 
     def predict(self, features: Array) -> Array:
         """Return curves (networks, epochs)."""
-        return self._basis.curves(np.stack([m.predict(features) for m in self._models], axis=1))
+        weights = [np.mean([m.predict(features) for m in bags], axis=0) for bags in self._models]
+        return self._basis.curves(np.stack(weights, axis=1))
 
 
 def extra_trees(trees: int, seed: int) -> ExtraTreesRegressor:
@@ -99,7 +125,8 @@ class FeatureTrees:
         check_runs(train, observed)
         features = tree_features(train.observe(observed))
         targets = gains(train.series.valid_accuracy, observed)
-        boosted = BoostedCurves(COMPONENTS, self.rounds, seed).fit(features, targets)
+        basis = fit_final_basis(targets, COMPONENTS)
+        boosted = BoostedCurves(Boosting(self.rounds), seed).fit(features, targets, basis)
         self._models = extra_trees(self.trees, seed).fit(features, targets), boosted
         self._observed, self._epochs = observed, train.recipe.epochs
 
@@ -137,7 +164,8 @@ class CurveSvd:
         check_runs(train, observed)
         logits = to_logits(train.series.valid_accuracy[:, observed:])
         features = tree_features(train.observe(observed))
-        self._model = BoostedCurves(self.components, self.rounds, seed).fit(features, logits)
+        basis = fit_basis(logits, self.components)
+        self._model = BoostedCurves(Boosting(self.rounds), seed).fit(features, logits, basis)
         self._observed, self._epochs = observed, train.recipe.epochs
 
     def predict(self, queries: Queries) -> Prediction:
