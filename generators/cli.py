@@ -234,6 +234,39 @@ def bench(
 
 
 @generate.command(context_settings=HELP)
+@click.option("--images", "name", default="digits", show_default=True, help="Whose networks.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Another copy of the data than the installed one.",
+)
+@IMAGES_OPTION
+@DEVICE_OPTION
+@click.option("--processes", default=2, show_default=True, help="At a time.")
+@click.option("--release", help="Version of the data [default: the next, if anything is new].")
+def proxies(
+    name: str,
+    folder: Path | None,
+    images_folder: Path,
+    device: str,
+    processes: int,
+    release: str | None,
+) -> None:
+    """Compute the zero-cost proxies that a release's networks lack, and add them to it.
+
+    Killed at any point, the same command goes on.
+    """
+    from benchmark.files import data_folder
+    from benchmark.release import read_manifest
+    from generators.crew import RunOptions
+    from generators.proxy_campaign import add_proxies
+
+    place = folder or data_folder()
+    made = add_proxies(name, place, RunOptions(images_folder, device, processes), release)
+    click.echo(f"{made} networks computed; release {read_manifest(place).version} in {place}")
+
+
+@generate.command(context_settings=HELP)
 @click.option("--images", "name", default="digits", show_default=True, help="Whose runs.")
 @click.option("--networks", default=21, show_default=True, type=click.IntRange(min=1))
 @IMAGES_OPTION

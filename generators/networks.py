@@ -178,9 +178,9 @@ class Network(nn.Module):
 
 
 def _in_fp32(head: nn.Linear, x: Tensor) -> Tensor:
-    """Compute the head in fp32, whatever precision the layers before it had."""
+    """Compute the head in its weights' precision, fp32, whatever the layers before it had."""
     with torch.autocast(x.device.type, enabled=False):
-        logits: Tensor = head(x.float())
+        logits: Tensor = head(x.to(head.weight.dtype))
     return logits
 
 

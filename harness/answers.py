@@ -50,7 +50,7 @@ def ask(make: Callable[[], Predictor], parts: Parts, seed: int) -> Answer:
 
 
 def copy_runs(runs: Runs) -> Runs:
-    """Return runs with series of their own."""
+    """Return runs with arrays of their own."""
     return runs.take(np.arange(len(runs)))
 
 

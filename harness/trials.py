@@ -155,7 +155,7 @@ def _parts(task: Task, folder: Path | None) -> tuple[Runs, Runs, Runs]:
     tables = load_tables(task, folder)
     recipe = recipe_of(tables["train"], folder)
     train, validation, test = (
-        build_runs(tables[part], recipe, part[0]) for part in ("train", "validation", "test")
+        build_runs(tables[part], recipe, part[0], folder) for part in ("train", "validation", "test")
     )
     return train, validation, test
 
@@ -170,6 +170,9 @@ def _together(one: Runs, other: Runs) -> Runs:
         name: np.concatenate([getattr(one.series, name), getattr(other.series, name)])
         for name in one.series.__dataclass_fields__
     }
+    proxies = None
+    if one.proxies is not None and other.proxies is not None:
+        proxies = np.concatenate([one.proxies, other.proxies])
     return Runs(
         one.ids + other.ids,
         one.images,
@@ -177,4 +180,5 @@ def _together(one: Runs, other: Runs) -> Runs:
         one.architectures + other.architectures,
         one.layer_rows + other.layer_rows,
         type(one.series)(**series),
+        proxies,
     )
