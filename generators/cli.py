@@ -242,7 +242,9 @@ def bench(
 )
 @IMAGES_OPTION
 @DEVICE_OPTION
-@click.option("--processes", default=2, show_default=True, help="At a time.")
+@click.option(
+    "--processes", default=2, show_default=True, type=click.IntRange(min=1), help="At a time."
+)
 @click.option("--release", help="Version of the data [default: the next, if anything is new].")
 def proxies(
     name: str,

@@ -94,7 +94,7 @@ def network_proxies(network: Network, images: Tensor, labels: Tensor) -> dict[st
         "snip": float(sum((w.detach() * gradients[w]).abs().sum() for w in weights)),
         "synflow": synflow,
         "jacov": jacov(summed_logit_gradients(network, images)),
-        "naswot": naswot(codes),
+        "naswot": naswot(codes, len(images)),
         "signal_share": signal_share(inputs[-1]),
         "gradient_ratio": first - head,
         "initial_loss": loss,
@@ -189,17 +189,17 @@ def jacov(gradients: Tensor) -> float:
     return -float((values.log() + 1 / values).sum())
 
 
-def naswot(inputs: list[Tensor]) -> float:
+def naswot(inputs: list[Tensor], count: int) -> float:
     """Return the log-determinant of I + the counts of units on which each two images agree.
 
     Args:
         inputs: Of each activation, (n, channels, r, r): its pre-activations.
+        count: n, images.
     """
-    count = len(inputs[0])
-    kernel = torch.eye(count, dtype=torch.float64, device=inputs[0].device)
+    kernel = torch.eye(count, dtype=torch.float64)
     for x in inputs:
         code = (x > ROUNDING).flatten(1).double()
-        kernel += code @ code.T + (1 - code) @ (1 - code).T
+        kernel += (code @ code.T + (1 - code) @ (1 - code).T).cpu()
     return float(torch.linalg.slogdet(kernel).logabsdet)
 
 
