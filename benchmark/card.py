@@ -193,10 +193,10 @@ def _proxies(manifest: "Manifest") -> str:
             f"{c.seed}, on {c.batch} training images"
         )
     lines.append(
-        "\nWhat a network says before it is trained, once for each architecture, on the same images"
-        " for all. The seed is that of no run, so a proxy shares no run's luck and the noise ceiling"
-        " before training holds for predictors that use proxies, too. `benchmark.proxies."
-        "load_proxies` reads them; `peephole generate proxies` computes them.\n"
+        "\nWhat a network says before it is trained, once for each architecture, on the same "
+        "images for all. The seed is that of no run, so a proxy shares no run's luck, and the "
+        "noise ceiling before training holds for predictors that use proxies, too. `peephole "
+        "generate proxies` computes them, `benchmark.proxies.load_proxies` reads them.\n"
     )
     return "\n".join([*lines, *_table(PROXY_COLUMNS), ""])
 

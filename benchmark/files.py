@@ -111,7 +111,9 @@ def read_parquet(path: Path, *, version: int, columns: Sequence[str] | None = No
         raise ValueError(f"{str(path)!r} is damaged: {error}") from error
     found = (table.schema.metadata or {}).get(b"schema_version", b"none").decode()
     if found != str(version):
-        raise ValueError(f"{str(path)!r} has schema version {found}, and this release reads {version}")
+        raise ValueError(
+            f"{str(path)!r} has schema version {found}, and this release reads {version}"
+        )
     return table
 
 

@@ -49,7 +49,8 @@ VALUES: dict[str, Column] = {
         _VALUE, "nats", ">= 0",
         "log-determinant of K + I; K counts for each two images the units whose pre-activations"
         " are on the same side of 1e-12, over all activations: ReLU, sigmoid, tanh. The identity"
-        " keeps it finite where images agree in every unit (Mellor et al. 2021, arXiv:2006.04647v3)",
+        " keeps it finite where images agree in every unit"
+        " (Mellor et al. 2021, arXiv:2006.04647v3)",
     ),
     "signal_share": Column(
         _VALUE, "fraction", "[0, 1]",

@@ -91,7 +91,7 @@ def network_proxies(network: Network, images: Tensor, labels: Tensor) -> dict[st
     codes = [x for row, x in zip(network.rows, inputs, strict=True) if row.kind in ACTIVATIONS]
     return {
         "gradient_norm": float(nn.utils.get_total_norm(list(gradients.values()))),
-        "snip": float(sum((w.detach() * gradients[w]).abs().sum() for w in weights)),
+        "snip": sum(float((w.detach() * gradients[w]).abs().sum()) for w in weights),
         "synflow": synflow,
         "jacov": jacov(summed_logit_gradients(network, images)),
         "naswot": naswot(codes, len(images)),
@@ -103,11 +103,11 @@ def network_proxies(network: Network, images: Tensor, labels: Tensor) -> dict[st
 
 def loss_gradients(
     network: Network, images: Tensor, labels: Tensor
-) -> tuple[float, dict[nn.Parameter, Tensor]]:
+) -> tuple[float, dict[Tensor, Tensor]]:
     """Return the mean cross-entropy in training mode, and its gradient by every parameter."""
     network.train()
     loss = functional.cross_entropy(network(images), labels)
-    parameters = list(network.parameters())
+    parameters: list[Tensor] = list(network.parameters())
     gradients = torch.autograd.grad(loss, parameters)
     return float(loss.detach()), dict(zip(parameters, gradients, strict=True))
 
@@ -129,7 +129,7 @@ def log_synflow(network: Network, shape: torch.Size) -> float:
     flow = linear(weights[0].new_ones(1, *shape)).sum()
     gradients = torch.autograd.grad(flow, weights)
     pairs = zip(weights, gradients, strict=True)
-    return math.log(float(sum((w.detach() * g).sum() for w, g in pairs)))
+    return math.log(sum(float((w.detach() * g).sum()) for w, g in pairs))
 
 
 @torch.no_grad()

@@ -24,8 +24,13 @@ from benchmark.files import load_runs, write_table
 from benchmark.progress import Progress
 from benchmark.proxies import SEED, Proxies, load_proxies, proxies_path, proxy_table, table_rows
 from benchmark.recipes import Recipe, read_recipes
-from benchmark.release import count_proxies, finish_release, is_signed, read_manifest
-from benchmark.release import released_splits
+from benchmark.release import (
+    count_proxies,
+    finish_release,
+    is_signed,
+    read_manifest,
+    released_splits,
+)
 from generators.batches import to_device
 from generators.crew import RunOptions
 from generators.environment import GENERATOR_VERSION, environment, environment_id

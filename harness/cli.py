@@ -84,12 +84,13 @@ def evaluate(
     A PREDICTOR is a name in the registry, package.module:Class or path/to/file.py:Class. Results
     that are there already are taken over, but one's own class always runs. The noise ceiling of
     each image set is written, too, where networks were trained repeatedly. Ends with exit code 1 if
-    a predictor failed.
+    a predictor failed. On data without zero-cost proxies, --all leaves out those that need them.
     """
     from benchmark.tasks import read_task, task_names
     from harness.jobs import Setting, evaluate_many, try_many
     from harness.predictors.registry import PREDICTORS
     from harness.repeats import write_ceilings
+    from harness.trials import answerable
 
     if every == bool(predictors):
         raise click.UsageError("name predictors, or give --all, and not both")
@@ -99,7 +100,7 @@ def evaluate(
     known = None if folder is None else folder / "tasks"
     read = [read_task(name, known) for name in asked]
     trials = _asked_trials(read[0], external, leave_out, train_sizes, folder)
-    place, names = results_folder(results), predictors or tuple(PREDICTORS)
+    place, names = results_folder(results), predictors or answerable(tuple(PREDICTORS), trials)
     setting = Setting(place, folder, seeds, processes)
     if trials:
         observed = sorted({task.observed for task in read})

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from benchmark.proxies import PROXIES, SEED
 from benchmark.recipes import RECIPES
 from benchmark.sequence import sequence
 from benchmark.skeletons import SKELETONS
-from benchmark.walk import LayerRow, RowKind, walk
+from benchmark.walk import LayerRow, RowKind
 from generators.batches import to_device
 from generators.images import Part, Pixels
 from generators.networks import Convolution, Network, initialise
@@ -58,7 +59,8 @@ def batch() -> ProxyBatch:
 
 def chain(*kinds: RowKind, width: int = 2, side: int = 2, classes: int = 2) -> Network:
     """Return a chain on one channel: 1x1 convolutions and what else is named, pool and head."""
-    rows, channels = [], 1
+    rows: list[LayerRow] = []
+    channels = 1
     for kind in (*kinds, "global_pool", "linear"):
         last = kind in ("global_pool", "linear")
         out = {"conv": width, "linear": classes}.get(kind, channels)
@@ -76,12 +78,12 @@ def pixels_of(count: int, side: int = 2) -> Tensor:
     return torch.randn((count, 1, side, side), generator=generator, dtype=torch.float64)
 
 
-def weights_of(network: Network) -> list[nn.Parameter]:
+def weights_of(network: Network) -> list[Tensor]:
     return [m.weight for m in network.layers if isinstance(m, Convolution | nn.Linear)]
 
 
 def test_gradients_loss_and_share_of_a_linear_network_by_hand() -> None:
-    """h = w m with m the mean pixel, logits V h: dL/dV = d h^T, dL/dw = V^T d m, d = (p - y) / n."""
+    """h = w m, m the mean pixel, logits V h: dL/dV = d h^T, dL/dw = V^T d m, d = (p - y) / n."""
     network = chain("conv")
     images, labels = pixels_of(5), torch.tensor([0, 1, 1, 0, 1])
     with torch.no_grad():
@@ -121,7 +123,9 @@ def flows(network: Network) -> list[float]:
             weight.abs_()
     flow = network.train()(torch.ones(1, 1, 2, 2, dtype=torch.float64)).sum()
     gradients = torch.autograd.grad(flow, weights_of(network))
-    return [float((w.detach() * g).sum()) for w, g in zip(weights_of(network), gradients, strict=True)]
+    return [
+        float((w.detach() * g).sum()) for w, g in zip(weights_of(network), gradients, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("kind", ["sigmoid", "tanh", "bn"])
@@ -141,7 +145,8 @@ def test_synflow_is_conserved_whatever_lies_between(kind: RowKind) -> None:
 
 
 def test_synflow_stays_finite_where_single_precision_overflows() -> None:
-    network = chain(*["conv"] * 40, width=64)
+    kinds: list[RowKind] = ["conv"] * 40
+    network = chain(*kinds, width=64)
     with torch.no_grad():
         for weight in weights_of(network):
             weight.mul_(10)
@@ -198,11 +203,15 @@ def agreements(codes: Array) -> Array:
 
 
 def test_naswot_is_the_determinant_of_counted_agreements() -> None:
-    network, images = chain("conv", "tanh", "conv", "sigmoid", "conv", "relu", width=4), pixels_of(6)
+    network, images = (
+        chain("conv", "tanh", "conv", "sigmoid", "conv", "relu", width=4),
+        pixels_of(6),
+    )
     with torch.no_grad():
         w = [weight.flatten(1).numpy() for weight in weights_of(network)]
     x, codes = images.numpy().transpose(0, 2, 3, 1), []
-    for weight, function in zip(w, (np.tanh, lambda u: 1 / (1 + np.exp(-u)), abs), strict=False):
+    functions: list[Callable[[Array], Array]] = [np.tanh, lambda u: 1 / (1 + np.exp(-u)), np.abs]
+    for weight, function in zip(w, functions, strict=False):
         x = x @ weight.T
         codes.append((x > 0).reshape(6, -1))
         x = function(x)
