@@ -21,6 +21,7 @@ import torch
 from benchmark.architectures import Architecture, from_record
 from benchmark.atomic import write_whole
 from benchmark.files import load_runs, write_table
+from benchmark.imagesets import get_images
 from benchmark.progress import Progress
 from benchmark.proxies import SEED, Proxies, load_proxies, proxies_path, proxy_table, table_rows
 from benchmark.recipes import Recipe, read_recipes
@@ -63,10 +64,12 @@ def add_proxies(images: str, place: Path, options: RunOptions, version: str | No
 
     Raises:
         FileNotFoundError: If the folder holds no release or no runs on these images.
-        ValueError: If a file is damaged, or the runs have several recipes.
+        ValueError: If the images are not known, a file is damaged, or the runs have several
+            recipes.
         BlockingIOError: If another process does the same.
         ChildProcessError: If a worker dies.
     """
+    get_images(images)
     old = read_manifest(place)
     wanted, recipe = _wanted(images, place)
     table = load_proxies(images, place)

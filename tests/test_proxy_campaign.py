@@ -176,6 +176,10 @@ def test_a_release_without_runs_on_these_images_is_refused(folder: Path) -> None
     message = f"{str(folder)!r} holds no runs on 'mnist'"
     with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
         add_proxies("mnist", folder, options_of())
+    with pytest.raises(
+        ValueError, match=r"^unknown images 'digit'; did you mean 'digits'\? Known: "
+    ):
+        add_proxies("digit", folder, options_of())
 
 
 def test_runs_of_two_recipes_are_refused(folder: Path) -> None:
