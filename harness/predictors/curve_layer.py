@@ -12,7 +12,7 @@ LOWER = (-3.0, -0.5, 0.0, 0.0, -3.0, -5.0, 0.0, 0.5, 0.05)
 UPPER = (0.5, 0.0, 1.5, 1.5, 1.0, 0.0, 1.5, 6.0, 1.5)
 FUNCTIONS = 3
 OUTPUTS = len(LOWER) + FUNCTIONS + 1 + 2  # parameters, weights, asymptote, noise
-LEAST_STD = 0.01  # of an accuracy's noise; that of 2,500 images at .5
+LEAST_STD = 0.01  # of an accuracy's noise; as of 2,500 images at .5
 
 
 def basis_functions(parameters: Tensor, time: Tensor) -> Tensor:
@@ -48,7 +48,8 @@ def learning_curves(outputs: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Two tensors (..., times).
     """
-    shares, weights, asymptote, noise = outputs.split([len(LOWER), FUNCTIONS, 1, 2], dim=-1)
+    sizes = [len(LOWER), FUNCTIONS, 1, 2]
+    shares, weights, asymptote, noise = torch.split_with_sizes(outputs, sizes, dim=-1)
     lower, upper = outputs.new_tensor(LOWER), outputs.new_tensor(UPPER)
     parameters = lower + (upper - lower) * shares.sigmoid()
     rise = basis_functions(parameters, time) - basis_functions(parameters, time.new_ones(1))
