@@ -90,11 +90,11 @@ def test_likelihood_and_prior_are_those_of_normal_distributions() -> None:
 def test_the_sampler_finds_a_known_posterior() -> None:
     """A mean of 200 numbers and a badly scaled one of 50 more precise ones, both conjugate."""
     rng = np.random.default_rng(0)
-    numbers = torch.tensor(rng.normal([1.0, -2.0], [1.0, 0.05], (200, 2)))
-    precision = 200 / torch.tensor([1.0, 0.05]) ** 2 + 1
+    numbers = torch.tensor(rng.normal([1.0, -2.0], [1.0, 0.01], (200, 2)))
+    precision = 200 / torch.tensor([1.0, 0.01]) ** 2 + 1
 
     def energy(state: State) -> Tensor:
-        misfit = (numbers - state[0][:, None]) / torch.tensor([1.0, 0.05])
+        misfit = (numbers - state[0][:, None]) / torch.tensor([1.0, 0.01])
         return (misfit.square().sum((1, 2)) + state[0].square().sum(1)) / 2 / 200
 
     start = (torch.zeros(50, 2, dtype=torch.float64),)
@@ -104,7 +104,7 @@ def test_the_sampler_finds_a_known_posterior() -> None:
     assert len(states) == 40
     assert not start[0].any()
     found = torch.cat([state[0] for state in states])
-    expected = numbers.sum(0) / torch.tensor([1.0, 0.05]) ** 2 / precision
+    expected = numbers.sum(0) / torch.tensor([1.0, 0.01]) ** 2 / precision
     assert ((found.mean(0) - expected).abs() < 0.2 * precision**-0.5).all()
     np.testing.assert_allclose(found.std(0), precision**-0.5, rtol=0.15)
 
