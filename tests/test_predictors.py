@@ -14,18 +14,21 @@ from benchmark.imagesets import get_images
 from benchmark.proxies import PROXIES
 from harness.encodings import ARCHITECTURE_FEATURES, ulc
 from harness.predictors.arc import Arc
+from harness.predictors.bnn import Bnn
 from harness.predictors.counts import ForestCounts, IsotonicCount
 from harness.predictors.curve_families import FAMILIES
 from harness.predictors.curve_fits import Pull, fit_curves
 from harness.predictors.extrapolation import Extrapolation
 from harness.predictors.gaussian import EmpiricalGaussian
 from harness.predictors.gru import Gru, GruReader
+from harness.predictors.nearest import NearestNeighbours
 from harness.predictors.peephole import LstmReader, Peephole
 from harness.predictors.proxies import IsotonicProxy, ProxyForest
 from harness.predictors.recurrent import CurveModel
 from harness.predictors.registry import PREDICTORS, get_entry, load
 from harness.predictors.scale import from_logits, to_logits
 from harness.predictors.sequences import Encoded
+from harness.predictors.sghmc import Sampling
 from harness.predictors.svr import NuSvr, curve_features
 from harness.predictors.trees import CurveSvd, FeatureTrees
 from harness.predictors.trivial import LastPlusGain, LastValue, MeanCurve
@@ -48,9 +51,11 @@ QUICK: dict[str, Callable[[], Predictor]] = {
     "peephole": lambda: Peephole(training_epochs=2),
     "peephole-curve": lambda: Peephole(every_epoch=True, training_epochs=2),
     "gru": lambda: Gru(training_epochs=2),
+    "nearest-neighbours": NearestNeighbours,
     "extrapolation": lambda: Extrapolation(iterations=20),
     "nu-svr": lambda: NuSvr(candidates=3),
     "empirical-gaussian": EmpiricalGaussian,
+    "bnn": lambda: Bnn(sampling=Sampling(burn_in=100, samples=2, apart=10)),
     "feature-trees": lambda: FeatureTrees(trees=10, rounds=10),
     "curve-svd": lambda: CurveSvd(components=2, rounds=10),
     "arc": lambda: Arc(trees=10, rounds=10),

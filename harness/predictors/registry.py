@@ -163,6 +163,13 @@ PREDICTORS: dict[str, Entry] = {
         uses_curve=False,
         stochastic=True,
     ),
+    "nearest-neighbours": Entry(
+        "harness.predictors.nearest:NearestNeighbours",
+        "Weighted mean of the training networks nearest in architecture and observed curve",
+        _OWN,
+        uses_curve=True,
+        stochastic=False,
+    ),
     "extrapolation": Entry(
         "harness.predictors.extrapolation:Extrapolation",
         "Weighted fits of eleven parametric curves, pulled to those of the training runs",
@@ -186,6 +193,13 @@ PREDICTORS: dict[str, Entry] = {
         uses_curve=True,
         stochastic=False,
         min_observed=1,
+    ),
+    "bnn": Entry(
+        "harness.predictors.bnn:Bnn",
+        "LC-Net: Bayesian network on architecture and observed curve, with a learning-curve layer",
+        "Klein et al. 2017, ICLR",
+        uses_curve=True,
+        stochastic=True,
     ),
     "feature-trees": Entry(
         "harness.predictors.trees:FeatureTrees",
