@@ -15,6 +15,7 @@ from generators.cli import generate, images
 from harness.cli import check, compare, evaluate, print_results, score, select
 from harness.predict_cli import predict
 from leaderboard.cli import board
+from leaderboard.show.cli import show
 
 __version__ = "0.1.0"
 
@@ -141,6 +142,7 @@ for command in (
     compare,
     select,
     predict,
+    show,
     board,
 ):
     main.add_command(command)
