@@ -61,15 +61,15 @@ def _draw_scores(axes: "Axes", answers: Answers) -> None:
     """Draw Kendall's tau of every stratum with its interval."""
     scores = answers.result.scores
     found = [(s, scores[s]["tau"]) for s in STRATA if s in scores and "tau" in scores[s]]
-    shown = [(name, tau) for name, tau in found if tau.value is not None]
-    for row, (name, tau) in enumerate(shown):
+    shown = [(name, tau, tau.value) for name, tau in found if tau.value is not None]
+    for row, (name, tau, value) in enumerate(shown):
         colour = BLUE if name.startswith("skeleton/") else "black"
         if tau.low is not None and tau.high is not None:
             axes.plot([tau.low, tau.high], [row, row], color=colour, linewidth=1.6)
-        axes.plot(tau.value, row, "o", color=colour, markersize=5)
-        axes.text(1.02, row, f"{tau.value:.3f}", transform=axes.get_yaxis_transform(),
+        axes.plot(value, row, "o", color=colour, markersize=5)
+        axes.text(1.02, row, f"{value:.3f}", transform=axes.get_yaxis_transform(),
                   va="center", fontsize=8)  # fmt: skip
-    labels = [name.removeprefix("skeleton/") for name, _ in shown]
+    labels = [name.removeprefix("skeleton/") for name, *_ in shown]
     axes.set_yticks(range(len(shown)), labels, fontsize=8)
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_title("Kendall's tau, 95 % interval", fontsize=10)

@@ -24,7 +24,7 @@ def draw_groups(images: str, groups: list[Group], path: Path) -> None:
     """
     shown = [group for group in groups if len(group.curves)]
     figure = new_figure(11, 6.2)
-    left, right = figure.subfigures(1, 2, width_ratios=[1, 1.05])
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=[1, 1.05])[0]
     left.set_facecolor("white")
     right.set_facecolor("white")
     networks = sum(group.networks for group in groups)
