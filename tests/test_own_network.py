@@ -85,6 +85,8 @@ def test_a_traced_network_is_predicted_as_its_walk_is(folder: Path, split: str) 
     known = predict_network(rows, "digits", candidate, folder=folder)
     assert predict_network(traced, "digits", candidate, folder=folder) == known
     assert known.low is not None
+    other = layer_rows(SmallResNet(), get_images("digits"))
+    assert predict_network(other, "digits", candidate, folder=folder).mean != known.mean
     if split == "train":
         assert (known.outside, known.unseen) == ((), ())
 

@@ -16,7 +16,7 @@ from leaderboard.show.marks import Array, histogram
 
 COLUMNS = ("architecture_id", "skeleton", "seed", "status", "valid_accuracy")
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-SHOWN_EPOCHS = (1, 2, 3, 5, 10, 15, 20)
+SHOWN_EPOCHS = (1, 2, 3, 5, 10, 20)
 BINS = 16
 
 
