@@ -69,7 +69,7 @@ def find(predictor: str) -> Candidate:
     for name, entry in PREDICTORS.items():
         if entry.target == predictor and not entry.options:
             return find(name)
-    found = _attribute(_import(place, predictor), attribute, predictor)
+    found = _attribute(import_module_of(place, predictor, "predictor"), attribute, predictor)
     name = _name(attribute)
     if name in PREDICTORS:
         raise ValueError(
@@ -86,23 +86,33 @@ def _name(attribute: str) -> str:
     return words.lower().lstrip("_").replace("_", "-")
 
 
-def _import(place: str, predictor: str) -> ModuleType:
-    """Return the module of a file or of a dotted name, which may lie in the current folder."""
+def import_module_of(place: str, text: str, what: str) -> ModuleType:
+    """Return the module of a file or of a dotted name, which may lie in the current folder.
+
+    Args:
+        place: The file or the name.
+        text: What the user wrote, for messages.
+        what: What it should name, likewise.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be imported.
+    """
     is_file = place.endswith(".py") or "/" in place
     if is_file and not Path(place).is_file():
-        raise FileNotFoundError(f"no file {place!r} for the predictor {predictor!r}")
+        raise FileNotFoundError(f"no file {place!r} for the {what} {text!r}")
     folder = str(Path(place).resolve().parent if is_file else Path.cwd())
     if folder not in sys.path:
         sys.path.append(folder)
     try:
-        return _import_file(Path(place)) if is_file else importlib.import_module(place)
+        return _import_file(Path(place), what) if is_file else importlib.import_module(place)
     except (ImportError, SyntaxError) as error:
-        raise ValueError(f"predictor {predictor!r} cannot be imported: {error}") from error
+        raise ValueError(f"{what} {text!r} cannot be imported: {error}") from error
 
 
-def _import_file(path: Path) -> ModuleType:
+def _import_file(path: Path, what: str) -> ModuleType:
     """Return a file as a module, under a name that hides no other module."""
-    name = f"predictor_file_{path.stem}"
+    name = f"{what}_file_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{str(path)!r} is no Python file")
