@@ -12,7 +12,7 @@ import click
 
 from benchmark.cli import data, sample, task
 from generators.cli import generate, images
-from harness.cli import check, compare, evaluate, print_results, score, select
+from harness.cli import check, compare, evaluate, print_results, score, select, submit
 from leaderboard.cli import board
 
 __version__ = "0.1.0"
@@ -139,6 +139,7 @@ for command in (
     score,
     compare,
     select,
+    submit,
     board,
 ):
     main.add_command(command)

@@ -113,7 +113,9 @@ def check_seeds(table: pa.Table, networks: int, seeds: Sequence[int]) -> None:
     for place in range(len(there)):
         part = table.slice(place * rows, rows)
         if len(np.unique(part["seed"].to_numpy())) > 1:
-            raise ValueError(f"every seed must have the same number of rows; there are {len(table)}")
+            raise ValueError(
+                f"every seed must have the same number of rows; there are {len(table)}"
+            )
         check_predictions(part.drop_columns(["seed"]), networks)
 
 

@@ -99,8 +99,7 @@ def strata(
     own = {name: samples(table.skeletons == name, paired=True) for name in all_names}
     held_out = sorted(set(table.skeletons[table.held_out].tolist()))
     learned = {
-        name: samples((table.skeletons == name) & table.learned, learned=True)
-        for name in held_out
+        name: samples((table.skeletons == name) & table.learned, learned=True) for name in held_out
     }
     found = {
         "test": samples(~table.held_out),
