@@ -84,7 +84,7 @@ def rescore(job: Rescoring) -> Result:
     task = _task(job.path, result, job.folder)
     resamples = RESAMPLES if job.intervals else 0
     again, table = score_predictions(source, task, folder=job.folder, resamples=resamples)
-    _check_same(job.path, result, again, intervals=job.intervals)
+    check_proven(job.path, result, again, intervals=job.intervals)
     stored = read_predictions(job.path.with_suffix(".parquet"), asked_networks(result))
     if table is not None and not mean_table(table).equals(stored):
         raise ValueError(f"{source}: the mean over seeds must be {result.predictor}.parquet")
@@ -98,8 +98,18 @@ def _task(path: Path, result: Result, folder: Path | None) -> Task:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _check_same(path: Path, result: Result, again: Result, *, intervals: bool) -> None:
-    """Check that two results agree in all that predictions prove."""
+def check_proven(path: Path, result: Result, again: Result, *, intervals: bool) -> None:
+    """Check that a result says what its predictions, scored again, say.
+
+    Args:
+        path: Of the result, for messages.
+        result: As it is stored.
+        again: Of the same predictions, scored now.
+        intervals: Whether intervals are compared, too.
+
+    Raises:
+        ValueError: If a number is missing, does not belong there, or is another.
+    """
     found, proven = dict(_numbers(result)), dict(_numbers(again))
     for name in dict.fromkeys([*found, *proven]):
         if not intervals and name.endswith(INTERVAL):
