@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 import leaderboard.board
-from harness.rescoring import raise_level
 from harness.reruns import Rerun, Reruns, read_reruns, reruns_path, write_rerun
+from harness.rescoring import raise_level
 from harness.results import Seconds, read_result, result_path, write_result
 from harness.stored_predictions import read_predictions
 from harness.submission_folders import FILE
