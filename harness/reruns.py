@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from benchmark.atomic import write_whole
 from benchmark.tasks import read_task
 from harness.answers import Answer
-from harness.isolation import Code, ask_apart
 from harness.evaluation import later
+from harness.isolation import Code, ask_apart
 from harness.parts import load_parts
 from harness.predictors.registry import PREDICTORS
 from harness.rescoring import Rescoring, rescore

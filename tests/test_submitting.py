@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from benchmark.files import data_folder, split_path
-from harness.apart import Code, ask_apart, copy_tree
 from harness.cli import check, submit
+from harness.isolation import Code, ask_apart, copy_tree
 from harness.jobs import Setting
 from harness.loading import find
 from harness.parts import load_parts
