@@ -12,7 +12,7 @@ import click
 
 from benchmark.cli import data, sample, task
 from generators.cli import generate, images
-from harness.cli import check, compare, evaluate, print_results, score, select
+from harness.cli import check, compare, evaluate, print_results, score, select, submit
 from harness.predict_cli import predict
 from leaderboard.cli import board
 from leaderboard.show.cli import show
@@ -143,6 +143,7 @@ for command in (
     select,
     predict,
     show,
+    submit,
     board,
 ):
     main.add_command(command)
