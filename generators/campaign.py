@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark.atomic import write_whole
 from benchmark.progress import Progress
@@ -19,6 +20,9 @@ from generators.crew import Crew, RunOptions
 from generators.environment import environment, environment_id
 from generators.plan import PlannedRun, read_plan, write_plan
 from generators.worker import Job, Row
+
+if TYPE_CHECKING:
+    from generators.fleet import Fleet
 
 PLAN, RECIPES_FILE, ENVIRONMENTS = "plan.jsonl", "recipes.json", "environments"
 
@@ -84,9 +88,8 @@ class Campaign:
         text = json.dumps(row, separators=(",", ":"), allow_nan=False)
         write_whole(self.runs / f"{row['run_id']}.json", text + "\n")
 
-    def note_environment(self) -> None:
-        """Keep the versions that this machine's runs are made with."""
-        versions = environment()
+    def note_environment(self, versions: dict[str, str]) -> None:
+        """Keep the versions that a machine's runs are made with."""
         path = self.folder / ENVIRONMENTS / f"{environment_id(versions)}.json"
         write_whole(path, json.dumps(versions, indent=1) + "\n")
 
@@ -115,20 +118,42 @@ def run_campaign(campaign: Campaign, options: RunOptions) -> tuple[int, int]:
     Raises:
         FileNotFoundError: If there is no plan, or images are missing.
         BlockingIOError: If another process works on the same shard.
+        ConnectionError: If the engine is Ray and its cluster is not there, or gone.
     """
     index, count = options.shard
+    folder = options.images_folder.absolute()  # other machines start elsewhere
     plan = campaign.plan()[index - 1 :: count]
     recipes = campaign.recipes()
     with campaign.lock(options.shard):
         done = campaign.done()
         todo = [run for run in plan if run.run_id not in done]
         jobs = [
-            Job(r, recipes[r.recipe_id], options.images_folder, options.device, options.workers)
+            Job(r, recipes[r.recipe_id], folder, options.device, options.workers)
             for r in todo[: options.limit]
         ]
-        campaign.note_environment()
-        made = Crew(campaign.store, options).work(jobs, Progress("networks", len(jobs)))
+        campaign.note_environment(environment())
+        crew, progress = Crew(campaign.store, options), Progress("networks", len(jobs))
+        if options.engine == "ray":
+            made = _fleet(campaign, crew).work(jobs, progress)
+        else:
+            made = crew.work(jobs, progress)
     return made, len(todo) - made
+
+
+def _fleet(campaign: Campaign, crew: Crew) -> "Fleet":
+    """Return the crews of a Ray cluster.
+
+    Raises:
+        ValueError: If Ray is not installed; the message says what installs it.
+    """
+    try:
+        from generators.fleet import Fleet
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"the engine 'ray' needs the package {error.name!r}; "
+            "`pip install 'peephole-bench[ray]'` installs it"
+        ) from error
+    return Fleet(crew, campaign.note_environment)
 
 
 def release_recipes() -> dict[str, Recipe]:

@@ -103,7 +103,17 @@ def plan(campaign: Path, names: tuple[str, ...], pilot: bool, missing: bool) -> 
 )
 @click.option("--minutes", type=float, help="Budget; starts nothing that would outlast it.")
 @click.option("--limit", type=int, help="Runs to make at most.")
+@click.option(
+    "--engine", default="local", show_default=True, help="What starts workers: local, ray."
+)
+@click.option(
+    "--address",
+    default="auto",
+    show_default=True,
+    help="Ray cluster: host:port; auto finds the one that runs here, local starts one.",
+)
 def run(
+    *,
     campaign: Path,
     images_folder: Path,
     device: str,
@@ -111,15 +121,24 @@ def run(
     shard: str,
     minutes: float | None,
     limit: int | None,
+    engine: str,
+    address: str,
 ) -> None:
     """Make what is not done yet. Killed at any point, the same command goes on.
+
+    With --engine ray, workers are on all machines of a Ray cluster: --workers networks in flight on
+    each GPU (--device cuda), or a group of --workers processes for every --workers CPUs (--device
+    cpu). Finished runs come back here, so that only this machine needs the campaign's folder. Each
+    machine needs this package and, at the same path, the images. A machine that is lost costs what
+    it had in hand, which others make; one that joins is used.
 
     Exit code 3 means that the budget ended with work left.
     """
     from generators.campaign import Campaign, run_campaign
     from generators.crew import RunOptions
 
-    options = RunOptions(images_folder, device, workers, parse_shard(shard), minutes, limit)
+    place = images_folder, device, workers, parse_shard(shard)
+    options = RunOptions(*place, minutes, limit, engine, address)  # type: ignore[arg-type]
     made, left = run_campaign(Campaign(campaign), options)
     click.echo(f"{made} runs made, {left} left")
     sys.exit(3 if left and limit is None else 0)
