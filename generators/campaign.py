@@ -6,6 +6,7 @@ is killed at any point loses only what was in flight, and the same command goes 
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -18,7 +19,7 @@ from benchmark.recipes import RECIPES, Recipe, read_recipes
 from benchmark.record import check_row
 from generators.crew import Crew, RunOptions
 from generators.environment import environment, environment_id
-from generators.plan import PlannedRun, read_plan, write_plan
+from generators.plan import Group, PlannedRun, read_groups, read_plan, write_plan
 from generators.worker import Job, Row
 
 if TYPE_CHECKING:
@@ -45,9 +46,13 @@ class Campaign:
         write_whole(self.folder / RECIPES_FILE, text + "\n")
         write_plan(self.folder / PLAN, plan)
 
-    def plan(self) -> list[PlannedRun]:
-        """Return the planned runs, in order."""
-        return read_plan(self.folder / PLAN)
+    def plan(self, shard: tuple[int, int] = (1, 1)) -> list[PlannedRun]:
+        """Return the planned runs of a shard, in order."""
+        return read_plan(self.folder / PLAN, shard)
+
+    def groups(self) -> dict[str, Group]:
+        """Return the group of every planned run, by run id."""
+        return read_groups(self.folder / PLAN)
 
     def recipes_json(self) -> dict[str, dict[str, object]]:
         """Return the recipes by id, as plain fields."""
@@ -65,7 +70,10 @@ class Campaign:
 
     def done(self) -> set[str]:
         """Return the ids of the finished runs."""
-        return {path.stem for path in self.runs.glob("*.json")}
+        return {name.removesuffix(".json") for name in self._files()}
+
+    def _files(self) -> list[str]:
+        return [name for name in os.listdir(self.runs) if name.endswith(".json")]
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows of the finished runs, sorted by id, with `correct` as base64.
@@ -73,15 +81,24 @@ class Campaign:
         Raises:
             ValueError: If a file is no row of the record; the message names it.
         """
-        for path in sorted(self.runs.glob("*.json")):
-            try:
-                row = json.loads(path.read_text())
-                check_row(row)
-            except ValueError as error:
-                raise ValueError(
-                    f"{str(path)!r} is damaged ({error}); delete it to redo it"
-                ) from error
-            yield row
+        for name in sorted(self._files()):
+            yield self.row(name.removesuffix(".json"))
+
+    def row(self, run_id: str) -> Row:
+        """Return the row of a finished run.
+
+        Raises:
+            ValueError: If its file is no row of the record, or another run's; the message names it.
+        """
+        path = self.runs / f"{run_id}.json"
+        try:
+            row: Row = json.loads(path.read_bytes())
+            check_row(row)
+            if row["run_id"] != run_id:
+                raise ValueError(f"it holds run {row['run_id']!r}")
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{str(path)!r} is damaged ({error}); delete it to redo it") from error
+        return row
 
     def store(self, row: Row) -> None:
         """Write a finished run, whole or not at all."""
@@ -120,9 +137,8 @@ def run_campaign(campaign: Campaign, options: RunOptions) -> tuple[int, int]:
         BlockingIOError: If another process works on the same shard.
         ConnectionError: If the engine is Ray and its cluster is not there, or gone.
     """
-    index, count = options.shard
     folder = options.images_folder.absolute()  # other machines start elsewhere
-    plan = campaign.plan()[index - 1 :: count]
+    plan = campaign.plan(options.shard)
     recipes = campaign.recipes()
     with campaign.lock(options.shard):
         done = campaign.done()

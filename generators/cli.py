@@ -72,10 +72,18 @@ def generate() -> None:
 @generate.command(context_settings=HELP)
 @CAMPAIGN_OPTION
 @click.option("--images", "names", multiple=True, default=("digits",), show_default=True)
+@click.option(
+    "--networks", type=click.IntRange(min=1), help="Of each image set [default: the release's]."
+)
 @click.option("--pilot", is_flag=True, help="Plan the learning-rate pilot of one image set.")
 @click.option("--missing", is_flag=True, help="Leave out the runs that the release holds already.")
-def plan(campaign: Path, names: tuple[str, ...], pilot: bool, missing: bool) -> None:
-    """Write every run of a campaign with its predicted cost, in a balanced order."""
+def plan(
+    campaign: Path, names: tuple[str, ...], networks: int | None, pilot: bool, missing: bool
+) -> None:
+    """Write every run of a campaign with its predicted cost, in a balanced order.
+
+    More networks than the release has are those of the release and the next of each sequence.
+    """
     from generators.campaign import Campaign, release_recipes
     from generators.pilot import pilot_plan, pilot_recipes
     from generators.plan import make_plan
@@ -83,7 +91,7 @@ def plan(campaign: Path, names: tuple[str, ...], pilot: bool, missing: bool) -> 
 
     if pilot and len(names) != 1:
         raise click.UsageError("--pilot takes one image set")
-    runs = pilot_plan(names[0]) if pilot else make_plan(names)
+    runs = pilot_plan(names[0]) if pilot else make_plan(names, networks)
     if missing:
         published = published_runs(names)
         runs = [run for run in runs if run.run_id not in published]
