@@ -4,6 +4,7 @@ State is files alone. Each finished run is one file, written whole or not at all
 is killed at any point loses only what was in flight, and the same command goes on.
 """
 
+import base64
 import fcntl
 import json
 import os
@@ -13,7 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.architectures import architecture_id, from_record
 from benchmark.atomic import write_whole
+from benchmark.imagesets import get_images
 from benchmark.progress import Progress
 from benchmark.recipes import RECIPES, Recipe, read_recipes
 from benchmark.record import check_row
@@ -96,7 +99,8 @@ class Campaign:
             check_row(row)
             if row["run_id"] != run_id:
                 raise ValueError(f"it holds run {row['run_id']!r}")
-        except (ValueError, RecursionError) as error:
+            _check_content(row)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{str(path)!r} is damaged ({error}); delete it to redo it") from error
         return row
 
@@ -127,6 +131,20 @@ class Campaign:
                     f"{str(self.folder)!r}; wait for it, or give each process a shard of its own"
                 ) from error
             yield
+
+
+def _check_content(row: Row) -> None:
+    """Check the architecture and the bits of a row against what else it says."""
+    identity = architecture_id(from_record(row["architecture"]))  # type: ignore[arg-type]
+    if row["architecture_id"] != identity:
+        raise ValueError(
+            f"`architecture_id` is {row['architecture_id']!r} and must be {identity!r}"
+        )
+    images = get_images(str(row["images"]))
+    size = -(-(images.valid + images.test) // 8)
+    found = len(base64.b64decode(str(row["correct"]), validate=True))
+    if found != size:
+        raise ValueError(f"`correct` has {found} bytes, not {size}")
 
 
 def run_campaign(campaign: Campaign, options: RunOptions) -> tuple[int, int]:

@@ -7,14 +7,15 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from benchmark.architectures import Architecture, from_record, to_record
+from benchmark.architectures import Architecture, architecture_id, from_record, to_record
 from benchmark.atomic import whole
-from benchmark.imagesets import ImageSet, get_images
+from benchmark.imagesets import IMAGES, ImageSet, get_images
+from benchmark.names import nearest
 from benchmark.recipes import RECIPES, Recipe
 from benchmark.record import run_id
 from benchmark.sequence import Drawn, sequence
 from benchmark.skeletons import SKELETONS, Skeleton
-from benchmark.splits import Split
+from benchmark.splits import SPLITS, Split
 from benchmark.walk import macs, parameters, walk
 
 T = TypeVar("T")
@@ -226,12 +227,39 @@ def read_groups(path: Path) -> dict[str, Group]:
 def _planned_run(line: bytes) -> PlannedRun:
     row = json.loads(line)
     row["architecture"] = from_record(row["architecture"])
-    return PlannedRun(**row)
+    run = PlannedRun(**row)
+    _check(run)
+    return run
+
+
+def _check(run: PlannedRun) -> None:
+    """Check what a planned run says of itself."""
+    numbers = (run.draw_index, run.seed, run.parameters - 1, run.macs - 1, run.cost - 1)
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise ValueError("`draw_index` and `seed` must be whole and at least 0, counts at least 1")
+    if run.split not in SPLITS:
+        raise ValueError(nearest("split", str(run.split), SPLITS))
+    get_images(run.images)
+    texts = {
+        "architecture_id": (run.architecture_id, architecture_id(run.architecture)),
+        "run_id": (
+            run.run_id,
+            run_id(run.images, run.architecture_id, run.recipe_id, run.seed),
+        ),
+    }
+    for name, (found, right) in texts.items():
+        if found != right:
+            raise ValueError(f"`{name}` is {found!r} and must be {right!r}")
 
 
 def _group(line: bytes) -> tuple[str, Group]:
     row = json.loads(line)
-    return row["run_id"], Group(row["images"], row["architecture"]["skeleton"], row["split"])
+    group = Group(row["images"], row["architecture"]["skeleton"], row["split"])
+    if group.images not in IMAGES or group.skeleton not in SKELETONS or group.split not in SPLITS:
+        raise ValueError(f"{group} is not known")
+    if not isinstance(row["run_id"], str):
+        raise ValueError(f"`run_id` (={row['run_id']!r}) must be a text")
+    return row["run_id"], group
 
 
 def _parsed(path: Path, parse: Callable[[bytes], T], shard: tuple[int, int]) -> Iterator[T]:

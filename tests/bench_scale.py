@@ -7,7 +7,6 @@ from the root of the source tree; 100,000 networks need 3 GB of disk.
 """
 
 import argparse
-import base64
 import resource
 import shutil
 import subprocess
@@ -51,8 +50,8 @@ def made_up(rng: np.random.Generator) -> Curves:
     """Return curves of random numbers with as many digits as measured ones have."""
     right = rng.random(IMAGES.valid + IMAGES.test) < rng.uniform(0.3, 0.9)
     finals = right[: IMAGES.valid].mean(), right[IMAGES.valid :].mean()
-    names = ("learning_rate", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
-    names += ("test_loss", "test_accuracy", "gradient_norm", "weight_norm", "epoch_seconds")
+    names = ["learning_rate", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy"]
+    names += ["test_loss", "test_accuracy", "gradient_norm", "weight_norm", "epoch_seconds"]
     series = {name: rng.random(RECIPE.epochs).astype(np.float32).tolist() for name in names}
     series["valid_accuracy"][-1], series["test_accuracy"][-1] = map(float, finals)
     tenths = rng.random(10 * RECIPE.epochs).astype(np.float32).tolist()
