@@ -69,7 +69,8 @@ def round_channels(channels: float) -> int:
 
 @lru_cache(maxsize=64)
 def _edges(row: tuple[float, ...]) -> list[float]:
-    return np.cumsum(row).tolist()
+    edges: list[float] = np.cumsum(row).tolist()
+    return edges
 
 
 class _Sampler:

@@ -135,6 +135,7 @@ _LOST = frozenset(
 )
 _LEAST = {"> 0": 1, ">= 0": 0, ">= 1": 1}
 _LARGEST = 3.4028234663852886e38  # IEEE 754 single precision
+_EXACT = 2**24  # whole numbers up to it are exact in single precision
 _LAST_SECOND = 253_402_300_800  # Unix time of the year 10,000, which a datetime cannot hold
 
 
@@ -249,7 +250,8 @@ def _is_number(value: object, column: str) -> bool:
     if value is None:
         return column in _LOST
     most = 1 if column in _FRACTIONS else _LARGEST
-    return (type(value) is float or type(value) is int) and 0 <= value <= most
+    is_number = type(value) is float or (type(value) is int and value <= _EXACT)
+    return is_number and 0 <= value <= most
 
 
 def _interval(column: str) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from benchmark.architectures import architecture_id, from_record
 from benchmark.atomic import write_whole
 from benchmark.imagesets import get_images
+from benchmark.names import nearest
 from benchmark.progress import Progress
 from benchmark.recipes import RECIPES, Recipe, read_recipes
 from benchmark.record import check_row
@@ -151,6 +152,7 @@ def run_campaign(campaign: Campaign, options: RunOptions) -> tuple[int, int]:
     """Make what is not done; return how many runs were made and how many are left.
 
     Raises:
+        ValueError: If the plan asks for a recipe that the campaign does not have.
         FileNotFoundError: If there is no plan, or images are missing.
         BlockingIOError: If another process works on the same shard.
         ConnectionError: If the engine is Ray and its cluster is not there, or gone.
@@ -158,6 +160,8 @@ def run_campaign(campaign: Campaign, options: RunOptions) -> tuple[int, int]:
     folder = options.images_folder.absolute()  # other machines start elsewhere
     plan = campaign.plan(options.shard)
     recipes = campaign.recipes()
+    for name in {run.recipe_id for run in plan} - recipes.keys():
+        raise ValueError(f"{nearest('recipe', name, recipes)} of {str(campaign.folder)!r}")
     with campaign.lock(options.shard):
         done = campaign.done()
         todo = [run for run in plan if run.run_id not in done]
