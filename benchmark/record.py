@@ -250,8 +250,9 @@ def _is_number(value: object, column: str) -> bool:
     if value is None:
         return column in _LOST
     most = 1 if column in _FRACTIONS else _LARGEST
-    is_number = type(value) is float or (type(value) is int and value <= _EXACT)
-    return is_number and 0 <= value <= most
+    if type(value) is int:
+        return 0 <= value <= min(most, _EXACT)
+    return type(value) is float and 0 <= value <= most
 
 
 def _interval(column: str) -> str:
