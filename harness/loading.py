@@ -100,7 +100,8 @@ def _find_entry_point(name: str) -> Candidate:
     if name not in known:
         raise ValueError(nearest("predictor", name, [*PREDICTORS, *sorted(known)]))
     place, _, attribute = known[name].partition(":")
-    return _candidate(name, _attribute(_import(place, name), attribute, name), attribute)
+    found = _attribute(import_module_of(place, name, "predictor"), attribute, name)
+    return _candidate(name, found, attribute)
 
 
 def _find_submission(folder: Path) -> Candidate:

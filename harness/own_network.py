@@ -174,7 +174,7 @@ def predict_network(
     """
     check_released(images, folder)
     task = latest_task(images, 0, None if folder is None else folder / "tasks")
-    parts = load_parts(task, folder)
+    parts = _without_proxies(load_parts(task, folder))
     test = [i for i, part in enumerate(parts.truths.target.parts) if part == "test"]
     true = parts.truths.target.curves[test, -1]
     asked = replace(parts, queries=_with_network(parts.queries, test, rows))
@@ -191,6 +191,13 @@ def predict_network(
         len(parts.train), len(test), _share_below(mean[:-1, -1], mean[-1, -1]),
         _share_below(true, mean[-1, -1]), parameters(rows), macs(rows), len(rows), outside, unseen,
     )  # fmt: skip
+
+
+def _without_proxies(parts: Parts) -> Parts:
+    """Return parts without the proxies, which nobody measured on a network of one's own."""
+    train, validation = (replace(runs, proxies=None) for runs in (parts.train, parts.validation))
+    queries = replace(parts.queries, proxies=None)
+    return replace(parts, train=train, validation=validation, queries=queries)
 
 
 def _with_network(queries: Queries, index: Sequence[int], rows: tuple[LayerRow, ...]) -> Queries:
