@@ -12,8 +12,10 @@ import click
 
 from benchmark.cli import data, sample, task
 from generators.cli import generate, images
-from harness.cli import check, compare, evaluate, print_results, score, select
+from harness.cli import check, compare, evaluate, print_results, score, select, submit
+from harness.predict_cli import predict
 from leaderboard.cli import board
+from leaderboard.show.cli import show
 
 __version__ = "0.1.0"
 
@@ -139,6 +141,9 @@ for command in (
     score,
     compare,
     select,
+    predict,
+    show,
+    submit,
     board,
 ):
     main.add_command(command)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 LayerKind = Literal["conv", "max_pool", "avg_pool", "relu", "sigmoid", "tanh", "bn"]
+MOST_RATIO = 1000  # far above what is drawn, far below what single precision cannot hold
 LAYER_KINDS: tuple[LayerKind, ...] = get_args(LayerKind)
 
 
@@ -39,6 +40,8 @@ class Layer:
             raise ValueError(f"`kind` (={self.kind!r}) must be one of {', '.join(LAYER_KINDS)}")
         if min(self.kernel_height, self.kernel_width, self.channels) < 1:
             raise ValueError(f"kernel and channels of {self!r} must be at least 1")
+        if not (isinstance(self.ratio, float | int) and 0 < self.ratio <= MOST_RATIO):
+            raise ValueError(f"`ratio` (={self.ratio!r}) must be a number in (0, {MOST_RATIO}]")
         has_kernel = self.kind in ("conv", "max_pool", "avg_pool")
         if not has_kernel and (self.kernel_height, self.kernel_width) != (1, 1):
             raise ValueError(f"a layer of kind {self.kind!r} must have a 1x1 kernel, not {self!r}")

@@ -2,23 +2,26 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.acceptance import acceptance_rates
 from benchmark.imagesets import IMAGES
-from benchmark.record import COLUMNS, EPOCH_SERIES
+from benchmark.proxies import COLUMNS as PROXY_COLUMNS
+from benchmark.record import COLUMNS, EPOCH_SERIES, Column
 from benchmark.skeletons import SKELETONS
 from benchmark.splits import SPLITS
 
 if TYPE_CHECKING:
-    from benchmark.release import SplitCounts
+    from benchmark.release import Manifest, SplitCounts
 
 TITLE = "peephole-bench: learning curves of sampled convolutional networks"
 
 
-def card_text(counts: "list[SplitCounts]", version: str, folder: Path) -> str:
+def card_text(manifest: "Manifest", folder: Path) -> str:
     """Return the card of a release as Markdown with a YAML header."""
+    counts, version = manifest.splits, manifest.version
     runs = sum(entry.runs for entry in counts)
     sections = [
         _header(counts, version, runs),
@@ -30,18 +33,19 @@ def card_text(counts: "list[SplitCounts]", version: str, folder: Path) -> str:
         _architectures(counts),
         _training(folder),
         _columns(),
+        *([_proxies(manifest)] if manifest.proxies else []),
         _datasheet(),
     ]
     return "\n".join(sections)
 
 
-def _complete(counts: "list[SplitCounts]") -> list[str]:
+def _complete(counts: "Sequence[SplitCounts]") -> list[str]:
     """Return the image sets whose four splits are all there; one missing file breaks a config."""
     by_images = Counter(entry.images for entry in counts)
     return [name for name in IMAGES if by_images[name] == len(SPLITS)]
 
 
-def _header(counts: "list[SplitCounts]", version: str, runs: int) -> str:
+def _header(counts: "Sequence[SplitCounts]", version: str, runs: int) -> str:
     size = "1K<n<10K" if runs >= 1000 else "n<1K"
     lines = ["---", f"pretty_name: {TITLE!r}", "license: cc-by-4.0", f"size_categories: [{size}]"]
     lines += ["tags: [learning-curves, performance-prediction, neural-architecture-search]"]
@@ -53,7 +57,7 @@ def _header(counts: "list[SplitCounts]", version: str, runs: int) -> str:
     return "\n".join([*lines, "---\n"])
 
 
-def _summary(counts: "list[SplitCounts]", version: str, runs: int) -> str:
+def _summary(counts: "Sequence[SplitCounts]", version: str, runs: int) -> str:
     networks = sum(entry.runs - entry.seeds for entry in counts)
     names = ", ".join(f"`{name}`" for name in dict.fromkeys(entry.images for entry in counts))
     return (
@@ -65,7 +69,7 @@ def _summary(counts: "list[SplitCounts]", version: str, runs: int) -> str:
     )
 
 
-def _usage(counts: "list[SplitCounts]") -> str:
+def _usage(counts: "Sequence[SplitCounts]") -> str:
     name = next(iter(_complete(counts)), "digits")
     return (
         "```python\n"
@@ -80,7 +84,7 @@ def _usage(counts: "list[SplitCounts]") -> str:
     )
 
 
-def _contents(counts: "list[SplitCounts]") -> str:
+def _contents(counts: "Sequence[SplitCounts]") -> str:
     lines = ["## What is in it\n", "| images | split | networks | runs | completed | diverged |"]
     lines += ["|---|---|--:|--:|--:|--:|"]
     for c in counts:
@@ -101,7 +105,7 @@ def _contents(counts: "list[SplitCounts]") -> str:
     return "\n".join(lines)
 
 
-def _accuracies(counts: "list[SplitCounts]", folder: Path) -> str:
+def _accuracies(counts: "Sequence[SplitCounts]", folder: Path) -> str:
     """Describe the final accuracies by skeleton, and how many networks did not learn."""
     import numpy as np
 
@@ -135,7 +139,7 @@ def _accuracies(counts: "list[SplitCounts]", folder: Path) -> str:
     return "\n".join([*lines, ""])
 
 
-def _architectures(counts: "list[SplitCounts]") -> str:
+def _architectures(counts: "Sequence[SplitCounts]") -> str:
     lines = ["## Skeletons\n", "| skeleton | stages x blocks | widths | wiring | use |"]
     lines += ["|---|---|---|---|---|"]
     for s in SKELETONS.values():
@@ -172,10 +176,33 @@ def _training(folder: Path) -> str:
     return "\n".join(lines)
 
 
+def _table(columns: Mapping[str, Column]) -> list[str]:
+    """Return a table of columns with their units, ranges and meanings."""
+    lines = ["| column | unit | range | meaning |", "|---|---|---|---|"]
+    for name, c in columns.items():
+        meaning = c.meaning.replace("|", "\\|")
+        lines.append(f"| `{name}` | {c.unit} | {c.range} | {meaning} |")
+    return lines
+
+
+def _proxies(manifest: "Manifest") -> str:
+    lines = ["## Zero-cost proxies\n"]
+    for c in manifest.proxies:
+        lines.append(
+            f"- `{c.images}/proxies.parquet`: {c.networks:,} networks, initialised with seed "
+            f"{c.seed}, on {c.batch} training images"
+        )
+    lines.append(
+        "\nWhat a network says before it is trained, once for each architecture, on the same "
+        "images for all. The seed is that of no run, so a proxy shares no run's luck, and the "
+        "noise ceiling before training holds for predictors that use proxies, too. `peephole "
+        "generate proxies` computes them, `benchmark.proxies.load_proxies` reads them.\n"
+    )
+    return "\n".join([*lines, *_table(PROXY_COLUMNS), ""])
+
+
 def _columns() -> str:
-    lines = ["## Columns\n", "| column | unit | range | meaning |", "|---|---|---|---|"]
-    for name, c in COLUMNS.items():
-        lines.append(f"| `{name}` | {c.unit} | {c.range} | {c.meaning} |")
+    lines = ["## Columns\n", *_table(COLUMNS)]
     lines.append(
         f"\nThe {len(EPOCH_SERIES)} series have one entry per epoch: entry e is the value after "
         "epoch e + 1, and what was measured before training has fields of its own.\n"

@@ -7,8 +7,10 @@ and width are drawn independently; output channels are rounded half up to a mult
 8.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeVar, cast
 
 import numpy as np
@@ -65,6 +67,12 @@ def round_channels(channels: float) -> int:
     return CHANNEL_MULTIPLE * max(1, multiples)
 
 
+@lru_cache(maxsize=64)
+def _edges(row: tuple[float, ...]) -> list[float]:
+    edges: list[float] = np.cumsum(row).tolist()
+    return edges
+
+
 class _Sampler:
     """Draws from one stream and notes every draw."""
 
@@ -82,8 +90,8 @@ class _Sampler:
         return value
 
     def next(self, state: State) -> State:
-        edges = np.cumsum(TRANSITIONS[state])
-        index = int(np.searchsorted(edges, self.rng.random() * edges[-1], side="right"))
+        edges = _edges(TRANSITIONS[state])
+        index = bisect_right(edges, self.rng.random() * edges[-1])
         self.draw("next", state, STATES[index])
         return STATES[index]
 

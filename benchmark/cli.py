@@ -107,15 +107,17 @@ def info(folder: Path | None, as_json: bool) -> None:
     from benchmark.release import read_manifest
 
     place = folder or data_folder()
-    version, splits = read_manifest(place)
+    found = read_manifest(place)
     if as_json:
-        click.echo(json.dumps({"version": version, "splits": [asdict(s) for s in splits]}))
+        click.echo(json.dumps(asdict(found)))
         return
-    click.echo(f"release {version} in {place}")
+    click.echo(f"release {found.version} in {place}")
     click.echo(f"{'images':8} {'split':10} {'networks':>8} {'runs':>6} {'diverged':>8} {'MB':>6}")
-    for s in splits:
+    for s in found.splits:
         diverged, size = s.statuses.get("diverged", 0), s.bytes / 1e6
         click.echo(f"{s.images:8} {s.split:10} {s.networks:8} {s.runs:6} {diverged:8} {size:6.2f}")
+    for p in found.proxies:
+        click.echo(f"{p.images:8} {'proxies':10} {p.networks:8} {'':6} {'':8} {p.bytes / 1e6:6.2f}")
 
 
 @data.command(context_settings=HELP)
@@ -123,7 +125,7 @@ def info(folder: Path | None, as_json: bool) -> None:
 def verify(folder: Path | None) -> None:
     """Check every file against its checksum, its schema and its own rules."""
     from benchmark.files import data_folder
-    from benchmark.release import released_splits, verify_release
+    from benchmark.release import released_proxies, released_splits, verify_release
 
     place = folder or data_folder()
     problems = verify_release(place)
@@ -131,7 +133,10 @@ def verify(folder: Path | None) -> None:
         click.echo(problem)
     if problems:
         raise click.ClickException(f"{len(problems)} problems in {str(place)!r}")
-    click.echo(f"{len(released_splits(place))} files of runs in {place}: all as published")
+    files = f"{len(released_splits(place))} files of runs"
+    if released_proxies(place):
+        files += f" and {len(released_proxies(place))} of proxies"
+    click.echo(f"{files} in {place}: all as published")
 
 
 @click.group(context_settings=HELP)

@@ -96,14 +96,23 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         folder = path.parent.parent
         there = sorted(str(p.relative_to(folder)) for p in folder.glob("*/*.parquet"))
         raise FileNotFoundError(f"no runs at {str(path)!r}; there is {', '.join(there) or 'none'}")
+    return read_parquet(path, version=SCHEMA_VERSION, columns=columns)
+
+
+def read_parquet(path: Path, *, version: int, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the table of a file, every page checked.
+
+    Raises:
+        ValueError: If the file is damaged or of another version of its schema.
+    """
     try:
         table = pq.ParquetFile(path, page_checksum_verification=True).read(columns=columns)
     except (OSError, pa.ArrowException) as error:
         raise ValueError(f"{str(path)!r} is damaged: {error}") from error
     found = (table.schema.metadata or {}).get(b"schema_version", b"none").decode()
-    if found != str(SCHEMA_VERSION):
+    if found != str(version):
         raise ValueError(
-            f"{str(path)!r} has schema version {found}, and this release reads {SCHEMA_VERSION}"
+            f"{str(path)!r} has schema version {found}, and this release reads {version}"
         )
     return table
 

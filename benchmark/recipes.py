@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -75,13 +76,18 @@ class Recipe:
     @property
     def recipe_id(self) -> str:
         """First 12 hexadecimal digits of the SHA-256 of the fields as JSON."""
-        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return _identity(self)
 
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps of an epoch."""
         return get_images(self.images).train // self.batch
+
+
+@lru_cache(maxsize=64)  # asked for with every run of a plan
+def _identity(recipe: Recipe) -> str:
+    text = json.dumps(asdict(recipe), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 RECIPES: dict[str, Recipe] = {

@@ -8,7 +8,8 @@ which images the final network got right (`correct/`), pixels, weights.
 """
 
 from dataclasses import dataclass, field, fields
-from typing import Literal
+from datetime import datetime
+from typing import Literal, get_args
 
 import pyarrow as pa
 
@@ -125,6 +126,17 @@ EPOCH_SERIES = tuple(
     for name, column in COLUMNS.items()
     if pa.types.is_list(column.type) and name != "train_loss_tenths"
 )
+_LISTS = (*EPOCH_SERIES, "train_loss_tenths")
+_FRACTIONS = frozenset(name for name, column in COLUMNS.items() if column.range == "[0, 1]")
+_LOST = frozenset(
+    name
+    for name, column in COLUMNS.items()
+    if column.range.endswith("or null") and column.type != _TEXT
+)
+_LEAST = {"> 0": 1, ">= 0": 0, ">= 1": 1}
+_LARGEST = 3.4028234663852886e38  # IEEE 754 single precision
+_EXACT = 2**24  # whole numbers up to it are exact in single precision
+_LAST_SECOND = 253_402_300_800  # Unix time of the year 10,000, which a datetime cannot hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +203,16 @@ def check_row(row: dict[str, object]) -> None:
     if not isinstance(row, dict):
         raise ValueError(f"a run must be an object with the record's fields, not {row!r:.60}")
     name = row.get("run_id")
+    trained = row.get("status") in ("completed", "diverged")
     missing = [column for column in SCHEMA.names if column not in row]
     if missing:
         raise ValueError(f"run {name!r} lacks {', '.join(missing)}")
-    trained = row["status"] in ("completed", "diverged")
+    for column in SCHEMA.names:
+        if column not in _LISTS and not _is_valid(column, row[column], trained=trained):
+            rule = f"{COLUMNS[column].type} {COLUMNS[column].range}".strip()
+            raise ValueError(f"`{column}` (={row[column]!r:.60}) of run {name!r} must be {rule}")
     epochs = int(str(row["epochs_planned"])) if trained else 0
-    for column in (*EPOCH_SERIES, "train_loss_tenths"):
+    for column in _LISTS:
         values = row[column]
         each = TENTHS if column == "train_loss_tenths" else 1
         if not isinstance(values, list) or len(values) != each * epochs:
@@ -205,12 +221,43 @@ def check_row(row: dict[str, object]) -> None:
                 f"`{column}` of run {name!r} has {count} entries, not {each} for each of "
                 f"{epochs} epochs"
             )
-        if column.endswith("accuracy") and not all(_is_fraction(value) for value in values):
-            raise ValueError(f"`{column}` of run {name!r} must lie in [0, 1]")
+        if not all(_is_number(value, column) for value in values):
+            raise ValueError(f"`{column}` of run {name!r} must lie in {_interval(column)}")
 
 
-def _is_fraction(value: object) -> bool:
-    return isinstance(value, float | int) and 0 <= value <= 1
+def _is_valid(column: str, value: object, *, trained: bool) -> bool:
+    """Return whether a field that is no list holds what its column promises."""
+    kind, rule = COLUMNS[column].type, COLUMNS[column].range
+    if column == "status":
+        return value in get_args(Status)
+    if column == "started_at":  # run files hold seconds
+        return isinstance(value, datetime) or (type(value) is int and 0 <= value < _LAST_SECOND)
+    if column == "architecture":
+        return isinstance(value, dict)
+    if kind == _TEXT:
+        return _is_text(value) or (value is None and "or null" in rule)
+    if kind == pa.float32():
+        return _is_number(value, column) or (value is None and not trained)
+    return type(value) is int and _LEAST[rule] <= value < 2 ** (kind.bit_width - 1)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable()  # so that it can be written as UTF-8
+
+
+def _is_number(value: object, column: str) -> bool:
+    """Return whether a value is in a column's range, and a number in single precision."""
+    if value is None:
+        return column in _LOST
+    most = 1 if column in _FRACTIONS else _LARGEST
+    if type(value) is int:
+        return 0 <= value <= min(most, _EXACT)
+    return type(value) is float and 0 <= value <= most
+
+
+def _interval(column: str) -> str:
+    """Return the range of a column in words."""
+    return "[0, 1]" if column in _FRACTIONS else COLUMNS[column].range.replace("> 0", ">= 0")
 
 
 assert {f.name for f in fields(Run)} == set(COLUMNS), "Run and COLUMNS must have the same fields"

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from benchmark.atomic import write_whole
 from benchmark.card import card_text
 from benchmark.files import CORRECT_SCHEMA, correct_path, read_table, sha256, split_path
 from benchmark.imagesets import IMAGES, ImageSet, get_images
+from benchmark.proxies import load_proxies, proxies_path, proxy_problems
 from benchmark.record import SCHEMA, SCHEMA_VERSION, check_row, run_id
 from benchmark.splits import SPLITS, split_of
 from benchmark.walk import macs, parameters, walk
@@ -38,6 +39,27 @@ class SplitCounts:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class ProxyCounts:
+    """What one file of zero-cost proxies holds; `seed` and `batch` are those of all its rows."""
+
+    images: str
+    networks: int
+    seed: int
+    batch: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a release holds: its version, and counts of its files of runs and of proxies."""
+
+    version: str
+    splits: tuple[SplitCounts, ...]
+    proxies: tuple[ProxyCounts, ...]
+
+
 def count_split(images: str, split: str, folder: Path) -> SplitCounts:
     """Count the runs of a file."""
     path = split_path(images, split, folder)
@@ -56,6 +78,20 @@ def count_split(images: str, split: str, folder: Path) -> SplitCounts:
     )
 
 
+def count_proxies(images: str, folder: Path) -> ProxyCounts:
+    """Count the networks of a file of proxies.
+
+    Raises:
+        ValueError: If it is damaged, of another schema, or empty.
+    """
+    path = proxies_path(images, folder)
+    table = load_proxies(images, folder)
+    if table is None or not len(table):
+        raise ValueError(f"{str(path)!r} holds no proxies")
+    seed, batch = (table.column(name)[0].as_py() for name in ("seed", "batch"))
+    return ProxyCounts(images, len(table), seed, batch, path.stat().st_size, sha256(path))
+
+
 def _tally(column: pa.ChunkedArray) -> dict[str, int]:
     counts = {str(c["values"]): int(c["counts"]) for c in column.value_counts().to_pylist()}
     return dict(sorted(counts.items()))
@@ -66,16 +102,32 @@ def released_splits(folder: Path) -> list[tuple[str, str]]:
     return [(i, s) for i in IMAGES for s in SPLITS if split_path(i, s, folder).exists()]
 
 
+def released_proxies(folder: Path) -> list[str]:
+    """Return the image sets whose file of proxies is there, in their fixed order."""
+    return [name for name in IMAGES if proxies_path(name, folder).exists()]
+
+
+def count_release(folder: Path, version: str) -> Manifest:
+    """Count what the files of a folder hold.
+
+    Raises:
+        ValueError: If a file is damaged or of another schema.
+    """
+    return Manifest(
+        version,
+        tuple(count_split(images, split, folder) for images, split in released_splits(folder)),
+        tuple(count_proxies(name, folder) for name in released_proxies(folder)),
+    )
+
+
 def finish_release(folder: Path, version: str) -> None:
     """Write manifest, card and checksums of the files that are there."""
-    counts = [count_split(images, split, folder) for images, split in released_splits(folder)]
-    manifest = {
-        "version": version,
-        "schema_version": SCHEMA_VERSION,
-        "splits": [{n: getattr(c, n) for n in SplitCounts.__dataclass_fields__} for c in counts],
+    counted = count_release(folder, version)
+    manifest = {"version": version, "schema_version": SCHEMA_VERSION} | {
+        part: [asdict(entry) for entry in getattr(counted, part)] for part in ("splits", "proxies")
     }
     write_whole(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
-    write_whole(folder / CARD, card_text(counts, version, folder))
+    write_whole(folder / CARD, card_text(counted, folder))
     write_sums(folder)
 
 
@@ -92,7 +144,14 @@ def _digests(folder: Path) -> Iterator[tuple[str, str]]:
             yield name, sha256(path)
 
 
-def read_manifest(folder: Path) -> tuple[str, list[SplitCounts]]:
+def is_signed(path: Path, folder: Path) -> bool:
+    """Return whether the checksums of a folder hold that of a file as it is."""
+    sums = folder / SUMS
+    line = f"{sha256(path)}  {path.relative_to(folder).as_posix()}"
+    return sums.exists() and line in sums.read_text().splitlines()
+
+
+def read_manifest(folder: Path) -> Manifest:
     """Return the version of a release and what its files hold, without opening them.
 
     Raises:
@@ -102,7 +161,11 @@ def read_manifest(folder: Path) -> tuple[str, list[SplitCounts]]:
     if not path.exists():
         raise FileNotFoundError(f"{str(folder)!r} holds no {MANIFEST}, so no release")
     manifest = json.loads(path.read_text())
-    return manifest["version"], [SplitCounts(**entry) for entry in manifest["splits"]]
+    return Manifest(
+        manifest["version"],
+        tuple(SplitCounts(**entry) for entry in manifest["splits"]),
+        tuple(ProxyCounts(**entry) for entry in manifest.get("proxies", [])),
+    )
 
 
 def verify_release(folder: Path) -> list[str]:
@@ -111,6 +174,7 @@ def verify_release(folder: Path) -> list[str]:
     if problems:
         return problems
     seen: dict[str, str] = {}
+    seeds: dict[str, dict[str, set[int]]] = {}  # of the runs, by image set and architecture
     for images, split in released_splits(folder):
         path = split_path(images, split, folder)
         try:
@@ -125,7 +189,11 @@ def verify_release(folder: Path) -> list[str]:
             if row["run_id"] in seen:
                 problems.append(f"run {row['run_id']!r} is in {seen[row['run_id']]} and {split}")
             seen[row["run_id"]] = split
+            known = seeds.setdefault(images, {})
+            known.setdefault(row["architecture_id"], set()).add(row["seed"])
         problems += _bit_problems(images, split, folder, table)
+    for images in released_proxies(folder):
+        problems += proxy_problems(images, folder, seeds.get(images, {}))
     return problems
 
 

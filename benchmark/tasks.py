@@ -82,6 +82,24 @@ def read_task(name: str, folder: Path | None = None) -> Task:
     return Task(**fields)
 
 
+def latest_task(images: str, observed: int, folder: Path | None = None) -> Task:
+    """Return the frozen task of the highest version.
+
+    Raises:
+        ValueError: If the images are not known, or have no task with so many observed epochs.
+    """
+    get_images(images)
+    start = f"{images}-k{observed}-v"
+    names = [name for name in task_names(folder) if name.startswith(start)]
+    if not names:
+        known = ", ".join(task_names(folder)) or "none"
+        raise ValueError(
+            f"this release has no data of {images!r} with {observed} epochs observed; its tasks: "
+            f"{known}"
+        )
+    return read_task(max(names, key=lambda name: int(name.removeprefix(start))), folder)
+
+
 def task_rows(task: Task, split: str, folder: Path | None = None) -> pa.Table:
     """Return the rows of a part of a task, sorted by run id.
 

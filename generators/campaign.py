@@ -4,21 +4,30 @@ State is files alone. Each finished run is one file, written whole or not at all
 is killed at any point loses only what was in flight, and the same command goes on.
 """
 
+import base64
 import fcntl
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from benchmark.architectures import architecture_id, from_record
 from benchmark.atomic import write_whole
+from benchmark.imagesets import get_images
+from benchmark.names import nearest
 from benchmark.progress import Progress
 from benchmark.recipes import RECIPES, Recipe, read_recipes
 from benchmark.record import check_row
 from generators.crew import Crew, RunOptions
 from generators.environment import environment, environment_id
-from generators.plan import PlannedRun, read_plan, write_plan
+from generators.plan import Group, PlannedRun, read_groups, read_plan, write_plan
 from generators.worker import Job, Row
+
+if TYPE_CHECKING:
+    from generators.fleet import Fleet
 
 PLAN, RECIPES_FILE, ENVIRONMENTS = "plan.jsonl", "recipes.json", "environments"
 
@@ -41,9 +50,13 @@ class Campaign:
         write_whole(self.folder / RECIPES_FILE, text + "\n")
         write_plan(self.folder / PLAN, plan)
 
-    def plan(self) -> list[PlannedRun]:
-        """Return the planned runs, in order."""
-        return read_plan(self.folder / PLAN)
+    def plan(self, shard: tuple[int, int] = (1, 1)) -> list[PlannedRun]:
+        """Return the planned runs of a shard, in order."""
+        return read_plan(self.folder / PLAN, shard)
+
+    def groups(self) -> dict[str, Group]:
+        """Return the group of every planned run, by run id."""
+        return read_groups(self.folder / PLAN)
 
     def recipes_json(self) -> dict[str, dict[str, object]]:
         """Return the recipes by id, as plain fields."""
@@ -61,7 +74,10 @@ class Campaign:
 
     def done(self) -> set[str]:
         """Return the ids of the finished runs."""
-        return {path.stem for path in self.runs.glob("*.json")}
+        return {name.removesuffix(".json") for name in self._files()}
+
+    def _files(self) -> list[str]:
+        return [name for name in os.listdir(self.runs) if name.endswith(".json")]
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows of the finished runs, sorted by id, with `correct` as base64.
@@ -69,24 +85,33 @@ class Campaign:
         Raises:
             ValueError: If a file is no row of the record; the message names it.
         """
-        for path in sorted(self.runs.glob("*.json")):
-            try:
-                row = json.loads(path.read_text())
-                check_row(row)
-            except ValueError as error:
-                raise ValueError(
-                    f"{str(path)!r} is damaged ({error}); delete it to redo it"
-                ) from error
-            yield row
+        for name in sorted(self._files()):
+            yield self.row(name.removesuffix(".json"))
+
+    def row(self, run_id: str) -> Row:
+        """Return the row of a finished run.
+
+        Raises:
+            ValueError: If its file is no row of the record, or another run's; the message names it.
+        """
+        path = self.runs / f"{run_id}.json"
+        try:
+            row: Row = json.loads(path.read_bytes())
+            check_row(row)
+            if row["run_id"] != run_id:
+                raise ValueError(f"it holds run {row['run_id']!r}")
+            _check_content(row)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{str(path)!r} is damaged ({error}); delete it to redo it") from error
+        return row
 
     def store(self, row: Row) -> None:
         """Write a finished run, whole or not at all."""
         text = json.dumps(row, separators=(",", ":"), allow_nan=False)
         write_whole(self.runs / f"{row['run_id']}.json", text + "\n")
 
-    def note_environment(self) -> None:
-        """Keep the versions that this machine's runs are made with."""
-        versions = environment()
+    def note_environment(self, versions: dict[str, str]) -> None:
+        """Keep the versions that a machine's runs are made with."""
         path = self.folder / ENVIRONMENTS / f"{environment_id(versions)}.json"
         write_whole(path, json.dumps(versions, indent=1) + "\n")
 
@@ -109,26 +134,64 @@ class Campaign:
             yield
 
 
+def _check_content(row: Row) -> None:
+    """Check the architecture and the bits of a row against what else it says."""
+    identity = architecture_id(from_record(row["architecture"]))  # type: ignore[arg-type]
+    if row["architecture_id"] != identity:
+        raise ValueError(
+            f"`architecture_id` is {row['architecture_id']!r} and must be {identity!r}"
+        )
+    images = get_images(str(row["images"]))
+    size = -(-(images.valid + images.test) // 8)
+    found = len(base64.b64decode(str(row["correct"]), validate=True))
+    if found != size:
+        raise ValueError(f"`correct` has {found} bytes, not {size}")
+
+
 def run_campaign(campaign: Campaign, options: RunOptions) -> tuple[int, int]:
     """Make what is not done; return how many runs were made and how many are left.
 
     Raises:
+        ValueError: If the plan asks for a recipe that the campaign does not have.
         FileNotFoundError: If there is no plan, or images are missing.
         BlockingIOError: If another process works on the same shard.
+        ConnectionError: If the engine is Ray and its cluster is not there, or gone.
     """
-    index, count = options.shard
-    plan = campaign.plan()[index - 1 :: count]
+    folder = options.images_folder.absolute()  # other machines start elsewhere
+    plan = campaign.plan(options.shard)
     recipes = campaign.recipes()
+    for name in {run.recipe_id for run in plan} - recipes.keys():
+        raise ValueError(f"{nearest('recipe', name, recipes)} of {str(campaign.folder)!r}")
     with campaign.lock(options.shard):
         done = campaign.done()
         todo = [run for run in plan if run.run_id not in done]
         jobs = [
-            Job(r, recipes[r.recipe_id], options.images_folder, options.device, options.workers)
+            Job(r, recipes[r.recipe_id], folder, options.device, options.workers)
             for r in todo[: options.limit]
         ]
-        campaign.note_environment()
-        made = Crew(campaign.store, options).work(jobs, Progress("networks", len(jobs)))
+        campaign.note_environment(environment())
+        crew, progress = Crew(campaign.store, options), Progress("networks", len(jobs))
+        if options.engine == "ray":
+            made = _fleet(campaign, crew).work(jobs, progress)
+        else:
+            made = crew.work(jobs, progress)
     return made, len(todo) - made
+
+
+def _fleet(campaign: Campaign, crew: Crew) -> "Fleet":
+    """Return the crews of a Ray cluster.
+
+    Raises:
+        ValueError: If Ray is not installed; the message says what installs it.
+    """
+    try:
+        from generators.fleet import Fleet
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"the engine 'ray' needs the package {error.name!r}; "
+            "`pip install 'peephole-bench[ray]'` installs it"
+        ) from error
+    return Fleet(crew, campaign.note_environment)
 
 
 def release_recipes() -> dict[str, Recipe]:

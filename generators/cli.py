@@ -72,10 +72,18 @@ def generate() -> None:
 @generate.command(context_settings=HELP)
 @CAMPAIGN_OPTION
 @click.option("--images", "names", multiple=True, default=("digits",), show_default=True)
+@click.option(
+    "--networks", type=click.IntRange(min=1), help="Of each image set [default: the release's]."
+)
 @click.option("--pilot", is_flag=True, help="Plan the learning-rate pilot of one image set.")
 @click.option("--missing", is_flag=True, help="Leave out the runs that the release holds already.")
-def plan(campaign: Path, names: tuple[str, ...], pilot: bool, missing: bool) -> None:
-    """Write every run of a campaign with its predicted cost, in a balanced order."""
+def plan(
+    campaign: Path, names: tuple[str, ...], networks: int | None, pilot: bool, missing: bool
+) -> None:
+    """Write every run of a campaign with its predicted cost, in a balanced order.
+
+    More networks than the release has are those of the release and the next of each sequence.
+    """
     from generators.campaign import Campaign, release_recipes
     from generators.pilot import pilot_plan, pilot_recipes
     from generators.plan import make_plan
@@ -83,7 +91,7 @@ def plan(campaign: Path, names: tuple[str, ...], pilot: bool, missing: bool) -> 
 
     if pilot and len(names) != 1:
         raise click.UsageError("--pilot takes one image set")
-    runs = pilot_plan(names[0]) if pilot else make_plan(names)
+    runs = pilot_plan(names[0]) if pilot else make_plan(names, networks)
     if missing:
         published = published_runs(names)
         runs = [run for run in runs if run.run_id not in published]
@@ -103,7 +111,17 @@ def plan(campaign: Path, names: tuple[str, ...], pilot: bool, missing: bool) -> 
 )
 @click.option("--minutes", type=float, help="Budget; starts nothing that would outlast it.")
 @click.option("--limit", type=int, help="Runs to make at most.")
+@click.option(
+    "--engine", default="local", show_default=True, help="What starts workers: local, ray."
+)
+@click.option(
+    "--address",
+    default="auto",
+    show_default=True,
+    help="Ray cluster: host:port; auto finds the one that runs here, local starts one.",
+)
 def run(
+    *,
     campaign: Path,
     images_folder: Path,
     device: str,
@@ -111,15 +129,24 @@ def run(
     shard: str,
     minutes: float | None,
     limit: int | None,
+    engine: str,
+    address: str,
 ) -> None:
     """Make what is not done yet. Killed at any point, the same command goes on.
+
+    With --engine ray, workers are on all machines of a Ray cluster: --workers networks in flight on
+    each GPU (--device cuda), or a group of --workers processes for every --workers CPUs (--device
+    cpu). Finished runs come back here, so that only this machine needs the campaign's folder. Each
+    machine needs this package and, at the same path, the images. A machine that is lost costs what
+    it had in hand, which others make; one that joins is used.
 
     Exit code 3 means that the budget ended with work left.
     """
     from generators.campaign import Campaign, run_campaign
     from generators.crew import RunOptions
 
-    options = RunOptions(images_folder, device, workers, parse_shard(shard), minutes, limit)
+    place = images_folder, device, workers, parse_shard(shard)
+    options = RunOptions(*place, minutes, limit, engine, address)  # type: ignore[arg-type]
     made, left = run_campaign(Campaign(campaign), options)
     click.echo(f"{made} runs made, {left} left")
     sys.exit(3 if left and limit is None else 0)
@@ -231,6 +258,41 @@ def bench(
     speeds = list(compare(name, recipe, networks, options, baseline_epochs or recipe.epochs))
     for line in report(speeds, peak_flops(torch.device(device), recipe.precision)):
         click.echo(line)
+
+
+@generate.command(context_settings=HELP)
+@click.option("--images", "name", default="digits", show_default=True, help="Whose networks.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Another copy of the data than the installed one.",
+)
+@IMAGES_OPTION
+@DEVICE_OPTION
+@click.option(
+    "--processes", default=2, show_default=True, type=click.IntRange(min=1), help="At a time."
+)
+@click.option("--release", help="Version of the data [default: the next, if anything is new].")
+def proxies(
+    name: str,
+    folder: Path | None,
+    images_folder: Path,
+    device: str,
+    processes: int,
+    release: str | None,
+) -> None:
+    """Compute the zero-cost proxies that a release's networks lack, and add them to it.
+
+    Killed at any point, the same command goes on.
+    """
+    from benchmark.files import data_folder
+    from benchmark.release import read_manifest
+    from generators.crew import RunOptions
+    from generators.proxy_campaign import add_proxies
+
+    place = folder or data_folder()
+    made = add_proxies(name, place, RunOptions(images_folder, device, processes), release)
+    click.echo(f"{made} networks computed; release {read_manifest(place).version} in {place}")
 
 
 @generate.command(context_settings=HELP)

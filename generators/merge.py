@@ -2,10 +2,11 @@
 
 import base64
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmark.atomic import write_whole
@@ -22,6 +23,7 @@ from benchmark.splits import SPLITS
 from generators.campaign import Campaign
 
 Row = dict[str, object]
+PACK = 1000  # rows that are Python objects at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,35 @@ class Merged:
     """How many runs a merge wrote, by image set and split."""
 
     counts: dict[tuple[str, str], int]
+
+
+@dataclass(slots=True)
+class Pile:
+    """Rows of one image set and split, as Arrow tables but for the last few.
+
+    A row as Python objects takes ten times the memory that it takes in a table.
+    """
+
+    tables: list[pa.Table] = field(default_factory=list)
+    bits: list[pa.Table] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+
+    def add(self, row: Row) -> None:
+        """Add a row of a run file."""
+        self.rows.append(row)
+        if len(self.rows) == PACK:
+            self.pack()
+
+    def pack(self) -> None:
+        """Turn rows that are Python objects into tables."""
+        self.rows.sort(key=lambda row: str(row["run_id"]))  # so that both tables have one order
+        self.tables.append(rows_to_table(self.rows))
+        bits = [
+            {"run_id": row["run_id"], "correct": base64.b64decode(str(row["correct"]))}
+            for row in self.rows
+        ]
+        self.bits.append(pa.Table.from_pylist(bits, schema=CORRECT_SCHEMA))
+        self.rows = []
 
 
 def merge(campaigns: list[Campaign], folder: Path, version: str) -> Merged:
@@ -40,48 +71,49 @@ def merge(campaigns: list[Campaign], folder: Path, version: str) -> Merged:
         ValueError: If a run appears twice with different content, if an image set would mix
             recipes, or if a run file is damaged or not of its campaign's plan.
     """
-    rows: dict[str, tuple[Row, str]] = {}
-    for campaign in campaigns:
-        splits = {run.run_id: run.split for run in campaign.plan()}
-        for row in campaign.rows():
-            name = str(row["run_id"])
-            if name not in splits:
-                raise ValueError(f"run {name!r} is not in the plan of {str(campaign.folder)!r}")
-            _add(rows, row, splits[name])
-    found = {str(row["images"]) for row, _ in rows.values()}
-    files = {
-        (images, split): _merged(
-            [row for row, of in rows.values() if of == split and row["images"] == images],
-            (images, split),
-            folder,
-        )
-        for images in sorted(found)
-        for split in SPLITS
+    piles = _gather(campaigns)
+    names = sorted({images for images, _ in piles})
+    places = [(images, split) for images in names for split in SPLITS]
+    files = {place: _merged(piles.pop(place, Pile()), place, folder) for place in places}
+    _refuse_mixes({place: table for place, (table, _) in files.items()})
+    used = {
+        name
+        for table, _ in files.values()
+        for column in ("recipe_id", "environment_id")
+        for name in table.column(column).unique().to_pylist()
     }
-    _refuse_mixes([table for table, _ in files.values()])
     for (images, split), (table, bits) in files.items():  # only now, when nothing can be wrong
         if len(table):
             # Bits first: a file of runs whose bits are not there must never be seen.
             write_table(bits, correct_path(images, split, folder))
             write_table(table, split_path(images, split, folder))
-    used = {str(row[name]) for row, _ in rows.values() for name in ("recipe_id", "environment_id")}
     _merge_json(campaigns, folder, used)
     finish_release(folder, version)
     return Merged({key: len(table) for key, (table, _) in files.items() if len(table)})
 
 
-def _add(rows: dict[str, tuple[Row, str]], row: Row, split: str) -> None:
-    name = str(row["run_id"])
-    if name in rows and rows[name][0] != row:
-        raise ValueError(f"run {name!r} is in two campaigns with different content")
-    rows[name] = row, split
+def _gather(campaigns: list[Campaign]) -> dict[tuple[str, str], Pile]:
+    """Return the runs of some campaigns by image set and split."""
+    piles: dict[tuple[str, str], Pile] = {}
+    holders: dict[str, Campaign] = {}
+    for campaign in campaigns:
+        groups = campaign.groups()
+        for row in campaign.rows():
+            name = str(row["run_id"])
+            if name not in groups:
+                raise ValueError(f"run {name!r} is not in the plan of {str(campaign.folder)!r}")
+            if name not in holders:
+                holders[name] = campaign
+                piles.setdefault((str(row["images"]), groups[name].split), Pile()).add(row)
+            elif holders[name].row(name) != row:
+                raise ValueError(f"run {name!r} is in two campaigns with different content")
+    return piles
 
 
-def _refuse_mixes(tables: list[pa.Table]) -> None:
+def _refuse_mixes(files: dict[tuple[str, str], pa.Table]) -> None:
     recipes: dict[str, str] = {}
-    for table in tables:
-        for row in table.select(["images", "recipe_id"]).to_pylist():
-            images, recipe = row["images"], row["recipe_id"]
+    for (images, _), table in files.items():
+        for recipe in table.column("recipe_id").unique().to_pylist():
             if recipes.setdefault(images, recipe) != recipe:
                 raise ValueError(
                     f"runs on {images!r} mix the recipes {recipes[images]!r} and {recipe!r}; a "
@@ -89,31 +121,33 @@ def _refuse_mixes(tables: list[pa.Table]) -> None:
                 )
 
 
-def _merged(rows: list[Row], place: tuple[str, str], folder: Path) -> tuple[pa.Table, pa.Table]:
+def _merged(pile: Pile, place: tuple[str, str], folder: Path) -> tuple[pa.Table, pa.Table]:
     """Return the runs of an image set and split, new and published, and their bits."""
-    path, bits_path = split_path(*place, folder), correct_path(*place, folder)
-    table = rows_to_table(rows)
-    bits = {str(row["run_id"]): base64.b64decode(str(row["correct"])) for row in rows}
+    path = split_path(*place, folder)
+    pile.pack()
+    table, bits = pa.concat_tables(pile.tables), pa.concat_tables(pile.bits)
     if path.exists():
-        table = _with_kept(table, read_table(path), path)
-        for old in pq.read_table(bits_path).to_pylist():
-            bits.setdefault(old["run_id"], old["correct"])
-    ids = table.column("run_id").to_pylist()
-    ordered = [{"run_id": name, "correct": bits[name]} for name in ids]
-    return table, pa.Table.from_pylist(ordered, schema=CORRECT_SCHEMA)
+        old = read_table(path)
+        new = _new(table, old, path)
+        table = pa.concat_tables([old, table.filter(new)])
+        bits = pa.concat_tables([pq.read_table(correct_path(*place, folder)), bits.filter(new)])
+    return table.sort_by("run_id"), bits.sort_by("run_id")
 
 
-def _with_kept(new: pa.Table, old: pa.Table, path: Path) -> pa.Table:
-    """Return all runs of two tables; those in both must agree."""
-    known = {row["run_id"]: row for row in old.to_pylist()}
-    fresh = {row["run_id"]: row for row in new.to_pylist()}
-    for name in known.keys() & fresh.keys():
-        if known[name] != fresh[name]:
-            raise ValueError(
-                f"run {name!r} is in {str(path)!r} with other content; a published run is kept"
-            )
-    added = new.filter(pa.array([name not in known for name in fresh], pa.bool_()))
-    return pa.concat_tables([old, added]).sort_by("run_id")
+def _new(found: pa.Table, old: pa.Table, path: Path) -> pa.ChunkedArray:
+    """Return which of the runs found are not published; those that are must be the same rows."""
+    known = pc.is_in(found.column("run_id"), old.column("run_id").combine_chunks())
+    again = found.filter(known).sort_by("run_id")
+    names = again.column("run_id").combine_chunks()
+    published = old.filter(pc.is_in(old.column("run_id"), names)).sort_by("run_id")
+    if not again.equals(published):
+        pairs = ((again.slice(i, 1), published.slice(i, 1)) for i in range(len(again)))
+        changed = next(one.column("run_id")[0] for one, other in pairs if not one.equals(other))
+        raise ValueError(
+            f"run {changed.as_py()!r} is in {str(path)!r} with other content; a published run is "
+            "kept"
+        )
+    return pc.invert(known)
 
 
 def _merge_json(campaigns: list[Campaign], folder: Path, used: set[str]) -> None:

@@ -40,6 +40,7 @@ class Convolution(nn.Module):
         shape = (row.out_channels, row.in_channels, row.kernel_height, row.kernel_width)
         self.weight = nn.Parameter(torch.full(shape, math.nan))
         self.bias = nn.Parameter(torch.zeros(row.out_channels))
+        self.layer_row = row
         self.stride, self.resolution = row.stride, row.in_resolution
         left, right, top, bottom = same_padding(row)
         reach = row.in_resolution - 1
@@ -99,6 +100,7 @@ class AveragePool(nn.Module):
     def __init__(self, row: LayerRow) -> None:
         """Make the layer of a row."""
         super().__init__()
+        self.layer_row = row
         self.kernel = (row.kernel_height, row.kernel_width)
         padding = same_padding(row)
         self.inner = (padding[2], padding[0]) if is_symmetric(padding) else (0, 0)
@@ -124,6 +126,20 @@ class GlobalPool(nn.Module):
         return x.mean((2, 3))
 
 
+class Head(nn.Linear):
+    """The last layer, computed in its weights' precision, fp32, whatever the layers before had."""
+
+    def __init__(self, row: LayerRow) -> None:
+        """Make the layer of a row."""
+        super().__init__(row.in_channels, row.out_channels)
+        self.layer_row = row
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, in) to (n, out)."""
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.to(self.weight.dtype))
+
+
 def layer(row: LayerRow, recipe: Recipe) -> nn.Module:
     """Return the module of one row; `add` has none and is computed by the network."""
     if row.kind == "conv":
@@ -137,7 +153,7 @@ def layer(row: LayerRow, recipe: Recipe) -> nn.Module:
     if row.kind == "avg_pool":
         return AveragePool(row)
     if row.kind == "linear":
-        return nn.Linear(row.in_channels, row.out_channels)
+        return Head(row)
     simple = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "global_pool": GlobalPool}
     return simple[row.kind]() if row.kind in simple else nn.Identity()
 
@@ -167,7 +183,7 @@ class Network(nn.Module):
                 x = self._read(inputs[0], index, x, kept) + self._read(inputs[1], index, x, kept)
             else:
                 x = self._read(inputs[0], index, x, kept)
-                x = _in_fp32(module, x) if isinstance(module, nn.Linear) else module(x)
+                x = module(x)
             if index in self.kept:
                 kept[index] = x
         return x
@@ -175,13 +191,6 @@ class Network(nn.Module):
     @staticmethod
     def _read(source: int, index: int, last: Tensor, kept: dict[int, Tensor]) -> Tensor:
         return last if source == index - 1 else kept[source]
-
-
-def _in_fp32(head: nn.Linear, x: Tensor) -> Tensor:
-    """Compute the head in fp32, whatever precision the layers before it had."""
-    with torch.autocast(x.device.type, enabled=False):
-        logits: Tensor = head(x.float())
-    return logits
 
 
 @torch.no_grad()

@@ -1,21 +1,25 @@
 """Which runs a campaign makes, in an order whose every long prefix is a balanced dataset."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
-from benchmark.architectures import Architecture, from_record, to_record
+from benchmark.architectures import Architecture, architecture_id, from_record, to_record
 from benchmark.atomic import whole
-from benchmark.imagesets import ImageSet, get_images
+from benchmark.imagesets import IMAGES, ImageSet, get_images
+from benchmark.names import nearest
 from benchmark.recipes import RECIPES, Recipe
 from benchmark.record import run_id
 from benchmark.sequence import Drawn, sequence
 from benchmark.skeletons import SKELETONS, Skeleton
-from benchmark.splits import Split
+from benchmark.splits import SPLITS, Split
 from benchmark.walk import macs, parameters, walk
 
+T = TypeVar("T")
+WRONG_LINE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 BACKWARD_COST = 3  # a training step costs about three forward passes
 
 
@@ -36,6 +40,22 @@ QUOTAS: dict[str, Quota] = {
 }
 REPEATS = Quota(50, 0, 100, 25)
 REPEAT_SEEDS = (1, 2)
+
+
+def scaled(quota: Quota, networks: int) -> Quota:
+    """Return a quota of about so many networks in the same shares.
+
+    Held-out skeletons get the same number each, so that it may be up to two more or fewer.
+
+    >>> scaled(QUOTAS["cifar10"], 24_000)
+    Quota(train=10000, validation=2000, test=8000, heldout=1000)
+    """
+    held = sum(skeleton.held_out for skeleton in SKELETONS.values())
+    seen = quota.train + quota.validation + quota.test
+    heldout = round(networks * quota.heldout / (seen + held * quota.heldout))
+    left = networks - held * heldout
+    validation, test = (round(left * part / seen) for part in (quota.validation, quota.test))
+    return Quota(left - validation - test, validation, test, heldout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +129,16 @@ def accepted(skeleton: Skeleton, images: ImageSet, quota: Quota) -> dict[Split, 
     raise AssertionError("a sequence has no end")
 
 
-def make_plan(image_names: Iterable[str]) -> list[PlannedRun]:
+def make_plan(image_names: Iterable[str], networks: int | None = None) -> list[PlannedRun]:
     """Return every run of a campaign over some image sets, in order.
 
     Each group (images, skeleton, split, first seed or repeats) is spread evenly over the campaign:
     its i-th run of n stands at (i + 1/2) / n, so that a prefix holds each group in its share.
+
+    Args:
+        image_names: The image sets.
+        networks: About how many of each, in the shares of the release; the release's own number by
+            default. A larger plan holds all runs of a smaller one.
 
     Raises:
         ValueError: If an image set is not known.
@@ -121,9 +146,10 @@ def make_plan(image_names: Iterable[str]) -> list[PlannedRun]:
     placed: list[tuple[float, str, PlannedRun]] = []
     for name in image_names:
         images = get_images(name)
+        quota = QUOTAS[name] if networks is None else scaled(QUOTAS[name], networks)
         for skeleton in SKELETONS.values():
             repeats = quota_of(skeleton, REPEATS)
-            for split, drawn in accepted(skeleton, images, QUOTAS[name]).items():
+            for split, drawn in accepted(skeleton, images, quota).items():
                 firsts = [planned(d, images, RECIPES[name], 0) for d in drawn]
                 again = islice(drawn, repeats[split])
                 seconds = [
@@ -165,28 +191,88 @@ def write_plan(path: Path, runs: Iterable[PlannedRun]) -> None:
             file.write(json.dumps(row, separators=(",", ":")) + "\n")
 
 
-def read_plan(path: Path) -> list[PlannedRun]:
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What runs are counted by."""
+
+    images: str
+    skeleton: str
+    split: Split
+
+
+def read_plan(path: Path, shard: tuple[int, int] = (1, 1)) -> list[PlannedRun]:
     """Return the runs of a plan.
+
+    Args:
+        path: The file.
+        shard: (i, n): only every n-th run from the i-th on, from 1; other lines are not looked at.
 
     Raises:
         FileNotFoundError: If there is none; the message says what makes it.
         ValueError: If a line is not a planned run.
     """
+    return list(_parsed(path, _planned_run, shard))
+
+
+def read_groups(path: Path) -> dict[str, Group]:
+    """Return the group of every run of a plan by run id, without making their architectures.
+
+    Raises:
+        FileNotFoundError: If there is none; the message says what makes it.
+        ValueError: If a line has no such fields.
+    """
+    return dict(_parsed(path, _group, (1, 1)))
+
+
+def _planned_run(line: bytes) -> PlannedRun:
+    row = json.loads(line)
+    row["architecture"] = from_record(row["architecture"])
+    run = PlannedRun(**row)
+    _check(run)
+    return run
+
+
+def _check(run: PlannedRun) -> None:
+    """Check what a planned run says of itself."""
+    numbers = (run.draw_index, run.seed, run.parameters - 1, run.macs - 1, run.cost - 1)
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise ValueError("`draw_index` and `seed` must be whole and at least 0, counts at least 1")
+    if run.split not in SPLITS:
+        raise ValueError(nearest("split", str(run.split), SPLITS))
+    get_images(run.images)
+    texts = {
+        "architecture_id": (run.architecture_id, architecture_id(run.architecture)),
+        "run_id": (
+            run.run_id,
+            run_id(run.images, run.architecture_id, run.recipe_id, run.seed),
+        ),
+    }
+    for name, (found, right) in texts.items():
+        if found != right:
+            raise ValueError(f"`{name}` is {found!r} and must be {right!r}")
+
+
+def _group(line: bytes) -> tuple[str, Group]:
+    row = json.loads(line)
+    group = Group(row["images"], row["architecture"]["skeleton"], row["split"])
+    if group.images not in IMAGES or group.skeleton not in SKELETONS or group.split not in SPLITS:
+        raise ValueError(f"{group} is not known")
+    if not isinstance(row["run_id"], str):
+        raise ValueError(f"`run_id` (={row['run_id']!r}) must be a text")
+    return row["run_id"], group
+
+
+def _parsed(path: Path, parse: Callable[[bytes], T], shard: tuple[int, int]) -> Iterator[T]:
     if not path.exists():
         raise FileNotFoundError(
             f"no plan at {str(path)!r}; `peephole generate plan --campaign {path.parent}` makes one"
         )
-    return list(_parse(path))
-
-
-def _parse(path: Path) -> Iterator[PlannedRun]:
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
+    index, count = shard
+    with path.open("rb") as lines:
+        for number, line in islice(enumerate(lines, start=1), index - 1, None, count):
             try:
-                row = json.loads(line)
-                row["architecture"] = from_record(row["architecture"])
-                yield PlannedRun(**row)
-            except (ValueError, KeyError, TypeError) as error:
+                yield parse(line)
+            except WRONG_LINE as error:
                 raise ValueError(
                     f"line {number} of {str(path)!r} is no planned run: {error}"
                 ) from error

@@ -24,14 +24,14 @@ class GroupStatus:
 def campaign_status(folder: Path) -> list[GroupStatus]:
     """Count runs by image set, skeleton and split, from the plan and the names of the run files."""
     campaign = Campaign(folder)
-    finished = campaign.done()
-    planned: Counter[tuple[str, str, str]] = Counter()
-    done: Counter[tuple[str, str, str]] = Counter()
-    for run in campaign.plan():
-        group = run.images, run.architecture.skeleton, run.split
-        planned[group] += 1
-        done[group] += run.run_id in finished
-    return [GroupStatus(*group, done[group], count) for group, count in sorted(planned.items())]
+    groups, finished = campaign.groups(), campaign.done()
+    planned = Counter(groups.values())
+    done = Counter(groups[name] for name in finished if name in groups)
+    counts = [
+        GroupStatus(group.images, group.skeleton, group.split, done[group], count)
+        for group, count in planned.items()
+    ]
+    return sorted(counts, key=lambda count: (count.images, count.skeleton, count.split))
 
 
 def published_runs(images: Iterable[str], folder: Path | None = None) -> set[str]:

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.parts import Parts, copy_queries
+from harness.parts import copy_queries
 from harness.protocol import Array, Prediction, Predictor, Queries, Runs
 from harness.results import Seconds
 
@@ -29,7 +30,23 @@ class Answer:
     counts: Mapping[str, int]
 
 
-def ask(make: Callable[[], Predictor], parts: Parts, seed: int) -> Answer:
+class Asked(Protocol):
+    """What a predictor is fitted on and asked: `harness.parts.Parts`, with or without truths."""
+
+    @property
+    def train(self) -> Runs:
+        """To fit on."""
+
+    @property
+    def validation(self) -> Runs:
+        """To choose with."""
+
+    @property
+    def queries(self) -> Queries:
+        """To answer."""
+
+
+def ask(make: Callable[[], Predictor], parts: Asked, seed: int) -> Answer:
     """Make, fit and ask a predictor, once, about all queries in one call.
 
     It is given copies, so that whatever it does to them reaches nobody else.
@@ -50,7 +67,7 @@ def ask(make: Callable[[], Predictor], parts: Parts, seed: int) -> Answer:
 
 
 def copy_runs(runs: Runs) -> Runs:
-    """Return runs with series of their own."""
+    """Return runs with arrays of their own."""
     return runs.take(np.arange(len(runs)))
 
 

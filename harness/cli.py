@@ -84,12 +84,13 @@ def evaluate(
     A PREDICTOR is a name in the registry, package.module:Class or path/to/file.py:Class. Results
     that are there already are taken over, but one's own class always runs. The noise ceiling of
     each image set is written, too, where networks were trained repeatedly. Ends with exit code 1 if
-    a predictor failed.
+    a predictor failed. On data without zero-cost proxies, --all leaves out those that need them.
     """
     from benchmark.tasks import read_task, task_names
     from harness.jobs import Setting, evaluate_many, try_many
     from harness.predictors.registry import PREDICTORS
     from harness.repeats import write_ceilings
+    from harness.trials import answerable
 
     if every == bool(predictors):
         raise click.UsageError("name predictors, or give --all, and not both")
@@ -99,7 +100,7 @@ def evaluate(
     known = None if folder is None else folder / "tasks"
     read = [read_task(name, known) for name in asked]
     trials = _asked_trials(read[0], external, leave_out, train_sizes, folder)
-    place, names = results_folder(results), predictors or tuple(PREDICTORS)
+    place, names = results_folder(results), predictors or answerable(tuple(PREDICTORS), trials)
     setting = Setting(place, folder, seeds, processes)
     if trials:
         observed = sorted({task.observed for task in read})
@@ -204,6 +205,51 @@ def score(predictions: Path, name: str, folder: Path | None, as_json: bool) -> N
     task = read_task(name, None if folder is None else folder / "tasks")
     result, _ = score_predictions(predictions, task, folder=folder)
     print_results([result], as_json)
+
+
+@click.command(context_settings=HELP)
+@click.argument("what")
+@click.option("--name", help="Of the submission: a-z, 0-9 and '-'.")
+@click.option("--title", help="What the predictor does, on one line.")
+@click.option("--authors", help="Who submits it.")
+@click.option("--task", "tasks", multiple=True, help="A frozen task that is answered.")
+@click.option("--seeds", type=COUNT, help="How many it is fitted with [default: 1].")
+@click.option("--replace", "again", is_flag=True, help="Replace an earlier submission.")
+@click.option("--processes", default=2, show_default=True, type=COUNT, help="At a time.")
+@RESULTS_OPTION
+@FOLDER_OPTION
+@JSON_OPTION
+def submit(
+    what: str,
+    *,
+    again: bool,
+    processes: int,
+    results: Path | None,
+    folder: Path | None,
+    as_json: bool,
+    **fields: str | int | tuple[str, ...] | None,
+) -> None:
+    """Check and score a submission, and lay it out for a pull request.
+
+    WHAT is a folder with a submission.yaml (copy template/), or a Parquet file of predictions or a
+    predictor as for `evaluate`; then --name, --title, --authors and --task say what the file would.
+    Code is tried against the rules, fitted and asked; predictions are scored and nothing is
+    executed. The submission goes beside the folder of results.
+    """
+    from harness.jobs import Setting
+    from harness.submission_folders import FILE
+    from harness.submitting import make_draft, read_draft
+    from harness.submitting import submit as lay_out
+
+    given = {name: value for name, value in fields.items() if value}
+    if (Path(what) / FILE).is_file():
+        if given:
+            raise click.UsageError(f"`{next(iter(given))}` stands in {FILE}; change it there")
+        draft = read_draft(Path(what))
+    else:
+        draft = make_draft(what, given)
+    place = results_folder(results)
+    print_results(lay_out(draft, Setting(place, folder, 1, processes), again=again), as_json)
 
 
 @click.command(context_settings=HELP)

@@ -197,18 +197,18 @@ def _twice(suite: _Suite) -> str:
 
 def _keeps_runs(suite: _Suite) -> str:
     train, validation = copy_runs(suite.train), copy_runs(suite.validation)
-    before = _contents(train.series), _contents(validation.series)
+    before = _contents(train), _contents(validation)
     suite.make().fit(train, validation, observed=ONE, seed=SEED)
-    _require(_changed("train", before[0], _contents(train.series)))
-    _require(_changed("validation", before[1], _contents(validation.series)))
+    _require(_changed("train", before[0], _contents(train)))
+    _require(_changed("validation", before[1], _contents(validation)))
     return "train and validation are as they were"
 
 
 def _keeps_queries(suite: _Suite) -> str:
     queries = suite.others.observe(ONE)
-    before = _contents(queries.series)
+    before = _contents(queries)
     suite.fitted(ONE).predict(queries)
-    _require(_changed("queries", before, _contents(queries.series)))
+    _require(_changed("queries", before, _contents(queries)))
     return "queries are as they were"
 
 
@@ -248,9 +248,10 @@ def _same(first: Prediction, second: Prediction, when: str) -> str:
     return f"answers differ by {apart:.2g} {when}"
 
 
-def _contents(series: Series) -> dict[str, bytes]:
+def _contents(networks: Runs | Queries) -> dict[str, bytes]:
     """Return the bytes of every array."""
-    values = {entry.name: getattr(series, entry.name) for entry in fields(series)}
+    values = {entry.name: getattr(networks.series, entry.name) for entry in fields(Series)}
+    values["proxies"] = networks.proxies
     return {name: value.tobytes() for name, value in values.items() if value is not None}
 
 

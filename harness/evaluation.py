@@ -14,18 +14,20 @@ import pyarrow as pa
 
 from benchmark.tasks import Task
 from harness.answers import Answer, ask
+from harness.bootstrap import RESAMPLES
 from harness.invariants import Scores, SeedScore
 from harness.loading import SEEDS, Candidate
 from harness.parts import Truths, load_parts
 from harness.protocol import Prediction
 from harness.results import SCHEMA_VERSION, Result, Seconds, environment
 from harness.scores import flags, score_of
-from harness.stored_predictions import predictions_table
+from harness.stored_predictions import predictions_table, seeds_table
 from harness.strata import strata, tabulate
 from harness.truth import Truth
 
 HARNESS_VERSION = "0.1.0"  # raised whenever the same predictions would get other scores
-Outcome = tuple[Result, pa.Table | None]  # a result, and its predictions unless it failed
+# A result, and its predictions as `harness.stored_predictions.seeds_table` returns them
+Outcome = tuple[Result, pa.Table | None]
 
 
 def evaluate(
@@ -149,31 +151,39 @@ def later(prediction: Prediction, observed: int) -> Prediction:
 
 
 def scored(
-    unscored: Result, predictions: Sequence[Prediction], truths: Truths, seconds: Seconds | None
+    unscored: Result,
+    predictions: Sequence[Prediction],
+    truths: Truths,
+    seconds: Seconds | None,
+    *,
+    resamples: int = RESAMPLES,
 ) -> Outcome:
-    """Return a result with the scores of checked predictions, and their mean as a table.
+    """Return a result with the scores of checked predictions, and these as a table.
 
     Args:
         unscored: A failed result of the same predictor, task and seeds.
         predictions: Of each seed, in the order of the truths.
         truths: For both targets.
         seconds: Measured time, mean over seeds; None if nobody measured it.
+        resamples: Of the intervals; there are none with 0.
     """
     mean = _mean(predictions)
     finals = [
         Prediction(p.mean[:, -1:], p.epochs[-1:], None if p.std is None else p.std[:, -1:])
         for p in predictions
     ]
+    run_ids = truths.target.run_ids
+    tables = [predictions_table(run_ids, p.epochs, p.mean, p.std) for p in predictions]
     result = replace(
         unscored,
         status="scored",
         failure=None,
-        scores=seed_scores(truths.target, predictions),
-        scores_test_accuracy=seed_scores(truths.second, finals),
+        scores=seed_scores(truths.target, predictions, resamples),
+        scores_test_accuracy=seed_scores(truths.second, finals, resamples),
         flags=(*flags(mean.mean, truths.target.skeletons), *unscored.flags),
         seconds=seconds,
     )
-    return result, predictions_table(truths.target.run_ids, mean.epochs, mean.mean, mean.std)
+    return result, seeds_table(unscored.seeds, tables)
 
 
 def _mean(predictions: Sequence[Prediction]) -> Prediction:
@@ -184,7 +194,9 @@ def _mean(predictions: Sequence[Prediction]) -> Prediction:
     return Prediction(np.mean([p.mean for p in predictions], axis=0), first.epochs, std)
 
 
-def seed_scores(truth: Truth, predictions: Sequence[Prediction]) -> Scores:
+def seed_scores(
+    truth: Truth, predictions: Sequence[Prediction], resamples: int = RESAMPLES
+) -> Scores:
     """Return the scores by stratum and metric, mean over seeds.
 
     The interval is that of the mean: each resample has its own mean over seeds.
@@ -192,8 +204,10 @@ def seed_scores(truth: Truth, predictions: Sequence[Prediction]) -> Scores:
     Args:
         truth: The runs.
         predictions: Of each seed, in the order of the truth, all of the same epochs.
+        resamples: Of the intervals; there are none with 0.
     """
-    samples = [strata(tabulate(truth, p.mean, epochs=p.epochs, std=p.std)) for p in predictions]
+    tables = [tabulate(truth, p.mean, epochs=p.epochs, std=p.std) for p in predictions]
+    samples = [strata(table, resamples=resamples) for table in tables]
     scores: dict[str, dict[str, SeedScore]] = {}
     for stratum, metrics in samples[0].items():
         scores[stratum] = {}

@@ -48,7 +48,8 @@ def read_metaqnn(path: Path) -> tuple[Runs, tuple[str, ...]]:
         raise ValueError(f"{path}: there is no network in it")
     ids = tuple(f"m{i:04d}" for i in range(len(texts)))
     nothing: tuple[None, ...] = (None,) * len(texts)
-    runs = Runs(ids, "cifar10", Recipe("cifar10"), nothing, tuple(walks), _series(np.array(curves)))
+    recipe, series = Recipe("cifar10"), _series(np.array(curves))
+    runs = Runs(ids, "cifar10", recipe, nothing, tuple(walks), series, proxies=None)
     return runs, tuple(texts)
 
 

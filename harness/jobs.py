@@ -14,7 +14,7 @@ from harness.apart import EndedEarlyError, answers
 from harness.evaluation import HARNESS_VERSION, evaluate_shared, failed
 from harness.loading import SEEDS, Candidate, find
 from harness.predictors.registry import PREDICTORS
-from harness.results import Result, read_result, result_path, write_result
+from harness.results import Result, read_result, result_path, seeds_path, write_result
 from harness.trials import Trial, TrialScore, failed_trials, score_trials
 
 PROCESSES = 2
@@ -102,6 +102,8 @@ def _taken(predictor: str, candidate: Candidate, task: Task, setting: Setting) -
     try:
         result = read_result(path)
     except ValueError:  # damaged or of an older schema: it is made again
+        return None
+    if len(result.seeds) > 1 and not seeds_path(path).exists():  # it could not be rescored
         return None
     expected = ("scored", task.digest, HARNESS_VERSION, candidate.seeds(setting.seeds))
     seen = (result.status, result.task_digest, result.harness_version, result.seeds)

@@ -1,6 +1,8 @@
-"""How a predictor is found: by its name, as `package.module:Class`, or as `path/to/file.py:Class`.
+"""How a predictor is found.
 
-A class is code that runs when it is imported; nothing here is used to score predictions.
+By its name in the registry or among the entry points of installed packages, as
+`package.module:Class`, as `path/to/file.py:Class`, or as the folder of a submission. A class is
+code that runs when it is imported; nothing here is used to score predictions.
 """
 
 import importlib
@@ -10,14 +12,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
 from benchmark.names import nearest
 from harness.predictors.registry import PREDICTORS, get_entry, load
 from harness.protocol import Predictor
+from harness.submission_folders import FILE, read_submission
 
 SEEDS = 5  # that a stochastic predictor is fitted with
+GROUP = "peephole.predictors"  # of entry points: a name, and "package.module:Class"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +55,9 @@ def find(predictor: str) -> Candidate:
     of its class in small letters, and its title the first line of the class's docstring.
 
     Args:
-        predictor: A name in the registry, `package.module:Class` or `path/to/file.py:Class`, where
-            the class is anything that, called without arguments, returns a predictor.
+        predictor: A name in the registry or an entry point's, `package.module:Class`,
+            `path/to/file.py:Class` or a folder with a `submission.yaml` of code, where the class is
+            anything that, called without arguments, returns a predictor.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -61,7 +67,11 @@ def find(predictor: str) -> Candidate:
     >>> find("gru").stochastic
     True
     """
+    if (Path(predictor) / FILE).is_file():
+        return _find_submission(Path(predictor))
     place, colon, attribute = predictor.rpartition(":")
+    if not colon and predictor not in PREDICTORS:
+        return _find_entry_point(predictor)
     if not colon:
         entry = get_entry(predictor)
         make = partial(load, predictor)
@@ -69,15 +79,42 @@ def find(predictor: str) -> Candidate:
     for name, entry in PREDICTORS.items():
         if entry.target == predictor and not entry.options:
             return find(name)
-    found = _attribute(_import(place, predictor), attribute, predictor)
+    found = _attribute(import_module_of(place, predictor, "predictor"), attribute, predictor)
     name = _name(attribute)
     if name in PREDICTORS:
         raise ValueError(
             f"predictor {predictor!r} would be called {name!r}, as one of the registry is; "
             "give the class another name"
         )
+    return _candidate(name, found, attribute)
+
+
+def _candidate(name: str, found: Callable[[], Predictor], attribute: str) -> Candidate:
     title = (found.__doc__ or attribute).strip().splitlines()[0]
     return Candidate(name, title, found)
+
+
+def _find_entry_point(name: str) -> Candidate:
+    """Return the predictor that an installed package offers under a name; no other is imported."""
+    known = {entry.name: entry.value for entry in metadata.entry_points(group=GROUP)}
+    if name not in known:
+        raise ValueError(nearest("predictor", name, [*PREDICTORS, *sorted(known)]))
+    place, _, attribute = known[name].partition(":")
+    found = _attribute(import_module_of(place, name, "predictor"), attribute, name)
+    return _candidate(name, found, attribute)
+
+
+def _find_submission(folder: Path) -> Candidate:
+    """Return the predictor of a submission, under its name and title."""
+    submission = read_submission(folder)
+    if submission.predictor is None:
+        raise ValueError(
+            f"submission {submission.name!r} is of predictions, which are scored and not run"
+        )
+    inside = folder / submission.predictor if submission.file else submission.predictor
+    make = find(str(inside)).make
+    stochastic = submission.seeds > 1
+    return Candidate(submission.name, submission.title, make, stochastic=stochastic)
 
 
 def _name(attribute: str) -> str:
@@ -86,23 +123,33 @@ def _name(attribute: str) -> str:
     return words.lower().lstrip("_").replace("_", "-")
 
 
-def _import(place: str, predictor: str) -> ModuleType:
-    """Return the module of a file or of a dotted name, which may lie in the current folder."""
+def import_module_of(place: str, text: str, what: str) -> ModuleType:
+    """Return the module of a file or of a dotted name, which may lie in the current folder.
+
+    Args:
+        place: The file or the name.
+        text: What the user wrote, for messages.
+        what: What it should name, likewise.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be imported.
+    """
     is_file = place.endswith(".py") or "/" in place
     if is_file and not Path(place).is_file():
-        raise FileNotFoundError(f"no file {place!r} for the predictor {predictor!r}")
+        raise FileNotFoundError(f"no file {place!r} for the {what} {text!r}")
     folder = str(Path(place).resolve().parent if is_file else Path.cwd())
     if folder not in sys.path:
         sys.path.append(folder)
     try:
-        return _import_file(Path(place)) if is_file else importlib.import_module(place)
+        return _import_file(Path(place), what) if is_file else importlib.import_module(place)
     except (ImportError, SyntaxError) as error:
-        raise ValueError(f"predictor {predictor!r} cannot be imported: {error}") from error
+        raise ValueError(f"{what} {text!r} cannot be imported: {error}") from error
 
 
-def _import_file(path: Path) -> ModuleType:
+def _import_file(path: Path, what: str) -> ModuleType:
     """Return a file as a module, under a name that hides no other module."""
-    name = f"predictor_file_{path.stem}"
+    name = f"{what}_file_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{str(path)!r} is no Python file")

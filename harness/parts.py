@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from benchmark.architectures import from_record
 from benchmark.files import data_folder, load_runs, series
 from benchmark.imagesets import get_images
+from benchmark.proxies import PROXIES, load_proxies
 from benchmark.recipes import RECIPES, Recipe, read_recipes
 from benchmark.record import TENTHS
 from benchmark.splits import SPLITS
@@ -72,9 +73,9 @@ def load_parts(task: Task, folder: Path | None = None) -> Parts:
     recipe = recipe_of(tables["train"], folder)
     rows, parts = asked_rows(task, tables)
     return Parts(
-        build_runs(tables["train"], recipe, "t"),
-        build_runs(tables["validation"], recipe, "v"),
-        build_runs(rows, recipe, "q").observe(task.observed),
+        build_runs(tables["train"], recipe, "t", folder),
+        build_runs(tables["validation"], recipe, "v", folder),
+        build_runs(rows, recipe, "q", folder).observe(task.observed),
         build_truths(task, rows, parts),
     )
 
@@ -127,13 +128,17 @@ def build_truths(task: Task, rows: pa.Table, parts: tuple[Part, ...]) -> Truths:
     return Truths(target, replace(target, curves=series(rows, task.second_target)))
 
 
-def build_runs(rows: pa.Table, recipe: Recipe, prefix: str) -> Runs:
+def build_runs(rows: pa.Table, recipe: Recipe, prefix: str, folder: Path | None) -> Runs:
     """Return rows as runs that own their memory, numbered in their order.
 
     Args:
         rows: All columns, or those that a predictor may see, and `architecture`.
         recipe: Of all rows.
         prefix: Of the ids.
+        folder: Where the proxies are; None for the installed data.
+
+    Raises:
+        ValueError: If the data has proxies, but not of all the networks.
     """
     images = get_images(recipe.images)
     architectures = tuple(map(from_record, rows["architecture"].to_pylist()))
@@ -144,7 +149,25 @@ def build_runs(rows: pa.Table, recipe: Recipe, prefix: str) -> Runs:
         architectures,
         tuple(walk(architecture, images) for architecture in architectures),
         _build_series(rows, recipe.epochs),
+        _build_proxies(rows, images.name, folder),
     )
+
+
+def _build_proxies(rows: pa.Table, images: str, folder: Path | None) -> Array | None:
+    """Return the proxies of the networks of rows, (rows, proxies); None if the data has none."""
+    table = load_proxies(images, folder)
+    if table is None:
+        return None
+    place = {name: i for i, name in enumerate(table["architecture_id"].to_pylist())}
+    names = rows["architecture_id"].to_pylist()
+    missing = [name for name in names if name not in place]
+    if missing:
+        raise ValueError(
+            f"the proxies of {images!r} lack {len(missing)} networks, {missing[0]!r} the first; "
+            f"`peephole generate proxies --images {images}` computes them"
+        )
+    values = np.stack([table[name].to_numpy() for name in PROXIES], axis=1)
+    return values[[place[name] for name in names]].copy()
 
 
 def _build_series(rows: pa.Table, epochs: int) -> Series:
@@ -193,17 +216,16 @@ def training_runs(images: str, networks: int, folder: Path | None = None) -> Run
         pc.is_in(table.column("status"), pa.array(STATUSES)),
     )
     rows = table.filter(keep).sort_by("run_id").slice(0, networks).combine_chunks()
-    return build_runs(rows, recipe_of(rows, folder), "t")
+    return build_runs(rows, recipe_of(rows, folder), "t", folder)
 
 
 def copy_queries(queries: Queries) -> Queries:
-    """Return queries with series of their own, so that whoever has them can change no others."""
-    everything = np.arange(len(queries))
-    return replace(queries, series=queries.series.take(everything, queries.observed))
+    """Return queries with arrays of their own, so that whoever has them can change no others."""
+    return take_queries(queries, np.arange(len(queries)))
 
 
 def take_queries(queries: Queries, index: Sequence[int] | NDArray[np.intp]) -> Queries:
-    """Return some queries, in the order of `index`, with series of their own."""
+    """Return some queries, in the order of `index`, with arrays of their own."""
     chosen = np.asarray(index, dtype=np.intp)
     return replace(
         queries,
@@ -211,4 +233,5 @@ def take_queries(queries: Queries, index: Sequence[int] | NDArray[np.intp]) -> Q
         architectures=tuple(queries.architectures[i] for i in chosen),
         layer_rows=tuple(queries.layer_rows[i] for i in chosen),
         series=queries.series.take(chosen, queries.observed),
+        proxies=None if queries.proxies is None else queries.proxies[chosen].copy(),
     )

@@ -1,8 +1,9 @@
 """What a predictor is given and what it answers.
 
 A predictor is fitted on `Runs`, whose curves are whole, and answers `Queries`, which hold copies
-of the first `observed` epochs and nothing else: no test series, no status, no times, no device,
-nothing after the observed epochs, no other seeds of the same network.
+of the first `observed` epochs, of what is known of the network before training, and nothing else:
+no test series, no status, no times, no device, nothing after the observed epochs, no other seeds of
+the same network.
 """
 
 from dataclasses import dataclass, fields
@@ -73,6 +74,8 @@ class Queries:
         architectures: One per network; None for one that our skeletons cannot express.
         layer_rows: The layer walk of each network.
         series: The first `observed` epochs.
+        proxies: (networks, proxies), zero-cost proxies in the order of `benchmark.proxies.PROXIES`,
+            of initial weights that no run has; None where nobody computed them.
     """
 
     ids: tuple[str, ...]
@@ -82,6 +85,7 @@ class Queries:
     architectures: tuple[Architecture | None, ...]
     layer_rows: tuple[tuple[LayerRow, ...], ...]
     series: Series
+    proxies: Array | None
 
     def __len__(self) -> int:
         """Return the number of networks."""
@@ -98,6 +102,7 @@ class Runs:
     architectures: tuple[Architecture | None, ...]
     layer_rows: tuple[tuple[LayerRow, ...], ...]
     series: Series
+    proxies: Array | None
 
     def __len__(self) -> int:
         """Return the number of runs."""
@@ -117,6 +122,7 @@ class Runs:
             tuple(self.architectures[i] for i in index),
             tuple(self.layer_rows[i] for i in index),
             self.series.take(index, self.recipe.epochs),
+            None if self.proxies is None else self.proxies[index].copy(),
         )
 
     def observe(self, epochs: int) -> Queries:
@@ -130,6 +136,7 @@ class Runs:
             self.architectures,
             self.layer_rows,
             self.series.take(everything, epochs),
+            None if self.proxies is None else self.proxies.copy(),
         )
 
 

@@ -1,8 +1,9 @@
 """Results: what a predictor scored on a task, and the ceiling that noise sets.
 
 A result is `<folder>/<task>/<predictor>.json` (harness/result.schema.json) and, beside it, the mean
-over seeds of the predictions as `<predictor>.parquet`
-(`harness.stored_predictions`). A ceiling is `<folder>/ceiling-<images>.json`.
+over seeds of the predictions as `<predictor>.parquet` and, where there are several seeds, those of
+each as `<predictor>.seeds.parquet` (`harness.stored_predictions`). A ceiling is
+`<folder>/ceiling-<images>.json`.
 
 Every rule of this file and of `harness.invariants` is checked when a result is made, written or
 read, so that a file edited by hand is refused.
@@ -24,7 +25,13 @@ from benchmark.imagesets import get_images
 from harness.invariants import FINAL_METRICS, Scores, SeedScore, check_score, check_scores
 from harness.metrics import METRICS
 from harness.scores import Score
-from harness.stored_predictions import check_predictions, read_predictions, to_parquet
+from harness.stored_predictions import (
+    check_predictions,
+    check_seeds,
+    mean_table,
+    read_predictions,
+    to_parquet,
+)
 from harness.typed_json import broken, encode, read_record, to_text
 
 Status = Literal["scored", "failed"]
@@ -206,6 +213,11 @@ def result_path(folder: Path, task: str, predictor: str) -> Path:
     return folder / task / f"{predictor}.json"
 
 
+def seeds_path(path: Path) -> Path:
+    """Return where the predictions of each seed of a result lie, if it has several."""
+    return path.with_suffix(".seeds.parquet")
+
+
 def write_result(folder: Path, result: Result, predictions: pa.Table | None) -> Path:
     """Write a result and its predictions, replacing an earlier one, and return its path.
 
@@ -214,7 +226,8 @@ def write_result(folder: Path, result: Result, predictions: pa.Table | None) -> 
     Args:
         folder: The folder of all results.
         result: With any `predictions_sha256`, which is replaced.
-        predictions: As `predictions_table` makes them; None if the predictor failed.
+        predictions: As `harness.stored_predictions.seeds_table` makes them; None if the predictor
+            failed.
 
     Raises:
         ValueError: If the predictions do not fit the result.
@@ -226,12 +239,16 @@ def write_result(folder: Path, result: Result, predictions: pa.Table | None) -> 
         rule = "exactly if it is scored"
         raise ValueError(f"result {result.predictor!r} must have predictions {rule}")
     digest = None
+    seeds_path(path).unlink(missing_ok=True)
     if predictions is not None:
-        check_predictions(predictions, _asked(result))
-        content = to_parquet(predictions)
+        mean = mean_table(predictions)
+        check_predictions(mean, asked_networks(result))
+        if mean is not predictions:
+            check_seeds(predictions, asked_networks(result), result.seeds)
+            _write_bytes(seeds_path(path), to_parquet(predictions))
+        content = to_parquet(mean)
         digest = hashlib.sha256(content).hexdigest()
-        with whole(beside) as draft:
-            draft.write_bytes(content)
+        _write_bytes(beside, content)
     record = replace(result, predictions_sha256=digest)
     write_whole(path, f"{to_text(encode(record))}\n")
     if predictions is None:
@@ -239,8 +256,13 @@ def write_result(folder: Path, result: Result, predictions: pa.Table | None) -> 
     return path
 
 
-def _asked(result: Result) -> int:
-    """Return how many networks the predictions are of."""
+def _write_bytes(path: Path, content: bytes) -> None:
+    with whole(path) as draft:
+        draft.write_bytes(content)
+
+
+def asked_networks(result: Result) -> int:
+    """Return how many networks the predictions of a result are of."""
     return result.networks["test"] + result.networks["heldout"]
 
 
@@ -272,7 +294,7 @@ def _check_stored(beside: Path, result: Result) -> None:
             f"{beside}: SHA-256 {digest} must be `predictions_sha256` "
             f"(={result.predictions_sha256!r}) of {result.predictor}.json"
         )
-    read_predictions(beside, _asked(result))
+    read_predictions(beside, asked_networks(result))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,10 @@
 """The predictions stored beside a result, one row per run and epoch.
 
 Columns: run_id (string), epoch (int32, from 1), mean and std (float64, accuracies as fractions; std
-is null for predictors without one), sorted by run_id and epoch. They are the mean over seeds.
+is null for predictors without one), sorted by run_id and epoch. They are the mean over seeds. Where
+there are several, a second file holds what was predicted with each, under a first column seed
+(int32) and sorted by it first: scores are means over seeds, and only from each can they be found
+again.
 """
 
 import io
@@ -24,6 +27,10 @@ PREDICTIONS = pa.schema(
         pa.field("std", pa.float64()),
     ]
 )
+
+DAMAGE = (ValueError, OSError, pa.ArrowException)  # what pyarrow raises for a damaged file
+SEEDED = pa.schema([pa.field("seed", pa.int32(), nullable=False), *PREDICTIONS])
+_STREAMED = ("mean", "std")  # whose bytes are split into streams, where they are of several seeds
 
 
 def predictions_table(
@@ -50,6 +57,66 @@ def predictions_table(
         pa.nulls(size, pa.float64()) if deviations is None else deviations,
     ]
     return pa.table(columns, schema=PREDICTIONS)
+
+
+def seeds_table(seeds: Sequence[int], tables: Sequence[pa.Table]) -> pa.Table:
+    """Return the predictions of each seed as one table: that of a single one as it is.
+
+    Args:
+        seeds: All different.
+        tables: Of each seed, as `predictions_table` makes them, of the same runs and epochs.
+    """
+    if len(seeds) == 1:
+        return tables[0]
+    pairs = sorted(zip(seeds, tables, strict=True), key=lambda pair: pair[0])
+    numbered = [
+        table.add_column(0, SEEDED.field("seed"), pa.array([seed] * len(table), pa.int32()))
+        for seed, table in pairs
+    ]
+    return pa.concat_tables(numbered).combine_chunks()
+
+
+def mean_table(table: pa.Table) -> pa.Table:
+    """Return the mean over seeds of what `seeds_table` returned."""
+    if "seed" not in table.column_names:
+        return table
+    seeds = len(np.unique(table["seed"].to_numpy()))
+    first = table.slice(0, len(table) // seeds)
+    columns = [first["run_id"], first["epoch"]]
+    for name in ("mean", "std"):
+        given = table[name].null_count == 0
+        mean = table[name].to_numpy().reshape(seeds, -1).mean(axis=0) if given else None
+        columns.append(pa.nulls(len(first), pa.float64()) if mean is None else pa.array(mean))
+    return pa.table(columns, schema=PREDICTIONS)
+
+
+def check_seeds(table: pa.Table, networks: int, seeds: Sequence[int]) -> None:
+    """Check the rows of a file of several seeds.
+
+    Args:
+        table: The rows.
+        networks: How many networks each seed must be about.
+        seeds: That must be there.
+
+    Raises:
+        ValueError: If columns, seeds, order, epochs or values are not as the module says.
+    """
+    if not table.schema.equals(SEEDED):
+        found = ", ".join(f"{field.name} {field.type}" for field in table.schema)
+        expected = ", ".join(f"{field.name} {field.type}" for field in SEEDED)
+        raise ValueError(f"columns ({found}) must be ({expected})")
+    numbers = table["seed"].to_numpy()
+    there = np.unique(numbers).tolist()
+    if there != sorted(seeds) or np.any(np.diff(numbers) < 0):
+        raise ValueError(f"seeds (={there}) must be {sorted(seeds)}, in order")
+    rows = len(table) // len(there)
+    for place in range(len(there)):
+        part = table.slice(place * rows, rows)
+        if len(np.unique(part["seed"].to_numpy())) > 1:
+            raise ValueError(
+                f"every seed must have the same number of rows; there are {len(table)}"
+            )
+        check_predictions(part.drop_columns(["seed"]), networks)
 
 
 def check_predictions(table: pa.Table, networks: int) -> None:
@@ -91,7 +158,15 @@ def _check_range(column: pa.ChunkedArray, name: str, limits: tuple[float, float]
 def to_parquet(table: pa.Table) -> bytes:
     """Return the content of the file of checked predictions."""
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+    several = "seed" in table.column_names
+    pq.write_table(
+        table,
+        buffer,
+        compression="zstd",
+        write_page_checksum=True,
+        use_dictionary=["seed", "run_id", "epoch"] if several else True,
+        column_encoding=dict.fromkeys(_STREAMED, "BYTE_STREAM_SPLIT") if several else None,
+    )
     return buffer.getvalue()
 
 
@@ -107,7 +182,7 @@ def read_predictions(path: Path, networks: int) -> pa.Table:
     try:
         table = pq.read_table(io.BytesIO(content), page_checksum_verification=True)
         check_predictions(table, networks)
-    except (ValueError, OSError) as error:  # pyarrow reports damage as either
+    except DAMAGE as error:
         raise ValueError(f"{path}: {error}") from error
     return table
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.skeletons import SKELETONS, Novelty
-from harness.bootstrap import Array, resample_counts
+from harness.bootstrap import RESAMPLES, Array, resample_counts
 from harness.metrics import METRICS, Metric
 from harness.samples import Sample
 from harness.truth import Truth
@@ -78,49 +79,61 @@ def _differences(values: Array, ids: NDArray[np.str_], paired: list[str | None])
     return differences
 
 
-def strata(table: Table, novelty: Mapping[str, Novelty | None] | None = None) -> dict[str, Samples]:
+def strata(
+    table: Table,
+    novelty: Mapping[str, Novelty | None] | None = None,
+    *,
+    resamples: int = RESAMPLES,
+) -> dict[str, Samples]:
     """Return the samples of every stratum that has networks.
 
     Args:
         table: Runs and prediction.
         novelty: Why each skeleton is held out; by default that of `SKELETONS`.
+        resamples: How many values of each metric follow the first.
     """
     if novelty is None:
         novelty = {name: skeleton.novelty for name, skeleton in SKELETONS.items()}
+    samples = partial(_samples, table, resamples=resamples)
     all_names: list[str] = sorted(set(table.skeletons.tolist()))
-    own = {name: _samples(table, table.skeletons == name, paired=True) for name in all_names}
+    own = {name: samples(table.skeletons == name, paired=True) for name in all_names}
     held_out = sorted(set(table.skeletons[table.held_out].tolist()))
     learned = {
-        name: _samples(table, (table.skeletons == name) & table.learned, learned=True)
-        for name in held_out
+        name: samples((table.skeletons == name) & table.learned, learned=True) for name in held_out
     }
     found = {
-        "test": _samples(table, ~table.held_out),
+        "test": samples(~table.held_out),
         "heldout": _average(own[name] for name in held_out),
     }
     for kind in NOVELTIES:
         names = [name for name in held_out if novelty.get(name) == kind]
         found[f"heldout/{kind}"] = _average(own[name] for name in names)
-    found["test/learned"] = _samples(table, ~table.held_out & table.learned, learned=True)
+    found["test/learned"] = samples(~table.held_out & table.learned, learned=True)
     found["heldout/learned"] = _average(learned.values())
-    found |= {f"skeleton/{name}": samples for name, samples in own.items()}
-    return {name: samples for name, samples in found.items() if samples}
+    found |= {f"skeleton/{name}": values for name, values in own.items()}
+    return {name: values for name, values in found.items() if values}
 
 
 def _samples(
-    table: Table, rows: NDArray[np.bool_], *, paired: bool = False, learned: bool = False
+    table: Table,
+    rows: NDArray[np.bool_],
+    *,
+    resamples: int,
+    paired: bool = False,
+    learned: bool = False,
 ) -> Samples:
     """Return every metric that applies to some rows; none if there are no rows.
 
     Args:
         table: Runs and prediction.
         rows: Which runs, (runs,).
+        resamples: How many.
         paired: Whether differences to paired networks are scored, if there are any.
         learned: Whether the rows are chosen as those that learned.
     """
     if not rows.any():
         return {}
-    counts = resample_counts(table.architecture_ids[rows].tolist())
+    counts = resample_counts(table.architecture_ids[rows].tolist(), resamples=resamples)
     paired = paired and bool(np.isfinite(table.paired_truth[rows]).any())
     sample = Sample(
         table.truth[rows],

@@ -1,8 +1,9 @@
 """Scores of a file of predictions. Nothing submitted is executed, and no torch is loaded.
 
 The file is Parquet with the columns `run_id` (text), `epoch` (whole number, from 1), `mean` (float,
-accuracy in [0, 1]) and, if wanted, `std` (float, above 0): one row for every test and held-out run
-of the task and every epoch after the observed ones, or the last epoch alone, in any order.
+accuracy in [0, 1]) and, if wanted, `std` (float, above 0) and `seed` (whole number): one row for
+every test and held-out run of the task and every epoch after the observed ones, or the last epoch
+alone, and all of that once for each seed, in any order.
 """
 
 import re
@@ -17,12 +18,14 @@ from numpy.typing import NDArray
 
 from benchmark.names import nearest
 from benchmark.tasks import Task
+from harness.bootstrap import RESAMPLES
 from harness.evaluation import Outcome, failed, scored
 from harness.parts import load_truths
 from harness.protocol import Array, Prediction
+from harness.stored_predictions import DAMAGE
 
 REQUIRED = ("run_id", "epoch", "mean")
-COLUMNS = (*REQUIRED, "std")
+COLUMNS = (*REQUIRED, "std", "seed")
 MAGIC = b"PAR1"  # how a Parquet file starts: https://parquet.apache.org/docs/file-format/
 
 
@@ -34,9 +37,23 @@ class _Rows:
     epochs: NDArray[np.int64]
     mean: Array
     std: Array | None
+    seeds: NDArray[np.int64]
+
+    def of(self, seed: int) -> "_Rows":
+        """Return the rows of one seed."""
+        rows = np.flatnonzero(self.seeds == seed)
+        return _Rows(
+            [self.run_ids[row] for row in rows],
+            self.epochs[rows],
+            self.mean[rows],
+            None if self.std is None else self.std[rows],
+            self.seeds[rows],
+        )
 
 
-def score_predictions(path: Path, task: Task, *, folder: Path | None = None) -> Outcome:
+def score_predictions(
+    path: Path, task: Task, *, folder: Path | None = None, resamples: int = RESAMPLES
+) -> Outcome:
     """Return the result of a file of predictions, and its rows in their fixed order.
 
     The predictor is named after the file.
@@ -45,6 +62,7 @@ def score_predictions(path: Path, task: Task, *, folder: Path | None = None) -> 
         path: The file.
         task: That it answers.
         folder: Another copy of the data than the installed one.
+        resamples: Of the intervals; there are none with 0.
 
     Raises:
         FileNotFoundError: If there is no such file, or the data lacks a split.
@@ -53,14 +71,18 @@ def score_predictions(path: Path, task: Task, *, folder: Path | None = None) -> 
     """
     rows = _read_rows(path)
     truths = load_truths(task, folder)
+    seeds = tuple(np.unique(rows.seeds).tolist()) or (0,)
     try:
-        prediction = _arrange(rows, task, truths.target.run_ids)
+        predictions = [_of_seed(rows, seed, task, truths.target.run_ids) for seed in seeds]
+        if len({prediction.epochs for prediction in predictions}) > 1:
+            raise ValueError("every seed must have the same epochs")
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     name = re.sub(r"[^a-z0-9._-]+", "-", path.stem.lower()).lstrip("._-") or "predictions"
     title = f"Predictions of {path.name}"
-    unscored = failed(task, (0,), name=name, title=title, failure="not scored yet")
-    return scored(replace(unscored, verification="rescored"), [prediction], truths, None)
+    unscored = failed(task, seeds, name=name, title=title, failure="not scored yet")
+    unscored = replace(unscored, verification="rescored")
+    return scored(unscored, predictions, truths, None, resamples=resamples)
 
 
 def _read_rows(path: Path) -> _Rows:
@@ -72,7 +94,7 @@ def _read_rows(path: Path) -> _Rows:
         raise ValueError(f"{path}: predictions must be a Parquet file, and {found}")
     try:
         table = pq.ParquetFile(path, page_checksum_verification=True).read()
-    except (OSError, pa.ArrowException) as error:
+    except DAMAGE as error:
         raise ValueError(f"{path}: the Parquet file is damaged: {error}") from error
     try:
         return _columns(table)
@@ -91,16 +113,23 @@ def _columns(table: pa.Table) -> _Rows:
             raise ValueError(f"column {name!r} is missing; there is {_listed(table.column_names)}")
     for name in table.column_names:
         _check_type(name, table.schema.field(name).type)
-    for name in REQUIRED[:2]:
-        if table[name].null_count:
+    for name in ("run_id", "epoch", "seed"):
+        if name in table.column_names and table[name].null_count:
             row = table[name].is_null().to_pylist().index(True)
             raise ValueError(f"`{name}` of row {row} must be given{_more(table[name].null_count)}")
     return _Rows(
         table["run_id"].to_pylist(),
-        table["epoch"].to_numpy().astype(np.int64),
+        _whole(table, "epoch"),
         table["mean"].to_numpy().astype(np.float64),
         _deviations(table),
+        _whole(table, "seed") if "seed" in table.column_names else np.zeros(len(table), np.int64),
     )
+
+
+def _whole(table: pa.Table, name: str) -> NDArray[np.int64]:
+    """Return a column of whole numbers without nulls."""
+    values: NDArray[np.int64] = table[name].to_numpy().astype(np.int64)
+    return values
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -120,6 +149,7 @@ def _check_type(name: str, kind: pa.DataType) -> None:
         "epoch": ("whole numbers", pa.types.is_integer(kind)),
         "mean": ("floats", pa.types.is_floating(kind)),
         "std": ("floats", pa.types.is_floating(kind)),
+        "seed": ("whole numbers", pa.types.is_integer(kind)),
     }
     rule, kept = rules[name]
     if not kept:
@@ -138,6 +168,16 @@ def _deviations(table: pa.Table) -> Array | None:
         )
     deviations: Array = table["std"].to_numpy().astype(np.float64)
     return deviations
+
+
+def _of_seed(rows: _Rows, seed: int, task: Task, run_ids: Sequence[str]) -> Prediction:
+    """Return the prediction of one seed, which is named if there are others."""
+    try:
+        return _arrange(rows.of(seed), task, run_ids)
+    except ValueError as error:
+        if (rows.seeds == seed).all():
+            raise
+        raise ValueError(f"seed {seed}: {error}") from error
 
 
 def _arrange(rows: _Rows, task: Task, run_ids: Sequence[str]) -> Prediction:

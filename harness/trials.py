@@ -16,6 +16,7 @@ from benchmark.tasks import Task
 from harness.answers import checked
 from harness.loading import Candidate
 from harness.parts import build_runs, load_tables, recipe_of
+from harness.predictors.registry import PREDICTORS
 from harness.protocol import Runs
 
 
@@ -100,6 +101,12 @@ def _means(
     return tau, r2, mse
 
 
+def answerable(names: Sequence[str], trials: Sequence[Trial]) -> list[str]:
+    """Return the predictors of the registry that need nothing that the networks of trials lack."""
+    without = any(trial.train.proxies is None for trial in trials)
+    return [name for name in names if not (without and PREDICTORS[name].needs_proxies)]
+
+
 def _scores(
     candidate: Candidate, trial: Trial, observed: int, seed: int
 ) -> tuple[float, float, float]:
@@ -155,7 +162,8 @@ def _parts(task: Task, folder: Path | None) -> tuple[Runs, Runs, Runs]:
     tables = load_tables(task, folder)
     recipe = recipe_of(tables["train"], folder)
     train, validation, test = (
-        build_runs(tables[part], recipe, part[0]) for part in ("train", "validation", "test")
+        build_runs(tables[part], recipe, part[0], folder)
+        for part in ("train", "validation", "test")
     )
     return train, validation, test
 
@@ -170,6 +178,9 @@ def _together(one: Runs, other: Runs) -> Runs:
         name: np.concatenate([getattr(one.series, name), getattr(other.series, name)])
         for name in one.series.__dataclass_fields__
     }
+    proxies = None
+    if one.proxies is not None and other.proxies is not None:
+        proxies = np.concatenate([one.proxies, other.proxies])
     return Runs(
         one.ids + other.ids,
         one.images,
@@ -177,4 +188,5 @@ def _together(one: Runs, other: Runs) -> Runs:
         one.architectures + other.architectures,
         one.layer_rows + other.layer_rows,
         type(one.series)(**series),
+        proxies,
     )

@@ -6,15 +6,18 @@ JSON leaves open: unknown and double fields, NaN and infinities.
 
 import functools
 import json
+import math
 import types
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from benchmark.names import nearest
 
 Record = TypeVar("Record")
+LARGEST = 1e300
+RANGE = "a finite number"
 _NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -40,7 +43,7 @@ def read_record(path: Path, kind: type[Record]) -> Record:
             path.read_bytes(), object_pairs_hook=_single, parse_constant=_refuse_constant
         )
         record = decode(kind, value, "")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter for a thousand brackets
         raise ValueError(f"{path}: {error}") from error
     assert isinstance(record, kind)
     return record
@@ -109,9 +112,11 @@ def _join(where: str, name: str) -> str:
 def _plain(kind: object, value: object, where: str) -> object:
     """Return text, a number or a truth value; a whole number is also a number."""
     if kind is float and type(value) is int:
-        return float(value)
+        return float(value) if abs(value) < LARGEST else broken(where, value, RANGE)
     if type(value) is not kind:
         broken(where, value, _NAMES[kind])  # type: ignore[index]
+    if isinstance(value, float) and not math.isfinite(value):  # JSON reads 1e999 as infinite
+        broken(where, value, RANGE)
     return value
 
 
@@ -123,16 +128,17 @@ def _hints(kind: type) -> dict[str, object]:
 
 
 def _dataclass(kind: type, value: dict[str, object], where: str) -> object:
-    """Return the dataclass of an object that has exactly its fields."""
+    """Return the dataclass of an object that has its fields; one with a default may be absent."""
     hints = _hints(kind)
     names = list(hints)
+    required = [field.name for field in fields(kind) if field.default is MISSING]
     for name in value:
         if name not in names:
             raise ValueError(nearest("field", _join(where, name), [_join(where, n) for n in names]))
-    for name in names:
+    for name in required:
         if name not in value:
             raise ValueError(f"field `{_join(where, name)}` is missing")
-    return kind(**{n: decode(hints[n], value[n], _join(where, n)) for n in names})
+    return kind(**{n: decode(hints[n], value[n], _join(where, n)) for n in names if n in value})
 
 
 def encode(value: object) -> object:

@@ -18,6 +18,7 @@ from benchmark.tasks import read_task
 from benchmark.walk import LayerRow, walk
 from harness.invariants import is_average, variance
 from harness.parts import build_truths, load_tables, scored_rows
+from harness.reruns import check_claim, read_reruns
 from harness.results import Ceiling, Result, read_ceiling, read_result
 from harness.stored_predictions import predicted_epochs, read_predictions
 from harness.truth import Truth
@@ -113,8 +114,10 @@ def read_board(folder: Path) -> Board:
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder of results {str(folder)!r}")
     results: dict[str, list[Result]] = {}
+    reruns = read_reruns(folder)
     for path in sorted(folder.glob("*/*.json")):
         result = read_result(path)
+        check_claim(path, result, reruns)
         results.setdefault(result.task, []).append(result)
     if not results:
         raise ValueError(f"no results in {str(folder)!r}: results are <task>/<predictor>.json")

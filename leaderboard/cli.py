@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 HELP = {"help_option_names": ["-h", "--help"]}
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
+COUNT = click.IntRange(min=1)
 
 
 @click.group(context_settings=HELP)
@@ -55,6 +56,58 @@ def build(
     if readme is not None:
         changed = update_readme(readme, readme_table(found))
         click.echo(f"{readme}  {'updated' if changed else 'up to date'}")
+
+
+@board.command(context_settings=HELP)
+@click.argument("predictors", nargs=-1, metavar="[PREDICTOR]...")
+@click.option("--results", type=FOLDER, help="Folder of results [default: the package's own].")
+@click.option("--folder", type=FOLDER, help="Another copy of the data than the installed one.")
+@click.option("--check", is_flag=True, help="Write nothing; fail if a number does not follow.")
+@click.option("--rerun", "run_again", is_flag=True, help="Also run the code again, apart.")
+@click.option("--minutes", default=60.0, show_default=True, help="That code may take for a task.")
+@click.option("--shard", default="1/1", show_default=True, help="i/n: intervals of which share.")
+@click.option("--processes", default=2, show_default=True, type=COUNT, help="At a time.")
+@click.pass_context
+def rescore(
+    ctx: click.Context,
+    predictors: tuple[str, ...],
+    *,
+    results: Path | None,
+    folder: Path | None,
+    check: bool,
+    run_again: bool,
+    minutes: float,
+    shard: str,
+    processes: int,
+) -> None:
+    """Score all results again from their stored predictions, and demand the same numbers.
+
+    Every value is computed, and every interval of a submission; intervals of reference predictors
+    are computed for every n-th result from the i-th (--shard i/n). What is proven becomes
+    `rescored`. With --rerun, which needs PREDICTORS, their code runs in a process whose data folder
+    holds train and validation only, and what gives the same predictions becomes `rerun`.
+    """
+    from harness.verification import Request, parse_shard, raise_levels, rerun_all, verify
+    from leaderboard.board import RESULTS
+
+    if run_again and (check or not predictors):
+        raise click.UsageError("--rerun names PREDICTORS to run again, and goes without --check")
+    place = results or RESULTS
+    request = Request(place, predictors, parse_shard(shard), folder, processes)
+    report = verify(request)
+    for problem in report.problems:
+        click.echo(f"peephole: error: {problem}", err=True)
+    raised = [] if check else raise_levels(report)
+    rerun = rerun_all(request, report.proven, minutes=minutes) if run_again else []
+    click.echo(
+        f"{place}  {len(report.proven)} rescored, {len(report.values)} but for their intervals, "
+        f"{len(report.unproven)} cannot be, {len(report.problems)} wrong; "
+        f"{len(raised)} raised to rescored, {len(rerun)} to rerun"
+    )
+    for entry in rerun:
+        click.echo(f"{entry.task} {entry.predictor}  rerun within {entry.largest_difference:.2g}")
+    if report.problems:
+        ctx.exit(1)
 
 
 def _counts(board: "Board") -> str:

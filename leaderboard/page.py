@@ -112,7 +112,7 @@ def drawing(rows: tuple[LayerRow, ...]) -> str:
         place = _place(row)
         if not groups or groups[-1][0] != place:
             groups.append((place, []))
-        groups[-1][1].append(_word(row))
+        groups[-1][1].append(layer_word(row))
     return ";".join(f"{place}={' '.join(words)}" for place, words in groups)
 
 
@@ -121,7 +121,7 @@ def _place(row: LayerRow) -> str:
     return row.role if row.block < 0 else f"block {row.block + 1}"
 
 
-def _word(row: LayerRow) -> str:
+def layer_word(row: LayerRow) -> str:
     """Return a layer as one word."""
     word = _SHORT.get(row.kind, row.kind)
     if row.kind in _KERNELS:

@@ -11,7 +11,7 @@ START, END = "<!-- board -->", "<!-- /board -->"
 PARTS = ("test", "heldout")
 _HEADER = (
     "| rank | predictor | tau, test | tau, held out | R², test | R², held out | MSE, test "
-    "| MSE, held out |\n|--:|---|--:|--:|--:|--:|--:|--:|"
+    "| MSE, held out | verified |\n|--:|---|--:|--:|--:|--:|--:|--:|---|"
 )
 
 
@@ -90,7 +90,7 @@ def _task_table(task: TaskBoard, ceiling: Ceiling | None) -> str:
         tau, r2 = ceiling.scores["all"]["tau"], ceiling.scores["all"]["r2"]
         known = SeedScore(tau.value, tau.low, tau.high, None)
         lines.append(f"| | *ceiling: noise of seeds* | {_cell(known, 3)} | | "
-                     f"{_number(r2.value, 3)} | | | |")  # fmt: skip
+                     f"{_number(r2.value, 3)} | | | | |")  # fmt: skip
     return "\n".join(lines)
 
 
@@ -99,14 +99,14 @@ def _line(row: Row) -> str:
     name = _escape(row.result.predictor)
     if row.rank is None or row.result.failure is not None:
         reason = _escape((row.result.failure or "").splitlines()[0])
-        return f"| | {name} | failed: {reason} | | | | | |"
+        return f"| | {name} | failed: {reason} | | | | | | |"
     low, high = row.rank
     rank = f"{low}" if low == high else f"{low}–{high}"  # noqa: RUF001
     cells = [_cell(_score(row, part, "tau"), 3) for part in PARTS]
     cells += [_number(_score(row, part, "r2").value, 3) for part in PARTS]
     cells += [_number(_score(row, part, "mse").value, 5) for part in PARTS]
     flags = f" ({_escape(', '.join(row.result.flags))})" if row.result.flags else ""
-    return f"| {rank} | {name}{flags} | {' | '.join(cells)} |"
+    return f"| {rank} | {name}{flags} | {' | '.join(cells)} | {row.result.verification} |"
 
 
 def _escape(text: str) -> str:

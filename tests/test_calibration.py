@@ -84,7 +84,7 @@ def test_failures_are_told_from_what_causes_them() -> None:
     brier = np.square(probability - failed[400:]).mean()
     constant = np.square(failed[:400].mean() - failed[400:]).mean()
     assert brier < 0.75 * constant
-    assert abs(probability - risk[400:]).mean() < 0.12
+    assert abs(probability - risk[400:]).mean() < 0.15
 
 
 def test_with_too_few_failures_their_share_is_all_there_is() -> None:

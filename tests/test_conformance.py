@@ -137,6 +137,18 @@ class FillsQueries(Honest):
         return super().predict(queries)
 
 
+class ScalesProxies(Honest):
+    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
+        assert train.proxies is not None
+        train.proxies[:] = train.proxies / train.proxies.max(axis=0)
+        super().fit(train, validation, observed=observed, seed=seed)
+
+    def predict(self, queries: Queries) -> Prediction:
+        assert queries.proxies is not None
+        queries.proxies[:] = queries.proxies - 1
+        return super().predict(queries)
+
+
 class ReadsTheLoss(Honest):
     def predict(self, queries: Queries) -> Prediction:
         answer = super().predict(queries)
@@ -160,7 +172,7 @@ def test_an_honest_predictor_keeps_every_rule_and_each_says_what_was_seen() -> N
     assert all(finding.passed and finding.seen for finding in findings)
 
 
-@pytest.mark.parametrize("name", ["mean-curve", "last-plus-gain", "macs"])
+@pytest.mark.parametrize("name", ["mean-curve", "last-plus-gain", "macs", "synflow"])
 def test_reference_predictors_keep_every_rule(name: str) -> None:
     assert broken(lambda: load(name)) == {}
 
@@ -209,6 +221,8 @@ def test_reference_predictors_keep_every_rule(name: str) -> None:
         ("same question twice", DrawsWhenAsked, "when asked again; at most 1e-05 may be"),
         ("changes no runs", FillsRuns, "`valid_loss` of validation was changed"),
         ("changes no queries", FillsQueries, "`weight_norm` of queries was changed"),
+        ("changes no runs", ScalesProxies, "`proxies` of train was changed"),
+        ("changes no queries", ScalesProxies, "`proxies` of queries was changed"),
         (
             "diverged networks",
             ReadsTheLoss,

@@ -1,5 +1,7 @@
 """The closed forms that curve predictors share, against direct computation."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -8,7 +10,12 @@ from scipy.stats import multivariate_normal
 from harness.predictors.curve_basis import fit_basis, fit_final_basis
 from harness.predictors.explained import Explained, Knowledge, folds
 from harness.predictors.gaussian import accuracy_moments, chosen_gaussian, shrunk
-from harness.predictors.prefix import LOST, network_features, prefix_features
+from harness.predictors.prefix import (
+    LOST,
+    measured_features,
+    network_features,
+    prefix_features,
+)
 from harness.predictors.scale import to_logits
 from harness.predictors.support import SupportCurves
 from harness.predictors.trees import gains
@@ -143,6 +150,15 @@ def test_features_have_their_shapes_and_say_where_nothing_is_left() -> None:
         assert np.isfinite(features).all()
         lost = np.isnan(RUNS.series.valid_loss[:, :k]).any(axis=1)
         assert ((features == LOST).any(axis=1) == lost).all()
+
+
+def test_proxies_are_told_on_two_scales_where_there_are_any() -> None:
+    assert measured_features(replace(RUNS, proxies=None)).shape == (30, 0)
+    proxies = np.array([[0.0, -3.0, 1e6], [1e-15, 0.5, 2.0]])
+    told = measured_features(replace(RUNS.take(np.arange(2)), proxies=proxies))
+    assert told[:, :3] == pytest.approx(np.arcsinh(proxies))
+    assert told[0, 3:] == pytest.approx(np.log([1e-12, 3.0, 1e6]))
+    assert told[1, 3] == told[0, 3]
 
 
 def test_every_network_is_held_out_once() -> None:

@@ -130,7 +130,7 @@ def _feature_error(encoder: Encoder) -> float:
 
 
 def test_an_encoder_is_made_once_and_the_same_again(tmp_path: Path) -> None:
-    state = torch.get_rng_state()
+    state = torch.get_rng_state().clone()
     first = pretrained("digits", TINY, tmp_path)
     (file,) = tmp_path.glob("encoder-digits-*.pt")
     written = file.stat().st_mtime_ns

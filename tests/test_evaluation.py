@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from benchmark.files import load_runs
@@ -22,8 +23,9 @@ from harness.parts import (
 from harness.predictors.trivial import LastPlusGain, MeanCurve
 from harness.protocol import Array, Prediction, Queries, Runs, Series
 from harness.repeats import build_ceiling, repeated_finals, write_ceilings
-from harness.results import read_ceiling, read_result, write_result
+from harness.results import read_ceiling, read_result, seeds_path, write_result
 from harness.scores import score_prediction
+from harness.stored_predictions import check_seeds, mean_table, read_predictions
 from tests.toy_data import EPOCHS, REPEATED, toy_release
 
 OBSERVED = 5
@@ -105,10 +107,16 @@ def test_a_result_is_the_mean_over_seeds_and_is_read_back(
     assert result.scores_test_accuracy["test"]["mse"] != result.scores["test"]["mse"]
     assert table is not None
     first = sorted(truth.run_ids).index(truth.run_ids[0])
-    means = table["mean"].to_numpy().reshape(24, EPOCHS - OBSERVED)
+    assert table["seed"].to_pylist() == [seed for seed in range(3) for _ in range(24 * 15)]
+    mean = mean_table(table)
+    means = mean["mean"].to_numpy().reshape(24, EPOCHS - OBSERVED)
     assert means[first].tolist() == [1.0] * (EPOCHS - OBSERVED)
-    np.testing.assert_allclose(table["std"].to_numpy(), 0.3)
+    np.testing.assert_allclose(mean["std"].to_numpy(), 0.3)
     path = write_result(tmp_path, result, table)
+    assert read_predictions(path.with_suffix(".parquet"), 24).equals(mean)
+    stored = pq.read_table(seeds_path(path))
+    check_seeds(stored, 24, result.seeds)
+    assert stored.equals(table)
     assert read_result(path).scores == result.scores
 
 

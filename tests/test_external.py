@@ -15,8 +15,10 @@ from harness.cli import evaluate
 from harness.encodings import ULC_TYPES, architecture_features, ulc
 from harness.external import metaqnn_rows, metaqnn_trials, read_metaqnn, split_of
 from harness.loading import find
+from harness.predictors.registry import PREDICTORS
 from harness.signal import signal_features
-from harness.trials import score_trials
+from harness.trials import Trial, answerable, score_trials
+from tests.toy_runs import toy_runs
 
 REAL = os.environ.get("PEEPHOLE_METAQNN")  # the published file, where somebody has it
 NET = "[C(64,3,1), D(1,2), P(3,2), C(128,1,1), FC(256), D(2,2), GAP(10), SM(10)]"
@@ -91,6 +93,22 @@ def test_a_predictor_that_reads_layers_learns_them(file: Path) -> None:
     assert constant.tau == 0.0
     assert counted.tau is not None
     assert counted.tau > 0.9
+
+
+def test_all_leaves_out_what_needs_proxies_where_there_are_none(file: Path) -> None:
+    trials = metaqnn_trials(file)
+    assert all(trial.train.proxies is None for trial in trials)
+    names = answerable(tuple(PREDICTORS), trials)
+    assert set(PREDICTORS) - set(names) == {
+        "grad-norm", "snip", "synflow", "jacov", "naswot", "proxy-forest",
+    }  # fmt: skip
+    runs = toy_runs(12)
+    assert answerable(tuple(PREDICTORS), [Trial("toy", runs, runs, runs)]) == list(PREDICTORS)
+    (score,) = score_trials(find("snip"), trials, 0, 1)  # asked for by name, it fails and says why
+    assert score.tau is None
+    assert len(score.failures) == 3
+    why = r"^ValueError: there are no zero-cost proxies of these networks on 'cifar10'; .+$"
+    assert re.match(why, score.failures[0])
 
 
 def test_the_command_prints_a_line_for_each_number_of_epochs(file: Path) -> None:

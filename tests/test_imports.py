@@ -32,7 +32,7 @@ def dotted(path: Path) -> str:
 
 
 EVERY_MODULE = {dotted(path): path for folder in ALLOWED for path in modules(folder)}
-COMMANDS = sorted(name for name in EVERY_MODULE if name.endswith(".cli"))
+COMMANDS = sorted(name for name in EVERY_MODULE if name.endswith("cli"))
 LIGHT = {
     "benchmark": [name for name in EVERY_MODULE if name.split(".")[0] == "benchmark"],
     "harness": [f"harness.{name}" for name in LIGHT_HARNESS],

@@ -3,6 +3,7 @@
 import functools
 import math
 import re
+import shutil
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -13,12 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from benchmark.files import load_runs, series
+from benchmark.architectures import architecture_id
+from benchmark.files import load_runs, series, write_table
+from benchmark.proxies import PROXIES, load_proxies, proxies_path
 from benchmark.record import EPOCH_SERIES
 from benchmark.tasks import Task, read_task, task_rows
 from harness.parts import (
     Parts,
     build_runs,
+    copy_queries,
     load_parts,
     load_truths,
     recipe_of,
@@ -158,7 +162,7 @@ def test_nothing_that_a_predictor_is_passed_leads_to_what_it_must_predict(
 def leaky_queries(task: Task, folder: Path) -> Queries:
     """The naive way: the first epochs as a view, behind which the whole curve lies."""
     rows = task_rows(task, "test", folder)
-    runs = build_runs(rows, recipe_of(rows, folder), "q")
+    runs = build_runs(rows, recipe_of(rows, folder), "q", folder)
     queries = runs.observe(task.observed)
     view = runs.series.valid_accuracy[:, : task.observed]
     return replace(queries, series=replace(queries.series, valid_accuracy=view))
@@ -211,6 +215,65 @@ def test_every_array_owns_its_memory_and_holds_the_observed_epochs(
                 assert values.base is None
                 assert values.flags.owndata
                 assert values.flags.c_contiguous
+
+
+@pytest.mark.parametrize("observed", [0, OBSERVED])
+def test_proxies_are_those_of_each_network_and_copies_at_every_k(
+    folder: Path, observed: int
+) -> None:
+    parts = load_parts(read_task(f"digits-k{observed}-v1", folder / "tasks"), folder)
+    table = load_proxies("digits", folder)
+    assert table is not None
+    known = {row["architecture_id"]: [row[name] for name in PROXIES] for row in table.to_pylist()}
+    for networks in (parts.queries, parts.train, parts.validation):
+        names = [architecture_id(network) for network in networks.architectures if network]
+        assert networks.proxies is not None
+        assert networks.proxies.tolist() == [known[name] for name in names]
+        assert networks.proxies.base is None
+        assert networks.proxies.flags.c_contiguous
+    words = {float(row["seed"]) for row in table.to_pylist()}
+    assert not numbers(parts.queries) & words
+
+
+def test_whoever_has_a_copy_changes_no_other_proxies(parts: Parts) -> None:
+    queries, train = parts.queries, parts.train
+    assert queries.proxies is not None
+    assert train.proxies is not None
+    before = queries.proxies.copy(), train.proxies.copy()
+    everything = np.arange(len(train))
+    copies = copy_queries(queries), take_queries(queries, [0]), train.take(everything)
+    for copy in (*copies, train.observe(1)):
+        assert copy.proxies is not None
+        assert copy.proxies.base is None
+        copy.proxies[:] = 7.0
+    assert np.array_equal(queries.proxies, before[0])
+    assert np.array_equal(train.proxies, before[1])
+
+
+def test_without_a_file_there_are_no_proxies(folder: Path, tmp_path: Path) -> None:
+    place = Path(shutil.copytree(folder, tmp_path / "data"))
+    (place / "digits" / "proxies.parquet").unlink()
+    parts = load_parts(read_task("digits-k1-v1", place / "tasks"), place)
+    for networks in (parts.queries, parts.train, copy_queries(parts.queries)):
+        assert networks.proxies is None
+    assert take_queries(parts.queries, [0]).proxies is None
+    assert parts.train.take(np.arange(3)).observe(1).proxies is None
+
+
+def test_proxies_that_lack_a_network_are_refused(folder: Path, tmp_path: Path) -> None:
+    place = Path(shutil.copytree(folder, tmp_path / "data"))
+    table = load_proxies("digits", place)
+    assert table is not None
+    task = read_task("digits-k1-v1", place / "tasks")
+    name = task.parts["train"][0].split("-")[1]
+    keep = pa.array([found != name for found in table["architecture_id"].to_pylist()])
+    write_table(table.filter(keep), proxies_path("digits", place))
+    message = (
+        f"the proxies of 'digits' lack 1 networks, {name!r} the first; `peephole generate proxies "
+        "--images digits` computes them"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        load_parts(task, place)
 
 
 def test_queries_have_opaque_ids_and_say_nothing_but_their_fields(parts: Parts) -> None:

@@ -15,7 +15,17 @@ from benchmark.recipes import RECIPES
 from benchmark.sequence import sequence
 from benchmark.skeletons import SKELETONS
 from benchmark.splits import split_of
-from generators.plan import PlannedRun, make_plan, read_plan, shares, write_plan
+from generators.plan import QUOTAS as QUOTA
+from generators.plan import (
+    Group,
+    PlannedRun,
+    make_plan,
+    read_groups,
+    read_plan,
+    scaled,
+    shares,
+    write_plan,
+)
 from tests.toy_campaign import tiny_plan
 
 HELD_OUT = [name for name, skeleton in SKELETONS.items() if skeleton.held_out]
@@ -178,3 +188,34 @@ def test_a_plan_for_unknown_images_is_refused() -> None:
     message = "unknown images 'mnis'; did you mean 'mnist'? Known: cifar10, mnist, digits"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         make_plan(["mnis"])
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 30, 200])
+def test_the_shards_of_an_array_cover_a_plan_once(tmp_path: Path, count: int) -> None:
+    plan = plan_of("digits")[:150]
+    write_plan(tmp_path / "plan.jsonl", plan)
+    shards = [read_plan(tmp_path / "plan.jsonl", (i, count)) for i in range(1, count + 1)]
+    assert Counter(run.run_id for shard in shards for run in shard) == {r.run_id: 1 for r in plan}
+    assert shards[0] == plan[::count]
+
+
+def test_groups_are_those_of_the_planned_runs(tmp_path: Path) -> None:
+    plan = plan_of("digits")[:150]
+    write_plan(tmp_path / "plan.jsonl", plan)
+    groups = read_groups(tmp_path / "plan.jsonl")
+    assert groups == {r.run_id: Group(r.images, r.architecture.skeleton, r.split) for r in plan}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_a_quota_scaled_to_its_own_size_is_itself(name: str) -> None:
+    assert scaled(QUOTA[name], QUOTAS[name][4]) == QUOTA[name]
+    for networks in (1, 10, 999, 100_000):
+        quota = scaled(QUOTA[name], networks)
+        assert quota.train + quota.validation + quota.test + 4 * quota.heldout == networks
+        assert min(quota.train, quota.validation, quota.test, quota.heldout) >= 0
+
+
+def test_a_larger_plan_holds_a_smaller_one() -> None:
+    small, large = make_plan(["digits"], 100), make_plan(["digits"], 300)
+    assert len([run for run in large if run.seed == 0]) == 300
+    assert {run.run_id for run in small if run.seed == 0} < {run.run_id for run in large}

@@ -13,20 +13,25 @@ import pytest
 import torch
 
 from benchmark.imagesets import get_images
+from benchmark.proxies import PROXIES
 from harness.encodings import ARCHITECTURE_FEATURES, ulc
 from harness.predictors.arc import Arc
+from harness.predictors.bnn import Bnn
 from harness.predictors.counts import ForestCounts, IsotonicCount
 from harness.predictors.curve_families import FAMILIES
 from harness.predictors.curve_fits import Pull, fit_curves
 from harness.predictors.extrapolation import Extrapolation
 from harness.predictors.gaussian import EmpiricalGaussian
 from harness.predictors.gru import Gru, GruReader
+from harness.predictors.nearest import NearestNeighbours
 from harness.predictors.peephole import LstmReader, Peephole
 from harness.predictors.pretraining import Pretraining
+from harness.predictors.proxies import IsotonicProxy, ProxyForest
 from harness.predictors.recurrent import CurveModel
 from harness.predictors.registry import PREDICTORS, get_entry, load
 from harness.predictors.scale import from_logits, to_logits
 from harness.predictors.sequences import Encoded
+from harness.predictors.sghmc import Sampling
 from harness.predictors.svr import NuSvr, curve_features
 from harness.predictors.trees import Boosting, CurveSvd, FeatureTrees
 from harness.predictors.trivial import LastPlusGain, LastValue, MeanCurve
@@ -43,12 +48,20 @@ QUICK: dict[str, Callable[[], Predictor]] = {
     "parameters": lambda: IsotonicCount("parameters"),
     "macs": lambda: IsotonicCount("macs"),
     "forest-counts": lambda: ForestCounts(trees=20),
+    "grad-norm": lambda: IsotonicProxy("gradient_norm"),
+    "snip": lambda: IsotonicProxy("snip"),
+    "synflow": lambda: IsotonicProxy("synflow"),
+    "jacov": lambda: IsotonicProxy("jacov"),
+    "naswot": lambda: IsotonicProxy("naswot"),
+    "proxy-forest": lambda: ProxyForest(trees=20),
     "peephole": lambda: Peephole(training_epochs=2),
     "peephole-curve": lambda: Peephole(every_epoch=True, training_epochs=2),
     "gru": lambda: Gru(training_epochs=2),
+    "nearest-neighbours": NearestNeighbours,
     "extrapolation": lambda: Extrapolation(iterations=20),
     "nu-svr": lambda: NuSvr(candidates=3),
     "empirical-gaussian": EmpiricalGaussian,
+    "bnn": lambda: Bnn(sampling=Sampling(burn_in=100, samples=2, apart=10)),
     "feature-trees": lambda: FeatureTrees(trees=10, rounds=10),
     "curve-svd": lambda: CurveSvd(components=2, rounds=10),
     "arc": lambda: Arc(trees=10, boosting=QUICK_BOOSTING),
@@ -186,7 +199,7 @@ def test_every_entry_of_the_registry_is_complete() -> None:
 
 def test_an_unknown_predictor_names_the_nearest() -> None:
     message = "unknown predictor 'peepole'; did you mean 'peephole'? Known: mean-curve, last-value,"
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}.* curve-svd, arc$"):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}.* curve-svd, arc, arc-encoder$"):
         get_entry("peepole")
 
 
@@ -220,6 +233,56 @@ def test_with_nothing_observed_it_is_the_mean_curve(name: str) -> None:
     expected = TRAIN.series.valid_accuracy.mean(axis=0)
     answer = fitted(name, 0).predict(OTHERS.observe(0))
     np.testing.assert_allclose(answer.mean, np.broadcast_to(expected, answer.mean.shape))
+
+
+@pytest.mark.parametrize("name", [n for n, entry in PREDICTORS.items() if entry.needs_proxies])
+def test_without_proxies_the_command_that_computes_them_is_named(name: str) -> None:
+    message = (
+        "there are no zero-cost proxies of these networks on 'digits'; `peephole generate proxies "
+        "--images digits` computes those of a release"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        fitted(name, 0, replace(TRAIN, proxies=None))
+    predictor = fitted(name, 0)
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        predictor.predict(replace(OTHERS, proxies=None).observe(0))
+
+
+@pytest.mark.parametrize("name", [n for n, entry in PREDICTORS.items() if not entry.needs_proxies])
+def test_all_others_need_no_proxies(name: str) -> None:
+    queries = replace(OTHERS, proxies=None).observe(0)
+    check_shape(fitted(name, 0, replace(TRAIN, proxies=None)).predict(queries), queries)
+
+
+def test_an_unknown_proxy_names_the_nearest() -> None:
+    message = f"unknown proxy 'synflo'; did you mean 'synflow'? Known: {', '.join(PROXIES)}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        IsotonicProxy("synflo")
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_a_proxy_is_fitted_in_either_direction_and_no_other(proxy: str, sign: int) -> None:
+    assert TRAIN.proxies is not None
+    values = TRAIN.proxies[:, PROXIES.index(proxy)]
+    curves = 0.5 + sign * 0.4 * (values[:, None] - values.min()) / np.ptp(values) * np.ones(EPOCHS)
+    train = replace(TRAIN, series=replace(TRAIN.series, valid_accuracy=curves))
+    predictor = IsotonicProxy(proxy)
+    predictor.fit(train, VALIDATION, observed=0, seed=0)
+    np.testing.assert_allclose(predictor.predict(train.observe(0)).mean, curves)
+
+
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_the_forest_sees_every_proxy(proxy: str) -> None:
+    rng = np.random.default_rng(0)
+    runs = toy_runs(200, skeleton="shallow-3x1")
+    values = rng.normal(size=(200, len(PROXIES)))
+    curves = np.repeat(0.5 + 0.1 * np.tanh(values[:, [PROXIES.index(proxy)]]), EPOCHS, axis=1)
+    runs = replace(runs, proxies=values, series=replace(runs.series, valid_accuracy=curves))
+    forest = ProxyForest(trees=30)
+    forest.fit(runs.take(np.arange(150)), runs, observed=0, seed=0)
+    answer = forest.predict(runs.take(np.arange(150, 200)).observe(0)).mean[:, -1]
+    assert np.corrcoef(answer, curves[150:, -1])[0, 1] > 0.8
 
 
 @pytest.mark.parametrize("sign", [1, -1])

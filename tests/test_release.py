@@ -250,8 +250,9 @@ def test_what_cannot_be_read_is_a_problem_and_no_crash(folder: Path) -> None:
 
 
 def test_the_manifest_counts_what_is_there(original: Path) -> None:
-    version, splits = read_manifest(original)
-    assert version == "1.2.3"
+    manifest = read_manifest(original)
+    splits = manifest.splits
+    assert (manifest.version, manifest.proxies) == ("1.2.3", ())
     assert [(s.images, s.split) for s in splits] == [("digits", split) for split in SPLITS]
     assert sum(s.runs for s in splits) == len(PLAN)
     for s in splits:
@@ -292,7 +293,7 @@ def test_the_card_leaves_out_an_image_set_that_lacks_a_split(folder: Path, split
     assert "configs" not in header(folder)
     assert "data_files" not in header(folder)
     assert verify_release(folder) == []
-    assert split not in [s.split for s in read_manifest(folder)[1]]
+    assert split not in [s.split for s in read_manifest(folder).splits]
 
 
 def test_the_card_counts_networks_and_explains_every_column(original: Path) -> None:

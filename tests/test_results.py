@@ -220,6 +220,24 @@ def test_a_file_that_is_no_record_is_refused(tmp_path: Path, text: str, message:
         read_result(path)
 
 
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "1" + "0" * 400])
+def test_a_number_beyond_floats_is_refused(tmp_path: Path, number: str) -> None:
+    path = edited(written(tmp_path), put("scores>test>mse>high", "HERE"))
+    path.write_text(path.read_text().replace('"HERE"', number))
+    message = (
+        rf"^{re.escape(str(path))}: `scores\.test\.mse\.high` \(=.*\) must be a finite number$"
+    )
+    with pytest.raises(ValueError, match=message):
+        read_result(path)
+
+
+def test_brackets_without_end_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "toy.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: maximum recursion depth .*$"):
+        read_result(path)
+
+
 def test_missing_predictions_are_named(tmp_path: Path) -> None:
     path = written(tmp_path)
     beside = path.with_suffix(".parquet")

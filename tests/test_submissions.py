@@ -217,7 +217,7 @@ MESSAGES: list[tuple[Callable[[Columns], None], str]] = [
     (remove("mean"), "column 'mean' is missing; there is 'run_id', 'epoch', 'std'"),
     (
         add("means"),
-        "unknown column 'means'; did you mean 'mean'? Known: run_id, epoch, mean, std",
+        "unknown column 'means'; did you mean 'mean'? Known: run_id, epoch, mean, std, seed",
     ),
     (retype("run_id", lambda value: 7), "column 'run_id' must hold text, not int64"),
     (retype("epoch", float), "column 'epoch' must hold whole numbers, not double"),  # type: ignore[arg-type]

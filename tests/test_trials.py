@@ -34,6 +34,15 @@ def test_a_skeleton_left_out_is_asked_for_and_fitted_on_nowhere() -> None:
         assert len(trial.train) + len(trial.validation) + len(trial.test) == total
 
 
+def test_networks_of_two_parts_keep_their_proxies() -> None:
+    trials = skeleton_trials(read_task(TASK))
+    for trial in trials:
+        for runs in (trial.train, trial.validation, trial.test):
+            assert runs.proxies is not None
+            assert len(runs.proxies) == len(runs)
+    assert len({row.tobytes() for t in trials for row in t.test.proxies}) == 720  # type: ignore[union-attr]
+
+
 def test_each_rung_of_a_ladder_holds_the_one_below() -> None:
     trials = ladder_trials(read_task(TASK), [50, 200, 600])
     assert [(t.label, len(t.train), len(t.test)) for t in trials] == [

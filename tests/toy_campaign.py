@@ -23,6 +23,7 @@ from benchmark.splits import split_of
 from benchmark.streams import stream
 from generators.campaign import Campaign
 from generators.crew import RunOptions
+from generators.environment import environment
 from generators.merge import merge
 from generators.plan import PlannedRun, planned
 from generators.training import Curves
@@ -132,7 +133,7 @@ def toy_campaign(folder: Path, runs: list[PlannedRun], rows: list[Row] | None = 
     """Return a campaign on disk, with some runs done."""
     campaign = Campaign(folder)
     campaign.create(runs, {RECIPE.recipe_id: RECIPE})
-    campaign.note_environment()
+    campaign.note_environment(environment())
     for row in rows or []:
         campaign.store(row)
     return campaign

@@ -7,9 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from benchmark.files import rows_to_table, split_path, write_table
 from benchmark.imagesets import get_images
+from benchmark.proxies import COLUMNS, PROXIES, SEED, Proxies, proxies_path, proxy_table
 from benchmark.recipes import RECIPES, learning_rates
 from benchmark.record import Run, Status, run_id
 from benchmark.sequence import Drawn, sequence
@@ -35,14 +37,24 @@ Row = dict[str, object]
 
 
 def toy_release(folder: Path, observed: tuple[int, ...] = (0, 1, 5)) -> Path:
-    """Write runs, recipes and frozen tasks of `digits` into a folder, and return it."""
+    """Write runs, proxies, recipes and frozen tasks of `digits` into a folder, and return it."""
     for split, rows in toy_rows().items():
         write_table(rows_to_table(rows), split_path("digits", split, folder))
+    write_table(toy_proxies(), proxies_path("digits", folder))
     recipes = {RECIPE.recipe_id: asdict(RECIPE)}
     (folder / "recipes.json").write_text(json.dumps(recipes))
     for epochs in observed:
         write_task(freeze("digits", epochs, folder=folder), folder / "tasks")
     return folder
+
+
+def toy_proxies() -> pa.Table:
+    """Return proxies of every network, drawn from a stream of its own."""
+    names = {str(row["architecture_id"]) for rows in toy_rows().values() for row in rows}
+    made = ("made up", "0123456789ab", "0.1.0")  # device, environment and version
+    values = {name: stream("toy-proxies", name).random(len(PROXIES)) for name in names}
+    rows = [(name, SEED, 50, *v.tolist(), *made) for name, v in values.items()]
+    return proxy_table(Proxies(**dict(zip(COLUMNS, row, strict=True))) for row in rows)
 
 
 @functools.cache

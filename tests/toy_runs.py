@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.imagesets import get_images
+from benchmark.proxies import PROXIES
 from benchmark.recipes import RECIPES
 from benchmark.sequence import sequence
 from benchmark.walk import macs, walk
@@ -40,6 +41,7 @@ def toy_runs(networks: int = 40, *, skeleton: str = "peephole-3x2", seed: int = 
         architectures,
         layer_rows,
         _series(accuracy, diverged),
+        np.abs(rng.normal(size=(networks, len(PROXIES)))),
     )
 
 

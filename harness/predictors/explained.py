@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.predictors.gaussian import CurveGaussian, chosen_gaussian
-from harness.predictors.prefix import network_features, prefix_features
+from harness.predictors.prefix import measured_features, network_features, prefix_features
 from harness.predictors.scale import to_logits
 from harness.predictors.support import SupportCurves
 from harness.predictors.trees import base
@@ -28,7 +28,7 @@ class Knowledge:
     """What is known of some networks: features, and the logits of their observed epochs.
 
     Attributes:
-        network: (networks, features), made by hand, before training.
+        network: (networks, features), made by hand or measured before training.
         encoded: (networks, width) of a pretrained encoder; of width 0 without one.
         prefix: (networks, features) of the observed epochs.
         logits: (networks, observed epochs).
@@ -43,7 +43,8 @@ class Knowledge:
     def of(cls, queries: Queries, encoded: Array) -> "Knowledge":
         """Return what queries tell, and what an encoder says of them."""
         logits = to_logits(queries.series.valid_accuracy)
-        return cls(network_features(queries), encoded, prefix_features(queries), logits)
+        network = np.concatenate([network_features(queries), measured_features(queries)], axis=1)
+        return cls(network, encoded, prefix_features(queries), logits)
 
     def __len__(self) -> int:
         """Return the number of networks."""
@@ -61,7 +62,7 @@ class Knowledge:
 
     @property
     def by_hand(self) -> Array:
-        """Features made by hand, of the network and of its prefix."""
+        """What is no encoder's: features of the network and of its prefix."""
         return np.concatenate([self.network, self.prefix], axis=1)
 
     @property

@@ -10,6 +10,7 @@ from harness.signal import signal_features
 from harness.structure import structure_features
 
 LOST = 20.0  # in place of the logarithm of a loss or norm that is not there, after a divergence
+LEAST_PROXY = 1e-12  # least magnitude of a proxy whose logarithm is taken
 LEAST = 1e-6  # least loss, norm or rate whose logarithm is taken
 
 
@@ -22,6 +23,18 @@ def features_of(rows: tuple[LayerRow, ...]) -> Array:
     """Return all features made by hand of a network given by its layer rows, (163,)."""
     parts = (architecture_features, signal_features, structure_features)
     return np.concatenate([features(rows) for features in parts])
+
+
+def measured_features(networks: Runs | Queries) -> Array:
+    """Return the proxies of networks on two scales, (networks, 16); (networks, 0) without any.
+
+    Proxies span many orders: the inverse hyperbolic sine keeps their sign, the logarithm of their
+    magnitude tells the small ones apart.
+    """
+    if networks.proxies is None:
+        return np.zeros((len(networks), 0))
+    magnitudes = np.log(np.maximum(abs(networks.proxies), LEAST_PROXY))
+    return np.concatenate([np.arcsinh(networks.proxies), magnitudes], axis=1)
 
 
 def prefix_features(queries: Queries) -> Array:

@@ -46,7 +46,7 @@ class Pretraining:
     """
 
     networks: int = 100_000
-    passes: int = 2
+    passes: int = 4
     hidden: int = 96
     batch: int = 128
     peak_rate: float = 2e-3
@@ -177,7 +177,8 @@ def _write(path: Path, encoder: Encoder) -> None:
 def _read(path: Path, how: Pretraining) -> Encoder:
     kept = torch.load(path, weights_only=True)
     state, scale = kept["model"], kept["scale"]
-    model = LayerEncoder(how.hidden, len(state["features.2.bias"]))
+    with seeded(how.seed):  # it draws weights, which do not count
+        model = LayerEncoder(how.hidden, len(state["features.2.bias"]))
     model.load_state_dict(state)
     return Encoder(
         model.eval(), Scale(scale["mean"].numpy(), scale["spread"].numpy()), kept["seconds"]

@@ -24,6 +24,7 @@ class Entry:
             any number of them, and need be fitted once.
         stochastic: Whether its answer depends on the seed.
         min_observed: Fewest epochs for its own method; with fewer it does what its docstring says.
+        needs_proxies: Whether it fails on networks without zero-cost proxies.
         options: Arguments that the class is called with.
     """
 
@@ -33,6 +34,7 @@ class Entry:
     uses_curve: bool
     stochastic: bool
     min_observed: int = 0
+    needs_proxies: bool = False
     options: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -86,6 +88,59 @@ PREDICTORS: dict[str, Entry] = {
         uses_curve=False,
         stochastic=True,
     ),
+    "grad-norm": Entry(
+        "harness.predictors.proxies:IsotonicProxy",
+        "Isotonic fit to the gradient norm of the untrained network",
+        "Abdelfattah et al. 2021, arXiv:2101.08134",
+        uses_curve=False,
+        stochastic=False,
+        needs_proxies=True,
+        options={"proxy": "gradient_norm"},
+    ),
+    "snip": Entry(
+        "harness.predictors.proxies:IsotonicProxy",
+        "Isotonic fit to the sum of |weight x gradient| before training",
+        "Lee et al. 2019, arXiv:1810.02340",
+        uses_curve=False,
+        stochastic=False,
+        needs_proxies=True,
+        options={"proxy": "snip"},
+    ),
+    "synflow": Entry(
+        "harness.predictors.proxies:IsotonicProxy",
+        "Isotonic fit to the logarithm of synflow",
+        "Tanaka et al. 2020, arXiv:2006.05467",
+        uses_curve=False,
+        stochastic=False,
+        needs_proxies=True,
+        options={"proxy": "synflow"},
+    ),
+    "jacov": Entry(
+        "harness.predictors.proxies:IsotonicProxy",
+        "Isotonic fit to the correlations of input gradients before training",
+        "Mellor et al. 2020, arXiv:2006.04647v1",
+        uses_curve=False,
+        stochastic=False,
+        needs_proxies=True,
+        options={"proxy": "jacov"},
+    ),
+    "naswot": Entry(
+        "harness.predictors.proxies:IsotonicProxy",
+        "Isotonic fit to the overlap of activation codes before training",
+        "Mellor et al. 2021, arXiv:2006.04647v3",
+        uses_curve=False,
+        stochastic=False,
+        needs_proxies=True,
+        options={"proxy": "naswot"},
+    ),
+    "proxy-forest": Entry(
+        "harness.predictors.proxies:ProxyForest",
+        "Random forest on all zero-cost proxies and mean-field signal propagation",
+        _OWN,
+        uses_curve=False,
+        stochastic=True,
+        needs_proxies=True,
+    ),
     "peephole": Entry(
         "harness.predictors.peephole:Peephole",
         "LSTM over the Unified Layer Code, trained on the final epoch",
@@ -107,6 +162,13 @@ PREDICTORS: dict[str, Entry] = {
         _OWN,
         uses_curve=False,
         stochastic=True,
+    ),
+    "nearest-neighbours": Entry(
+        "harness.predictors.nearest:NearestNeighbours",
+        "Weighted mean of the training networks nearest in architecture and observed curve",
+        _OWN,
+        uses_curve=True,
+        stochastic=False,
     ),
     "extrapolation": Entry(
         "harness.predictors.extrapolation:Extrapolation",
@@ -131,6 +193,13 @@ PREDICTORS: dict[str, Entry] = {
         uses_curve=True,
         stochastic=False,
         min_observed=1,
+    ),
+    "bnn": Entry(
+        "harness.predictors.bnn:Bnn",
+        "LC-Net: Bayesian network on architecture and observed curve, with a learning-curve layer",
+        "Klein et al. 2017, ICLR",
+        uses_curve=True,
+        stochastic=True,
     ),
     "feature-trees": Entry(
         "harness.predictors.trees:FeatureTrees",

@@ -24,6 +24,21 @@ def from_logits(logits: Array) -> Array:
     return np.asarray(expit(logits), dtype=np.float64)
 
 
+def scaling(features: Array) -> tuple[Array, Array]:
+    """Return the centre and the factor of each column that standardise it.
+
+    The factor of a column that never varies is 0, so that it counts nothing for other networks
+    either.
+
+    >>> centre, factor = scaling(np.array([[1.0, 7.0], [3.0, 7.0]]))
+    >>> ((np.array([3.0, 100.0]) - centre) * factor).tolist()
+    [1.0, 0.0]
+    """
+    spread = features.std(axis=0)
+    varies = spread > 1e-9
+    return features.mean(axis=0), np.where(varies, 1 / np.where(varies, spread, 1.0), 0.0)
+
+
 def later_epochs(total: int, observed: int) -> tuple[int, ...]:
     """Return the epochs after the observed ones, counted from 1.
 

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
 
 from harness.predictors.curve_basis import CurveBasis, fit_basis, fit_final_basis
-from harness.predictors.prefix import network_features, prefix_features
+from harness.predictors.prefix import measured_features, network_features, prefix_features
 from harness.predictors.scale import (
     check_observed,
     check_runs,
@@ -27,8 +27,9 @@ SEED_STEP = 1000  # between the models of a bag
 
 
 def tree_features(queries: Queries) -> Array:
-    """Return the features of each network and of what was observed of it."""
-    return np.concatenate([network_features(queries), prefix_features(queries)], axis=1)
+    """Return the features of each network, its proxies if any, and what was observed of it."""
+    parts = (network_features, measured_features, prefix_features)
+    return np.concatenate([features(queries) for features in parts], axis=1)
 
 
 def gains(curves: Array, observed: int) -> Array:

@@ -1,0 +1,200 @@
+"""Zero-cost proxies: what a network says before it is trained, from one batch of training images.
+
+One file for each image set, `<images>/proxies.parquet`, with one row for each architecture of its
+runs. The field metadata is the contract: units, ranges and definitions. All are computed in double
+precision on networks initialised as for a run, but with a seed that no run has: a proxy shares no
+run's luck, so what seeds alone decide stays out of its reach as it is out of the architecture's.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from benchmark.files import data_folder, read_parquet
+from benchmark.imagesets import get_images
+from benchmark.record import Column
+
+PROXY_SCHEMA_VERSION = 1
+SEED = 1000  # of the initialisations; runs have seeds from 0 on
+_TEXT, _COUNT, _VALUE = pa.string(), pa.int32(), pa.float64()
+_GRADIENT = "gradient of the batch's mean cross-entropy, in training mode"
+
+VALUES: dict[str, Column] = {
+    "gradient_norm": Column(_VALUE, "", ">= 0", f"L2 norm over all parameters of the {_GRADIENT}"),
+    "snip": Column(
+        _VALUE, "", ">= 0",
+        f"sum of |weight x gradient| over the weights of convolutions and head; {_GRADIENT} "
+        "(Lee et al. 2019, arXiv:1810.02340)",
+    ),
+    "synflow": Column(
+        _VALUE, "nats", "finite",
+        "logarithm of the sum of |weight| x dR/d|weight| over the weights of convolutions and head,"
+        " R the sum of the outputs for an image of ones; every weight is its absolute value, and"
+        " activations and batch normalisations pass on what they are given"
+        " (Tanaka et al. 2020, arXiv:2006.05467)",
+    ),
+    "jacov": Column(
+        _VALUE, "", "finite",
+        "-sum(log(v + 1e-5) + 1 / (v + 1e-5)) over the eigenvalues v of the correlations between"
+        " images of the gradient of the summed logits by the pixels, statistics of batch"
+        " normalisations held as they are on the batch; images whose gradient is the same at every"
+        " pixel, or zero, correlate by 1 with each other and by 0 with the rest"
+        " (Mellor et al. 2020, arXiv:2006.04647v1)",
+    ),
+    "naswot": Column(
+        _VALUE, "nats", ">= 0",
+        "log-determinant of K + I; K counts for each two images the units whose pre-activations"
+        " are on the same side of 1e-12, over all activations: ReLU, sigmoid, tanh. The identity"
+        " keeps it finite where images agree in every unit"
+        " (Mellor et al. 2021, arXiv:2006.04647v3)",
+    ),
+    "signal_share": Column(
+        _VALUE, "fraction", "[0, 1]",
+        "share of the variance of the head's inputs, over images and channels, that lies between"
+        " images; 0 where that variance is not above 1e-24",
+    ),
+    "gradient_ratio": Column(
+        _VALUE, "nats", "finite",
+        "logarithm of the squared gradient of the first convolution's weights over that of the"
+        f" head's, each at least 1e-100; {_GRADIENT}",
+    ),
+    "initial_loss": Column(
+        _VALUE, "nats", ">= 0", "mean cross-entropy of the batch, in training mode"
+    ),
+}  # fmt: skip
+COLUMNS: dict[str, Column] = {
+    "architecture_id": Column(_TEXT, "", "16 hexadecimal digits", "of the network, as in the runs"),
+    "seed": Column(_COUNT, "", ">= 0", "names the stream of initial weights; that of no run"),
+    "batch": Column(_COUNT, "images", "> 0", "training images, not augmented, the same for all"),
+    **VALUES,
+    "device": Column(_TEXT, "", "", "processor or GPU model that computed it"),
+    "environment_id": Column(_TEXT, "", "", "versions: environments.json beside the data"),
+    "generator_version": Column(_TEXT, "", "", "version of this project that computed it"),
+}
+PROXIES = tuple(VALUES)  # names of the values, in the order of a predictor's columns
+PROXY_SCHEMA = pa.schema(
+    [column.arrow(name) for name, column in COLUMNS.items()],
+    metadata={"schema_version": str(PROXY_SCHEMA_VERSION)},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Proxies:
+    """The proxies of one network. Fields as in `COLUMNS`, which has their units and ranges."""
+
+    architecture_id: str
+    seed: int
+    batch: int
+    gradient_norm: float
+    snip: float
+    synflow: float
+    jacov: float
+    naswot: float
+    signal_share: float
+    gradient_ratio: float
+    initial_loss: float
+    device: str
+    environment_id: str
+    generator_version: str
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        for name in PROXIES:
+            problem = _problem(name, getattr(self, name))
+            if problem:
+                raise ValueError(f"`{name}` of architecture {self.architecture_id!r} {problem}")
+
+
+assert [f.name for f in fields(Proxies)] == list(COLUMNS), "Proxies and COLUMNS must agree"
+
+
+def _problem(name: str, value: object) -> str:
+    """Return how a value breaks its column's range; empty if it does not."""
+    if not isinstance(value, float) or not np.isfinite(value):
+        return f"(={value!r}) must be a finite number"
+    span = VALUES[name].range
+    if (span != "finite" and value < 0) or (span == "[0, 1]" and value > 1):
+        return f"(={value!r}) must be {'in ' if span == '[0, 1]' else ''}{span}"
+    return ""
+
+
+def proxies_path(images: str, folder: Path | None = None) -> Path:
+    """Return where the proxies of an image set lie.
+
+    Raises:
+        ValueError: If the images are not known.
+    """
+    return (folder or data_folder()) / get_images(images).name / "proxies.parquet"
+
+
+def load_proxies(images: str, folder: Path | None = None) -> pa.Table | None:
+    """Return the proxies of an image set, a row for each architecture; None if there is no file.
+
+    Args:
+        images: An image set, as "digits".
+        folder: Another copy of the data than the installed one.
+
+    Raises:
+        ValueError: If the name is not known, or the file is damaged or of another schema.
+    """
+    path = proxies_path(images, folder)
+    return read_parquet(path, version=PROXY_SCHEMA_VERSION) if path.exists() else None
+
+
+def proxy_table(rows: Iterable[Proxies]) -> pa.Table:
+    """Return proxies as a table, sorted by architecture."""
+    plain = [
+        {name: getattr(row, name) for name in COLUMNS}
+        for row in sorted(rows, key=lambda row: row.architecture_id)
+    ]
+    return pa.Table.from_pylist(plain, schema=PROXY_SCHEMA)
+
+
+def table_rows(table: pa.Table) -> list[Proxies]:
+    """Return the rows of a table.
+
+    Raises:
+        ValueError: If a value is not finite or out of its range.
+    """
+    return [Proxies(**row) for row in table.select(list(COLUMNS)).to_pylist()]
+
+
+def proxy_problems(images: str, folder: Path, seeds: Mapping[str, set[int]]) -> list[str]:
+    """Return what is wrong with the proxies of an image set; nothing if it has none.
+
+    Args:
+        images: The image set.
+        folder: Of the release.
+        seeds: Of its runs, by architecture.
+    """
+    try:
+        table = load_proxies(images, folder)
+    except ValueError as error:
+        return [str(error)]
+    if table is None:
+        return []
+    if not table.schema.equals(PROXY_SCHEMA, check_metadata=True):
+        return [f"proxies.parquet of {images!r} has another schema than this release"]
+    problems = _membership(images, table, seeds)
+    for row in table.to_pylist():
+        name = row["architecture_id"]
+        found = [(column, _problem(column, row[column])) for column in PROXIES]
+        problems += [f"`{c}` of architecture {name!r} {text}" for c, text in found if text]
+        if row["seed"] in seeds.get(name, ()):
+            problems.append(f"`seed` (={row['seed']}) of architecture {name!r} is that of a run")
+    if len(set(zip(*table.select(["seed", "batch"]).to_pydict().values(), strict=True))) > 1:
+        problems.append(f"proxies of {images!r} mix seeds or sizes of the batch")
+    return problems
+
+
+def _membership(images: str, table: pa.Table, seeds: Mapping[str, set[int]]) -> list[str]:
+    """Return which architectures are missing, unknown or there twice."""
+    counts = Counter(table.column("architecture_id").to_pylist())
+    missing, unknown = sorted(seeds.keys() - counts.keys()), sorted(counts.keys() - seeds.keys())
+    twice = sorted(name for name, count in counts.items() if count > 1)
+    texts = {"lack": missing, "hold what no run has:": unknown, "hold twice": twice}
+    return [f"proxies of {images!r} {t} {', '.join(names)}" for t, names in texts.items() if names]

@@ -1,0 +1,93 @@
+"""Predictors that know a network by its zero-cost proxies: what it does before it is trained."""
+
+import numpy as np
+
+from benchmark.names import nearest
+from benchmark.proxies import PROXIES
+from harness.predictors.regressions import ForestCurves, IsotonicCurves
+from harness.predictors.scale import check_runs
+from harness.protocol import Array, Prediction, Queries, Runs
+from harness.signal import signal_features
+
+
+def proxies_of(networks: Runs | Queries) -> Array:
+    """Return the proxies of networks, (networks, proxies).
+
+    Raises:
+        ValueError: If there are none; the message has the command that computes them.
+    """
+    if networks.proxies is None:
+        raise ValueError(
+            f"there are no zero-cost proxies of these networks on {networks.images!r}; "
+            f"`peephole generate proxies --images {networks.images}` computes those of a release"
+        )
+    return networks.proxies
+
+
+class IsotonicProxy:
+    """A monotone step function from one proxy to the accuracy at each epoch.
+
+    It does not look at curves, so its answer is the same however many epochs are observed.
+    """
+
+    def __init__(self, proxy: str) -> None:
+        """Set which proxy, by its name in `benchmark.proxies.PROXIES`.
+
+        Raises:
+            ValueError: If there is none of that name.
+        """
+        if proxy not in PROXIES:
+            raise ValueError(nearest("proxy", proxy, PROXIES))
+        self._column = PROXIES.index(proxy)
+        self._curves = IsotonicCurves()
+
+    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
+        """Fit a function per epoch; nothing is chosen, nothing is random.
+
+        Raises:
+            ValueError: If `train` or `observed` is out of range, or there are no proxies.
+        """
+        check_runs(train, observed)
+        self._curves.fit(proxies_of(train)[:, self._column], train.series.valid_accuracy)
+
+    def predict(self, queries: Queries) -> Prediction:
+        """Answer all epochs after the observed ones.
+
+        Raises:
+            ValueError: If the predictor was not fitted, or there are no proxies.
+        """
+        return self._curves.predict(proxies_of(queries)[:, self._column], queries.observed)
+
+
+class ProxyForest:
+    """A random forest from all proxies and the mean-field signal to the logits of all epochs.
+
+    It does not look at curves, so its answer is the same however many epochs are observed.
+    """
+
+    def __init__(self, *, trees: int = 300, least_leaf: int = 3) -> None:
+        """Set the number of trees and the fewest training runs in a leaf."""
+        self._curves = ForestCurves(trees, least_leaf)
+
+    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
+        """Grow the forest; `validation` is not used.
+
+        Raises:
+            ValueError: If `train` or `observed` is out of range, or there are no proxies.
+        """
+        check_runs(train, observed)
+        self._curves.fit(_features(train), train.series.valid_accuracy, seed)
+
+    def predict(self, queries: Queries) -> Prediction:
+        """Answer all epochs after the observed ones.
+
+        Raises:
+            ValueError: If the predictor was not fitted, or there are no proxies.
+        """
+        return self._curves.predict(_features(queries), queries.observed)
+
+
+def _features(networks: Runs | Queries) -> Array:
+    """Return the proxies and signal features of each network, (networks, 20)."""
+    signal = np.stack([signal_features(rows) for rows in networks.layer_rows])
+    return np.concatenate([proxies_of(networks), signal], axis=1)

@@ -1,0 +1,70 @@
+"""Regressions of whole curves on numbers of a network, which several predictors wrap."""
+
+import numpy as np
+from scipy.stats import kendalltau
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.isotonic import IsotonicRegression
+
+from harness.predictors.scale import check_fitted, from_logits, later_epochs, to_logits
+from harness.protocol import Array, Prediction
+
+
+class IsotonicCurves:
+    """A monotone step function from one number to the accuracy at each epoch.
+
+    Whether it rises or falls is decided for each epoch by the sign of Kendall's tau on the training
+    runs.
+    """
+
+    def __init__(self) -> None:
+        """Make a regression that is yet to be fitted."""
+        self._models: tuple[IsotonicRegression, ...] = ()
+
+    def fit(self, numbers: Array, curves: Array) -> None:
+        """Fit a function per epoch to numbers (networks,) and accuracies (networks, epochs)."""
+        self._models = tuple(_isotonic(numbers, y) for y in curves.T)
+
+    def predict(self, numbers: Array, observed: int) -> Prediction:
+        """Answer all epochs after the observed ones.
+
+        Raises:
+            ValueError: If the regression was not fitted.
+        """
+        check_fitted(bool(self._models))
+        mean = np.stack([model.predict(numbers) for model in self._models[observed:]], axis=1)
+        return Prediction(mean, later_epochs(len(self._models), observed))
+
+
+def _isotonic(numbers: Array, accuracies: Array) -> IsotonicRegression:
+    """Return a fit of accuracies to numbers, flat beyond the numbers seen."""
+    falls = kendalltau(numbers, accuracies).statistic < 0  # of a constant: NaN, so it rises
+    return IsotonicRegression(increasing=not falls, out_of_bounds="clip").fit(numbers, accuracies)
+
+
+class ForestCurves:
+    """A random forest from features to the logits of all epochs."""
+
+    def __init__(self, trees: int, least_leaf: int) -> None:
+        """Set the number of trees and the fewest training runs in a leaf."""
+        self.trees, self.least_leaf = trees, least_leaf
+        self._forest: RandomForestRegressor | None = None
+        self._epochs = 0
+
+    def fit(self, features: Array, curves: Array, seed: int) -> None:
+        """Grow the forest on features (networks, features) and accuracies (networks, epochs)."""
+        self._epochs = curves.shape[1]
+        forest = RandomForestRegressor(
+            self.trees, min_samples_leaf=self.least_leaf, random_state=seed
+        )
+        self._forest = forest.fit(features, to_logits(curves))
+
+    def predict(self, features: Array, observed: int) -> Prediction:
+        """Answer all epochs after the observed ones.
+
+        Raises:
+            ValueError: If the regression was not fitted.
+        """
+        check_fitted(self._forest is not None)
+        assert self._forest is not None
+        logits = self._forest.predict(features).reshape(len(features), self._epochs)
+        return Prediction(from_logits(logits[:, observed:]), later_epochs(self._epochs, observed))

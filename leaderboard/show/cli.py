@@ -1,0 +1,93 @@
+"""Commands that show one thing of the release: a network, an image set, a predictor."""
+
+from pathlib import Path
+
+import click
+
+HELP = {"help_option_names": ["-h", "--help"]}
+OUTPUT_OPTION = click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Also draw: PNG, SVG or PDF."
+)
+FOLDER_OPTION = click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Another copy of the data than the installed one.",
+)
+
+
+@click.group(context_settings=HELP)
+def show() -> None:
+    """Show a network, the runs of an image set, or a predictor, in the terminal or as a picture."""
+
+
+@show.command("network", context_settings=HELP)
+@click.argument("name", metavar="ID")
+@click.option("--images", help="Of a network trained on several [default: the first that has it].")
+@OUTPUT_OPTION
+@FOLDER_OPTION
+def show_network(name: str, images: str | None, output: Path | None, folder: Path | None) -> None:
+    """Show the layers of a network and the curves of all its runs.
+
+    ID is an architecture id, the unique start of one, or a run id. `conv3x5:24` is a convolution
+    with a kernel 3 high and 5 wide and 24 output channels; a stride above 1 follows as `/2`.
+    """
+    from leaderboard.show.marks import check_ending
+    from leaderboard.show.network_picture import draw_network
+    from leaderboard.show.networks import load_network, network_lines
+
+    if output is not None:
+        check_ending(output)
+    network = load_network(name, images, folder)
+    click.echo("\n".join(network_lines(network)))
+    if output is not None:
+        draw_network(network, output)
+        click.echo(output, err=True)
+
+
+@show.command("split", context_settings=HELP)
+@click.argument("images")
+@OUTPUT_OPTION
+@FOLDER_OPTION
+def show_split(images: str, output: Path | None, folder: Path | None) -> None:
+    """Show how many networks of each split and skeleton there are, and how accurate they became.
+
+    IMAGES is an image set of the release. Accuracies are those of seed 0 on the valid images.
+    """
+    from leaderboard.show.marks import check_ending
+    from leaderboard.show.split_picture import draw_groups
+    from leaderboard.show.splits import group_lines, load_groups
+
+    if output is not None:
+        check_ending(output)
+    groups = load_groups(images, folder)
+    click.echo("\n".join(group_lines(images, groups)))
+    if output is not None:
+        draw_groups(images, groups, output)
+        click.echo(output, err=True)
+
+
+@show.command("predictor", context_settings=HELP)
+@click.argument("name")
+@click.option("--task", "task_name", required=True, help="A frozen task that it has answered.")
+@click.option(
+    "--results",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of results [default: the package's own].",
+)
+@OUTPUT_OPTION
+@FOLDER_OPTION
+def show_predictor(
+    name: str, task_name: str, results: Path | None, output: Path | None, folder: Path | None
+) -> None:
+    """Show what a predictor is, its scores by part and skeleton, and predicted against true."""
+    from leaderboard.show.marks import check_ending
+    from leaderboard.show.predictor_picture import draw_predictor
+    from leaderboard.show.predictors import load_answers, predictor_lines
+
+    if output is not None:
+        check_ending(output)
+    answers = load_answers(name, task_name, results, folder)
+    click.echo("\n".join(predictor_lines(answers)))
+    if output is not None:
+        draw_predictor(answers, output)
+        click.echo(output, err=True)

@@ -1,0 +1,102 @@
+"""Campaigns and merges killed at random moments, again and again: whole files, and they go on."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark.release import verify_release
+from generators.campaign import Campaign, run_campaign
+from generators.crew import Crew
+from generators.merge import merge
+from generators.worker import make_run, prepare
+from tests.conftest import in_threads
+from tests.test_merge import content
+from tests.toy_campaign import (
+    job_of,
+    options_of,
+    release_plan,
+    tiny_plan,
+    toy_campaign,
+    toy_row,
+    without_times,
+)
+
+KILLS = 3  # of one campaign or merge, which then ends undisturbed
+PATIENCE = 60.0  # seconds until the first file of a merge
+PLAN = release_plan()
+
+
+def make_all(folder: Path) -> None:
+    """Make a campaign's runs, on a thread so that no other process has to start."""
+    Crew._pool = in_threads  # type: ignore[method-assign]
+    run_campaign(Campaign(folder), options_of())
+
+
+def merge_all(folder: Path) -> None:
+    merge([Campaign(folder / "campaign")], folder / "data", "1.2.3")
+
+
+def killed(
+    work: Callable[[Path], None], folder: Path, begun: Callable[[], bool], pause: float
+) -> bool:
+    """Kill work in a process of its own some time after it has begun; return whether it ended."""
+    server = get_context("forkserver")  # torch is loaded once
+    server.set_forkserver_preload(["tests.toy_campaign", "tests.test_kills"])
+    process = server.Process(target=work, args=(folder,))
+    process.start()
+    end = time.monotonic() + PATIENCE
+    while not begun() and process.is_alive() and time.monotonic() < end:
+        time.sleep(0.001)
+    time.sleep(pause)
+    process.kill()
+    process.join()
+    assert process.exitcode in (0, -9)
+    return process.exitcode == 0
+
+
+@pytest.mark.slow
+def test_a_campaign_killed_again_and_again_gives_the_same_rows(tmp_path: Path) -> None:
+    plan, rng = tiny_plan(12), np.random.default_rng()
+    campaign = toy_campaign(tmp_path, plan)
+    kept: dict[Path, bytes] = {}
+    for _ in range(KILLS):
+        count = len(campaign.done())
+        killed(make_all, tmp_path, lambda n=count: len(campaign.done()) > n, rng.uniform(0, 0.1))  # type: ignore[misc]
+        assert len(list(campaign.rows())) == len(campaign.done())  # every file is whole
+        assert {path: path.read_bytes() for path in kept} == kept
+        kept = {path: path.read_bytes() for path in campaign.runs.glob("*.json")}
+    assert kept
+    while not killed(make_all, tmp_path, lambda: False, 0.0):
+        pass
+    with ThreadPoolExecutor(1, initializer=prepare) as pool:
+        expected = [without_times(row) for row in pool.map(make_run, map(job_of, plan))]
+    by_id = sorted(expected, key=lambda row: str(row["run_id"]))
+    assert [without_times(row) for row in campaign.rows()] == by_id
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_merge_killed_again_and_again_gives_the_same_bytes(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    toy_campaign(tmp_path / "campaign", PLAN, [toy_row(run) for run in PLAN])
+    merge([Campaign(tmp_path / "campaign")], tmp_path / "expected", "1.2.3")
+    expected = content(tmp_path / "expected")
+    data = tmp_path / "data"
+    for _ in range(KILLS):
+        wanted = int(rng.integers(1, len(expected)))
+        killed(
+            merge_all,
+            tmp_path,
+            lambda n=wanted: data.exists() and sum(p.is_file() for p in data.rglob("*")) >= n,  # type: ignore[misc]
+            rng.uniform(0, 0.02),
+        )
+        found = content(data)
+        parts = {name: text for name, text in found.items() if name.endswith(".parquet")}
+        assert parts.items() <= expected.items()  # each is there whole, or not at all
+    merge_all(tmp_path)
+    assert content(data) == expected
+    assert verify_release(data) == []

@@ -1,0 +1,417 @@
+"""Torch modules traced into layer rows: the release's networks, plain ones, and what is refused."""
+
+import itertools
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmark.imagesets import IMAGES, get_images
+from benchmark.recipes import RECIPES
+from benchmark.sequence import sequence
+from benchmark.skeletons import SKELETONS
+from benchmark.walk import LayerRow, macs, parameters, walk
+from generators.networks import Network
+from harness.encodings import architecture_features
+from harness.layer_calls import SUPPORTED
+from harness.signal import signal_features
+from harness.structure import structure_features
+from harness.tracing import layer_rows
+from tests.plain_networks import PlainNetwork, ResidualBlock, SmallResNet
+
+DIGITS = get_images("digits")
+everywhere = pytest.mark.parametrize(
+    ("skeleton", "images"), list(itertools.product(SKELETONS, IMAGES))
+)
+
+
+def walks(skeleton: str, images: str, number: int) -> list[tuple[LayerRow, ...]]:
+    image_set = get_images(images)
+    drawn = itertools.islice(sequence(skeleton, image_set), number)
+    return [walk(one.architecture, image_set) for one in drawn]
+
+
+def features(rows: tuple[LayerRow, ...]) -> list[float]:
+    parts = (architecture_features, signal_features, structure_features)
+    return [float(value) for part in parts for value in part(rows)]
+
+
+def facts(rows: tuple[LayerRow, ...]) -> list[tuple[object, ...]]:
+    """Return what a network computes, without what its layers are for."""
+    return [
+        (r.kind, r.kernel_height, r.kernel_width, r.stride, r.in_channels, r.out_channels,
+         r.in_resolution, r.out_resolution, r.inputs) for r in rows
+    ]  # fmt: skip
+
+
+def macs_by_torch(module: nn.Module, channels: int, resolution: int) -> int:
+    with FlopCounterMode(display=False) as counter:
+        module.eval()(torch.zeros(1, channels, resolution, resolution))
+    return int(counter.get_total_flops()) // 2
+
+
+@everywhere
+def test_the_projects_own_modules_give_the_walk_back(skeleton: str, images: str) -> None:
+    for rows in walks(skeleton, images, 2):
+        assert layer_rows(Network(rows, RECIPES[images]), get_images(images)) == rows
+
+
+@pytest.mark.parametrize("images", ["digits", "cifar10"])
+@pytest.mark.parametrize("skeleton", SKELETONS)
+def test_plain_torch_gives_the_same_layers_counts_and_features(skeleton: str, images: str) -> None:
+    image_set = get_images(images)
+    for rows in walks(skeleton, images, 3):
+        module = PlainNetwork(rows, named=True)
+        found = layer_rows(module, image_set)
+        assert facts(found) == facts(rows)
+        assert [row.role for row in found] == [row.role for row in rows]
+        assert parameters(found) == sum(p.numel() for p in module.parameters())
+        assert macs(found) == macs_by_torch(module, image_set.channels, image_set.resolution)
+        assert features(found) == features(rows)
+
+
+@pytest.mark.parametrize("skeleton", SKELETONS)
+def test_roles_without_names_are_right_but_for_bare_convolutions_of_1x1(skeleton: str) -> None:
+    different = 0
+    for rows in walks(skeleton, "digits", 25):
+        found = layer_rows(PlainNetwork(rows, named=False), DIGITS)
+        assert facts(found) == facts(rows)
+        wrong = [(a, b) for a, b in zip(rows, found, strict=True) if a.role != b.role]
+        different += bool(wrong)
+        for true, guessed in wrong:
+            assert (true.kernel_height, true.kernel_width, true.kind) == (1, 1, "conv")
+            assert (true.role, guessed.role) == ("block", "match")
+    assert different <= 2
+
+
+def test_a_residual_network_is_traced_by_hand() -> None:
+    """8x8, then 4x4 in the second block, whose shortcut is a convolution; an identity is none."""
+    rows = layer_rows(SmallResNet(), DIGITS)
+    assert [(r.kind, r.role) for r in rows] == [
+        ("conv", "stem"), ("bn", "stem"), ("relu", "stem"),
+        ("conv", "block"), ("bn", "block"), ("relu", "block"), ("conv", "block"), ("bn", "block"),
+        ("add", "add"), ("relu", "block"),
+        ("conv", "transition"), ("bn", "transition"), ("relu", "transition"),
+        ("conv", "block"), ("bn", "block"), ("conv", "shortcut"), ("bn", "shortcut"),
+        ("add", "add"), ("relu", "block"), ("global_pool", "head"), ("linear", "head"),
+    ]  # fmt: skip
+    assert (rows[8].inputs, rows[17].inputs) == ((7, 2), (14, 16))
+    assert [r.out_resolution for r in rows[9:14]] == [8, 4, 4, 4, 4]
+    assert (rows[15].inputs, rows[15].stride) == ((9,), 2)
+    assert (rows[16].stage, rows[16].block, rows[-1].stage) == (1, 1, 2)
+
+
+def test_counts_are_those_of_torch_and_every_layer_has_a_bias() -> None:
+    module = SmallResNet(3)
+    rows = layer_rows(module, get_images("cifar10"))
+    assert macs(rows) == macs_by_torch(module, 3, 32)
+    without_bias = 8 + 8 + 16 + 16 + 16  # five convolutions of the two blocks
+    assert parameters(rows) == sum(p.numel() for p in module.parameters()) + without_bias
+
+
+class Around(nn.Module):
+    """A function between a convolution and the head."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor], channels: int = 8) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 8, 3, padding=1)
+        self.function = function
+        self.fc = nn.Linear(channels, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.function(self.conv(x)).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "pixels"),
+    [
+        (torch.relu, "relu", 8),
+        (functional.relu, "relu", 8),
+        (lambda x: x.relu_(), "relu", 8),
+        (lambda x: x.sigmoid(), "sigmoid", 8),
+        (torch.tanh, "tanh", 8),
+        (lambda x: functional.max_pool2d(x, 2), "max_pool", 4),
+        (lambda x: functional.max_pool2d(x, 3, 2, 1), "max_pool", 4),
+        (lambda x: functional.avg_pool2d(x, (3, 5), 1, (1, 2)), "avg_pool", 8),
+        (lambda x: functional.avg_pool2d(functional.pad(x, (0, 1, 0, 1)), 2, 1), "avg_pool", 8),
+        (lambda x: functional.adaptive_avg_pool2d(x, 4), "avg_pool", 4),
+        (nn.MaxPool2d(3, 2, ceil_mode=True), "max_pool", 4),
+        (nn.Conv2d(8, 8, 3), "conv", 6),
+        (nn.Conv2d(8, 8, (2, 5), padding="same", bias=False), "conv", 8),
+        (lambda x: functional.dropout(x, 0.2), "dropout", 8),
+        (nn.Dropout2d(0.1), "dropout", 8),
+        (lambda x: x + x, "add", 8),
+        (lambda x: torch.add(x, x), "add", 8),
+        (lambda x: x.add_(x), "add", 8),
+    ],
+)
+def test_ways_to_write_a_layer(
+    function: Callable[[Tensor], Tensor], kind: str, pixels: int
+) -> None:
+    rows = layer_rows(Around(function), DIGITS)
+    assert [row.kind for row in rows] == ["conv", kind, "global_pool", "linear"]
+    assert (rows[1].in_resolution, rows[1].out_resolution) == (8, pixels)
+    assert np.isfinite(features(rows)).all()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [nn.Identity(), nn.Dropout(0.0), lambda x: x.contiguous(), nn.AdaptiveAvgPool2d(8)],
+)
+def test_what_does_nothing_is_no_row(function: Callable[[Tensor], Tensor]) -> None:
+    kinds = [row.kind for row in layer_rows(Around(function), DIGITS)]
+    assert kinds == ["conv", "global_pool", "linear"]
+
+
+@pytest.mark.parametrize(
+    "flatten",
+    [
+        nn.Flatten(),
+        lambda x: x.flatten(1),
+        lambda x: torch.flatten(x, 1),
+        lambda x: x.view(x.size(0), -1),
+        lambda x: x.reshape(x.shape[0], 8 * 8 * 8),
+    ],
+)
+def test_hidden_fully_connected_layers_are_dense(flatten: Callable[[Tensor], Tensor]) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(1, 8, 3, padding=1)
+            self.flatten = flatten
+            self.head = nn.Sequential(nn.Linear(512, 32), nn.ReLU(), nn.Linear(32, 10))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.flatten(self.conv(x)))  # type: ignore[no-any-return]
+
+    module = Net()
+    rows = layer_rows(module, DIGITS)
+    assert [row.kind for row in rows] == ["conv", "dense", "relu", "linear"]
+    assert (rows[1].kernel_height, rows[1].in_channels, rows[1].out_resolution) == (8, 8, 1)
+    assert parameters(rows) == sum(p.numel() for p in module.parameters())
+    assert macs(rows) == macs_by_torch(module, 1, 8)
+    assert np.isfinite(features(rows)).all()
+
+
+class Deep(nn.Module):
+    """Something within a submodule, so that its qualified name can be told."""
+
+    def __init__(self, inner: nn.Module, classes: int = 10) -> None:
+        super().__init__()
+        self.stages = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.Sequential(inner))
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(8, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.pool(self.stages(x)).squeeze(-1).squeeze(-1))  # type: ignore[no-any-return]
+
+
+def of(function: Callable[[Tensor], Tensor]) -> nn.Module:
+    class Own(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return function(x)
+
+    return Own()
+
+
+INNER = "'stages.1.0'"
+UNKNOWN = f"is nothing that layer rows can say; they can: {SUPPORTED}"
+
+
+@pytest.mark.parametrize(
+    ("inner", "message"),
+    [
+        (nn.GELU(), f"{INNER} (GELU) {UNKNOWN}"),
+        (
+            nn.Conv2d(8, 8, 3, padding=1, groups=2),
+            f"{INNER} (Conv2d) has groups=2, and a layer row can only say groups=1",
+        ),
+        (
+            nn.Conv2d(8, 8, 3, padding=2, dilation=2),
+            f"{INNER} (Conv2d) has dilation=(2, 2), and a layer row can only say dilation=(1, 1)",
+        ),
+        (
+            nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect"),
+            f"{INNER} (Conv2d) has padding_mode='reflect', and a layer row can only say "
+            "padding_mode='zeros'",
+        ),
+        (
+            nn.Conv2d(8, 8, 3, (1, 2)),
+            f"{INNER} (Conv2d) has stride=(1, 2), which a layer row has one number for",
+        ),
+        (
+            nn.Conv2d(8, 8, (1, 3)),
+            f"{INNER} (Conv2d) gives 8x6 pixels, and layer rows are of square images",
+        ),
+        (
+            nn.Conv2d(4, 8, 3),
+            f"{INNER} (Conv2d) takes 4 channels, and it is given 8",
+        ),
+        (
+            nn.Conv2d(8, 8, 9),
+            f"{INNER} (Conv2d) fails on images of 1x8x8: Calculated padded input size per channel: "
+            "(8 x 8). Kernel size: (9 x 9). Kernel size can't be greater than actual input size",
+        ),
+        (
+            nn.AdaptiveAvgPool2d(3),
+            f"{INNER} (AdaptiveAvgPool2d) pools 8 to 3 pixels, with windows of unequal size",
+        ),
+        (
+            of(lambda x: torch.cat([x, x], 1)),
+            f"`cat` in {INNER} (Own) {UNKNOWN}",
+        ),
+        (of(lambda x: x[:, :4]), f"`getitem` in {INNER} (Own) {UNKNOWN}"),
+        (of(lambda x: x.permute(0, 1, 3, 2)), f"`permute` in {INNER} (Own) {UNKNOWN}"),
+        (
+            of(lambda x: x + 1),
+            f"`add` in {INNER} (Own) adds something that is no answer of a layer",
+        ),
+        (
+            of(lambda x: x + torch.nn.functional.max_pool2d(x, 8)),
+            f"`add` in {INNER} (Own) adds values of different shapes",
+        ),
+        (
+            of(lambda x: torch.add(x, x, alpha=2)),
+            f"`add` in {INNER} (Own) has alpha=2, and a layer row can only say alpha=1",
+        ),
+        (
+            of(lambda x: functional.pad(x, (1, -1, 0, 0))),
+            f"`pad` in {INNER} (Own) has pad=(1, -1, 0, 0), which cuts pixels off",
+        ),
+        (
+            of(lambda x: x.mean(1, keepdim=True)),
+            f"`mean` in {INNER} (Own) is a mean over other dimensions than height and width",
+        ),
+        (
+            of(lambda x: x.view(-1, 4, 16, 8)),
+            f"`view` in {INNER} (Own) makes 4x16x8 of 8x8x8; layer rows can only say flattening",
+        ),
+        (
+            of(lambda x: functional.log_softmax(x, 1)),
+            f"`log_softmax` in {INNER} (Own) may only follow the last fully connected layer",
+        ),
+        (
+            of(lambda x: x if x.sum() > 0 else -x),
+            f"{INNER} (Own) cannot be traced: symbolically traced variables cannot be used as "
+            "inputs to control flow",
+        ),
+        (
+            nn.Linear(8, 8),
+            f"{INNER} (Linear) must read flattened values, not 4 dimensions",
+        ),
+    ],
+)
+def test_what_rows_cannot_say_is_named(inner: nn.Module, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        layer_rows(Deep(inner), DIGITS)
+
+
+class Branches(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Sequential(nn.Conv2d(1, 8, 1), nn.ReLU(), nn.Conv2d(8, 8, 1))
+        self.two = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.Tanh())
+        self.fc = nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc((self.two(x) + self.one(x)).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+class Unread(SmallResNet):
+    def forward(self, x: Tensor) -> Tensor:
+        self.first(self.conv1(x))
+        return super().forward(x)
+
+
+def test_a_call_that_is_not_understood_is_named() -> None:
+    class Own(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return functional.relu(torch.mean(x, (2, 3), keepdim=True, dtype=torch.float32))
+
+    message = (
+        f"`mean` in {INNER} (Own) is called in a way that is not understood "
+        "(_mean() got an unexpected keyword argument 'dtype')"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        layer_rows(Deep(Own()), DIGITS)
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (Deep(nn.ReLU(), 12), "'fc' (Linear) answers 12 classes, and 'digits' has 10"),
+        (
+            SmallResNet(3),
+            "'conv1' (Conv2d) takes 3 channels, and images of 'digits' have 1",
+        ),
+        (
+            nn.Sequential(nn.Conv2d(1, 10, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            "a network must end with a fully connected layer (Linear), and the last layer is "
+            "'1' (AdaptiveAvgPool2d)",
+        ),
+        (
+            nn.Sequential(nn.Flatten(), nn.Linear(64, 10)),
+            "Sequential must have a convolution; its layers have none",
+        ),
+        (
+            nn.Identity(),
+            "a network must end with a fully connected layer (Linear), and the last layer is "
+            "Identity",
+        ),
+        (
+            Branches(),
+            "`add` in Branches joins two branches of layers, and the lesser has tanh; a shortcut "
+            "may hold one convolution, with batch normalisation and pooling",
+        ),
+        (Unread(), "`relu` in 'first' (ResidualBlock) is computed, but nothing reads it"),
+    ],
+)
+def test_whole_networks_that_are_refused(module: nn.Module, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        layer_rows(module, DIGITS)
+
+
+def test_a_module_that_declares_a_row_is_believed_if_its_shapes_agree() -> None:
+    class Odd(nn.Module):
+        """Doubles, in a way that no table knows, and says that it is a tanh."""
+
+        def __init__(self, resolution: int) -> None:
+            super().__init__()
+            self.layer_row = LayerRow(
+                "tanh", 1, 1, 1, 8, 8, resolution, resolution, "block", 0, 0, (0,)
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x if x.sum() > 1e9 else 2 * x
+
+    assert layer_rows(Deep(Odd(8)), DIGITS)[1].kind == "tanh"
+    message = f"`layer_row` of {INNER} (Odd) has in_resolution 4, and it is 8"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        layer_rows(Deep(Odd(4)), DIGITS)
+
+
+def test_tracing_changes_nothing_of_the_module() -> None:
+    module = SmallResNet().eval()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    layer_rows(module, DIGITS)
+    assert not module.training
+    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+
+
+def test_the_lesser_branch_is_the_shortcut_in_whatever_order_it_is_added() -> None:
+    class Swapped(ResidualBlock):
+        def forward(self, x: Tensor) -> Tensor:
+            skip = self.shortcut(x)
+            return skip + self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))  # type: ignore[no-any-return]
+
+    rows = layer_rows(Deep(Swapped(8, 8, 2)), DIGITS)
+    assert [(r.kind, r.role) for r in rows if r.role in ("shortcut", "add")] == [
+        ("conv", "shortcut"), ("bn", "shortcut"), ("add", "add"),
+    ]  # fmt: skip
+    add = next(row for row in rows if row.kind == "add")
+    assert [rows[source].role for source in add.inputs] == ["block", "shortcut"]
