@@ -64,7 +64,19 @@ def local_pool(options: RunOptions) -> Executor:
     """Return workers on this machine: a process of threads on a GPU, processes on a CPU."""
     if options.device.startswith("cuda"):
         return Flight(options.workers, prepare_gpu)
-    return ProcessPoolExecutor(options.workers, get_context("spawn"), initializer=prepare)
+    spawn = get_context("spawn")
+    return started(ProcessPoolExecutor(options.workers, spawn, initializer=prepare), options)
+
+
+def started(pool: ProcessPoolExecutor, options: RunOptions) -> ProcessPoolExecutor:
+    """Start all processes of a pool, which it would start as they are needed.
+
+    One that is started just while another's death breaks the pool is never told to end, and the
+    pool waits for it for ever.
+    """
+    for _ in range(options.workers):
+        pool.submit(time.sleep, 0.0)
+    return pool
 
 
 def job_memory(job: Job) -> float:

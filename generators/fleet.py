@@ -50,11 +50,11 @@ def connected(address: str) -> Iterator[None]:
             f"no Ray cluster at {address!r} ({reason}); `ray start --head` starts one, and "
             "--address local one for this command alone"
         ) from error
-    try:
-        with redirect_stdout(sys.stderr):
+    with redirect_stdout(sys.stderr):  # Ray prints what is left even as it shuts down
+        try:
             yield
-    finally:
-        ray.shutdown()
+        finally:
+            ray.shutdown()
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from multiprocessing import get_context
 
 import pytest
 
-from generators.crew import Crew
+from generators.crew import Crew, started
 from generators.worker import prepare
 
 
@@ -18,7 +18,8 @@ def in_forks(self: Crew) -> ProcessPoolExecutor:
     """Stand in for a crew's processes: torch is loaded once, in the server they are forked from."""
     server = get_context("forkserver")
     server.set_forkserver_preload(["tests.toy_campaign"])
-    return ProcessPoolExecutor(self.options.workers, server, initializer=prepare)
+    pool = ProcessPoolExecutor(self.options.workers, server, initializer=prepare)
+    return started(pool, self.options)
 
 
 @pytest.fixture
