@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from benchmark.chain import RATIOS
 from benchmark.walk import LayerRow, RowKind, macs, parameters
+from harness.layers import LAYER_NUMBERS, layer_numbers
 
 Array = NDArray[np.float64]
 
@@ -36,7 +37,13 @@ RATIO_EDGES: tuple[float, ...] = (
     RATIOS[-1] * math.sqrt(2),
 )
 RATIO_BINS = len(RATIO_EDGES) + 1
-ROW_FEATURES = ("log2_out_channels", "log2_in_resolution")
+ROW_FEATURES = (  # of `LAYER_NUMBERS`; the ULC has relative widths alone
+    "log2_out_channels",
+    "log2_in_resolution",
+    "log_macs",
+    "log_parameters",
+    "log2_receptive_field",
+)
 COUNT_FEATURES = ("log_parameters", "log_macs", "depth")
 KINDS: tuple[RowKind, ...] = (
     "conv",
@@ -89,9 +96,14 @@ ARCHITECTURE_FEATURES = (
 )
 
 
+def in_ulc(row: LayerRow) -> bool:
+    """Return whether the ULC can express a layer."""
+    return row.kind in ULC_TYPES and row.role != "shortcut"
+
+
 def expressible(rows: tuple[LayerRow, ...]) -> tuple[LayerRow, ...]:
     """Return the rows that the ULC can express, in order of computation."""
-    return tuple(row for row in rows if row.kind in ULC_TYPES and row.role != "shortcut")
+    return tuple(row for row in rows if in_ulc(row))
 
 
 def ratio_bin(ratio: float) -> int:
@@ -125,13 +137,14 @@ def ulc(rows: tuple[LayerRow, ...]) -> NDArray[np.int64]:
 
 
 def row_features(rows: tuple[LayerRow, ...]) -> Array:
-    """Return what the ULC lacks about each of its layers: absolute width and spatial size.
+    """Return what the ULC lacks about each of its layers: absolute width, spatial size, cost.
 
     Returns:
-        (layers, 2), columns named by `ROW_FEATURES`, for the same layers as `ulc`.
+        (layers, 5), columns named by `ROW_FEATURES`, for the same layers as `ulc`.
     """
-    features = [(math.log2(r.out_channels), math.log2(r.in_resolution)) for r in expressible(rows)]
-    return np.array(features, dtype=np.float64).reshape(-1, len(ROW_FEATURES))
+    columns = [LAYER_NUMBERS.index(name) for name in ROW_FEATURES]
+    lines = [line for line, row in enumerate(rows) if in_ulc(row)]
+    return layer_numbers(rows)[lines][:, columns]
 
 
 def depth(rows: tuple[LayerRow, ...]) -> int:

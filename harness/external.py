@@ -20,7 +20,7 @@ from harness.protocol import Array, Runs, Series
 from harness.trials import Trial
 
 SPLITS = 3  # ways to divide the networks; scores are means over them
-PARTS = ((0.65, "train"), (0.70, "validation"), (1.0, "test"))  # cumulated shares
+PARTS = ((0.70, "train"), (0.75, "validation"), (1.0, "test"))  # cumulated shares
 EPOCHS = 20
 SIDE, COLOURS = 32, 3  # of CIFAR-10
 LAYER = re.compile(r"(C|P|D|FC|GAP|SM)\(([\d,. ]+)\)")

@@ -1,4 +1,5 @@
 import itertools
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -61,12 +62,15 @@ def test_ulc_of_a_small_network_by_hand() -> None:
     ]
 
 
-def test_row_features_tell_width_and_size_of_the_layers_of_the_ulc() -> None:
+def test_row_features_tell_width_size_and_cost_of_the_layers_of_the_ulc() -> None:
     rows = walk(SMALL, DIGITS)
     features = row_features(rows)
     assert features.shape == (len(ulc(rows)), len(ROW_FEATURES))
-    assert features[0].tolist() == [3, 3]  # 8 channels, 8 pixels
-    assert features[-1].tolist() == [5, 1]  # 32 channels, 2 pixels
+    stem, *_, pool = features.tolist()
+    # 8 channels, 8 pixels; 9 x 8 weights and 8 biases at 64 places; sees 3 x 3 pixels
+    assert stem == pytest.approx([3, 3, math.log(1 + 72 * 64), math.log(1 + 80), math.log2(9)])
+    assert pool[:2] == [5, 1]  # 32 channels, 2 pixels
+    assert pool[3] == 0  # no parameters
 
 
 @pytest.mark.parametrize(

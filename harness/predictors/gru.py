@@ -1,4 +1,4 @@
-"""A GRU in the LSTM's place, told the absolute widths, sizes and counts that the ULC leaves out."""
+"""A GRU in the LSTM's place, told the absolute widths, sizes and costs that the ULC leaves out."""
 
 import torch
 from torch import Tensor, nn
