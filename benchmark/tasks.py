@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -104,15 +105,22 @@ def task_rows(task: Task, split: str, folder: Path | None = None) -> pa.Table:
     """Return the rows of a part of a task, sorted by run id.
 
     Raises:
-        ValueError: If the data lacks a run of the task.
+        ValueError: If the data lacks a run of the task, or has one twice.
     """
     table = load_runs(task.images, split, folder=folder)
     chosen = table.filter(pc.is_in(table.column("run_id"), pa.array(task.parts[split])))
-    if len(chosen) != len(task.parts[split]):
-        missing = set(task.parts[split]) - set(chosen.column("run_id").to_pylist())
+    found = Counter(chosen.column("run_id").to_pylist())
+    missing = set(task.parts[split]) - set(found)
+    if missing:
         raise ValueError(
             f"task {task.name!r} asks for {len(missing)} runs of {split!r} that the data lacks, "
             f"{min(missing)!r} first"
+        )
+    doubled = [name for name, times in found.items() if times > 1]
+    if doubled:
+        raise ValueError(
+            f"{split!r} of {task.images!r} has {len(doubled)} runs more than once, "
+            f"{min(doubled)!r} first"
         )
     return chosen.sort_by("run_id")
 

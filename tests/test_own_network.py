@@ -21,6 +21,7 @@ from harness.parts import load_parts
 from harness.predict_cli import predict
 from harness.predictors.arc import Arc
 from harness.predictors.prefix import network_features
+from harness.predictors.trees import Boosting
 from harness.tracing import layer_rows
 from peephole import Root
 from tests.plain_networks import PlainNetwork, SmallResNet
@@ -79,7 +80,7 @@ def released_rows(folder: Path, split: str) -> tuple[LayerRow, ...]:
 
 @pytest.mark.parametrize("split", ["train", "test", "heldout"])
 def test_a_traced_network_is_predicted_as_its_walk_is(folder: Path, split: str) -> None:
-    candidate = replace(find("arc"), make=lambda: Arc(trees=5, rounds=5))
+    candidate = replace(find("arc"), make=lambda: Arc(trees=5, boosting=Boosting(rounds=5)))
     rows = released_rows(folder, split)
     traced = layer_rows(PlainNetwork(rows, named=True), get_images("digits"))
     known = predict_network(rows, "digits", candidate, folder=folder)

@@ -183,3 +183,13 @@ def test_a_missing_run_is_named(folder: Path, task: Task) -> None:
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         check_digest(task, folder)
+
+
+def test_a_run_that_is_there_twice_is_named(folder: Path, task: Task) -> None:
+    path = split_path("digits", "test", folder)
+    rows = published_rows(path)
+    asked = [r for r in rows if r["run_id"] in task.parts["test"]]
+    write_table(rows_to_table([*rows, asked[0]]), path)
+    message = f"'test' of 'digits' has 1 runs more than once, {asked[0]['run_id']!r} first"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_digest(task, folder)

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -31,16 +32,21 @@ TAKEN = {
     "residual-3x2": {"heldout": 5},
 }
 REPEATED = 3  # networks of each skeleton and split with runs of seeds 1 and 2
+SPARE = 2000  # draw index of the network that failed, beyond those taken
 DIVERGED = 1  # the second network of each skeleton and split
 
 Row = dict[str, object]
+Taken = Mapping[str, Mapping[str, int]]
 
 
-def toy_release(folder: Path, observed: tuple[int, ...] = (0, 1, 5)) -> Path:
+def toy_release(
+    folder: Path, observed: tuple[int, ...] = (0, 1, 5), rows: dict[str, list[Row]] | None = None
+) -> Path:
     """Write runs, proxies, recipes and frozen tasks of `digits` into a folder, and return it."""
-    for split, rows in toy_rows().items():
-        write_table(rows_to_table(rows), split_path("digits", split, folder))
-    write_table(toy_proxies(), proxies_path("digits", folder))
+    rows = rows or toy_rows()
+    for split, part in rows.items():
+        write_table(rows_to_table(part), split_path("digits", split, folder))
+    write_table(toy_proxies(rows), proxies_path("digits", folder))
     recipes = {RECIPE.recipe_id: asdict(RECIPE)}
     (folder / "recipes.json").write_text(json.dumps(recipes))
     for epochs in observed:
@@ -48,28 +54,33 @@ def toy_release(folder: Path, observed: tuple[int, ...] = (0, 1, 5)) -> Path:
     return folder
 
 
-def toy_proxies() -> pa.Table:
+def toy_proxies(rows: dict[str, list[Row]]) -> pa.Table:
     """Return proxies of every network, drawn from a stream of its own."""
-    names = {str(row["architecture_id"]) for rows in toy_rows().values() for row in rows}
+    names = {str(row["architecture_id"]) for part in rows.values() for row in part}
     made = ("made up", "0123456789ab", "0.1.0")  # device, environment and version
     values = {name: stream("toy-proxies", name).random(len(PROXIES)) for name in names}
-    rows = [(name, SEED, 50, *v.tolist(), *made) for name, v in values.items()]
-    return proxy_table(Proxies(**dict(zip(COLUMNS, row, strict=True))) for row in rows)
+    records = [(name, SEED, 50, *v.tolist(), *made) for name, v in values.items()]
+    return proxy_table(Proxies(**dict(zip(COLUMNS, record, strict=True))) for record in records)
 
 
 @functools.cache
 def toy_rows() -> dict[str, list[Row]]:
+    """Return the rows of each split that tests use."""
+    return make_rows(TAKEN)
+
+
+def make_rows(taken: Taken) -> dict[str, list[Row]]:
     """Return the rows of each split: all of seed 0, a few of other seeds, and one that failed."""
     rows: dict[str, list[Row]] = {split: [] for split in SPLITS}
     used: set[float] = set()
-    for skeleton, wanted in TAKEN.items():
+    for skeleton, wanted in taken.items():
         for split, count in wanted.items():
             drawn = (d for d in sequence(skeleton, IMAGES) if d.split == split)
             for position, draw in enumerate(itertools.islice(drawn, count)):
                 seeds = (0, 1, 2) if position < REPEATED else (0,)
                 status: Status = "diverged" if position == DIVERGED else "completed"
                 rows[split] += [toy_row(draw, seed, status, used) for seed in seeds]
-    spare = next(itertools.islice(sequence("shallow-3x1", IMAGES), 40, None))
+    spare = next(itertools.islice(sequence("shallow-3x1", IMAGES), SPARE, None))
     rows[spare.split].append(toy_row(spare, 0, "failed", used))
     return rows
 
