@@ -21,11 +21,11 @@ from harness.parts import Truths, load_parts
 from harness.protocol import Prediction
 from harness.results import SCHEMA_VERSION, Result, Seconds, environment
 from harness.scores import flags, score_of
-from harness.stored_predictions import predictions_table, seeds_table
+from harness.stored_predictions import as_stored, predictions_table, seeds_table
 from harness.strata import strata, tabulate
 from harness.truth import Truth
 
-HARNESS_VERSION = "0.1.0"  # raised whenever the same predictions would get other scores
+HARNESS_VERSION = "0.2.0"  # raised whenever the same predictions would get other scores
 # A result, and its predictions as `harness.stored_predictions.seeds_table` returns them
 Outcome = tuple[Result, pa.Table | None]
 
@@ -158,7 +158,7 @@ def scored(
     *,
     resamples: int = RESAMPLES,
 ) -> Outcome:
-    """Return a result with the scores of checked predictions, and these as a table.
+    """Return a result with the scores of checked predictions, and these as a table, both rounded.
 
     Args:
         unscored: A failed result of the same predictor, task and seeds.
@@ -167,6 +167,7 @@ def scored(
         seconds: Measured time, mean over seeds; None if nobody measured it.
         resamples: Of the intervals; there are none with 0.
     """
+    predictions = [as_stored(prediction) for prediction in predictions]
     mean = _mean(predictions)
     finals = [
         Prediction(p.mean[:, -1:], p.epochs[-1:], None if p.std is None else p.std[:, -1:])

@@ -21,7 +21,7 @@ from harness.parts import load_parts
 from harness.predictors.registry import PREDICTORS
 from harness.rescoring import Rescoring, rescore
 from harness.results import Result, seeds_path
-from harness.stored_predictions import predictions_table, seeds_table
+from harness.stored_predictions import as_stored, predictions_table, seeds_table
 from harness.submission_folders import code_digest, code_files, find_submission
 from harness.typed_json import broken, encode, read_record, to_text
 
@@ -147,7 +147,7 @@ def rerun(
         code, digest = code_of(result.predictor, submissions)
         answers = ask_apart(code, parts, result.seeds, minutes=minutes, folder=job.folder)
         _check_counts(result, answers)
-        predictions = [later(answer.prediction, task.observed) for answer in answers]
+        predictions = [as_stored(later(a.prediction, task.observed)) for a in answers]
         run_ids = parts.truths.target.run_ids
         tables = [predictions_table(run_ids, p.epochs, p.mean, p.std) for p in predictions]
         several = len(result.seeds) > 1

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from harness.evaluation import HARNESS_VERSION
 from harness.rescoring import Rescoring, check_proven, raise_level, rescore, rescore_all
 from harness.results import read_result, result_path, seeds_path
 from harness.stored_predictions import check_seeds, mean_table, seeds_table
@@ -142,7 +143,11 @@ def test_a_score_that_is_added_or_removed_is_refused(path: Path, folder: Path) -
         (("flags",), ["constant"], "`flags` (=['constant']) is [] from its predictions"),
         (("seeds",), [0, 1, 5], "`seeds` (=[0, 1, 5]) is [0, 1, 2] from its predictions"),
         (("task_digest",), "0" * 64, f"`task_digest` (='{'0' * 64}') is '.*' from its predictions"),
-        (("harness_version",), "9", "`harness_version` (='9') is '0.1.0' from its predictions"),
+        (
+            ("harness_version",),
+            "9",
+            f"`harness_version` (='9') is {HARNESS_VERSION!r} from its predictions",
+        ),
         (("networks", "train"), 99, "`networks.train` (=99) is 24 from its predictions"),
         (("observed_epochs_total",), 3, "`observed_epochs_total` (=3) is 24 from its predictions"),
     ],

@@ -15,6 +15,7 @@ import pytest
 
 from harness.invariants import STRATA, SeedScore
 from harness.metrics import METRICS
+from harness.protocol import Prediction
 from harness.results import (
     Result,
     Seconds,
@@ -27,6 +28,8 @@ from harness.results import (
 )
 from harness.stored_predictions import (
     PREDICTIONS,
+    STEP,
+    as_stored,
     check_predictions,
     matrix,
     predictions_table,
@@ -399,3 +402,19 @@ def test_every_committed_result_follows_the_schema_and_the_rules() -> None:
 def test_toy_networks_are_as_many_as_the_toy_results_say() -> None:
     parts = toy_truth().truth.parts
     assert (parts.count("test"), parts.count("heldout")) == (NETWORKS["test"], NETWORKS["heldout"])
+
+
+def test_what_is_stored_is_near_what_was_predicted_and_rounding_twice_changes_nothing() -> None:
+    rng = np.random.default_rng(0)
+    mean, std = rng.random((50, 20)), 10.0 ** rng.uniform(-9, 1, (50, 20))
+    once = as_stored(Prediction(mean, tuple(range(1, 21)), std))
+    twice = as_stored(once)
+    assert np.abs(once.mean - mean).max() <= STEP / 2
+    assert once.std is not None
+    assert twice.std is not None
+    large = std > STEP
+    assert np.abs(once.std / std - 1)[large].max() <= 2.0**-11
+    assert (once.std[~large] == STEP).all()
+    assert np.array_equal(once.mean, twice.mean)
+    assert np.array_equal(once.std, twice.std)
+    assert as_stored(Prediction(mean, tuple(range(1, 21)))).std is None

@@ -13,8 +13,10 @@ import pytest
 
 from benchmark.tasks import Task, read_task
 from harness.parts import Truths, load_truths
+from harness.protocol import Array
 from harness.results import write_result
 from harness.scores import score_prediction
+from harness.stored_predictions import STEP
 from harness.submissions import score_predictions
 from tests.toy_data import EPOCHS, toy_release
 
@@ -40,9 +42,14 @@ def truths(task: Task, folder: Path) -> Truths:
     return load_truths(task, folder)
 
 
+def halved(truths: Truths) -> Array:
+    """Return half of each true accuracy, rounded to what is stored."""
+    return np.round(truths.target.curves / 2 / STEP) * STEP
+
+
 def columns(truths: Truths, epochs: tuple[int, ...] = LATER) -> Columns:
     """Return honest predictions in the order of the runs' ids: the truth, halved."""
-    halves = dict(zip(truths.target.run_ids, truths.target.curves / 2, strict=True))
+    halves = dict(zip(truths.target.run_ids, halved(truths), strict=True))
     pairs = [(run_id, epoch) for run_id in sorted(halves) for epoch in epochs]
     return {
         "run_id": [run_id for run_id, _ in pairs],
@@ -68,7 +75,7 @@ def test_predictions_in_any_order_get_the_scores_of_their_values(
     shuffled = np.random.default_rng(0).permutation(len(given["epoch"]))
     path = write(tmp_path / "My Halves.parquet", pa.table(given).take(pa.array(shuffled)))
     result, table = score_predictions(path, task, folder=folder)
-    mean = truths.target.curves[:, np.array(epochs) - 1] / 2
+    mean = halved(truths)[:, np.array(epochs) - 1]
     spread = np.full(mean.shape, 0.125) if std else None
     expected = score_prediction(truths.target, mean, epochs=epochs, std=spread)
     found = {s: {n: v.value for n, v in m.items()} for s, m in result.scores.items()}

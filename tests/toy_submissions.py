@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 from benchmark.tasks import Task, read_task
 from harness.jobs import Setting
 from harness.parts import load_truths
+from harness.protocol import Prediction
 from harness.results import Result
-from harness.stored_predictions import predictions_table, seeds_table
+from harness.stored_predictions import as_stored, predictions_table, seeds_table
 from harness.submitting import make_draft, submit
 
 TASK = "digits-k1-v1"
@@ -48,8 +49,9 @@ def toy_predictions(folder: Path, task: Task, seeds: int = 1) -> pa.Table:
     for seed in range(seeds):
         noise = np.random.default_rng(seed).normal(0, 0.1, later.shape)
         epochs = range(task.observed + 1, task.epochs + 1)
-        mean = (later + noise).clip(0, 1)
-        tables.append(predictions_table(truth.run_ids, epochs, mean, np.full(mean.shape, 0.1)))
+        mean, std = (later + noise).clip(0, 1), np.full(later.shape, 0.1)
+        given = as_stored(Prediction(mean, tuple(epochs), std))
+        tables.append(predictions_table(truth.run_ids, epochs, given.mean, given.std))
     return seeds_table(range(seeds), tables)
 
 
