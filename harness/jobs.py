@@ -4,7 +4,7 @@ Each fit has a process of its own. A result is written as soon as it is there.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -156,20 +156,27 @@ def try_many(
 ) -> list[TrialScore]:
     """Return scores on trials by predictor, observed epochs and label; nothing is written.
 
+    A predictor that does not look at curves is fitted once for all numbers of observed epochs.
+
     Raises:
         ValueError: If a predictor is not known.
     """
-    asked = [(find(name), name, k) for name in predictors for k in observed]
+    asked = [
+        (find(name), name, k)
+        for name in predictors
+        for k in (observed if find(name).uses_curve else (min(observed),))
+    ]
     progress = Progress("fits", len(asked))
     calls = [partial(_try, name, trials, k, setting.seeds) for _, name, k in asked]
-    found: dict[int, list[TrialScore]] = {}
+    found: dict[tuple[str, int], list[TrialScore]] = {}
     for number, answer in answers(calls, setting.processes):
-        candidate, _, k = asked[number]
+        candidate, name, k = asked[number]
         if isinstance(answer, EndedEarlyError):
             answer = failed_trials(candidate.name, trials, k, str(answer))
-        found[number] = answer
+        for shared in (k,) if candidate.uses_curve else observed:
+            found[name, shared] = [replace(score, observed=shared) for score in answer]
         progress.advance()
-    return [score for number in range(len(asked)) for score in found[number]]
+    return [score for name in predictors for k in observed for score in found[name, k]]
 
 
 def _try(name: str, trials: Sequence[Trial], observed: int, seeds: int) -> list[TrialScore]:

@@ -1,5 +1,7 @@
 """Skeletons left out and ladders: what is fitted on, what is asked for, and how it is printed."""
 
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +10,10 @@ from click.testing import CliRunner
 
 from benchmark.tasks import read_task
 from harness.cli import evaluate
+from harness.jobs import Setting, try_many
 from harness.loading import Candidate, find
 from harness.protocol import Prediction, Queries, Runs
-from harness.trials import failed_trials, ladder_trials, score_trials, skeleton_trials
+from harness.trials import TrialScore, failed_trials, ladder_trials, score_trials, skeleton_trials
 
 TASK = "digits-k1-v2"
 
@@ -112,6 +115,31 @@ def test_the_command_counts_failed_fits_and_ends_with_1(tmp_path: Path) -> None:
     said = "  1 failed: the process of the predictor ended early: killed, or out of memory"
     assert dying == f"{'dying':20} {'50 networks':22} {1:8} {50:6} {480:6}{said}"
     assert "failed" not in mean
+
+
+def test_a_predictor_that_sees_no_curve_is_fitted_once_for_all_observed_epochs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[tuple[str, int]] = []
+
+    def alone(
+        calls: Sequence[partial[list[TrialScore]]], _: int
+    ) -> Iterator[tuple[int, list[TrialScore]]]:
+        for number, call in enumerate(calls):
+            name, _, observed, _ = call.args
+            ran.append((name, observed))
+            yield number, call()
+
+    monkeypatch.setattr("harness.jobs.answers", alone)
+    trials = ladder_trials(read_task(TASK), [50])
+    found = try_many(["parameters", "last-value"], trials, [0, 1, 3], Setting(tmp_path))
+    assert ran == [("parameters", 0), ("last-value", 0), ("last-value", 1), ("last-value", 3)]
+    assert [(s.predictor, s.observed) for s in found] == [
+        (name, k) for name in ("parameters", "last-value") for k in (0, 1, 3)
+    ]
+    assert found[1:3] == score_trials(find("parameters"), trials, 1, 1) + score_trials(
+        find("parameters"), trials, 3, 1
+    )
 
 
 def test_the_command_prints_a_line_for_each_trial(tmp_path: Path) -> None:
