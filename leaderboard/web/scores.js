@@ -37,7 +37,8 @@ function groups() {
   const cell = (metric, stratum, text) => ({ id: `${metric} ${stratum}`, metric, stratum, text, held: isHeld(stratum) });
   const [, metrics] = COLUMNS[view.columns];
   if (metrics === null) {
-    const found = strataOf(view.columns).map(stratum => cell(view.metric, stratum, words(stratum)));
+    const known = strataOf(view.columns).filter(stratum => task().rows.some(r => r[view.against][stratum]));
+    const found = known.map(stratum => cell(view.metric, stratum, words(stratum)));
     return [{ title: NAMES[view.metric], metric: view.metric, cells: found }];
   }
   return metrics.map(name => {

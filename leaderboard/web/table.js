@@ -6,7 +6,7 @@ function ariaSort(id) {
 
 function heading(id, text, name, kind) {
   const press = () => go({ sort: id, reversed: view.sort === id && !view.reversed ? "yes" : "" });
-  return make("th", { scope: "col", class: kind, "aria-sort": ariaSort(id) },
+  return make("th", { scope: "col", class: kind, "aria-sort": ariaSort(id), "data-column": id },
     make("button", { type: "button", "aria-label": name, "data-key": `sort ${id}`, onclick: press }, text));
 }
 
