@@ -28,9 +28,9 @@ def board() -> None:
 )
 @click.option("--readme", type=FILE, help="Markdown file brought up to date with its pictures.")
 def build(results: Path | None, output: Path, readme: Path | None) -> None:
-    """Check all results against each other and write the page that shows them.
+    """Write the page that shows all results.
 
-    The page holds its data and opens from a disk, without a network. The table of --readme stands
+    Results are checked alone and against each other. The page holds its data and opens from a disk, without a network. The table of --readme stands
     between the lines <!-- board --> and <!-- /board -->; the pictures that it opens with are
     leaderboard/board-light.svg and leaderboard/board-dark.svg, from its folder.
     """
@@ -54,7 +54,7 @@ def build(results: Path | None, output: Path, readme: Path | None) -> None:
 @click.option("--page", type=FILE, help="Page that is compared.")
 @click.pass_context
 def check(ctx: click.Context, results: Path | None, readme: Path | None, page: Path | None) -> None:
-    """Check all results, and that what was made of them is made of these.
+    """Check all results and what was made of them.
 
     Results are checked alone, against each other and against the networks of the data. Nothing is
     written. Fails if --readme, its pictures or --page are not what `board build` makes.
@@ -82,7 +82,10 @@ def check(ctx: click.Context, results: Path | None, readme: Path | None, page: P
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65_535), help="0: any free."
 )
 def serve(results: Path | None, port: int) -> None:
-    """Serve the page on this machine, built anew when results have changed; Ctrl-C ends it."""
+    """Serve the page on this machine.
+
+    It is built anew when it is asked for and results have changed. Ctrl-C ends it.
+    """
     from leaderboard.board import RESULTS
     from leaderboard.server import Server, Site
 

@@ -15,24 +15,28 @@ from numpy.typing import NDArray
 
 STEPS = 10_000  # of an accuracy of 1, where digits are shown
 CURVE_STEPS = 200  # of an accuracy of 1, where it is only drawn
+KEY = 64  # bytes by which earlier ones are looked up
 
 Array = NDArray[np.float64]
 
 
 class Bytes:
-    """Bytes that grow; what is there already is not stored twice."""
+    """Bytes that grow; what begins as something that was added is not stored again."""
 
     def __init__(self) -> None:
         """Start with none."""
-        self.content = b""
+        self.content = bytearray()
+        self._starts: dict[bytes, list[int]] = {}
 
     def add(self, new: bytes) -> int:
-        """Return the offset at which bytes are found."""
-        at = self.content.find(new)
-        if at >= 0:
-            return at
+        """Return the offset at which bytes are found, appended unless earlier ones start so."""
+        starts = self._starts.setdefault(new[:KEY], [])
+        for at in starts:
+            if self.content.startswith(new, at):
+                return at
+        starts.append(len(self.content))
         self.content += new
-        return len(self.content) - len(new)
+        return starts[-1]
 
 
 def pack_exact(values: Array) -> bytes:

@@ -126,7 +126,7 @@ def page_data(
         "sets": shown,
         "tasks": tasks,
     }
-    return record, content.content
+    return record, bytes(content.content)
 
 
 def _networks(truth: TaskTruth, content: Bytes) -> dict[str, object]:
