@@ -21,8 +21,8 @@ from leaderboard.inputs import inputs_of
 from leaderboard.packing import Bytes, compressed, pack_curves, pack_exact, scaled
 
 SCRIPTS = (
-    "elements.js", "data.js", "view.js", "scores.js", "table.js", "charts.js", "compare.js",
-    "networks.js", "page.js",
+    "elements.js", "data.js", "view.js", "scores.js", "table.js", "csv.js", "charts.js",
+    "compare.js", "lines.js", "skeletons.js", "networks.js", "layers.js", "page.js",
 )  # fmt: skip
 FINE_METRICS = ("mse", "crps", "regret")  # squares and differences of accuracies: more decimals
 _SHORT = {"max_pool": "max", "avg_pool": "avg", "global_pool": "mean"}

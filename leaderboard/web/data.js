@@ -1,7 +1,8 @@
 /* The data inside the page: an index, and each image set, unpacked when it is first shown. */
 const INDEX = JSON.parse($("index").textContent);
 const METRICS = Object.keys(INDEX.metrics);
-const STEPS = 10000, CURVE_STEPS = 200;
+const STEPS = 10000,
+  CURVE_STEPS = 200;
 const unpacked = new Map();
 const NONE = [null, null, null, null];
 
@@ -28,7 +29,7 @@ const inputs = r => data().inputs[r.predictor];
 function unscaled(packed, metric) {
   if (!packed) return NONE;
   const unit = 10 ** INDEX.metrics[metric][1];
-  return NONE.map((_, i) => packed[i] == null ? null : packed[i] / unit);
+  return NONE.map((_, i) => (packed[i] == null ? null : packed[i] / unit));
 }
 const score = (r, stratum, metric) =>
   unscaled(r[view.against][stratum]?.[METRICS.indexOf(metric)], metric);
@@ -45,7 +46,8 @@ const finalTruth = n => exact(networks().curves + 2 * ((n + 1) * networks().epoc
 const finalGuess = (r, n) => exact(r.finals + 2 * n);
 function guess(r, n) {
   if (r.curves == null) return [[r.epochs[0], finalGuess(r, n)]];
-  const size = networks().heldout.length, found = [];
+  const size = networks().heldout.length,
+    found = [];
   let sum = 0;
   for (let back = 0; back < r.epochs.length; back++) {
     sum = (sum + data().bytes.getUint8(r.curves + back * size + n)) % 256;

@@ -17,11 +17,23 @@ function make(tag, attributes = {}, ...children) {
 
 function segments(id, entries, current, choose) {
   const focused = $(id).contains(document.activeElement);
-  $(id).replaceChildren(...entries.map(([value, label, enabled = true]) => make("label", {},
-    make("input", {
-      type: "radio", name: id, value, checked: value === current ? "" : null,
-      disabled: enabled ? null : "", onchange: () => choose(value),
-    }), make("span", {}, label))));
+  $(id).replaceChildren(
+    ...entries.map(([value, label, enabled = true]) =>
+      make(
+        "label",
+        {},
+        make("input", {
+          type: "radio",
+          name: id,
+          value,
+          checked: value === current ? "" : null,
+          disabled: enabled ? null : "",
+          onchange: () => choose(value),
+        }),
+        make("span", {}, label),
+      ),
+    ),
+  );
   if (focused) $(id).querySelector("input:checked")?.focus();
 }
 
@@ -31,13 +43,13 @@ function options(select, entries, current) {
 }
 
 const MINUS = "\u2212";
-const signed = text => /^-0\.?0*$/.test(text) ? text.slice(1) : text.replace("-", MINUS);
+const signed = text => (/^-0\.?0*$/.test(text) ? text.slice(1) : text.replace("-", MINUS));
 const decimals = metric => Math.min(4, INDEX.metrics[metric][1]);
-const figure = (value, metric) => value == null ? "–" : signed(value.toFixed(decimals(metric)));
+const figure = (value, metric) => (value == null ? "–" : signed(value.toFixed(decimals(metric))));
 const range = (score, metric) => `${figure(score[1], metric)} – ${figure(score[2], metric)}`;
 const count = value => value.toLocaleString("en");
-const shortened = (text, most) => text.length > most ? `${text.slice(0, most - 1)}…` : text;
-const moment = k => k === 0 ? "before training" : `after ${k} epoch${k > 1 ? "s" : ""}`;
+const shortened = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+const moment = k => (k === 0 ? "before training" : `after ${k} epoch${k > 1 ? "s" : ""}`);
 const last = list => list[list.length - 1];
 
 function seconds(value) {

@@ -1,13 +1,25 @@
 /* The view: all that a reader has chosen. It stands in the address, so that a link brings it back. */
 const DEFAULTS = {
-  task: null, predictor: null, find: "", input: "any", verified: "any", columns: "final",
-  metric: "tau", against: "scores", sort: "rank", reversed: "", stratum: "test", part: "all",
+  task: null,
+  predictor: null,
+  find: "",
+  input: "any",
+  verified: "any",
+  columns: "final",
+  metric: "tau",
+  against: "scores",
+  sort: "rank",
+  reversed: "",
+  stratum: "test",
+  part: "all",
   network: null,
 };
 const view = { ...DEFAULTS };
 
 function address() {
-  const given = Object.keys(DEFAULTS).filter(name => view[name] != null && view[name] !== DEFAULTS[name]);
+  const given = Object.keys(DEFAULTS).filter(
+    name => view[name] != null && view[name] !== DEFAULTS[name],
+  );
   return `#${new URLSearchParams(given.map(name => [name, view[name]]))}`;
 }
 
@@ -24,7 +36,9 @@ async function go(changes, step = true) {
   try {
     const anew = step && address() !== location.hash;
     history[anew ? "pushState" : "replaceState"](null, "", address());
-  } catch { /* in a frame without an address of its own */ }
+  } catch {
+    /* in a frame without an address of its own */
+  }
 }
 
 /* Puts what the page lacks in order, and says so. */
@@ -35,7 +49,11 @@ function settle() {
     if (view[name] != null) lacking.push(`no ${name} “${shortened(view[name], 40)}”`);
     view[name] = otherwise;
   };
-  must("task", INDEX.tasks.map(t => t.name), INDEX.tasks[0].name);
+  must(
+    "task",
+    INDEX.tasks.map(t => t.name),
+    INDEX.tasks[0].name,
+  );
   must("columns", Object.keys(COLUMNS), DEFAULTS.columns);
   must("metric", CHARTED, DEFAULTS.metric);
   must("against", ["scores", "testAccuracy"], DEFAULTS.against);
@@ -47,12 +65,22 @@ function settle() {
 function settleWithin({ lacking, must }) {
   const { skeletons, architectures } = networks();
   const rows = task().rows;
-  must("predictor", rows.map(r => r.predictor), rows[0].predictor);
+  must(
+    "predictor",
+    rows.map(r => r.predictor),
+    rows[0].predictor,
+  );
   must("input", ["any", ...rows.map(inputs)], "any");
   must("verified", ["any", ...LEVELS], "any");
-  must("sort", ["rank", "name", "verification", ...COST.map(([id]) => id), ...cells().map(c => c.id)], "rank");
+  must(
+    "sort",
+    ["rank", "name", "verification", ...COST.map(([id]) => id), ...cells().map(c => c.id)],
+    "rank",
+  );
   must("part", ["all", "test", "heldout", ...skeletons], "all");
   must("network", [null, ...architectures], null);
   $("notice").hidden = !lacking.length;
-  $("notice").textContent = lacking.length ? `This board has ${lacking.join(", ")}; shown instead is what it has.` : "";
+  $("notice").textContent = lacking.length
+    ? `This board has ${lacking.join(", ")}; shown instead is what it has.`
+    : "";
 }
