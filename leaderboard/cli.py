@@ -30,9 +30,10 @@ def board() -> None:
 def build(results: Path | None, output: Path, readme: Path | None) -> None:
     """Write the page that shows all results.
 
-    Results are checked alone and against each other. The page holds its data and opens from a disk, without a network. The table of --readme stands
-    between the lines <!-- board --> and <!-- /board -->; the pictures that it opens with are
-    leaderboard/board-light.svg and leaderboard/board-dark.svg, from its folder.
+    Results are checked alone and against each other. The page holds its data and opens from a
+    disk, without a network. The table of --readme stands between the lines <!-- board --> and
+    <!-- /board -->; the pictures that it opens with are leaderboard/board-light.svg and
+    leaderboard/board-dark.svg, from its folder.
     """
     from benchmark.atomic import write_whole
     from leaderboard.board import RESULTS, load_truth, read_board
