@@ -138,6 +138,7 @@ def test_keys_alone_sort_filter_choose_and_walk(visit: Visit) -> None:
     walk_to(page, "[name=images]")
     press(page, "ArrowRight")
     expect(page.get_by_label("digits")).to_be_checked()
+    expect(page.locator("#about")).to_contain_text("digits-k0-v1")
     walk_to(page, "#find")
     page.keyboard.type("o")
     walk_to(page, "[data-key='sort name']")

@@ -104,9 +104,15 @@ def test_filters_hold_for_the_charts(visit: Visit) -> None:
     expect(page.locator("#transfer text", has_text="good")).to_have_count(1)  # highlighted
 
 
+def pick(page: Page, label: str, task: str) -> None:
+    """Pick an image set or a number of epochs, and wait until the task's data is unpacked."""
+    page.get_by_label(label, exact=True).check(force=True)
+    expect(page.locator("#about")).to_contain_text(f"{task}: ")
+
+
 def change_everything(page: Page) -> None:
-    page.get_by_label("digits").check(force=True)
-    page.get_by_label("1", exact=True).check(force=True)
+    pick(page, "digits", "digits-k0-v1")
+    pick(page, "1", "digits-k1-v1")
     page.get_by_role("combobox", name="Verification").select_option("self-reported")
     page.get_by_role("combobox", name="Columns").select_option("heldout")
     page.locator(METRIC).select_option("r2")
@@ -184,9 +190,8 @@ def test_every_image_set_and_epoch_can_be_picked(visit: Visit) -> None:
     page = visit()
     assert page.locator("#about").inner_text().startswith("cifar10-k0-v1: 24 test and 12 held-out")
     assert page.get_by_label("1", exact=True).is_disabled()
-    page.get_by_label("digits").check(force=True)
-    assert page.locator("#about").inner_text().startswith("digits-k0-v1: ")
-    page.get_by_label("1", exact=True).check(force=True)
+    pick(page, "digits", "digits-k0-v1")
+    pick(page, "1", "digits-k1-v1")
     assert page.locator("#about").inner_text().endswith("networks, asked after 1 epoch.")
 
 
