@@ -1,4 +1,4 @@
-"""Assert that the wheel holds every data file and the page's template, and no result's predictions.
+"""Assert that the wheel holds every data file and the page's sources, and no result's predictions.
 
 Run as `python .ci/check_wheel.py dist/NAME.whl`.
 """
@@ -8,13 +8,13 @@ import sys
 import zipfile
 from pathlib import Path
 
-ALSO = ("leaderboard/page.html", "harness/result.schema.json", "peephole.py")
+ALSO = ("harness/result.schema.json", "peephole.py")
 
 
 def main() -> None:
     """Compare the wheel with the tracked files."""
     names = set(zipfile.ZipFile(sys.argv[1]).namelist())
-    command = ["git", "ls-files", "benchmark/data"]
+    command = ["git", "ls-files", "benchmark/data", "leaderboard/web"]
     tracked = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     missing = [name for name in [*tracked, *ALSO] if name not in names]
     stray = [n for n in names if n.startswith("leaderboard/results") and n.endswith(".parquet")]

@@ -1,5 +1,6 @@
 """Commands about how results are shown."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ HELP = {"help_option_names": ["-h", "--help"]}
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 COUNT = click.IntRange(min=1)
+RESULTS_HELP = "Folder of results [default: the package's own]."
 
 
 @click.group(context_settings=HELP)
@@ -20,47 +22,85 @@ def board() -> None:
 
 
 @board.command(context_settings=HELP)
-@click.option("--results", type=FOLDER, help="Folder of results [default: the package's own].")
+@click.option("--results", type=FOLDER, help=RESULTS_HELP)
 @click.option(
     "--output", type=FILE, default="board.html", show_default=True, help="The page to write."
 )
-@click.option("--readme", type=FILE, help="Markdown file whose table is brought up to date.")
-@click.option("--check", is_flag=True, help="Write nothing; fail if the table is out of date.")
-@click.pass_context
-def build(
-    ctx: click.Context, results: Path | None, output: Path, readme: Path | None, check: bool
-) -> None:
-    """Check all results against each other and write the page that shows them.
+@click.option("--readme", type=FILE, help="Markdown file brought up to date with its pictures.")
+def build(results: Path | None, output: Path, readme: Path | None) -> None:
+    """Write the page that shows all results.
 
-    The page holds its data and opens from a disk, without a network. The table of --readme stands
-    between the lines <!-- board --> and <!-- /board -->.
+    Results are checked alone and against each other. The page holds its data and opens from a
+    disk, without a network. The table of --readme stands between the lines <!-- board --> and
+    <!-- /board -->; the pictures that it opens with are leaderboard/board-light.svg and
+    leaderboard/board-dark.svg, from its folder.
     """
     from benchmark.atomic import write_whole
     from leaderboard.board import RESULTS, load_truth, read_board
+    from leaderboard.current import bring_up_to_date, readme_files
     from leaderboard.page import render
-    from leaderboard.table import check_readme, readme_table, update_readme
 
-    if check and readme is None:
-        raise click.UsageError("--check compares a table: name its file with --readme")
     found = read_board(results or RESULTS)
-    if check and readme is not None:
-        if not check_readme(readme, readme_table(found)):
-            command = f"peephole board build --readme {readme}"
-            click.echo(f"peephole: error: the table of {readme} is not that of the results; "
-                       f"bring it up to date with: {command}", err=True)  # fmt: skip
-            ctx.exit(1)
-        click.echo(f"{readme}  up to date  {_counts(found)}")
-        return
+    files = {} if readme is None else readme_files(found, readme)
     write_whole(output, render(found, {task.name: load_truth(task.name) for task in found.tasks}))
     click.echo(f"{output}  {output.stat().st_size:,} bytes  {_counts(found)}")
-    if readme is not None:
-        changed = update_readme(readme, readme_table(found))
-        click.echo(f"{readme}  {'updated' if changed else 'up to date'}")
+    written = bring_up_to_date(files)
+    for path in files:
+        click.echo(f"{path}  {'updated' if path in written else 'up to date'}")
+
+
+@board.command(context_settings=HELP)
+@click.option("--results", type=FOLDER, help=RESULTS_HELP)
+@click.option("--readme", type=FILE, help="Markdown file whose table and pictures are compared.")
+@click.option("--page", type=FILE, help="Page that is compared.")
+@click.pass_context
+def check(ctx: click.Context, results: Path | None, readme: Path | None, page: Path | None) -> None:
+    """Check all results and what was made of them.
+
+    Results are checked alone, against each other and against the networks of the data. Nothing is
+    written. Fails if --readme, its pictures or --page are not what `board build` makes.
+    """
+    from leaderboard.board import RESULTS, load_truth, read_board
+    from leaderboard.current import outdated, readme_files
+    from leaderboard.page import render
+
+    found = read_board(results or RESULTS)
+    made = render(found, {task.name: load_truth(task.name) for task in found.tasks})
+    files = ({} if readme is None else readme_files(found, readme)) | ({page: made} if page else {})
+    old = outdated(files)
+    for path in old:
+        option = f"--output {page}" if path == page else f"--readme {readme}"
+        click.echo(f"peephole: error: {path} is not what the results make; bring it up to date "
+                   f"with: peephole board build {option}", err=True)  # fmt: skip
+    if old:
+        ctx.exit(1)
+    click.echo("  ".join([*(f"{path} up to date" for path in files), _counts(found)]))
+
+
+@board.command(context_settings=HELP)
+@click.option("--results", type=FOLDER, help=RESULTS_HELP)
+@click.option(
+    "--port", default=8000, show_default=True, type=click.IntRange(0, 65_535), help="0: any free."
+)
+def serve(results: Path | None, port: int) -> None:
+    """Serve the page on this machine.
+
+    It is built anew when it is asked for and results have changed. Ctrl-C ends it.
+    """
+    from leaderboard.board import RESULTS
+    from leaderboard.server import Server, Site
+
+    site = Site(results or RESULTS)
+    site.page()  # what is wrong with the results is said at once
+    with Server(site, port) as server:
+        click.echo(f"{server.address}  of {site.results}; Ctrl-C ends it")
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
 
 
 @board.command(context_settings=HELP)
 @click.argument("predictors", nargs=-1, metavar="[PREDICTOR]...")
-@click.option("--results", type=FOLDER, help="Folder of results [default: the package's own].")
+@click.option("--results", type=FOLDER, help=RESULTS_HELP)
 @click.option("--folder", type=FOLDER, help="Another copy of the data than the installed one.")
 @click.option("--check", is_flag=True, help="Write nothing; fail if a number does not follow.")
 @click.option("--rerun", "run_again", is_flag=True, help="Also run the code again, apart.")

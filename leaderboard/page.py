@@ -1,27 +1,30 @@
-"""The board's page: one HTML file with the data inside, which opens from a disk, offline.
+"""The board's page: one HTML file with style, scripts and data inside, which opens from a disk.
 
-Accuracies are stored as whole numbers of ten-thousandths (two bytes each, little-endian, base64):
-four digits, as many as 10,000 images can tell apart. Scores keep five significant digits.
+Its sources lie in `leaderboard/web`. No address is named, and the page's own policy lets it load
+nothing and run nothing but these scripts, whose hash it names.
 """
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from importlib import resources
 
-import numpy as np
-from numpy.typing import NDArray
-
 from benchmark.imagesets import IMAGES
 from benchmark.walk import LayerRow, macs, parameters
-from harness.invariants import Scores
+from harness.invariants import Scores, SeedScore
 from harness.metrics import METRICS
 from harness.results import Ceiling
 from harness.stored_predictions import matrix, predicted_epochs
 from leaderboard.board import Board, Row, TaskBoard, TaskTruth
+from leaderboard.inputs import inputs_of
+from leaderboard.packing import Bytes, compressed, pack_curves, pack_exact, scaled
 
-PLACE = "/*board*/null"  # where the template takes the data
-STEPS = 10_000  # of an accuracy of 1
+SCRIPTS = (
+    "elements.js", "data.js", "view.js", "scores.js", "table.js", "csv.js", "charts.js",
+    "compare.js", "lines.js", "skeletons.js", "networks.js", "layers.js", "page.js",
+)  # fmt: skip
+FINE_METRICS = ("mse", "crps", "regret")  # squares and differences of accuracies: more decimals
 _SHORT = {"max_pool": "max", "avg_pool": "avg", "global_pool": "mean"}
 _KERNELS = ("conv", "max_pool", "avg_pool")
 
@@ -36,9 +39,33 @@ def render(board: Board, truths: Mapping[str, TaskTruth]) -> str:
     Raises:
         ValueError: If a task has no truth, or predictions are not of its networks.
     """
-    template = resources.files("leaderboard").joinpath("page.html").read_text(encoding="utf-8")
-    before, after = template.split(PLACE)
-    return before + script_safe(json.dumps(page_data(board, truths), separators=(",", ":"))) + after
+    style, script = _source("page.css"), "".join(map(_source, SCRIPTS))
+    parts = {images: compressed(*page_data(board, truths, images)) for images in images_of(board)}
+    data = [f'<script type="application/json" id="index">{script_safe(index(board))}</script>']
+    data += [
+        f'<script type="text/plain" id="data-{images}">{text}</script>'
+        for images, text in parts.items()
+    ]
+    places = {
+        "style-hash": _hash(style),
+        "script-hash": _hash(script),
+        "style": style,
+        "data": "\n".join(data),
+        "script": script,
+    }
+    page = _source("page.html")
+    for name, text in places.items():
+        page = page.replace(f"{{{{{name}}}}}", text)
+    return page
+
+
+def _source(name: str) -> str:
+    return resources.files("leaderboard").joinpath("web", name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    """Return a source for the page's Content-Security-Policy that allows this text only."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def script_safe(text: str) -> str:
@@ -50,46 +77,62 @@ def script_safe(text: str) -> str:
     return text.replace("<", "\\u003c")
 
 
-def page_data(board: Board, truths: Mapping[str, TaskTruth]) -> dict[str, object]:
-    """Return everything the page shows, as JSON values."""
-    for task in board.tasks:
-        if task.name not in truths:
-            raise ValueError(f"task {task.name!r} of the board must have a truth")
+def images_of(board: Board) -> tuple[str, ...]:
+    """Return the image sets of a board, in the order of its tasks."""
+    return tuple(dict.fromkeys(task.images for task in board.tasks))
+
+
+def decimals(metric: str) -> int:
+    """Return with how many decimals a metric's values are stored, as the README shows them."""
+    return 5 if any(word in metric for word in FINE_METRICS) else 3
+
+
+def index(board: Board) -> str:
+    """Return, as JSON, what the page must know before it unpacks an image set."""
+    record = {
+        "metrics": {name: [m.direction, decimals(name)] for name, m in METRICS.items()},
+        "tasks": [
+            {"name": task.name, "images": task.images, "observed": task.observed}
+            for task in board.tasks
+        ],
+    }
+    return json.dumps(record, separators=(",", ":"))
+
+
+def page_data(
+    board: Board, truths: Mapping[str, TaskTruth], images: str
+) -> tuple[dict[str, object], bytes]:
+    """Return everything the page shows of an image set, and the bytes it refers to."""
+    content = Bytes()
     # Tasks of an image set mostly ask for the same networks: each set is stored once
     sets: dict[tuple[str, ...], int] = {}
     shown: list[dict[str, object]] = []
     tasks: list[dict[str, object]] = []
-    for task in board.tasks:
+    boards = [task for task in board.tasks if task.images == images]
+    for task in boards:
+        if task.name not in truths:
+            raise ValueError(f"task {task.name!r} of the board must have a truth")
         truth = truths[task.name]
-        key = (task.images, *truth.truth.run_ids)
+        key = truth.truth.run_ids
         if key not in sets:
             sets[key] = len(shown)
-            shown.append(_networks(truth))
-        tasks.append(_task(task, truth.truth.run_ids) | {"set": sets[key]})
-    return {
-        "metrics": {name: metric.direction for name, metric in METRICS.items()},
-        "images": {task.images: IMAGES[task.images].chance for task in board.tasks},
-        "ceilings": {name: _ceiling(ceiling) for name, ceiling in board.ceilings.items()},
+            shown.append(_networks(truth, content))
+        tasks.append(_task(task, key, content) | {"set": sets[key]})
+    names = dict.fromkeys(row.result.predictor for task in boards for row in task.rows)
+    record: dict[str, object] = {
+        "resolution": IMAGES[images].resolution,
+        "ceiling": _ceiling(board.ceilings.get(images)),
+        "inputs": {name: inputs_of(name, boards) for name in names},
         "sets": shown,
         "tasks": tasks,
     }
+    return record, bytes(content.content)
 
 
-def pack(values: NDArray[np.float64]) -> str:
-    """Return accuracies in [0, 1], row by row, rounded to four digits.
-
-    >>> base64.b64decode(pack(np.array([0.0, 1.0]))).hex()
-    '00001027'
-    """
-    whole = np.rint(np.clip(values, 0, 65_535 / STEPS) * STEPS).astype("<u2")
-    return base64.b64encode(whole.tobytes()).decode()
-
-
-def _networks(truth: TaskTruth) -> dict[str, object]:
+def _networks(truth: TaskTruth, content: Bytes) -> dict[str, object]:
     """Return the networks of a truth, column by column."""
     runs = truth.truth
     return {
-        "runs": list(runs.run_ids),
         "architectures": list(runs.architecture_ids),
         "skeletons": list(runs.skeletons),
         "heldout": [int(part == "heldout") for part in runs.parts],
@@ -97,7 +140,7 @@ def _networks(truth: TaskTruth) -> dict[str, object]:
         "macs": [macs(rows) for rows in truth.layer_rows],
         "layers": [drawing(rows) for rows in truth.layer_rows],
         "epochs": runs.curves.shape[1],
-        "curves": pack(runs.curves),
+        "curves": content.add(pack_exact(runs.curves)),
     }
 
 
@@ -131,17 +174,16 @@ def layer_word(row: LayerRow) -> str:
     return word + (f"/{row.stride}" if row.stride > 1 else "")
 
 
-def _task(task: TaskBoard, run_ids: tuple[str, ...]) -> dict[str, object]:
+def _task(task: TaskBoard, run_ids: tuple[str, ...], content: Bytes) -> dict[str, object]:
     return {
         "name": task.name,
-        "images": task.images,
         "observed": task.observed,
         "networks": {part: task.networks[part] for part in ("test", "heldout")},
-        "rows": [_row(row, run_ids) for row in task.rows],
+        "rows": [_row(row, run_ids, content) for row in task.rows],
     }
 
 
-def _row(row: Row, run_ids: tuple[str, ...]) -> dict[str, object]:
+def _row(row: Row, run_ids: tuple[str, ...], content: Bytes) -> dict[str, object]:
     """Return a result, without what the page does not show."""
     result = row.result
     record: dict[str, object] = {
@@ -160,34 +202,42 @@ def _row(row: Row, run_ids: tuple[str, ...]) -> dict[str, object]:
         "observedEpochs": result.observed_epochs_total,
         "verification": result.verification,
         "version": result.harness_version,
+        "platform": result.environment.platform,
     }
     if row.predictions is not None:
+        mean = matrix(row.predictions, "mean", run_ids)
         record["epochs"] = list(predicted_epochs(row.predictions))
-        record["mean"] = pack(matrix(row.predictions, "mean", run_ids))
+        record["finals"] = content.add(pack_exact(mean[:, -1]))
+        record["curves"] = content.add(pack_curves(mean)) if mean.shape[1] > 1 else None
     return record
 
 
-def _short(value: float | None) -> float | None:
-    """Return a number with five significant digits."""
-    return None if value is None else float(f"{value:.5g}")
+def _short(value: float) -> float:
+    """Return a number with three significant digits."""
+    return float(f"{value:.3g}")
 
 
-def _scores(scores: Scores) -> dict[str, dict[str, list[float | None]]]:
-    """Return value, low, high and spread over seeds of each metric in each stratum."""
+def _scores(scores: Scores) -> dict[str, list[list[int | None] | None]]:
+    """Return, for each stratum, value, low, high and spread over seeds in the order of METRICS."""
     return {
-        stratum: {
-            name: [_short(v) for v in (score.value, score.low, score.high, score.seed_std)]
-            for name, score in metrics.items()
-        }
+        stratum: [_score(name, metrics.get(name)) for name in METRICS]
         for stratum, metrics in scores.items()
     }
 
 
-def _ceiling(ceiling: Ceiling) -> dict[str, dict[str, list[float | None]]]:
-    return {
-        stratum: {
-            name: [_short(v) for v in (score.value, score.low, score.high)]
-            for name, score in metrics.items()
-        }
-        for stratum, metrics in ceiling.scores.items()
+def _score(metric: str, score: SeedScore | None) -> list[int | None] | None:
+    """Return the numbers of a score, those that are undefined at the end left out."""
+    if score is None:
+        return None
+    numbers = [score.value, score.low, score.high, score.seed_std]
+    while numbers and numbers[-1] is None:
+        numbers.pop()
+    return [scaled(number, decimals(metric)) for number in numbers]
+
+
+def _ceiling(ceiling: Ceiling | None) -> dict[str, list[list[int | None] | None]]:
+    known: dict[str, dict[str, SeedScore]] = {
+        stratum: {name: SeedScore(s.value, s.low, s.high, None) for name, s in metrics.items()}
+        for stratum, metrics in ({} if ceiling is None else ceiling.scores).items()
     }
+    return _scores(known)

@@ -39,7 +39,7 @@ def _overview(images: str, tasks: Sequence[TaskBoard], ceiling: Ceiling | None) 
     for place, task in enumerate(tasks):
         for row in task.rows:
             name = row.result.predictor
-            tau = _score(row, "test", "tau").value
+            tau = score_of(row, "test", "tau").value
             total[name] = total.get(name, 0.0) + (-1.0 if tau is None else tau)
             cells = found.setdefault(name, [_number(None, 3)] * len(tasks))
             cells[place] = _overview_cell(row)
@@ -64,7 +64,7 @@ def _overview_cell(row: Row) -> str:
     """Return tau on both parts, bold where no predictor is surely better on test."""
     if row.rank is None:
         return "failed"
-    text = " / ".join(_number(_score(row, part, "tau").value, 3) for part in PARTS)
+    text = " / ".join(_number(score_of(row, part, "tau").value, 3) for part in PARTS)
     return f"**{text}**" if row.rank[0] == 1 else text
 
 
@@ -102,9 +102,9 @@ def _line(row: Row) -> str:
         return f"| | {name} | failed: {reason} | | | | | | |"
     low, high = row.rank
     rank = f"{low}" if low == high else f"{low}–{high}"  # noqa: RUF001
-    cells = [_cell(_score(row, part, "tau"), 3) for part in PARTS]
-    cells += [_number(_score(row, part, "r2").value, 3) for part in PARTS]
-    cells += [_number(_score(row, part, "mse").value, 5) for part in PARTS]
+    cells = [_cell(score_of(row, part, "tau"), 3) for part in PARTS]
+    cells += [_number(score_of(row, part, "r2").value, 3) for part in PARTS]
+    cells += [_number(score_of(row, part, "mse").value, 5) for part in PARTS]
     flags = f" ({_escape(', '.join(row.result.flags))})" if row.result.flags else ""
     return f"| {rank} | {name}{flags} | {' | '.join(cells)} | {row.result.verification} |"
 
@@ -117,7 +117,8 @@ def _escape(text: str) -> str:
     return words
 
 
-def _score(row: Row, part: str, metric: str) -> SeedScore:
+def score_of(row: Row, part: str, metric: str) -> SeedScore:
+    """Return a score of a row, all None where it has none."""
     metrics: Mapping[str, SeedScore] = row.result.scores.get(part, {})
     return metrics.get(metric, SeedScore(None, None, None, None))
 
@@ -135,39 +136,15 @@ def _cell(score: SeedScore, digits: int) -> str:
     return f"{_number(score.value, digits)} [{ends}]"
 
 
-def update_readme(path: Path, text: str) -> bool:
-    """Put text between the markers of a file and return whether that changed it.
-
-    Raises:
-        ValueError: If the markers are not there once each, in order.
-        OSError: If the file cannot be read or written.
-    """
-    before, old, after = _split(path)
-    if old == _framed(text):
-        return False
-    path.write_text(before + _framed(text) + after, encoding="utf-8", newline="\n")
-    return True
-
-
-def check_readme(path: Path, text: str) -> bool:
-    """Return whether the text stands between the markers of a file, unchanged.
+def with_table(path: Path, text: str) -> str:
+    """Return what a file would hold with a text between its markers.
 
     Raises:
         ValueError: If the markers are not there once each, in order.
         OSError: If the file cannot be read.
     """
-    return _split(path)[1] == _framed(text)
-
-
-def _framed(text: str) -> str:
-    return f"\n{text.strip()}\n"
-
-
-def _split(path: Path) -> tuple[str, str, str]:
-    """Return a file's text up to the first marker, between both, and from the second on."""
     whole = path.read_text(encoding="utf-8")
     if whole.count(START) != 1 or whole.count(END) != 1 or whole.index(START) > whole.index(END):
         raise ValueError(f"{path}: must have the lines {START} and {END} once each, in this order")
     head, rest = whole.split(START)
-    between, tail = rest.split(END)
-    return head + START, between, END + tail
+    return f"{head}{START}\n{text.strip()}\n{END}{rest.split(END)[1]}"

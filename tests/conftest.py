@@ -1,12 +1,31 @@
-"""Crews whose workers start fast: torch takes seconds to load in a spawned process."""
+"""Crews whose workers start fast, as torch takes seconds to load; a browser for the page."""
 
+import shutil
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from generators.crew import Crew, started
 from generators.worker import prepare
+from tests.toy_pages import write_toy_page
+
+# No sandbox, as tests may run as root; the rest keeps Chromium itself off the network
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--demand-browser",
+        action="store_true",
+        help="fail, rather than skip, tests of the page where there is no Chromium",
+    )
 
 
 def in_threads(self: Crew) -> ThreadPoolExecutor:
@@ -30,3 +49,57 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def forks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Crew, "_pool", in_forks)
+
+
+# Of a module and no longer: while it is there, its thread has a running event loop
+@pytest.fixture(scope="module")
+def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    path = shutil.which("chromium")
+    if path is None:
+        text = "no `chromium` on the path: the page is not tested"
+        if request.config.getoption("--demand-browser"):
+            pytest.fail(text)
+        pytest.skip(text)
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder: Path = tmp_path_factory.mktemp("page")
+    return write_toy_page(folder).as_uri()
+
+
+@pytest.fixture
+def visit(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
+    """Open the page; afterwards, fail if it asked for anything else or complained."""
+    asked: list[str] = []
+    complaints: list[str] = []
+    contexts = []
+
+    def opened(hash_: str = "", *, width: int = 1280, scheme: str = "light") -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme="dark" if scheme == "dark" else "light",
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        context.route("**/*", lambda route: route.continue_() if at_home(route) else route.abort())
+        page.on("request", lambda request: asked.append(request.url.split("#")[0]))
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(address + hash_)
+        page.locator("#board tbody tr").first.wait_for()
+        return page
+
+    def at_home(route: Route) -> bool:
+        return route.request.url.split("#")[0] == address
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert set(asked) <= {address, "data:,"}
+    assert complaints == []

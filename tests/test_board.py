@@ -1,17 +1,13 @@
 """The board: ranks and bands, what results of a task share, the page and the command."""
 
-import base64
 import json
 import re
-from collections.abc import Callable
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 import leaderboard.board
 from benchmark.architectures import from_record
@@ -21,12 +17,9 @@ from benchmark.tasks import read_task
 from benchmark.walk import walk
 from harness.invariants import SeedScore
 from harness.results import Result, Seconds, read_result, result_path, write_result
-from harness.stored_predictions import matrix, predictions_table
-from leaderboard.board import Board, TaskTruth, bands, check_agreement, rank_results, ranks
+from harness.stored_predictions import predictions_table
+from leaderboard.board import TaskTruth, bands, check_agreement, rank_results, ranks
 from leaderboard.board import read_board as read
-from leaderboard.cli import board as command
-from leaderboard.page import PLACE, drawing, page_data, render
-from leaderboard.table import END, START
 from tests.toy_data import toy_release
 from tests.toy_results import EPOCHS, toy_result, toy_truth, write_toy_board
 
@@ -203,148 +196,3 @@ def test_a_truth_of_changed_runs_is_refused(tmp_path: Path) -> None:
     write_table(rows_to_table(rows), path)
     with pytest.raises(ValueError, match=r"^the rows of task 'digits-k1-v1' have digest "):
         leaderboard.board.load_truth("digits-k1-v1", tmp_path)
-
-
-class Scripts(HTMLParser):
-    """Collects the scripts of a page and the addresses it names."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scripts: list[str] = []
-        self.addresses: list[str] = []
-        self.inside = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.inside = tag == "script"
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
-
-    def handle_endtag(self, tag: str) -> None:
-        self.inside = False
-
-    def handle_data(self, data: str) -> None:
-        if self.inside:
-            self.scripts.append(data)
-
-
-def parsed(board: Board, truths: dict[str, TaskTruth]) -> Scripts:
-    page = Scripts()
-    page.feed(render(board, truths))
-    return page
-
-
-def test_the_page_holds_its_data_whatever_a_title_says(
-    folder: Path, truths: dict[str, TaskTruth]
-) -> None:
-    board = read(folder)
-    scripts = parsed(board, truths).scripts
-    assert len(scripts) == 2  # the title with </script> has not ended the first
-    assert json.loads(scripts[0]) == json.loads(json.dumps(page_data(board, truths)))
-    assert "Broken </script> | <b>" in [
-        r["title"] for r in json.loads(scripts[0])["tasks"][0]["rows"]
-    ]
-
-
-def test_the_page_needs_no_network(folder: Path, truths: dict[str, TaskTruth]) -> None:
-    page = render(read(folder), truths)
-    assert parsed(read(folder), truths).addresses == ["data:,"]
-    assert set(re.findall(r"https?://[^\"' ]+", page)) == {"http://www.w3.org/2000/svg"}
-    assert not re.search(r"url\(|@import|fetch\(|XMLHttpRequest|import\(", page)
-    assert "default-src 'none'" in page
-
-
-def test_the_template_takes_the_data_in_one_place() -> None:
-    template = Path(leaderboard.board.__file__).with_name("page.html").read_text(encoding="utf-8")
-    assert template.count(PLACE) == 1
-
-
-def test_predictions_on_the_page_are_those_of_the_file(
-    folder: Path, truths: dict[str, TaskTruth]
-) -> None:
-    board = read(folder)
-    row = board.tasks[1].rows[0]
-    record: Any = page_data(board, truths)["tasks"]
-    shown = record[1]["rows"][0]
-    assert shown["epochs"] == list(range(2, EPOCHS + 1))
-    packed = np.frombuffer(base64.b64decode(shown["mean"]), "<u2") / 10_000
-    expected = matrix(row.predictions, "mean", toy_truth().truth.run_ids)
-    assert np.abs(packed - expected.ravel()).max() <= 0.5e-4 + 1e-12
-
-
-def test_true_curves_of_an_image_set_are_stored_once(
-    folder: Path, truths: dict[str, TaskTruth]
-) -> None:
-    data: Any = page_data(read(folder), truths)
-    assert [task["set"] for task in data["tasks"]] == [0, 0]
-    assert len(data["sets"]) == 1
-    packed = np.frombuffer(base64.b64decode(data["sets"][0]["curves"]), "<u2") / 10_000
-    assert np.array_equal(packed, toy_truth().truth.curves.ravel())
-
-
-def test_a_task_without_truth_is_refused(folder: Path, truths: dict[str, TaskTruth]) -> None:
-    del truths["digits-k1-v1"]
-    with pytest.raises(ValueError, match=r"^task 'digits-k1-v1' of the board must have a truth$"):
-        render(read(folder), truths)
-
-
-def test_a_drawing_names_every_layer_in_order() -> None:
-    rows = toy_truth().layer_rows[0]
-    text = drawing(rows)
-    groups = text.split(";")
-    assert groups[0] == "stem=conv3x3:8 bn relu"
-    assert groups[-1] == "head=mean linear:10"
-    assert "transition=max2x2/2" in groups
-    assert sum(len(group.split("=")[1].split()) for group in groups) == len(rows)
-
-
-def test_the_same_results_give_the_same_page(folder: Path, truths: dict[str, TaskTruth]) -> None:
-    assert render(read(folder), truths) == render(read(folder), truths)
-
-
-@pytest.fixture
-def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
-    monkeypatch.setattr(leaderboard.board, "load_truth", lambda name: toy_truth())
-
-    def invoke(*arguments: str) -> tuple[int, str, str]:
-        given = ["build", "--results", str(folder), *arguments]
-        found = CliRunner().invoke(command, given, catch_exceptions=False)
-        return found.exit_code, found.stdout, found.stderr
-
-    return invoke
-
-
-def test_the_command_writes_the_page_and_the_table(
-    run: Callable[..., tuple[int, str, str]], tmp_path: Path
-) -> None:
-    page, readme = tmp_path / "out" / "page.html", tmp_path / "README.md"
-    readme.write_text(f"{START}\n{END}\n")
-    code, out, _ = run("--output", str(page), "--readme", str(readme))
-    size = page.stat().st_size
-    assert (code, out) == (
-        0,
-        f"{page}  {size:,} bytes  2 tasks, 6 results, 1 failed\n{readme}  updated\n",
-    )
-    assert run("--check", "--readme", str(readme))[:2] == (
-        0,
-        f"{readme}  up to date  2 tasks, 6 results, 1 failed\n",
-    )
-
-
-def test_the_check_fails_and_writes_nothing_if_the_table_is_old(
-    run: Callable[..., tuple[int, str, str]], tmp_path: Path
-) -> None:
-    page, readme = tmp_path / "page.html", tmp_path / "README.md"
-    readme.write_text(f"{START}\nold\n{END}\n")
-    code, out, error = run("--check", "--readme", str(readme), "--output", str(page))
-    assert (code, out) == (1, "")
-    assert error == (
-        f"peephole: error: the table of {readme} is not that of the results; "
-        f"bring it up to date with: peephole board build --readme {readme}\n"
-    )
-    assert readme.read_text() == f"{START}\nold\n{END}\n"
-    assert not page.exists()
-
-
-def test_a_check_without_a_readme_is_wrong_input(run: Callable[..., tuple[int, str, str]]) -> None:
-    code, _, error = run("--check")
-    assert code == 2
-    assert error.endswith("Error: --check compares a table: name its file with --readme\n")

@@ -8,7 +8,7 @@ import pytest
 
 from harness.results import read_result, result_path
 from leaderboard.board import read_board as read
-from leaderboard.table import END, START, check_readme, moment, readme_table, update_readme
+from leaderboard.table import END, START, moment, readme_table, with_table
 from tests.toy_results import write_toy, write_toy_board
 
 
@@ -85,14 +85,12 @@ def test_every_task_is_folded_under_its_image_set(folder: Path) -> None:
     assert text.index("**digits: ") < text.index("digits-k0-v1") < text.index("**mnist: ")
 
 
-def test_the_readme_is_updated_between_its_markers(tmp_path: Path) -> None:
+def test_the_table_stands_between_the_markers_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "README.md"
     path.write_text(f"before\n{START}\nold\n{END}\nafter\n")
-    assert not check_readme(path, "new")
-    assert update_readme(path, "new")
-    assert path.read_text() == f"before\n{START}\nnew\n{END}\nafter\n"
-    assert check_readme(path, "new")
-    assert not update_readme(path, "new")
+    assert with_table(path, "new") == f"before\n{START}\nnew\n{END}\nafter\n"
+    path.write_text(with_table(path, "new"))
+    assert with_table(path, "new") == path.read_text()
 
 
 @pytest.mark.parametrize("text", ["", START, f"{END}\n{START}", f"{START}{START}{END}"])
@@ -100,9 +98,8 @@ def test_a_readme_without_its_markers_is_refused(tmp_path: Path, text: str) -> N
     path = tmp_path / "README.md"
     path.write_text(text)
     message = f"{path}: must have the lines {START} and {END} once each, in this order"
-    for function in (check_readme, update_readme):
-        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-            function(path, "new")
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        with_table(path, "new")
     assert path.read_text() == text
 
 

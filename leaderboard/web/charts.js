@@ -1,0 +1,99 @@
+/* What charts share: scales, axes, marks. Charts are images; the table has the same numbers. */
+const scale = (from, to, low, high) => v => low + ((v - from) / (to - from || 1)) * (high - low);
+const near = (list, best) => list.reduce((a, b) => (best(b) < best(a) ? b : a));
+
+function ticks(from, to, wanted = 5) {
+  const raw = (to - from) / wanted || 1,
+    power = 10 ** Math.floor(Math.log10(raw)),
+    at = [];
+  const step = [1, 2, 5, 10].map(m => m * power).find(s => s >= raw * 0.999);
+  for (let i = Math.ceil(from / step - 1e-9); i * step <= to + step * 1e-9; i++) at.push(i * step);
+  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  return { at, text: v => signed(v.toFixed(digits)) };
+}
+
+function spread(values, room = 0.06) {
+  const low = Math.min(...values),
+    high = Math.max(...values),
+    pad = (high - low || 0.1) * room;
+  return [low - pad, high + pad];
+}
+
+/* Some predictors are off by so much that they would flatten all others: their values are left
+   out of the scale, and drawn at its edge. */
+const tooFar = (metric, v) =>
+  v != null &&
+  (metric.includes("r2") ? v < -1 : metric.includes("mse") ? v > 0.25 : metric === "nll" && v > 5);
+const sane = (metric, values) =>
+  tooFar(metric, values[0]) ? [] : values.map(v => (tooFar(metric, v) ? null : v));
+
+function canvas(holder, height, label) {
+  const width = Math.max(280, holder.clientWidth);
+  const svg = make("svg", {
+    viewBox: `0 0 ${width} ${height}`,
+    height,
+    role: "img",
+    "aria-label": label,
+  });
+  holder.replaceChildren(svg);
+  return [svg, width];
+}
+
+function axes(svg, box, { x, y, xs, ys, names }) {
+  for (const v of ys.at)
+    svg.append(
+      make("line", { class: "grid", x1: box.left, x2: box.right, y1: y(v), y2: y(v) }),
+      make("text", { x: box.left - 8, y: y(v) + 4, class: "end" }, ys.text(v)),
+    );
+  svg.append(
+    make("line", { class: "axis", x1: box.left, x2: box.right, y1: box.bottom, y2: box.bottom }),
+  );
+  for (const v of xs.at)
+    svg.append(
+      make("line", { class: "axis", x1: x(v), x2: x(v), y1: box.bottom, y2: box.bottom + 4 }),
+      make("text", { x: x(v), y: box.bottom + 18, class: "middle" }, xs.text(v)),
+    );
+  svg.append(
+    make("text", { x: box.right, y: box.bottom + 37, class: "end" }, names[0]),
+    make("text", { x: 0, y: 11 }, names[1]),
+  );
+}
+
+const path = points =>
+  points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
+const diamond = (x, y, r) => `M${x} ${y - r}L${x + r} ${y}L${x} ${y + r}L${x - r} ${y}Z`;
+const mark = (held, x, y, r, extra = {}) =>
+  held
+    ? make("path", { d: diamond(x, y, r * 1.35), class: "mark held", ...extra })
+    : make("circle", { cx: x, cy: y, r, class: "mark test", ...extra });
+
+function whisker(x, y, found, held) {
+  const line =
+    found[1] == null
+      ? null
+      : make("line", {
+          x1: x(found[1]),
+          x2: x(found[2]),
+          y1: y,
+          y2: y,
+          class: `whisker ${held ? "held" : "test"}`,
+        });
+  return [line, mark(held, x(found[0]), y, 3.2)].filter(Boolean);
+}
+
+/* Pointing at a chart of points: `pick` gets the nearest within reach, or null. */
+function pointing(svg, width, points, pick, keep) {
+  const found = event => {
+    const frame = svg.getBoundingClientRect(),
+      zoom = width / frame.width;
+    const at = [(event.clientX - frame.left) * zoom, (event.clientY - frame.top) * zoom];
+    const far = p => Math.hypot(p.x - at[0], p.y - at[1]);
+    const best = points.length ? near(points, far) : null;
+    return best && far(best) < 28 ? best : null;
+  };
+  svg.addEventListener("pointermove", event => {
+    if (event.pointerType === "mouse") pick(found(event));
+  });
+  svg.addEventListener("pointerleave", () => pick(null));
+  svg.addEventListener("click", event => keep(found(event)));
+}

@@ -1,0 +1,105 @@
+/* One network's layers, drawn and in words. */
+/* Layers of a network: [{place, words: [{text, kind, channels, stride}]}]. */
+function parse(text) {
+  return text.split(";").map(group => {
+    const [where, list] = group.split("=");
+    return {
+      where,
+      words: list.split(" ").map(word => {
+        const kind = /^(conv|linear)/.test(word)
+          ? "conv"
+          : /^(max|avg|mean)/.test(word)
+            ? "pool"
+            : word === "add"
+              ? "add"
+              : "thin";
+        return {
+          word,
+          kind,
+          channels: Number(/:(\d+)/.exec(word)?.[1]),
+          stride: Number(/\/(\d+)$/.exec(word)?.[1] ?? 1),
+        };
+      }),
+    };
+  });
+}
+
+/* The network from the input at the left: a bar for each layer, as high as it has channels; arcs
+   are shortcuts, numbers below the resolution. */
+function picture(text) {
+  const blocks = parse(text),
+    widths = { conv: 11, pool: 7, add: 7, thin: 3 },
+    gap = 7;
+  const wide = blocks.reduce(
+    (sum, b) => sum + gap + b.words.reduce((s, w) => s + widths[w.kind] + 1, 0),
+    0,
+  );
+  const most = Math.max(...blocks.flatMap(b => b.words.map(w => w.channels || 0)));
+  const svg = make("svg", {
+    class: "picture",
+    viewBox: `0 0 ${Math.max(wide, 260)} 96`,
+    "aria-hidden": "true",
+  });
+  let x = 0,
+    channels = 3,
+    resolution = data().resolution,
+    since = 0;
+  const side = to => {
+    svg.append(
+      make("text", { x: (since + to) / 2, y: 94, class: "middle" }, `${resolution}×${resolution}`),
+      make("line", { class: "axis", x1: since + 2, x2: to - 2, y1: 80, y2: 80 }),
+    );
+    since = to;
+  };
+  for (const block of blocks) {
+    const start = x;
+    for (const w of block.words) {
+      if (w.word === "mean") {
+        side(x);
+        resolution = 1;
+      }
+      if (w.stride > 1) {
+        side(x);
+        resolution = Math.ceil(resolution / w.stride);
+      }
+      channels = w.channels || channels;
+      const high = 10 + 46 * Math.sqrt(channels / most);
+      svg.append(
+        make("rect", {
+          class: `layer ${w.kind}`,
+          x,
+          y: 74 - high,
+          width: widths[w.kind],
+          height: high,
+          rx: w.kind === "thin" ? 0 : 1.5,
+        }),
+      );
+      if (w.kind === "add")
+        svg.append(
+          make("path", {
+            class: "arc",
+            d: `M${start - gap / 2} 16C${start} 2 ${x} 2 ${x + 3} ${70 - high}`,
+          }),
+        );
+      x += widths[w.kind] + 1;
+    }
+    x += gap;
+  }
+  return svg;
+}
+
+function layers(text) {
+  const shown = word =>
+    word
+      .replace(/(\d+)x(\d+)/, "$1×$2")
+      .replace(":", " → ")
+      .replace(/\/(\d+)$/, ", stride $1");
+  return make(
+    "dl",
+    { class: "layers" },
+    ...parse(text).flatMap(({ where, words: list }) => [
+      make("dt", {}, where),
+      make("dd", {}, ...list.map(w => make("span", { class: w.kind }, shown(w.word)))),
+    ]),
+  );
+}

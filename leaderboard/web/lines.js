@@ -1,0 +1,133 @@
+/* Score against observed epochs: a line for each predictor, named at its end. */
+function series(tasks) {
+  const names = [...new Set(tasks.flatMap(t => compared(t).map(r => r.predictor)))];
+  return names
+    .map(name => ({
+      name,
+      chosen: name === view.predictor,
+      points: tasks
+        .map(t => [t.observed, compared(t).find(r => r.predictor === name)])
+        .filter(([, r]) => r)
+        .map(([k, r]) => [k, score(r, view.stratum, view.metric)])
+        .filter(([, found]) => found[0] != null),
+    }))
+    .filter(line => line.points.length);
+}
+
+function drawLines() {
+  const tasks = data().tasks,
+    ks = tasks.map(t => t.observed),
+    metric = view.metric,
+    all = series(tasks);
+  const useless = l =>
+    !l.chosen &&
+    l.points.every(([, s]) => tooFar(metric, s[0]) || (metric === "tau" && s[0] === 0));
+  const lines = all.filter(l => !useless(l)).sort((a, b) => a.chosen - b.chosen);
+  if (!lines.length) return nothing("lines", "No predictor has this score.");
+  const [svg, width] = canvas(
+    $("lines"),
+    400,
+    `${NAMES[metric]} against observed epochs, ${lines.length} predictors`,
+  );
+  const narrow = width < 430,
+    box = { left: 46, right: width - (narrow ? 112 : 150), top: 26, bottom: 350 };
+  const ends = spread(
+    lines
+      .flatMap(l => l.points.flatMap(([, s]) => sane(metric, s.slice(0, 3))))
+      .filter(v => v != null),
+    0.03,
+  );
+  const x = scale(Math.min(...ks), Math.max(...ks, ks[0] + 1), box.left + 14, box.right - 14),
+    y = scale(...ends, box.bottom, box.top);
+  axes(svg, box, {
+    x,
+    y,
+    xs: { at: ks, text: String },
+    ys: ticks(...ends, 6),
+    names: ["observed epochs", NAMES[metric]],
+  });
+  drawLimit(svg, x, v => y(clamp(v, ends)), ks);
+  const labels = lines.map((l, i) =>
+    drawLine(
+      svg,
+      l,
+      x,
+      v => y(clamp(v, ends)),
+      (i - (lines.length - 1) / 2) * Math.min(2.2, 22 / lines.length),
+    ),
+  );
+  endLabels(
+    svg,
+    labels.sort((a, b) => a.y - b.y),
+    box,
+    narrow ? 15 : 21,
+  );
+  const tip = tooltip(svg, width),
+    points = labels.flatMap(l =>
+      l.at.map(([px, py, s, k]) => ({ x: px, y: py, name: l.name, s, k })),
+    );
+  pointing(
+    svg,
+    width,
+    points,
+    p => tip(p && [p.x, p.y], p && `${p.name}, ${moment(p.k)}: ${figure(p.s[0], metric)}`),
+    p => p && go({ predictor: p.name }),
+  );
+  leftOut(
+    $("lines"),
+    all.filter(useless).map(l => l.name),
+  );
+}
+
+function drawLimit(svg, x, y, ks) {
+  const limit =
+    view.against === "scores" && view.stratum === "test" && ks.includes(0)
+      ? ceiling("all", view.metric)[0]
+      : null;
+  if (limit == null) return;
+  svg.append(
+    make("line", { class: "limit", x1: x(0) - 12, x2: x(0) + 12, y1: y(limit), y2: y(limit) }),
+    make("text", { x: x(0) + 16, y: y(limit) + 4 }, "ceiling"),
+  );
+}
+
+function drawLine(svg, line, x, y, shift) {
+  const at = line.points.map(([k, s]) => [x(k) + shift, y(s[0]), s, k]);
+  const kind = line.chosen ? `one ${view.stratum === "test" ? "test" : "held"}` : "other";
+  const group = make("g", { class: kind }, make("path", { class: "line", d: path(at) }));
+  for (const [px, py, s] of at) {
+    if (s[1] != null)
+      group.append(make("line", { class: "whisker", x1: px, x2: px, y1: y(s[1]), y2: y(s[2]) }));
+    group.append(make("circle", { class: "mark", cx: px, cy: py, r: line.chosen ? 4 : 2.4 }));
+  }
+  svg.append(group);
+  return { ...line, at, x: last(at)[0], y: last(at)[1] };
+}
+
+function endLabels(svg, labels, box, letters) {
+  const room = Math.min(15, (box.bottom - box.top + 34) / labels.length);
+  let floor = -Infinity,
+    roof = box.bottom + 16;
+  for (const l of labels) {
+    l.at_y = Math.max(l.y, floor + room);
+    floor = l.at_y;
+  }
+  for (const l of [...labels].reverse()) {
+    l.at_y = Math.min(l.at_y, roof);
+    roof = l.at_y - room;
+  }
+  for (const l of labels)
+    svg.append(
+      make("path", { class: "leader", d: `M${l.x + 7} ${l.y}L${box.right + 2} ${l.at_y}` }),
+      make(
+        "text",
+        {
+          x: box.right + 6,
+          y: l.at_y + 4,
+          class: l.chosen ? "strong pressed" : "pressed",
+          onclick: () => go({ predictor: l.name }),
+        },
+        shortened(l.name, letters),
+      ),
+    );
+}

@@ -1,0 +1,184 @@
+/* Predicted against true of one predictor, and one network: its curve and its layers. */
+let looked = null; // the network that is shown, by its place; the address keeps a clicked one only
+let order = []; // networks in the chart, by true accuracy
+let ring = () => {};
+
+function within(n) {
+  const { heldout, skeletons } = networks();
+  return (
+    view.part === "all" ||
+    view.part === ["test", "heldout"][heldout[n]] ||
+    view.part === skeletons[n]
+  );
+}
+
+function drawScatter() {
+  const r = chosen(),
+    { heldout, architectures } = networks();
+  order = architectures
+    .map((_, n) => n)
+    .filter(within)
+    .sort((a, b) => finalTruth(a) - finalTruth(b));
+  const kept = architectures.indexOf(view.network);
+  if (kept >= 0 && !order.includes(kept)) order = [kept, ...order];
+  looked = kept >= 0 ? kept : order.includes(looked) ? looked : order[order.length >> 1];
+  ring = () => {};
+  if (r.failure) return nothing("scatter", "This predictor failed here: it has no predictions.");
+  const height = clamp($("scatter").clientWidth, [300, 440]);
+  const [svg, width] = canvas(
+    $("scatter"),
+    height,
+    `${r.predictor}: predicted against true final accuracy of ${order.length} networks`,
+  );
+  const truths = order.map(finalTruth),
+    guesses = order.map(n => finalGuess(r, n)),
+    ends = spread([...truths, ...guesses], 0.03);
+  const box = { left: 46, right: width - 8, top: 26, bottom: height - 46 },
+    marks = ticks(...ends);
+  const x = scale(...ends, box.left, box.right),
+    y = scale(...ends, box.bottom, box.top);
+  axes(svg, box, { x, y, xs: marks, ys: marks, names: ["true final accuracy", "predicted"] });
+  svg.append(
+    make("line", {
+      class: "limit",
+      x1: x(ends[0]),
+      y1: y(ends[0]),
+      x2: x(ends[1]),
+      y2: y(ends[1]),
+    }),
+  );
+  const points = order.map((n, i) => ({ n, x: x(truths[i]), y: y(guesses[i]) })),
+    opacity = clamp(180 / order.length, [0.4, 0.85]);
+  svg.append(...points.map(p => mark(heldout[p.n], p.x, p.y, 2.8, { opacity })));
+  const circle = make("circle", { class: "ring", r: 7.5 });
+  svg.append(circle);
+  ring = () => {
+    const p = points.find(point => point.n === looked);
+    circle.setAttribute("cx", p.x);
+    circle.setAttribute("cy", p.y);
+  };
+  pointing(
+    svg,
+    width,
+    points,
+    p => {
+      if (p && view.network === null) look(p.n);
+    },
+    p => go({ network: p ? architectures[p.n] : null }),
+  );
+  ring();
+}
+
+function look(n) {
+  if (n === looked) return;
+  looked = n;
+  ring();
+  drawNetwork();
+  drawWalk();
+}
+
+/* The slider: all networks of the chart, from the least accurate; for keys, fingers and readers. */
+function drawWalk() {
+  const slider = $("walk"),
+    r = chosen();
+  slider.max = order.length - 1;
+  slider.value = order.indexOf(looked);
+  const predicted = r.failure ? "" : `, ${finalGuess(r, looked).toFixed(3)} predicted`;
+  slider.setAttribute(
+    "aria-valuetext",
+    `${networks().architectures[looked]}, ${networks().skeletons[looked]}: ${finalTruth(looked).toFixed(3)} true${predicted}`,
+  );
+}
+
+function drawNetwork() {
+  const n = looked,
+    r = chosen(),
+    { epochs, heldout, skeletons, architectures, parameters, macs } = networks(),
+    curve = truth(n),
+    k = task().observed;
+  const predicted = r.failure ? [] : guess(r, n),
+    kind = heldout[n] ? "held" : "test",
+    holder = make("div"),
+    facts = make("dl", { class: "facts" });
+  const key = make(
+    "p",
+    { class: "key" },
+    make("span", {}, "— true"),
+    predicted.length
+      ? make("span", { class: kind }, predicted.length > 1 ? "- - predicted" : "● predicted")
+      : null,
+    k ? make("span", {}, "▒ observed") : null,
+  );
+  $("network").replaceChildren(
+    holder,
+    key,
+    picture(networks().layers[n]),
+    layers(networks().layers[n]),
+  );
+  $("about-network").replaceChildren(facts);
+  const [svg, width] = canvas(
+    holder,
+    240,
+    `Accuracy of network ${architectures[n]} after each epoch, true and predicted`,
+  );
+  const box = { left: 46, right: width - 10, top: 26, bottom: 196 },
+    ends = spread([...curve, ...predicted.map(p => p[1])]);
+  const x = scale(0, epochs, box.left, box.right),
+    y = scale(...ends, box.bottom, box.top);
+  if (k)
+    svg.append(
+      make("rect", {
+        class: "seen",
+        x: x(0),
+        y: box.top,
+        width: x(k) - x(0),
+        height: box.bottom - box.top,
+      }),
+    );
+  axes(svg, box, {
+    x,
+    y,
+    xs: ticks(0, epochs, 4),
+    ys: ticks(...ends, 4),
+    names: ["epoch", "validation accuracy"],
+  });
+  svg.append(make("path", { class: "line true", d: path(curve.map((v, e) => [x(e + 1), y(v)])) }));
+  if (predicted.length > 1)
+    svg.append(
+      make("path", {
+        class: `line dashed ${kind}`,
+        d: path(predicted.map(([e, v]) => [x(e), y(v)])),
+      }),
+    );
+  if (predicted.length)
+    svg.append(mark(heldout[n], x(last(predicted)[0]), y(last(predicted)[1]), 4));
+  const said = predicted.length
+    ? `, ${last(predicted)[1].toFixed(4)} predicted by ${r.predictor}`
+    : "";
+  const entries = [
+    ["network", `${architectures[n]}, ${skeletons[n]}, ${heldout[n] ? "held out" : "test"}`],
+    ["size", `${count(parameters[n])} parameters, ${count(macs[n])} multiply-accumulates`],
+    ["final accuracy", `${last(curve).toFixed(4)} true${said}`],
+  ];
+  facts.append(...entries.flatMap(([name, text]) => [make("dt", {}, name), make("dd", {}, text)]));
+}
+
+function drawFacts() {
+  const r = chosen(),
+    parts = [
+      `${SIGNS[r.verification]} ${r.verification}`,
+      { "not known": "what it depends on is not known", nothing: "depends on nothing" }[
+        inputs(r)
+      ] ?? `depends on ${inputs(r)}`,
+      `${r.seeds} seed${r.seeds > 1 ? "s" : ""}`,
+      r.fit == null
+        ? "cost not stated"
+        : `${seconds(r.fit)} s to fit, ${seconds(r.predict)} s to predict`,
+      `version ${r.version}`,
+    ];
+  $("facts").replaceChildren(
+    make("p", {}, make("strong", {}, r.predictor), ` ${r.title}`),
+    make("p", { class: "soft" }, parts.join(" · ")),
+    ...(r.failure ? [make("p", { class: "failure" }, r.failure)] : []),
+  );
+}

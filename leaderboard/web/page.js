@@ -1,0 +1,142 @@
+/* The page: controls, and drawing all of it anew whenever the view changes. */
+let drawn = 0;
+async function draw() {
+  const mine = ++drawn,
+    found = settle();
+  await unpack(entry().images);
+  if (mine !== drawn) return; // the reader has chosen again in the meantime
+  const focused = document.activeElement?.dataset?.key;
+  settleWithin(found);
+  drawControls();
+  drawTable();
+  drawTransfer();
+  drawLines();
+  drawSkeletons();
+  drawFacts();
+  drawScatter();
+  drawNetwork();
+  drawWalk();
+  if (focused)
+    [...document.querySelectorAll("[data-key]")]
+      .find(node => node.dataset.key === focused)
+      ?.focus();
+}
+
+function drawControls() {
+  const { images, observed } = entry(),
+    tasks = INDEX.tasks;
+  const taskOf = (set, k) =>
+    tasks.find(t => t.images === set && t.observed === k) ?? tasks.find(t => t.images === set);
+  const sets = [...new Set(tasks.map(t => t.images))],
+    ks = [...new Set(tasks.map(t => t.observed))].sort((a, b) => a - b);
+  const there = k => tasks.some(t => t.images === images && t.observed === k);
+  segments(
+    "images",
+    sets.map(name => [name, name]),
+    images,
+    name => go({ task: taskOf(name, observed).name, part: "all", network: null }),
+  );
+  segments(
+    "observed",
+    ks.map(k => [k, k === 0 ? "0: before training" : `${k}`, there(k)]),
+    observed,
+    k => go({ task: taskOf(images, k).name }),
+  );
+  segments("stratum", PARTS, view.stratum, stratum => go({ stratum }));
+  const { test, heldout } = task().networks;
+  $("about").textContent =
+    `${view.task}: ${count(test)} test and ${count(heldout)} held-out networks, asked ${moment(observed)}.`;
+  document.title = `peephole-bench: ${images}, ${moment(observed)}`;
+  const rows = task().rows,
+    present = [...new Set(rows.map(inputs))].sort();
+  if ($("find").value !== view.find) $("find").value = view.find;
+  options($("input"), [["any", "anything"], ...present.map(name => [name, name])], view.input);
+  options(
+    $("verified"),
+    [["any", "any"], ...LEVELS.map(level => [level, `${SIGNS[level]} ${level}`])],
+    view.verified,
+  );
+  options(
+    $("columns"),
+    Object.entries(COLUMNS).map(([name, [title]]) => [name, title]),
+    view.columns,
+  );
+  $("cell-metric").hidden = COLUMNS[view.columns][1] !== null;
+  $("against").value = view.against;
+  const strata = [...new Set(networks().skeletons)].sort();
+  options($("part"), [["all", "all"], ...PARTS, ...strata.map(name => [name, name])], view.part);
+  for (const select of document.querySelectorAll("select.metric"))
+    options(
+      select,
+      CHARTED.map(m => [m, NAMES[m]]),
+      view.metric,
+    );
+  for (const select of document.querySelectorAll("select.predictor"))
+    options(
+      select,
+      rows.map(r => [r.predictor, r.predictor]),
+      view.predictor,
+    );
+}
+
+function say(text) {
+  $("done").textContent = text;
+  setTimeout(() => {
+    $("done").textContent = "";
+  }, 4000);
+}
+
+async function copyLink() {
+  try {
+    await navigator.clipboard.writeText(location.href);
+    say("Copied");
+  } catch {
+    say("Copy it from the address bar");
+  }
+}
+
+function saveTable() {
+  const at = URL.createObjectURL(new Blob([asText()], { type: "text/csv" }));
+  make("a", { href: at, download: `${view.task}.csv` }).click();
+  setTimeout(() => URL.revokeObjectURL(at), 1000);
+  say("Saved");
+}
+
+for (const name of ["input", "verified", "against", "part"])
+  $(name).addEventListener("change", event => go({ [name]: event.target.value }));
+$("columns").addEventListener("change", event =>
+  go({ columns: event.target.value, sort: "rank", reversed: "" }),
+);
+$("find").addEventListener("input", event => go({ find: event.target.value }, false));
+for (const select of document.querySelectorAll("select.predictor"))
+  select.addEventListener("change", event => go({ predictor: event.target.value }));
+for (const select of document.querySelectorAll("select.metric"))
+  select.addEventListener("change", event => {
+    const metric = event.target.value,
+      [first, ...stratum] = view.sort.split(" ");
+    const follows = COLUMNS[view.columns][1] === null && first === view.metric; // a column that changes its metric
+    go({ metric, sort: follows ? [metric, ...stratum].join(" ") : view.sort });
+  });
+$("walk").addEventListener("input", event =>
+  go({ network: networks().architectures[order[Number(event.target.value)]] }, false),
+);
+$("copy").addEventListener("click", copyLink);
+$("save").addEventListener("click", saveTable);
+addEventListener("popstate", () => {
+  readAddress();
+  draw();
+});
+let wait,
+  seen = innerWidth;
+addEventListener("resize", () => {
+  if (innerWidth === seen) return;
+  seen = innerWidth;
+  clearTimeout(wait);
+  wait = setTimeout(draw, 120);
+});
+readAddress();
+draw().catch(error => {
+  $("notice").hidden = false;
+  $("notice").textContent =
+    `The page cannot unpack its data (${error.message}): it needs a browser of 2023 or later.`;
+});

@@ -1,0 +1,68 @@
+/* Every predictor on every skeleton, and on their averages; the highlighted one with intervals. */
+function drawSkeletons() {
+  const metric = view.metric,
+    rows = compared(task());
+  const strata = [...strataOf("seen"), ...strataOf("heldout")].filter(name =>
+    rows.some(r => score(r, name, metric)[0] != null),
+  );
+  if (!strata.length) return nothing("skeletons", "No predictor has this score on this task.");
+  const step = 27,
+    height = step * strata.length + 64;
+  const [svg, width] = canvas(
+    $("skeletons"),
+    height,
+    `${NAMES[metric]} in each stratum, ${rows.length} predictors, ${view.predictor} highlighted`,
+  );
+  const narrow = width < 520,
+    box = { left: narrow ? 118 : 168, right: width - 12, bottom: height - 46 };
+  const mine = chosen().failure ? [] : [chosen()];
+  const values = strata.flatMap(name => [
+    ...rows.flatMap(r => sane(metric, score(r, name, metric).slice(0, 1))),
+    ...mine.flatMap(r => sane(metric, score(r, name, metric).slice(0, 3))),
+  ]);
+  const ends = spread(
+      values.filter(v => v != null),
+      0.03,
+    ),
+    scaleX = scale(...ends, box.left, box.right),
+    x = v => scaleX(clamp(v, ends)),
+    marks = ticks(...ends, narrow ? 4 : 8);
+  for (const v of marks.at)
+    svg.append(
+      make("line", { class: "grid", x1: x(v), x2: x(v), y1: 8, y2: box.bottom }),
+      make("text", { x: x(v), y: box.bottom + 18, class: "middle" }, marks.text(v)),
+    );
+  svg.append(make("text", { x: box.right, y: box.bottom + 37, class: "end" }, NAMES[metric]));
+  const points = [];
+  strata.forEach((name, i) => {
+    const y = 22 + step * i,
+      single = name.startsWith("skeleton/");
+    svg.append(
+      make("text", { x: single ? 12 : 0, y: y + 4, class: single ? null : "strong" }, words(name)),
+    );
+    for (const r of rows.filter(r => r.predictor !== view.predictor)) {
+      const found = score(r, name, metric);
+      if (found[0] == null) continue;
+      svg.append(
+        make("line", { class: "tick", x1: x(found[0]), x2: x(found[0]), y1: y - 6, y2: y + 6 }),
+      );
+      points.push({ x: x(found[0]), y, r, found });
+    }
+    for (const r of mine.filter(r => score(r, name, metric)[0] != null)) {
+      svg.append(...whisker(x, y, score(r, name, metric), isHeld(name)));
+      points.push({ x: x(score(r, name, metric)[0]), y, r, found: score(r, name, metric) });
+    }
+  });
+  const tip = tooltip(svg, width);
+  pointing(
+    svg,
+    width,
+    points,
+    p =>
+      tip(
+        p && [p.x, p.y],
+        p && `${p.r.predictor}: ${figure(p.found[0], metric)} (${range(p.found, metric)})`,
+      ),
+    p => p && go({ predictor: p.r.predictor }),
+  );
+}
