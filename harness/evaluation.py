@@ -26,6 +26,7 @@ from harness.strata import strata, tabulate
 from harness.truth import Truth
 
 HARNESS_VERSION = "0.2.0"  # raised whenever the same predictions would get other scores
+SECONDS = "_seconds"  # how the name of a count ends that is a time
 # A result, and its predictions as `harness.stored_predictions.seeds_table` returns them
 Outcome = tuple[Result, pa.Table | None]
 
@@ -127,16 +128,27 @@ def _outcome(
 ) -> Outcome:
     """Score what a predictor answered with each seed."""
     predictions = [later(answer.prediction, task.observed) for answer in answers]
-    counts: dict[str, int] = {}
-    for answer in answers:
-        for name, count in answer.counts.items():
-            counts[name] = counts.get(name, 0) + count
     seconds = Seconds(
         float(np.mean([answer.seconds.fit for answer in answers])),
         float(np.mean([answer.seconds.predict for answer in answers])),
     )
-    unscored = replace(_failed(candidate, task, seeds, "not scored yet"), counts=counts)
+    unscored = replace(
+        _failed(candidate, task, seeds, "not scored yet"), counts=all_counts(answers)
+    )
     return scored(unscored, predictions, truths, seconds)
+
+
+def all_counts(answers: Sequence[Answer]) -> dict[str, int]:
+    """Return what was counted with all seeds together.
+
+    Seconds, by a name that ends so, are of what is made once for all seeds: the largest counts.
+    """
+    counts: dict[str, int] = {}
+    for answer in answers:
+        for name, count in answer.counts.items():
+            before = counts.get(name, 0)
+            counts[name] = max(before, count) if name.endswith(SECONDS) else before + count
+    return counts
 
 
 def later(prediction: Prediction, observed: int) -> Prediction:
