@@ -1,4 +1,4 @@
-"""Campaigns and merges killed at random moments, again and again: whole files, and they go on."""
+"""Campaigns, merges and boards killed at random moments: whole files, and they go on."""
 
 import time
 from collections.abc import Callable
@@ -14,6 +14,10 @@ from generators.campaign import Campaign, run_campaign
 from generators.crew import Crew
 from generators.merge import merge
 from generators.worker import make_run, prepare
+from leaderboard.board import read_board
+from leaderboard.current import bring_up_to_date, readme_files
+from leaderboard.page import render
+from leaderboard.table import END, START
 from tests.conftest import in_threads
 from tests.test_merge import content
 from tests.toy_campaign import (
@@ -25,6 +29,7 @@ from tests.toy_campaign import (
     toy_row,
     without_times,
 )
+from tests.toy_results import toy_truth, write_toy, write_toy_board
 
 KILLS = 3  # of one campaign or merge, which then ends undisturbed
 PATIENCE = 60.0  # seconds until the first file of a merge
@@ -39,6 +44,21 @@ def make_all(folder: Path) -> None:
 
 def merge_all(folder: Path) -> None:
     merge([Campaign(folder / "campaign")], folder / "data", "1.2.3")
+
+
+def board_files(folder: Path, results: str) -> dict[Path, str]:
+    """Return what page, README and pictures must hold for one of two folders of results."""
+    board = read_board(folder / results)
+    page = render(board, {task.name: toy_truth() for task in board.tasks})
+    return {folder / "board.html": page, **readme_files(board, folder / "README.md")}
+
+
+def build_boards(folder: Path) -> None:
+    """Bring the files up to date with one and the other folder in turn, without end."""
+    made = [board_files(folder, results) for results in ("fewer", "more")]
+    while True:
+        for files in made:
+            bring_up_to_date(files)
 
 
 def killed(
@@ -100,3 +120,26 @@ def test_a_merge_killed_again_and_again_gives_the_same_bytes(tmp_path: Path, see
     merge_all(tmp_path)
     assert content(data) == expected
     assert verify_release(data) == []
+
+
+def test_a_board_that_is_killed_leaves_every_file_as_it_was_or_as_it_becomes(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng()
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# Ours\n\n{START}\n{END}\n\nMore.\n")
+    for results in ("fewer", "more"):
+        write_toy_board(tmp_path / results)
+    write_toy(tmp_path / "more", "another", 0.1)
+    before, after = (board_files(tmp_path, results) for results in ("fewer", "more"))
+    assert all(before[path] != after[path] for path in before)
+    bring_up_to_date(before)
+    for _ in range(KILLS):
+        killed(
+            build_boards,
+            tmp_path,
+            lambda: readme.read_text() == after[readme],
+            rng.uniform(0, 0.02),
+        )
+        assert all(path.read_text() in (before[path], after[path]) for path in before)
+        bring_up_to_date(before)
