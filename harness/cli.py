@@ -323,7 +323,7 @@ def select(
 
     from benchmark.tasks import read_task, task_names
     from harness.discarding import choices
-    from harness.discarding import plot as draw
+    from harness.discarding_picture import draw
     from harness.predictors.registry import PREDICTORS
 
     place = None if folder is None else folder / "tasks"

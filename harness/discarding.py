@@ -29,7 +29,6 @@ Array = NDArray[np.float64]
 CANDIDATES = 100  # N
 SETS = 1000  # random sets of candidates
 KEPT = (1, 5, 10)
-LEAST_SHOWN = 1e-4  # regret in a picture, whose scale is logarithmic
 ETA = 3  # of successive halving: a third is kept, for three times the epochs
 
 
@@ -186,47 +185,3 @@ def _choice(
         float(high),
         float((regret <= 0).mean()),
     )
-
-
-def plot(found: Sequence[Choice], path: Path, title: str) -> None:
-    """Draw mean regret against epochs spent, a panel for each number of networks kept.
-
-    Successive halving keeps as many as it does and stands in every panel.
-
-    Raises:
-        OSError: If the file cannot be written.
-        ValueError: If its ending is no image format.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 4.8), layout="constrained")
-    panels = figure.subplots(1, len(KEPT), sharex=True, sharey=True)
-    for axes, kept in zip(panels, KEPT, strict=True):
-        for strategy in dict.fromkeys(choice.strategy for choice in found):
-            halving = strategy == "successive halving"
-            shown = [c for c in found if c.strategy == strategy and (halving or c.kept == kept)]
-            shown.sort(key=lambda choice: choice.epochs)
-            x = [100 * choice.epochs for choice in shown]
-            y = [max(choice.regret, LEAST_SHOWN) for choice in shown]
-            axes.plot(x, y, label=strategy, **_style(strategy))
-        axes.set_title(f"{kept} trained to the end")
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xticks([1, 3, 10, 30, 100], ["1", "3", "10", "30", "100"])
-        axes.set_xlabel("epochs spent, % of training all")
-        axes.grid(visible=True, alpha=0.25)
-    panels[0].set_ylabel("mean regret of the final accuracy")
-    panels[-1].legend(
-        loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize="small"
-    )
-    figure.suptitle(title)
-    figure.savefig(path, dpi=150)
-
-
-def _style(strategy: str) -> dict[str, object]:
-    """Return how a strategy is drawn: those without a predictor in black."""
-    if strategy == "successive halving":
-        return {"color": "black", "marker": "x", "linestyle": "none"}
-    if strategy == "stop after i":
-        return {"color": "black", "linewidth": 1.4}
-    return {"marker": "o", "markersize": 3.5, "linewidth": 1.0}

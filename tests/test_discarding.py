@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from benchmark.tasks import read_task
 from harness.cli import select
-from harness.discarding import choices, keep, plot, random_sets, successive_halving
+from harness.discarding import Choice, choices, keep, random_sets, successive_halving
+from harness.discarding_picture import COLOURS, draw, named
 from harness.evaluation import failed, scored
 from harness.parts import load_truths
 from harness.protocol import Prediction
@@ -125,4 +126,18 @@ def test_what_cannot_be_chosen_from_says_why(folder: Path) -> None:
 def test_a_plot_of_another_format_is_refused(tmp_path: Path) -> None:
     found = [keep("a", CURVES[:, 0], 1, 1, CURVES, ALL)]
     with pytest.raises(ValueError, match=r"^Format 'xyz' is not supported"):
-        plot(found, tmp_path / "choice.xyz", "")
+        draw(found, tmp_path / "choice.xyz", "")
+
+
+def test_the_predictors_with_the_least_regret_are_named_on_the_plot(tmp_path: Path) -> None:
+    regrets = np.linspace(0.5, 0.001, 9)
+    found = [
+        Choice(f"p{i}", observed, 1, 0.05, regret, 0.0, 1.0, 0.1)
+        for i, regret in enumerate(regrets.tolist())
+        for observed in (0, 1)
+    ]
+    found.append(Choice("stop after i", 1, 1, 0.1, 0.0, 0.0, 0.0, 1.0))
+    assert named(found) == [f"p{i}" for i in range(8, 8 - len(COLOURS), -1)]
+    draw(found, tmp_path / "choice.svg", "Title")
+    text = (tmp_path / "choice.svg").read_text()
+    assert "<!-- 3 other predictors -->" in text
