@@ -51,18 +51,23 @@ def download_release(mirror: Mirror, cache: Path | None = None) -> Path:
         OSError: If the copy cannot be written.
     """
     place = (cache or user_cache()) / mirror.repository.replace("/", "--")
+    if _COMMIT.fullmatch(mirror.revision) and _is_whole(place / mirror.revision):
+        return place / mirror.revision
     with explained(mirror):
-        commit = mirror.revision if _COMMIT.fullmatch(mirror.revision) else _commit(mirror)
-        kept = place / commit
-        if not (kept.is_dir() and verify_release(kept) == []):
-            with staged(kept) as draft:
+        commit = _commit(mirror)
+        if not _is_whole(place / commit):
+            with staged(place / commit) as draft:
                 _fetch(mirror, commit, draft)
                 _check(mirror, commit, draft)
-    return kept
+    return place / commit
+
+
+def _is_whole(folder: Path) -> bool:
+    return folder.is_dir() and verify_release(folder) == []
 
 
 def _commit(mirror: Mirror) -> str:
-    """Return the commit that a branch or tag is at."""
+    """Return the commit that a branch or tag is at, or that a commit is."""
     from huggingface_hub import HfApi
 
     found = HfApi(endpoint=mirror.endpoint).dataset_info(

@@ -246,8 +246,8 @@ def test_the_card_explains_every_column_and_datasets_reads_runs_and_proxies(
         assert len(re.split(r"(?<!\\)\|", line)) == 6  # a bar in a definition ends no cell
     datasets = pytest.importorskip("datasets")
     cache = str(tmp_path / "cache")
-    for name in ("digits", None):  # runs are what comes without a name
-        found = datasets.load_dataset(str(folder), name, cache_dir=cache)
+    for config in ("digits", None):  # runs are what comes without a name
+        found = datasets.load_dataset(str(folder), config, cache_dir=cache)
         assert list(found) == list(SPLITS)
         assert set(found["train"].column_names) == set(SCHEMA.names)
     found = datasets.load_dataset(str(folder), "digits-proxies", cache_dir=cache)
