@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from benchmark.citation import AUTHORS, LICENCE
 from benchmark.files import read_table, split_path
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def _made() -> tuple[Answer, ...]:
             "training. No open dataset had whole curves of sampled networks with test networks of "
             "other skeletons than the training networks.",
         ),
+        Answer("Motivation", "Who made it?", f"{AUTHORS}."),
     )
 
 
@@ -162,7 +164,7 @@ def _care() -> tuple[Answer, ...]:
             "Distribution",
             "How is it had, and under which licence?",
             "As a folder inside the Python package peephole-bench; `peephole data export` makes a "
-            "copy or a versioned archive. CC-BY-4.0.",
+            f"copy or a versioned archive. {LICENCE}.",
         ),
         Answer(
             "Maintenance",

@@ -39,8 +39,10 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in read_table(split_path("digits", split, folder))["architecture_id"].to_pylist()
     }
     values: dict[str, float] = dict.fromkeys(PROXIES, 0.5)
-    where = {"device": "cpu", "environment_id": "e", "generator_version": "g"}
-    rows = [Proxies(name, 1000, 50, **values, **where) for name in sorted(names)]
+    rows = [
+        Proxies(name, 1000, 50, **values, device="cpu", environment_id="e", generator_version="g")
+        for name in sorted(names)
+    ]
     write_table(proxy_table(rows), proxies_path("digits", folder))
     finish_release(folder)
     return folder
