@@ -240,6 +240,29 @@ def test_a_second_merge_killed_midway_leaves_the_old_files(
     assert content(data) == merged
 
 
+@pytest.mark.parametrize("files", [1, 2, 3, 5])
+def test_a_second_merge_killed_between_bits_and_runs_can_be_made_again(
+    tmp_path: Path, merged: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, files: int
+) -> None:
+    data = tmp_path / "data"
+    merge([campaign_of(tmp_path / "half", range(15))], data, "1.2.2")
+    written: list[Path] = []
+
+    def killed(table: object, path: Path) -> None:
+        if len(written) == files:
+            raise KeyboardInterrupt
+        write_table(table, path)
+        written.append(path)
+
+    rest = campaign_of(tmp_path / "rest", range(15, len(PLAN)))
+    with monkeypatch.context() as patch:
+        patch.setattr(generators.merge, "write_table", killed)
+        with pytest.raises(KeyboardInterrupt):
+            merge([rest], data, "1.2.3")
+    merge([rest], data, "1.2.3")
+    assert content(data) == merged
+
+
 def test_recipes_and_environments_lie_beside_the_data(campaign: Campaign, tmp_path: Path) -> None:
     merge([campaign], tmp_path, "1.2.3")
     recipes = json.loads((tmp_path / "recipes.json").read_text())
