@@ -105,8 +105,8 @@ def _usage(manifest: "Manifest") -> str:
         "from benchmark.files import load_runs, series\n\n"
         f'curves = series(load_runs("{name}", "train"), "valid_accuracy")  # (runs, epochs)\n'
         "```\n\n"
-        "`croissant.json` describes every file and column in Croissant 1.1, and `SHA256SUMS` has "
-        "the checksum of every file.\n"
+        "`croissant.json` describes the files of data and their columns in Croissant 1.1, "
+        "`SHA256SUMS` has the checksum of every file.\n"
     )
 
 
