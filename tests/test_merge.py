@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -193,6 +194,18 @@ def test_a_damaged_run_file_is_named(campaign: Campaign, tmp_path: Path) -> None
         merge([campaign], tmp_path / "data", "1.2.3")
 
 
+def killed_after(files: int, written: list[Path]) -> Callable[[object, Path], None]:
+    """Return what writes tables until there are a number of them, and notes which."""
+
+    def write(table: object, path: Path) -> None:
+        if len(written) == files:
+            raise KeyboardInterrupt
+        write_table(table, path)
+        written.append(path)
+
+    return write
+
+
 @pytest.mark.parametrize("files", [0, 1, 2, 5])
 def test_a_merge_killed_midway_leaves_whole_files_and_can_be_made_again(
     campaign: Campaign,
@@ -203,15 +216,8 @@ def test_a_merge_killed_midway_leaves_whole_files_and_can_be_made_again(
 ) -> None:
     data = tmp_path / "data"
     written: list[Path] = []
-
-    def killed(table: object, path: Path) -> None:
-        if len(written) == files:
-            raise KeyboardInterrupt
-        write_table(table, path)
-        written.append(path)
-
     with monkeypatch.context() as patch:
-        patch.setattr(generators.merge, "write_table", killed)
+        patch.setattr(generators.merge, "write_table", killed_after(files, written))
         with pytest.raises(KeyboardInterrupt):
             merge([campaign], data, "1.2.3")
     assert {str(p.relative_to(data)): p.read_bytes() for p in written}.items() <= merged.items()
@@ -247,16 +253,9 @@ def test_a_second_merge_killed_between_bits_and_runs_can_be_made_again(
     data = tmp_path / "data"
     merge([campaign_of(tmp_path / "half", range(15))], data, "1.2.2")
     written: list[Path] = []
-
-    def killed(table: object, path: Path) -> None:
-        if len(written) == files:
-            raise KeyboardInterrupt
-        write_table(table, path)
-        written.append(path)
-
     rest = campaign_of(tmp_path / "rest", range(15, len(PLAN)))
     with monkeypatch.context() as patch:
-        patch.setattr(generators.merge, "write_table", killed)
+        patch.setattr(generators.merge, "write_table", killed_after(files, written))
         with pytest.raises(KeyboardInterrupt):
             merge([rest], data, "1.2.3")
     merge([rest], data, "1.2.3")
