@@ -2,11 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.acceptance import acceptance_rates
+from benchmark.citation import KEYWORDS, LICENCE, LICENCE_URL, TITLE, bibtex
+from benchmark.datasheet import datasheet_text, run_days
 from benchmark.imagesets import IMAGES
 from benchmark.proxies import COLUMNS as PROXY_COLUMNS
 from benchmark.record import COLUMNS, EPOCH_SERIES, Column
@@ -16,25 +18,24 @@ from benchmark.splits import SPLITS
 if TYPE_CHECKING:
     from benchmark.release import Manifest, SplitCounts
 
-TITLE = "peephole-bench: learning curves of sampled convolutional networks"
-
 
 def card_text(manifest: "Manifest", folder: Path) -> str:
     """Return the card of a release as Markdown with a YAML header."""
-    counts, version = manifest.splits, manifest.version
+    counts = manifest.splits
     runs = sum(entry.runs for entry in counts)
     sections = [
-        _header(counts, version, runs),
+        _header(manifest, runs),
         f"# {TITLE}\n",
-        _summary(counts, version, runs),
-        _usage(counts),
+        _summary(manifest, runs),
+        _usage(manifest),
         _contents(counts),
         _accuracies(counts, folder),
         _architectures(counts),
         _training(folder),
         _columns(),
         *([_proxies(manifest)] if manifest.proxies else []),
-        _datasheet(),
+        datasheet_text(manifest.images, run_days(manifest, folder)),
+        _licence(manifest),
     ]
     return "\n".join(sections)
 
@@ -45,42 +46,67 @@ def _complete(counts: "Sequence[SplitCounts]") -> list[str]:
     return [name for name in IMAGES if by_images[name] == len(SPLITS)]
 
 
-def _header(counts: "Sequence[SplitCounts]", version: str, runs: int) -> str:
-    size = "1K<n<10K" if runs >= 1000 else "n<1K"
-    lines = ["---", f"pretty_name: {TITLE!r}", "license: cc-by-4.0", f"size_categories: [{size}]"]
-    lines += ["tags: [learning-curves, performance-prediction, neural-architecture-search]"]
-    lines += ["configs:"] if _complete(counts) else []
-    for name in _complete(counts):
-        lines += [f"- config_name: {name}", f"  version: {version}", "  data_files:"]
-        for split in SPLITS:
-            lines += [f"  - split: {split}", f"    path: {name}/{split}.parquet"]
+def _header(manifest: "Manifest", runs: int) -> str:
+    """Return the YAML header, in the form that https://hf.co/docs/hub/datasets-cards gives."""
+    lines = ["---", f"pretty_name: {TITLE!r}", f"license: {LICENCE.lower()}"]
+    lines += [f"size_categories: [{size_category(runs)}]", f"tags: [{', '.join(KEYWORDS)}]"]
+    lines += ["task_categories: [tabular-regression]", "annotations_creators: [no-annotation]"]
+    configs = list(_configs(manifest))
+    lines += ["configs:"] if configs else []
+    for place, (name, files) in enumerate(configs):
+        lines += [f"- config_name: {name}", f"  version: {manifest.version}"]
+        lines += ["  default: true"] if place == 0 else []
+        lines += ["  data_files:"]
+        for split, path in files.items():
+            lines += [f"  - split: {split}", f"    path: {path}"]
     return "\n".join([*lines, "---\n"])
 
 
-def _summary(counts: "Sequence[SplitCounts]", version: str, runs: int) -> str:
-    networks = sum(entry.runs - entry.seeds for entry in counts)
-    names = ", ".join(f"`{name}`" for name in dict.fromkeys(entry.images for entry in counts))
+def _configs(manifest: "Manifest") -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the name of every config and the file of each of its splits."""
+    for name in _complete(manifest.splits):
+        yield name, {split: f"{name}/{split}.parquet" for split in SPLITS}
+    for proxies in manifest.proxies:
+        yield f"{proxies.images}-proxies", {"networks": f"{proxies.images}/proxies.parquet"}
+
+
+def size_category(rows: int) -> str:
+    """Return the Hub's name for a number of rows.
+
+    >>> [size_category(rows) for rows in (999, 1000, 25_000, 3_000_000)]
+    ['n<1K', '1K<n<10K', '10K<n<100K', '1M<n<10M']
+    """
+    names = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M")
+    return names[sum(rows >= bound for bound in (1e3, 1e4, 1e5, 1e6))]
+
+
+def _summary(manifest: "Manifest", runs: int) -> str:
+    networks = sum(entry.runs - entry.seeds for entry in manifest.splits)
+    names = ", ".join(f"`{name}`" for name in manifest.images)
     return (
-        f"Version {version}: {runs:,} trainings of {networks:,} networks on {names}. Each network "
-        "is a fixed skeleton whose blocks a Markov chain sampled (that of the Peephole paper, "
-        "arXiv:1712.03351), trained from scratch with one recipe per image set, and every series "
-        "was measured after every epoch. The question it serves: how well can a network's accuracy "
-        "be predicted before it is trained, or early in its training?\n"
+        f"Version {manifest.version}: {runs:,} trainings of {networks:,} networks on {names}. "
+        "Each network is a fixed skeleton whose blocks a Markov chain sampled (that of the "
+        "Peephole paper, arXiv:1712.03351), trained from scratch with one recipe per image set, "
+        "and every series was measured after every epoch. The question it serves: how well can a "
+        "network's accuracy be predicted before it is trained, or early in its training?\n"
     )
 
 
-def _usage(counts: "Sequence[SplitCounts]") -> str:
-    name = next(iter(_complete(counts)), "digits")
+def _usage(manifest: "Manifest") -> str:
+    name = next(iter(_complete(manifest.splits)), "digits")
+    lines = [f'runs = datasets.load_dataset("path/to/this/folder", "{name}")']
+    for proxies in manifest.proxies:
+        config = f"{proxies.images}-proxies"
+        lines.append(f'proxies = datasets.load_dataset("path/to/this/folder", "{config}")')
     return (
-        "```python\n"
-        "import datasets\n\n"
-        f'runs = datasets.load_dataset("benchmark/data", "{name}")  # this folder\n'
-        "```\n\n"
-        "or, without `datasets`:\n\n"
+        "```python\nimport datasets\n\n" + "\n".join(lines) + "\n```\n\n"
+        "or, without `datasets`, from the package:\n\n"
         "```python\n"
         "from benchmark.files import load_runs, series\n\n"
         f'curves = series(load_runs("{name}", "train"), "valid_accuracy")  # (runs, epochs)\n'
-        "```\n"
+        "```\n\n"
+        "`croissant.json` describes the files of data and their columns in Croissant 1.1, "
+        "`SHA256SUMS` has the checksum of every file.\n"
     )
 
 
@@ -210,19 +236,9 @@ def _columns() -> str:
     return "\n".join(lines)
 
 
-def _datasheet() -> str:
+def _licence(manifest: "Manifest") -> str:
     return (
-        "## Datasheet\n\n"
-        "- **Why it was made**: no open dataset has whole curves of sampled networks with test "
-        "networks of other skeletons than the training networks.\n"
-        "- **What a row is**: one training of one network. Nothing was trained on, or describes, "
-        "people; the image sets are CIFAR-10, MNIST and the digits of scikit-learn.\n"
-        "- **How it was made**: by `peephole generate`, on the devices named in each row. A run "
-        "that no device trained is never stored.\n"
-        "- **What is missing**: one recipe per image set; three skeletons to fit on. Networks that "
-        "diverged or never learned are rows, not gaps.\n"
-        "- **What it should not be used for**: ranking recipes, or claims about networks far from "
-        "these skeletons.\n"
-        "- **Licence**: CC-BY-4.0. **Maintenance**: a changed release raises its version; a "
-        "published run is never changed.\n"
+        f"## Licence and citation\n\n[{LICENCE}]({LICENCE_URL}). Please cite, with the paper "
+        "whose chain samples the blocks (arXiv:1712.03351):\n\n"
+        f"```bibtex\n{bibtex(manifest.version, manifest.date)}\n```\n"
     )

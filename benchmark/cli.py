@@ -125,7 +125,8 @@ def info(folder: Path | None, as_json: bool) -> None:
 def verify(folder: Path | None) -> None:
     """Check every file against its checksum, its schema and its own rules."""
     from benchmark.files import data_folder
-    from benchmark.release import released_proxies, released_splits, verify_release
+    from benchmark.integrity import verify_release
+    from benchmark.release import released_proxies, released_splits
 
     place = folder or data_folder()
     problems = verify_release(place)
@@ -137,6 +138,55 @@ def verify(folder: Path | None) -> None:
     if released_proxies(place):
         files += f" and {len(released_proxies(place))} of proxies"
     click.echo(f"{files} in {place}: all as published")
+
+
+@data.command("card", context_settings=HELP)
+@FOLDER_OPTION
+@click.option("--release", help="Version of the data [default: the next, if rows changed].")
+def write_card(folder: Path | None, release: str | None) -> None:
+    """Write what describes a release again: card, manifest, Croissant, citation, checksums."""
+    from benchmark.files import data_folder
+    from benchmark.release import finish_release
+
+    place = folder or data_folder()
+    click.echo(f"release {finish_release(place, release).version} in {place}")
+
+
+@data.command(context_settings=HELP)
+@click.argument("destination", type=click.Path(path_type=Path))
+@click.option("--archive", is_flag=True, help="Write one ZIP, named by its version, in there.")
+@FOLDER_OPTION
+def export(destination: Path, archive: bool, folder: Path | None) -> None:
+    """Copy the release to a new folder, or into a folder as an archive, and verify the copy."""
+    from benchmark.export import export_archive, export_folder
+    from benchmark.files import data_folder
+
+    write = export_archive if archive else export_folder
+    click.echo(write(folder or data_folder(), destination))
+
+
+@data.command(context_settings=HELP)
+@click.option(
+    "--repository", required=True, metavar="OWNER/NAME", help="Dataset repository of the mirror."
+)
+@click.option(
+    "--revision", default="main", show_default=True, help="Branch, tag or commit of the mirror."
+)
+@click.option(
+    "--cache", type=click.Path(path_type=Path), help="Where to keep it [default: the user's cache]."
+)
+@click.option("--endpoint", help="Address of another Hub than huggingface.co.")
+def download(repository: str, revision: str, cache: Path | None, endpoint: str | None) -> None:
+    """Fetch a mirror of the release from the Hub, verify it, and print its folder.
+
+    No mirror is published yet, so there is no default repository; the release itself is in this
+    package. The folder is what `--folder` takes.
+    """
+    from benchmark.mirror import Mirror, download_release
+
+    found = download_release(Mirror(repository, revision, endpoint), cache)
+    click.echo(f"{repository} at {found.name}: all as published", err=True)
+    click.echo(found)
 
 
 @click.group(context_settings=HELP)
@@ -184,11 +234,11 @@ def show(name: str, as_json: bool) -> None:
 def freeze_tasks(images: str, observed: tuple[int, ...], version: int, folder: Path | None) -> None:
     """Write the tasks of an image set over its released runs. A frozen task is never changed."""
     from benchmark.files import data_folder
-    from benchmark.release import write_sums
+    from benchmark.release import finish_release
     from benchmark.tasks import OBSERVED, freeze, write_task
 
     place = folder or data_folder()
     for epochs in observed or OBSERVED:
         frozen = freeze(images, epochs, version=version, folder=place)
         click.echo(write_task(frozen, place / "tasks"))
-    write_sums(place)
+    finish_release(place)

@@ -14,6 +14,9 @@ IMAGES_OPTION = click.option(
     show_default=True,
     help="Where the image files are.",
 )
+RELEASE_OPTION = click.option(
+    "--release", help="Version of the data [default: the next, if anything is new]."
+)
 CAMPAIGN_OPTION = click.option(
     "--campaign",
     type=click.Path(path_type=Path),
@@ -199,8 +202,8 @@ def status(campaign: Path, as_json: bool) -> None:
     show_default=True,
     help="Folder of the release.",
 )
-@click.option("--release", default="0.1.0", show_default=True, help="Version of the data.")
-def merge(campaigns: tuple[Path, ...], data: Path, release: str) -> None:
+@RELEASE_OPTION
+def merge(campaigns: tuple[Path, ...], data: Path, release: str | None) -> None:
     """Build a release's Parquet files, card and checksums from finished runs."""
     from generators.campaign import Campaign
     from generators.merge import merge as merge_campaigns
@@ -272,7 +275,7 @@ def bench(
 @click.option(
     "--processes", default=2, show_default=True, type=click.IntRange(min=1), help="At a time."
 )
-@click.option("--release", help="Version of the data [default: the next, if anything is new].")
+@RELEASE_OPTION
 def proxies(
     name: str,
     folder: Path | None,

@@ -18,8 +18,9 @@ from benchmark.files import (
     split_path,
     write_table,
 )
-from benchmark.release import finish_release
+from benchmark.release import MANIFEST, finish_release, read_manifest
 from benchmark.splits import SPLITS
+from benchmark.versions import agreed_version
 from generators.campaign import Campaign
 
 Row = dict[str, object]
@@ -62,34 +63,49 @@ class Pile:
         self.rows = []
 
 
-def merge(campaigns: list[Campaign], folder: Path, version: str) -> Merged:
+def merge(campaigns: list[Campaign], folder: Path, version: str | None = None) -> Merged:
     """Build the Parquet files of all runs of some campaigns, and everything that describes them.
 
     Runs that the folder holds already stay; the same run from a campaign must be the same row.
 
+    Args:
+        campaigns: Whose runs.
+        folder: Of the release.
+        version: Of the data from then on; by default, the minor number is raised if any run is
+            new.
+
     Raises:
         ValueError: If a run appears twice with different content, if an image set would mix
-            recipes, or if a run file is damaged or not of its campaign's plan.
+            recipes, if a run file is damaged or not of its campaign's plan, or if there are new
+            runs and the version is not a higher one.
     """
     piles = _gather(campaigns)
     names = sorted({images for images, _ in piles})
     places = [(images, split) for images in names for split in SPLITS]
     files = {place: _merged(piles.pop(place, Pile()), place, folder) for place in places}
     _refuse_mixes({place: table for place, (table, _) in files.items()})
+    new = {place: pair for place, pair in files.items() if _is_new(pair[0], place, folder)}
+    if (folder / MANIFEST).exists():
+        agreed_version(read_manifest(folder).version, version, changed=bool(new))
     used = {
         name
         for table, _ in files.values()
         for column in ("recipe_id", "environment_id")
         for name in table.column(column).unique().to_pylist()
     }
-    for (images, split), (table, bits) in files.items():  # only now, when nothing can be wrong
-        if len(table):
-            # Bits first: a file of runs whose bits are not there must never be seen.
-            write_table(bits, correct_path(images, split, folder))
-            write_table(table, split_path(images, split, folder))
+    for (images, split), (table, bits) in new.items():  # only now, when nothing can be wrong
+        # Bits first: a file of runs whose bits are not there must never be seen.
+        write_table(bits, correct_path(images, split, folder))
+        write_table(table, split_path(images, split, folder))
     _merge_json(campaigns, folder, used)
     finish_release(folder, version)
     return Merged({key: len(table) for key, (table, _) in files.items() if len(table)})
+
+
+def _is_new(table: pa.Table, place: tuple[str, str], folder: Path) -> bool:
+    """Return whether a file has to be written: one is never empty, and the same one is kept."""
+    path = split_path(*place, folder)
+    return len(table) > (read_table(path, ["run_id"]).num_rows if path.exists() else 0)
 
 
 def _gather(campaigns: list[Campaign]) -> dict[tuple[str, str], Pile]:
@@ -130,7 +146,10 @@ def _merged(pile: Pile, place: tuple[str, str], folder: Path) -> tuple[pa.Table,
         old = read_table(path)
         new = _new(table, old, path)
         table = pa.concat_tables([old, table.filter(new)])
-        bits = pa.concat_tables([pq.read_table(correct_path(*place, folder)), bits.filter(new)])
+        kept = pq.read_table(correct_path(*place, folder))
+        # A merge that was killed may have written the bits of runs that their file lacks.
+        kept = kept.filter(pc.is_in(kept.column("run_id"), old.column("run_id").combine_chunks()))
+        bits = pa.concat_tables([kept, bits.filter(new)])
     return table.sort_by("run_id"), bits.sort_by("run_id")
 
 

@@ -25,13 +25,8 @@ from benchmark.imagesets import get_images
 from benchmark.progress import Progress
 from benchmark.proxies import SEED, Proxies, load_proxies, proxies_path, proxy_table, table_rows
 from benchmark.recipes import Recipe, read_recipes
-from benchmark.release import (
-    count_proxies,
-    finish_release,
-    is_signed,
-    read_manifest,
-    released_splits,
-)
+from benchmark.release import finish_release, is_signed, read_manifest, released_splits
+from benchmark.versions import agreed_version
 from generators.batches import to_device
 from generators.crew import RunOptions
 from generators.environment import GENERATOR_VERSION, environment, environment_id
@@ -64,8 +59,8 @@ def add_proxies(images: str, place: Path, options: RunOptions, version: str | No
 
     Raises:
         FileNotFoundError: If the folder holds no release or no runs on these images.
-        ValueError: If the images are not known, a file is damaged, or the runs have several
-            recipes.
+        ValueError: If the images are not known, a file is damaged, the runs have several recipes,
+            or something is missing and the version is not a higher one.
         BlockingIOError: If another process does the same.
         ChildProcessError: If a worker dies.
     """
@@ -78,6 +73,7 @@ def add_proxies(images: str, place: Path, options: RunOptions, version: str | No
     with _journal(path.with_name(JOURNAL)) as file:
         kept += _finished(file, wanted.keys() - {row.architecture_id for row in kept})
         missing = sorted(wanted.keys() - {row.architecture_id for row in kept})
+        agreed_version(old.version, version, changed=bool(missing))  # refused before the work
         jobs = [ProxyJob(wanted[n], recipe, options.images_folder, options.device) for n in missing]
         kept += _measure_all(jobs, options, partial(_note, file))
         new = proxy_table(kept)
@@ -85,20 +81,9 @@ def add_proxies(images: str, place: Path, options: RunOptions, version: str | No
             write_table(new, path)
             _note_environment(place)
         if not is_signed(path, place):  # written last, so all that describes the file is there
-            same = count_proxies(images, place) in old.proxies
-            finish_release(place, version or (old.version if same else raised(old.version)))
+            finish_release(place, version)
         path.with_name(JOURNAL).unlink()
     return len(jobs)
-
-
-def raised(version: str) -> str:
-    """Return the version after which a file was added.
-
-    >>> raised("0.2.1")
-    '0.3.0'
-    """
-    major, minor, _ = version.split(".")
-    return f"{major}.{int(minor) + 1}.0"
 
 
 def _wanted(images: str, place: Path) -> tuple[dict[str, Architecture], Recipe]:

@@ -348,9 +348,9 @@ def test_the_command_merges_what_is_done(tmp_path: Path) -> None:
         "--data",
         tmp_path / "data",
         "--release",
-        "2.0",
+        "2.0.0",
     )
     assert code == 0
     lines = dict(line.split(": ") for line in text.splitlines())
     assert sum(int(count.split()[0]) for count in lines.values()) == len(plan)
-    assert json.loads((tmp_path / "data" / "manifest.json").read_text())["version"] == "2.0"
+    assert json.loads((tmp_path / "data" / "manifest.json").read_text())["version"] == "2.0.0"

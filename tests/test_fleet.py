@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmark.integrity import verify_release
 from benchmark.progress import Progress
 from benchmark.record import check_row
-from benchmark.release import verify_release
 from generators.campaign import Campaign, run_campaign
 from generators.crew import Crew, RunOptions
 from generators.merge import merge

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.release import verify_release
+from benchmark.integrity import verify_release
 from generators.campaign import Campaign, run_campaign
 from generators.crew import Crew
 from generators.merge import merge

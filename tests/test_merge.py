@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 import generators.merge
 from benchmark.files import correct_path, load_runs, split_path, write_table
-from benchmark.release import verify_release
+from benchmark.integrity import verify_release
 from benchmark.splits import SPLITS
 from generators.campaign import Campaign
 from generators.merge import merge
@@ -89,7 +90,7 @@ def test_parts_merged_one_after_another_are_the_whole(
     cuts = (0, 2, 26, len(PLAN))  # the first part lacks whole splits, the last adds to few
     for i in range(3):
         part = campaign_of(tmp_path / f"part-{i}", range(cuts[i], cuts[i + 1]))
-        merge([part], tmp_path / "data", "1.2.3")
+        merge([part], tmp_path / "data", f"1.2.{i + 1}")
     assert content(tmp_path / "data") == merged
 
 
@@ -193,6 +194,18 @@ def test_a_damaged_run_file_is_named(campaign: Campaign, tmp_path: Path) -> None
         merge([campaign], tmp_path / "data", "1.2.3")
 
 
+def killed_after(files: int, written: list[Path]) -> Callable[[object, Path], None]:
+    """Return what writes tables until there are a number of them, and notes which."""
+
+    def write(table: object, path: Path) -> None:
+        if len(written) == files:
+            raise KeyboardInterrupt
+        write_table(table, path)
+        written.append(path)
+
+    return write
+
+
 @pytest.mark.parametrize("files", [0, 1, 2, 5])
 def test_a_merge_killed_midway_leaves_whole_files_and_can_be_made_again(
     campaign: Campaign,
@@ -203,15 +216,8 @@ def test_a_merge_killed_midway_leaves_whole_files_and_can_be_made_again(
 ) -> None:
     data = tmp_path / "data"
     written: list[Path] = []
-
-    def killed(table: object, path: Path) -> None:
-        if len(written) == files:
-            raise KeyboardInterrupt
-        write_table(table, path)
-        written.append(path)
-
     with monkeypatch.context() as patch:
-        patch.setattr(generators.merge, "write_table", killed)
+        patch.setattr(generators.merge, "write_table", killed_after(files, written))
         with pytest.raises(KeyboardInterrupt):
             merge([campaign], data, "1.2.3")
     assert {str(p.relative_to(data)): p.read_bytes() for p in written}.items() <= merged.items()
@@ -223,7 +229,7 @@ def test_a_second_merge_killed_midway_leaves_the_old_files(
     tmp_path: Path, merged: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = tmp_path / "data"
-    merge([campaign_of(tmp_path / "half", range(15))], data, "1.2.3")
+    merge([campaign_of(tmp_path / "half", range(15))], data, "1.2.2")
     before = content(data)
 
     def half(table: object, where: Path, **_: object) -> None:
@@ -237,6 +243,22 @@ def test_a_second_merge_killed_midway_leaves_the_old_files(
     assert content(data) == before
     assert verify_release(data) == []
     merge([Campaign(tmp_path / "rest")], data, "1.2.3")
+    assert content(data) == merged
+
+
+@pytest.mark.parametrize("files", [1, 2, 3, 5])
+def test_a_second_merge_killed_between_bits_and_runs_can_be_made_again(
+    tmp_path: Path, merged: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, files: int
+) -> None:
+    data = tmp_path / "data"
+    merge([campaign_of(tmp_path / "half", range(15))], data, "1.2.2")
+    written: list[Path] = []
+    rest = campaign_of(tmp_path / "rest", range(15, len(PLAN)))
+    with monkeypatch.context() as patch:
+        patch.setattr(generators.merge, "write_table", killed_after(files, written))
+        with pytest.raises(KeyboardInterrupt):
+            merge([rest], data, "1.2.3")
+    merge([rest], data, "1.2.3")
     assert content(data) == merged
 
 

@@ -15,9 +15,10 @@ import pytest
 from click.testing import CliRunner
 
 from benchmark.files import load_runs, write_table
+from benchmark.integrity import verify_release
 from benchmark.proxies import PROXIES, Proxies, load_proxies, proxies_path, proxy_table, table_rows
 from benchmark.record import SCHEMA
-from benchmark.release import finish_release, read_manifest, verify_release
+from benchmark.release import finish_release, read_manifest
 from benchmark.splits import SPLITS
 from generators import proxy_campaign
 from generators.crew import RunOptions
@@ -105,7 +106,7 @@ def test_after_a_kill_what_was_finished_stays_and_half_a_line_does_not(
     rows = rows_of(folder)
     lines = [json.dumps(asdict(row)) + "\n" for row in rows[:6]]
     proxies_path("digits", folder).unlink()
-    finish_release(folder, "1.2.3")
+    finish_release(folder)
     stale = json.dumps(asdict(rows[6]) | {"generator_version": "0.0.1"}) + "\n"
     journal(folder).write_text("".join([*lines[:5], stale, lines[5][:40]]))
     measured.clear()
@@ -229,7 +230,7 @@ def test_the_command_computes_in_processes_and_says_what_it_did(
     assert good.stdout == f"4 files of runs and 1 of proxies in {folder}: all as published\n"
 
 
-def test_the_card_explains_every_column_and_datasets_reads_the_runs_as_before(
+def test_the_card_explains_every_column_and_datasets_reads_runs_and_proxies(
     folder: Path, measured: list[str], tmp_path: Path
 ) -> None:
     add_proxies("digits", folder, options_of())
@@ -243,17 +244,23 @@ def test_the_card_explains_every_column_and_datasets_reads_the_runs_as_before(
     for name in PROXIES:
         (line,) = [line for line in section.splitlines() if line.startswith(f"| `{name}` |")]
         assert len(re.split(r"(?<!\\)\|", line)) == 6  # a bar in a definition ends no cell
-    assert "proxies" not in text.split("---\n")[1]
     datasets = pytest.importorskip("datasets")
-    found = datasets.load_dataset(str(folder), "digits", cache_dir=str(tmp_path / "cache"))
-    assert list(found) == list(SPLITS)
-    assert set(found["train"].column_names) == set(SCHEMA.names)
+    cache = str(tmp_path / "cache")
+    for config in ("digits", None):  # runs are what comes without a name
+        found = datasets.load_dataset(str(folder), config, cache_dir=cache)
+        assert list(found) == list(SPLITS)
+        assert set(found["train"].column_names) == set(SCHEMA.names)
+    found = datasets.load_dataset(str(folder), "digits-proxies", cache_dir=cache)
+    table = load_proxies("digits", folder)
+    assert table is not None
+    assert list(found) == ["networks"]
+    assert found["networks"].to_list() == table.to_pylist()
 
 
 def damaged(folder: Path, table: pa.Table) -> list[str]:
     """Return what is found wrong with a table of proxies under right checksums."""
     write_table(table, proxies_path("digits", folder))
-    finish_release(folder, "1.3.1")
+    finish_release(folder)
     return verify_release(folder)
 
 

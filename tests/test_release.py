@@ -20,13 +20,12 @@ from benchmark.files import (
     split_path,
     write_table,
 )
+from benchmark.integrity import row_problems, verify_release
 from benchmark.record import COLUMNS
 from benchmark.release import (
     finish_release,
     read_manifest,
     released_splits,
-    row_problems,
-    verify_release,
 )
 from benchmark.splits import SPLITS
 from tests.toy_campaign import edit, published_rows, release_plan, sign, toy_release
@@ -277,7 +276,7 @@ def header(folder: Path) -> str:
 
 
 def test_the_card_lists_the_files_of_complete_image_sets(original: Path) -> None:
-    expected = "configs:\n- config_name: digits\n  version: 1.2.3\n  data_files:\n"
+    expected = "configs:\n- config_name: digits\n  version: 1.2.3\n  default: true\n  data_files:\n"
     for split in SPLITS:
         expected += f"  - split: {split}\n    path: digits/{split}.parquet\n"
     assert expected in header(original)

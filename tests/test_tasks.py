@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from benchmark.cli import task as command
 from benchmark.files import load_runs, read_table, rows_to_table, split_path, write_table
+from benchmark.integrity import verify_release
 from benchmark.record import EPOCH_SERIES
-from benchmark.release import verify_release
 from benchmark.splits import SPLITS
 from benchmark.tasks import (
     Task,
