@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 
 from benchmark.tasks import Task
 from harness.parts import Truths, load_truths
+from harness.protocol import Prediction
 from harness.rescoring import Rescoring, rescore
 from harness.results import read_result, result_path
 from harness.scores import score_prediction
+from harness.stored_predictions import as_stored
 from harness.submission_folders import FILE, read_submission
 from harness.submissions import score_predictions
 from tests.toy_data import EPOCHS, toy_release
@@ -117,7 +119,8 @@ def test_predictions_are_scored_as_they_are_or_refused(
     order = np.argsort(np.argsort(truths.target.run_ids))
     mean, std = (np.array(columns[n]).reshape(24, EPOCHS - 1)[order] for n in ("mean", "std"))
     epochs = tuple(range(2, EPOCHS + 1))
-    expected = score_prediction(truths.target, mean, epochs=epochs, std=std)
+    given = as_stored(Prediction(mean, epochs, std))
+    expected = score_prediction(truths.target, given.mean, epochs=epochs, std=given.std)
     for stratum, metrics in expected.items():
         values = {name: score.value for name, score in found.scores[stratum].items()}
         assert values == pytest.approx({n: s.value for n, s in metrics.items()}, abs=1e-12)

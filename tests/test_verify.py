@@ -43,7 +43,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a release of real trainings of two epochs, two networks of them with two seeds."""
     place = tmp_path_factory.mktemp("release")
     rows = made(PLAN)
-    merge([toy_campaign(place / "campaign", PLAN, rows)], place / "data", "0.0")
+    merge([toy_campaign(place / "campaign", PLAN, rows)], place / "data", "0.0.1")
     return place / "data"
 
 
@@ -183,7 +183,7 @@ def test_the_command_says_what_agrees_and_exits_1_if_not(release: Path, threads:
 def test_a_release_that_was_not_trained_so_is_found_out(tmp_path: Path, threads: None) -> None:
     plan = [*tiny_plan(7), *tiny_plan(2, seed=1)]
     rows = [row_of_good_luck(row) for row in made(plan)]
-    merge([toy_campaign(tmp_path / "campaign", plan, rows)], tmp_path / "data", "0.0")
+    merge([toy_campaign(tmp_path / "campaign", plan, rows)], tmp_path / "data", "0.0.1")
     arguments = ["verify", "--data", str(tmp_path / "data"), "--networks", "9"]
     result = CliRunner().invoke(generate, arguments)
     assert result.exit_code == 1
@@ -206,7 +206,7 @@ def test_what_cannot_be_verified_says_why(release: Path, tmp_path: Path) -> None
     with pytest.raises(FileNotFoundError, match=r"^the release has no runs on 'mnist' to be tr"):
         verify("mnist", 1, options_of(), folder=release)
     plan = PLAN[:2]
-    merge([toy_campaign(tmp_path / "c", plan, [toy_row(r) for r in plan])], tmp_path / "d", "0")
+    merge([toy_campaign(tmp_path / "c", plan, [toy_row(r) for r in plan])], tmp_path / "d", "0.0.1")
     message = "no network on 'digits' has runs of two seeds to measure their spread"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         verify("digits", 1, options_of(), folder=tmp_path / "d")
