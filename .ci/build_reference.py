@@ -22,7 +22,9 @@ def main() -> None:
     pdoc.render.configure(docformat="google")
     pdoc.pdoc(*PACKAGES, "peephole", output_directory=folder)
     pages = sorted(folder.rglob("*.html"))
-    broken = [f"{page}: {name}" for page in pages for name in BROKEN.findall(page.read_text("utf-8"))]
+    broken = [
+        f"{page}: {name}" for page in pages for name in BROKEN.findall(page.read_text("utf-8"))
+    ]
     if broken:
         sys.exit("names that lead nowhere:\n" + "\n".join(broken))
     sys.stdout.write(f"{len(pages)} pages in {folder}\n")

@@ -1,8 +1,8 @@
 """Runs the tutorials, so that what they show is what a reader gets.
 
-The blocks of a document run in order, in an empty folder: `python` in one namespace, `bash` with the
-installed command. What a block prints must be what the next `text` block shows, `...` standing for
-what differs between machines. A Python block that starts with `# name.py` is saved under that name.
+The blocks of a document run in order, in an empty folder: `python` in one namespace, `bash` with
+the installed command. What a block prints must be what the next `text` block shows, `...` standing
+for what differs between machines. A Python block that starts with `# name.py` is saved as that.
 """
 
 import os

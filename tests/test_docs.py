@@ -63,7 +63,9 @@ def test_python_in_the_readme_runs() -> None:
 
 
 @in_a_source_tree
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", *map(str, Path("docs").glob("*"))])
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", *map(str, Path("docs").glob("*"))]
+)
 def test_links_between_documents_lead_somewhere(name: str) -> None:
     text = (ROOT / name).read_text("utf-8")
     links = re.findall(r"\]\((?!https?:|#)([^)\s#]+)", text)
