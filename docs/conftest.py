@@ -9,8 +9,9 @@ import os
 import re
 import subprocess
 import sys
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from doctest import ELLIPSIS, Example, OutputChecker
+from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,7 @@ import sybil
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
+PATIENCE = 1800.0  # seconds until a block that waits for ever fails
 PRINTED, UNDO = "_printed", "_undo"  # names in a document's namespace
 
 
@@ -37,7 +39,8 @@ def run_python(block: sybil.Example) -> None:
 def run_bash(block: sybil.Example) -> str | None:
     """Run a block, keep what a terminal would show, and return it if the exit code is not 0."""
     command = ["bash", "-euo", "pipefail", "-c", block.parsed]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    out, err = subprocess.PIPE, subprocess.STDOUT
+    done = subprocess.run(command, stdout=out, stderr=err, text=True, timeout=PATIENCE)
     block.namespace[PRINTED] = done.stdout
     return f"exit code {done.returncode}\n{done.stdout}" if done.returncode else None
 
@@ -52,21 +55,21 @@ def compare(block: sybil.Example) -> str | None:
 
 def enter(namespace: dict[str, object]) -> None:
     """Go to an empty folder where `peephole` is the code under test and nothing is kept at home."""
-    patch, folder = pytest.MonkeyPatch(), TemporaryDirectory(prefix="peephole-docs-")
-    namespace[UNDO] = (patch, folder)
-    patch.chdir(folder.name)
+    undo = ExitStack()
+    folder = undo.enter_context(TemporaryDirectory(prefix="peephole-docs-"))
+    patch = undo.enter_context(pytest.MonkeyPatch.context())
+    patch.chdir(folder)
     patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     patch.setenv("PYTHONPATH", os.pathsep.join(filter(os.path.isabs, sys.path)))
-    for name in ("HF_HOME", "MPLCONFIGDIR"):
-        patch.setenv(name, folder.name)
     patch.setenv("MPLBACKEND", "agg")
+    for name in ("HF_HOME", "MPLCONFIGDIR"):
+        patch.setenv(name, folder)
+    namespace |= {UNDO: undo, "without_ray": find_spec("ray") is None}
 
 
-def leave(namespace: dict[str, object]) -> None:
+def leave(namespace: dict[str, ExitStack]) -> None:
     """Go back, and remove the folder."""
-    patch, folder = namespace[UNDO]
-    patch.undo()
-    folder.cleanup()
+    namespace[UNDO].close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
