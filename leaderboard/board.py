@@ -16,6 +16,7 @@ from benchmark.architectures import from_record
 from benchmark.imagesets import IMAGES, get_images
 from benchmark.tasks import read_task
 from benchmark.walk import LayerRow, walk
+from harness.cli import results_folder
 from harness.invariants import is_average, variance
 from harness.parts import build_truths, load_tables, scored_rows
 from harness.reruns import check_claim, read_reruns
@@ -25,6 +26,12 @@ from harness.truth import Truth
 
 RESULTS = Path(__file__).parent / "results"
 RELATIVE_TOLERANCE = 1e-6  # of the variance of the truth, worked out from mse and r2
+
+
+def results_here() -> Path:
+    """Return the folder where commands write results here; the package's own if there is none."""
+    place = results_folder(None)
+    return place if place.is_dir() else RESULTS
 
 
 @dataclass(frozen=True, slots=True, eq=False)

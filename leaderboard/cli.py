@@ -13,7 +13,11 @@ HELP = {"help_option_names": ["-h", "--help"]}
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 COUNT = click.IntRange(min=1)
-RESULTS_HELP = "Folder of results [default: the package's own]."
+RESULTS_OPTION = click.option(
+    "--results",
+    type=FOLDER,
+    help="Folder [default: leaderboard/results or results, if there; else the package's own].",
+)
 
 
 @click.group(context_settings=HELP)
@@ -22,7 +26,7 @@ def board() -> None:
 
 
 @board.command(context_settings=HELP)
-@click.option("--results", type=FOLDER, help=RESULTS_HELP)
+@RESULTS_OPTION
 @click.option(
     "--output", type=FILE, default="board.html", show_default=True, help="The page to write."
 )
@@ -36,11 +40,11 @@ def build(results: Path | None, output: Path, readme: Path | None) -> None:
     leaderboard/board-dark.svg, from its folder.
     """
     from benchmark.atomic import write_whole
-    from leaderboard.board import RESULTS, load_truth, read_board
+    from leaderboard.board import load_truth, read_board, results_here
     from leaderboard.current import bring_up_to_date, readme_files
     from leaderboard.page import render
 
-    found = read_board(results or RESULTS)
+    found = read_board(results or results_here())
     files = {} if readme is None else readme_files(found, readme)
     write_whole(output, render(found, {task.name: load_truth(task.name) for task in found.tasks}))
     click.echo(f"{output}  {output.stat().st_size:,} bytes  {_counts(found)}")
@@ -50,7 +54,7 @@ def build(results: Path | None, output: Path, readme: Path | None) -> None:
 
 
 @board.command(context_settings=HELP)
-@click.option("--results", type=FOLDER, help=RESULTS_HELP)
+@RESULTS_OPTION
 @click.option("--readme", type=FILE, help="Markdown file whose table and pictures are compared.")
 @click.option("--page", type=FILE, help="Page that is compared.")
 @click.pass_context
@@ -60,11 +64,11 @@ def check(ctx: click.Context, results: Path | None, readme: Path | None, page: P
     Results are checked alone, against each other and against the networks of the data. Nothing is
     written. Fails if --readme, its pictures or --page are not what `board build` makes.
     """
-    from leaderboard.board import RESULTS, load_truth, read_board
+    from leaderboard.board import load_truth, read_board, results_here
     from leaderboard.current import outdated, readme_files
     from leaderboard.page import render
 
-    found = read_board(results or RESULTS)
+    found = read_board(results or results_here())
     made = render(found, {task.name: load_truth(task.name) for task in found.tasks})
     files = ({} if readme is None else readme_files(found, readme)) | ({page: made} if page else {})
     old = outdated(files)
@@ -78,7 +82,7 @@ def check(ctx: click.Context, results: Path | None, readme: Path | None, page: P
 
 
 @board.command(context_settings=HELP)
-@click.option("--results", type=FOLDER, help=RESULTS_HELP)
+@RESULTS_OPTION
 @click.option(
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65_535), help="0: any free."
 )
@@ -87,10 +91,10 @@ def serve(results: Path | None, port: int) -> None:
 
     It is built anew when it is asked for and results have changed. Ctrl-C ends it.
     """
-    from leaderboard.board import RESULTS
+    from leaderboard.board import results_here
     from leaderboard.server import Server, Site
 
-    site = Site(results or RESULTS)
+    site = Site(results or results_here())
     site.page()  # what is wrong with the results is said at once
     with Server(site, port) as server:
         click.echo(f"{server.address}  of {site.results}; Ctrl-C ends it")
@@ -100,7 +104,7 @@ def serve(results: Path | None, port: int) -> None:
 
 @board.command(context_settings=HELP)
 @click.argument("predictors", nargs=-1, metavar="[PREDICTOR]...")
-@click.option("--results", type=FOLDER, help=RESULTS_HELP)
+@RESULTS_OPTION
 @click.option("--folder", type=FOLDER, help="Another copy of the data than the installed one.")
 @click.option("--check", is_flag=True, help="Write nothing; fail if a number does not follow.")
 @click.option("--rerun", "run_again", is_flag=True, help="Also run the code again, apart.")
@@ -128,11 +132,11 @@ def rescore(
     holds train and validation only, and what gives the same predictions becomes `rerun`.
     """
     from harness.verification import Request, parse_shard, raise_levels, rerun_all, verify
-    from leaderboard.board import RESULTS
+    from leaderboard.board import results_here
 
     if run_again and (check or not predictors):
         raise click.UsageError("--rerun names PREDICTORS to run again, and goes without --check")
-    place = results or RESULTS
+    place = results or results_here()
     request = Request(place, predictors, parse_shard(shard), folder, processes)
     report = verify(request)
     for problem in report.problems:

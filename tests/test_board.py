@@ -18,7 +18,7 @@ from benchmark.walk import walk
 from harness.invariants import SeedScore
 from harness.results import Result, Seconds, read_result, result_path, write_result
 from harness.stored_predictions import predictions_table
-from leaderboard.board import TaskTruth, bands, check_agreement, rank_results, ranks
+from leaderboard.board import TaskTruth, bands, check_agreement, rank_results, ranks, results_here
 from leaderboard.board import read_board as read
 from tests.toy_data import toy_release
 from tests.toy_results import EPOCHS, toy_result, toy_truth, write_toy_board
@@ -196,3 +196,13 @@ def test_a_truth_of_changed_runs_is_refused(tmp_path: Path) -> None:
     write_table(rows_to_table(rows), path)
     with pytest.raises(ValueError, match=r"^the rows of task 'digits-k1-v1' have digest "):
         leaderboard.board.load_truth("digits-k1-v1", tmp_path)
+
+
+def test_results_here_come_before_those_of_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert results_here() == leaderboard.board.RESULTS
+    for name in ("results", "leaderboard/results"):
+        (tmp_path / name).mkdir(parents=True)
+        assert results_here() == Path(name)

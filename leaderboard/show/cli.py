@@ -72,7 +72,7 @@ def show_split(images: str, output: Path | None, folder: Path | None) -> None:
 @click.option(
     "--results",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of results [default: the package's own].",
+    help="Folder [default: leaderboard/results or results, if there; else the package's own].",
 )
 @OUTPUT_OPTION
 @FOLDER_OPTION
@@ -80,13 +80,14 @@ def show_predictor(
     name: str, task_name: str, results: Path | None, output: Path | None, folder: Path | None
 ) -> None:
     """Show what a predictor is, its scores by part and skeleton, and predicted against true."""
+    from leaderboard.board import results_here
     from leaderboard.show.marks import check_ending
     from leaderboard.show.predictor_picture import draw_predictor
     from leaderboard.show.predictors import load_answers, predictor_lines
 
     if output is not None:
         check_ending(output)
-    answers = load_answers(name, task_name, results, folder)
+    answers = load_answers(name, task_name, results or results_here(), folder)
     click.echo("\n".join(predictor_lines(answers)))
     if output is not None:
         draw_predictor(answers, output)

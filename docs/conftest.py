@@ -1,0 +1,93 @@
+"""Runs the tutorials, so that what they show is what a reader gets.
+
+The blocks of a document run in order, in an empty folder: `python` in one namespace, `bash` with
+the installed command. What a block prints must be what the next `text` block shows, `...` standing
+for what differs between machines. A Python block that starts with `# name.py` is saved as that.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from contextlib import ExitStack, redirect_stdout
+from doctest import ELLIPSIS, Example, OutputChecker
+from importlib.util import find_spec
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+import sybil
+from sybil.evaluators.python import PythonEvaluator
+from sybil.parsers.markdown import CodeBlockParser, SkipParser
+
+PATIENCE = 1800.0  # seconds until a block that waits for ever fails
+PRINTED, UNDO = "_printed", "_undo"  # names in a document's namespace
+
+
+def run_python(block: sybil.Example) -> None:
+    """Run a block and keep what it prints, or save it if it starts with the name of a file."""
+    name = re.match(r"# (\w+\.py)\n", block.parsed)
+    if name:
+        Path(name[1]).write_text(block.parsed, encoding="utf-8")
+        return
+    with redirect_stdout(StringIO()) as printed:
+        PythonEvaluator()(block)
+    block.namespace[PRINTED] = printed.getvalue()
+
+
+def run_bash(block: sybil.Example) -> str | None:
+    """Run a block, keep what a terminal would show, and return it if the exit code is not 0."""
+    command = ["bash", "-euo", "pipefail", "-c", block.parsed]
+    out, err = subprocess.PIPE, subprocess.STDOUT
+    done = subprocess.run(command, stdout=out, stderr=err, text=True, timeout=PATIENCE)
+    block.namespace[PRINTED] = done.stdout
+    return f"exit code {done.returncode}\n{done.stdout}" if done.returncode else None
+
+
+def compare(block: sybil.Example) -> str | None:
+    """Return how what is shown differs from what the block before it printed, if it does."""
+    printed, checker = block.namespace.pop(PRINTED, ""), OutputChecker()
+    if checker.check_output(block.parsed, printed, ELLIPSIS):
+        return None
+    return checker.output_difference(Example("", block.parsed), printed, ELLIPSIS)
+
+
+def enter(namespace: dict[str, object]) -> None:
+    """Go to an empty folder where `peephole` is the code under test and nothing is kept at home."""
+    undo = ExitStack()
+    folder = undo.enter_context(TemporaryDirectory(prefix="peephole-docs-"))
+    patch = undo.enter_context(pytest.MonkeyPatch.context())
+    patch.chdir(folder)
+    patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    patch.setenv("PYTHONPATH", os.pathsep.join(filter(os.path.isabs, sys.path)))
+    patch.setenv("MPLBACKEND", "agg")
+    for name in ("HF_HOME", "MPLCONFIGDIR"):
+        patch.setenv(name, folder)
+    namespace |= {UNDO: undo, "without_ray": find_spec("ray") is None}
+
+
+def leave(namespace: dict[str, ExitStack]) -> None:
+    """Go back, and remove the folder."""
+    namespace[UNDO].close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tutorials as slow."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.slow)
+
+
+pytest_collect_file = sybil.Sybil(
+    parsers=[
+        CodeBlockParser("python", run_python),
+        CodeBlockParser("bash", run_bash),
+        CodeBlockParser("text", compare),
+        SkipParser(),
+    ],
+    pattern="*.md",
+    setup=enter,
+    teardown=leave,
+).pytest()
