@@ -1,5 +1,6 @@
 """The noise ceiling of an image set, from networks that were trained more than once."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ from benchmark.tasks import STATUSES
 from harness.bootstrap import Array
 from harness.ceiling import ceiling
 from harness.evaluation import HARNESS_VERSION
-from harness.results import SCHEMA_VERSION, Ceiling, write_ceiling
+from harness.results import SCHEMA_VERSION, Ceiling, ceiling_path, read_ceiling, write_ceiling
 from harness.truth import PARTS
+
+ROUNDING = 1e-9  # of a score; that of rescoring
 
 
 def repeated_finals(images: str, folder: Path | None = None) -> list[Array]:
@@ -63,7 +66,22 @@ def build_ceiling(images: str, folder: Path | None = None) -> Ceiling | None:
 def write_ceilings(images: list[str], results: Path, folder: Path | None = None) -> list[Path]:
     """Write the ceilings of image sets into a folder of results; return their paths.
 
-    Image sets without repeated runs have none. Raises as `repeated_finals`.
+    Image sets without repeated runs have none. A file that differs by rounding alone stays as it
+    is: processors and versions of numpy round differently. Raises as `repeated_finals`.
     """
-    found = [build_ceiling(name, folder) for name in images]
-    return [write_ceiling(results, one) for one in found if one is not None]
+    built = [ceiling for name in images if (ceiling := build_ceiling(name, folder)) is not None]
+    paths = [ceiling_path(results, ceiling.images) for ceiling in built]
+    for path, ceiling in zip(paths, built, strict=True):
+        if not path.is_file() or not _same(read_ceiling(path), ceiling):
+            write_ceiling(results, ceiling)
+    return paths
+
+
+def _same(one: Ceiling, other: Ceiling) -> bool:
+    """Return whether two ceilings say the same, numbers within a rounding."""
+    numbers, others = (
+        np.array([(s.value, s.low, s.high) for kind in c.scores.values() for s in kind.values()])
+        for c in (one, other)
+    )
+    close = np.allclose(numbers.astype(float), others.astype(float), 0, ROUNDING, equal_nan=True)
+    return replace(one, scores=other.scores) == other and close

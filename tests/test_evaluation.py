@@ -23,7 +23,7 @@ from harness.parts import (
 from harness.predictors.trivial import LastPlusGain, MeanCurve
 from harness.protocol import Array, Prediction, Queries, Runs, Series
 from harness.repeats import build_ceiling, repeated_finals, write_ceilings
-from harness.results import read_ceiling, read_result, seeds_path, write_result
+from harness.results import read_ceiling, read_result, seeds_path, write_ceiling, write_result
 from harness.scores import score_prediction
 from harness.stored_predictions import as_stored, check_seeds, mean_table, read_predictions
 from tests.toy_data import EPOCHS, REPEATED, toy_release
@@ -295,6 +295,21 @@ def test_the_ceiling_is_of_the_repeated_test_and_held_out_networks(
     rows = [row for row in whole.to_pylist() if row["status"] == "diverged"]
     assert rows
     assert any(np.allclose(runs, 0.1) for runs in finals)
+
+
+def test_a_ceiling_that_differs_by_rounding_alone_stays(folder: Path, tmp_path: Path) -> None:
+    (path,) = write_ceilings(["digits"], tmp_path, folder)
+    built = read_ceiling(path)
+    score = built.scores["all"]["r2"]
+    assert score.value is not None
+    for change, stays in ((1e-12, True), (1e-6, False)):
+        other = replace(score, value=score.value - change)
+        scores = built.scores | {"all": built.scores["all"] | {"r2": other}}
+        write_ceiling(tmp_path, replace(built, scores=scores))
+        before = path.read_bytes()
+        assert write_ceilings(["digits"], tmp_path, folder) == [path]
+        assert (path.read_bytes() == before) is stays
+    assert read_ceiling(path) == built
 
 
 def test_an_image_set_without_repeated_runs_has_no_ceiling(
