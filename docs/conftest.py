@@ -7,9 +7,10 @@ for what differs between machines. A Python block that starts with `# name.py` i
 
 import os
 import re
+import signal
 import subprocess
 import sys
-from contextlib import ExitStack, redirect_stdout
+from contextlib import ExitStack, redirect_stdout, suppress
 from doctest import ELLIPSIS, Example, OutputChecker
 from importlib.util import find_spec
 from io import StringIO
@@ -21,7 +22,7 @@ import sybil
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
-PATIENCE = 1800.0  # seconds until a block that waits for ever fails
+PATIENCE = 400.0  # seconds until a block that waits for ever fails
 PRINTED, UNDO = "_printed", "_undo"  # names in a document's namespace
 
 
@@ -40,9 +41,15 @@ def run_bash(block: sybil.Example) -> str | None:
     """Run a block, keep what a terminal would show, and return it if the exit code is not 0."""
     command = ["bash", "-euo", "pipefail", "-c", block.parsed]
     out, err = subprocess.PIPE, subprocess.STDOUT
-    done = subprocess.run(command, stdout=out, stderr=err, text=True, timeout=PATIENCE)
-    block.namespace[PRINTED] = done.stdout
-    return f"exit code {done.returncode}\n{done.stdout}" if done.returncode else None
+    shell = subprocess.Popen(command, stdout=out, stderr=err, text=True, start_new_session=True)
+    try:
+        printed = shell.communicate(timeout=PATIENCE)[0]
+    finally:  # whatever a block left running ends with it
+        with suppress(ProcessLookupError):
+            os.killpg(shell.pid, signal.SIGKILL)
+        shell.wait()
+    block.namespace[PRINTED] = printed
+    return f"exit code {shell.returncode}\n{printed}" if shell.returncode else None
 
 
 def compare(block: sybil.Example) -> str | None:
@@ -62,6 +69,9 @@ def enter(namespace: dict[str, object]) -> None:
     patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     patch.setenv("PYTHONPATH", os.pathsep.join(filter(os.path.isabs, sys.path)))
     patch.setenv("MPLBACKEND", "agg")
+    patch.setenv(
+        "RAY_AUTH_MODE", "disabled"
+    )  # else a token that somebody keeps at home is asked for
     for name in ("HF_HOME", "MPLCONFIGDIR"):
         patch.setenv(name, folder)
     namespace |= {UNDO: undo, "without_ray": find_spec("ray") is None}

@@ -223,6 +223,7 @@ def test_the_command_says_what_is_wrong_and_writes_nothing_with_check(
     results: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leaderboard.board, "RESULTS", results)
+    monkeypatch.chdir(results)  # where no results lie that commands wrote
     path = result_path(results, TASK, "ours")
     content = path.read_bytes()
     given = ("board", "rescore", "--folder", folder, "--processes", "1")
