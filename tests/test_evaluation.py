@@ -304,7 +304,7 @@ def test_a_ceiling_that_differs_by_rounding_alone_stays(folder: Path, tmp_path: 
     assert score.value is not None
     for change, stays in ((1e-12, True), (1e-6, False)):
         other = replace(score, value=score.value - change)
-        scores = built.scores | {"all": built.scores["all"] | {"r2": other}}
+        scores = {**built.scores, "all": {**built.scores["all"], "r2": other}}
         write_ceiling(tmp_path, replace(built, scores=scores))
         before = path.read_bytes()
         assert write_ceilings(["digits"], tmp_path, folder) == [path]
