@@ -1,6 +1,7 @@
 """Parquet files of runs: how they are written, and how they are read and checked."""
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import resources
@@ -28,12 +29,18 @@ STREAMED = (
     "epoch_seconds",
     "train_loss_tenths",
 )
+_CACHES = {"darwin": "Library/Caches", "win32": "AppData/Local"}  # below a user's home
 CORRECT_SCHEMA = pa.schema([("run_id", pa.string()), ("correct", pa.binary())])
 
 
 def data_folder() -> Path:
     """Return the folder of the released data, inside the installed package."""
     return Path(str(resources.files("benchmark"))) / "data"
+
+
+def user_cache() -> Path:
+    """Return the folder where this system's users keep what can be fetched or made again."""
+    return Path.home() / _CACHES.get(sys.platform, ".cache") / "peephole-bench"
 
 
 def split_path(images: str, split: str, folder: Path | None = None) -> Path:

@@ -6,18 +6,17 @@ with the release's checksums and every row with its rules.
 
 import re
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.export import check_whole, staged
+from benchmark.files import user_cache
 from benchmark.integrity import verify_release
 
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_CACHES = {"darwin": "Library/Caches", "win32": "AppData/Local"}  # below a user's home
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +31,6 @@ class Mirror:
         """Check the name."""
         if not _REPOSITORY.fullmatch(self.repository):
             raise ValueError(f"repository {self.repository!r} must be OWNER/NAME")
-
-
-def user_cache() -> Path:
-    """Return the folder where this system's users keep what can be fetched again."""
-    return Path.home() / _CACHES.get(sys.platform, ".cache") / "peephole-bench"
 
 
 def download_release(mirror: Mirror, cache: Path | None = None) -> Path:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.colours import CYCLE
 from harness.discarding import KEPT, Choice
 
 if TYPE_CHECKING:
@@ -13,8 +14,7 @@ if TYPE_CHECKING:
 
 LEAST_SHOWN = 1e-4  # of a regret, on the logarithmic axis
 WITHOUT_PREDICTOR = ("stop after i", "successive halving")
-# Colours that stay apart for colour-blind readers: Okabe and Ito 2008, jfly.uni-koeln.de/color
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLOURS = CYCLE[:-1]  # grey is nearly that of the others
 MARKERS = ("o", "s", "^", "D", "v", "P")
 PALE = "#c4c8cc"
 

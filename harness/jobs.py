@@ -161,10 +161,11 @@ def try_many(
     Raises:
         ValueError: If a predictor is not known.
     """
+    candidates = {name: find(name) for name in predictors}
     asked = [
-        (find(name), name, k)
-        for name in predictors
-        for k in (observed if find(name).uses_curve else (min(observed),))
+        (candidate, name, k)
+        for name, candidate in candidates.items()
+        for k in (observed if candidate.uses_curve else (min(observed),))
     ]
     progress = Progress("fits", len(asked))
     calls = [partial(_try, name, trials, k, setting.seeds) for _, name, k in asked]

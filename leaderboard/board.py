@@ -111,6 +111,11 @@ def load_truth(task_name: str, folder: Path | None = None) -> TaskTruth:
     return TaskTruth(truth, tuple(walk(architecture, images) for architecture in architectures))
 
 
+def load_truths(board: Board) -> dict[str, TaskTruth]:
+    """Return the truth of every task of a board, by name. Raises as `load_truth`."""
+    return {task.name: load_truth(task.name) for task in board.tasks}
+
+
 def read_board(folder: Path) -> Board:
     """Return the board of a folder of results, each checked alone and against the others.
 

@@ -40,13 +40,13 @@ def build(results: Path | None, output: Path, readme: Path | None) -> None:
     leaderboard/board-dark.svg, from its folder.
     """
     from benchmark.atomic import write_whole
-    from leaderboard.board import load_truth, read_board, results_here
+    from leaderboard.board import load_truths, read_board, results_here
     from leaderboard.current import bring_up_to_date, readme_files
     from leaderboard.page import render
 
     found = read_board(results or results_here())
     files = {} if readme is None else readme_files(found, readme)
-    write_whole(output, render(found, {task.name: load_truth(task.name) for task in found.tasks}))
+    write_whole(output, render(found, load_truths(found)))
     click.echo(f"{output}  {output.stat().st_size:,} bytes  {_counts(found)}")
     written = bring_up_to_date(files)
     for path in files:
@@ -64,12 +64,12 @@ def check(ctx: click.Context, results: Path | None, readme: Path | None, page: P
     Results are checked alone, against each other and against the networks of the data. Nothing is
     written. Fails if --readme, its pictures or --page are not what `board build` makes.
     """
-    from leaderboard.board import load_truth, read_board, results_here
+    from leaderboard.board import load_truths, read_board, results_here
     from leaderboard.current import outdated, readme_files
     from leaderboard.page import render
 
     found = read_board(results or results_here())
-    made = render(found, {task.name: load_truth(task.name) for task in found.tasks})
+    made = render(found, load_truths(found))
     files = ({} if readme is None else readme_files(found, readme)) | ({page: made} if page else {})
     old = outdated(files)
     for path in old:

@@ -7,6 +7,7 @@ nothing and run nothing but these scripts, whose hash it names.
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from importlib import resources
 
@@ -25,6 +26,7 @@ SCRIPTS = (
     "compare.js", "lines.js", "skeletons.js", "networks.js", "layers.js", "page.js",
 )  # fmt: skip
 FINE_METRICS = ("mse", "crps", "regret")  # squares and differences of accuracies: more decimals
+PLACE = re.compile(r"\{\{([a-z-]+)\}\}")  # of the page's source, where something is put in
 _SHORT = {"max_pool": "max", "avg_pool": "avg", "global_pool": "mean"}
 _KERNELS = ("conv", "max_pool", "avg_pool")
 
@@ -53,10 +55,7 @@ def render(board: Board, truths: Mapping[str, TaskTruth]) -> str:
         "data": "\n".join(data),
         "script": script,
     }
-    page = _source("page.html")
-    for name, text in places.items():
-        page = page.replace(f"{{{{{name}}}}}", text)
-    return page
+    return PLACE.sub(lambda place: places[place[1]], _source("page.html"))
 
 
 def _source(name: str) -> str:

@@ -11,7 +11,7 @@ from html import escape
 from harness.invariants import SeedScore
 from harness.results import Ceiling
 from leaderboard.board import Board, Row, TaskBoard
-from leaderboard.table import moment, score_of
+from leaderboard.table import best_first, moment, score_of
 
 WIDTH, NAMES, GAP, STEP, TOP, BOTTOM, MARGIN = 900, 172, 36, 21, 118, 58, 20  # pixels
 LETTERS = 22  # of a name
@@ -58,7 +58,7 @@ def picture(board: Board, theme: Theme) -> str:
     images = board.tasks[0].images
     tasks = [task for task in board.tasks if task.images == images]
     shown = [tasks[0]] if len(tasks) == 1 else [tasks[0], tasks[-1]]
-    names = _best(shown)
+    names = best_first(shown)[:ROWS]
     low, high = _ends(shown)
     width = (WIDTH - NAMES - MARGIN - GAP * len(shown)) / len(shown)
     lefts = [NAMES + GAP + place * (width + GAP) for place in range(len(shown))]
@@ -72,17 +72,6 @@ def picture(board: Board, theme: Theme) -> str:
     more = len({row.result.predictor for task in shown for row in task.rows}) - len(names)
     lines += _foot(theme, height, more)
     return "\n".join([*lines, "</svg>"]) + "\n"
-
-
-def _best(tasks: Sequence[TaskBoard]) -> list[str]:
-    """Return the predictors with the best mean of tau on test; one missing counts as -1."""
-    total: dict[str, float] = {}
-    for task in tasks:
-        for row in task.rows:
-            tau = score_of(row, "test", "tau").value
-            total[row.result.predictor] = total.get(row.result.predictor, 0.0)
-            total[row.result.predictor] += 1.0 + (-1.0 if tau is None else tau)
-    return sorted(total, key=lambda name: (-total[name], name))[:ROWS]
 
 
 def _ends(tasks: Sequence[TaskBoard]) -> tuple[float, float]:

@@ -32,19 +32,25 @@ def readme_table(board: Board) -> str:
     return "\n\n".join(texts)
 
 
+def best_first(tasks: Sequence[TaskBoard]) -> list[str]:
+    """Return the predictors of some tasks by their mean tau on test; one missing counts as -1."""
+    total: dict[str, float] = {}
+    for task in tasks:
+        for row in task.rows:
+            tau = score_of(row, "test", "tau").value
+            above = 0.0 if tau is None else tau + 1.0
+            total[row.result.predictor] = total.get(row.result.predictor, 0.0) + above
+    return sorted(total, key=lambda name: (-total[name], name))
+
+
 def _overview(images: str, tasks: Sequence[TaskBoard], ceiling: Ceiling | None) -> str:
     """Return tau of every predictor on every task, the best on average first."""
     found: dict[str, list[str]] = {}
-    total: dict[str, float] = {}
     for place, task in enumerate(tasks):
         for row in task.rows:
-            name = row.result.predictor
-            tau = score_of(row, "test", "tau").value
-            total[name] = total.get(name, 0.0) + (-1.0 if tau is None else tau)
-            cells = found.setdefault(name, [_number(None, 3)] * len(tasks))
+            cells = found.setdefault(row.result.predictor, [_number(None, 3)] * len(tasks))
             cells[place] = _overview_cell(row)
-    order = sorted(found, key=lambda name: (-total[name] / len(tasks), name))
-    lines = [f"| {_escape(name)} | {' | '.join(found[name])} |" for name in order]
+    lines = [f"| {_escape(name)} | {' | '.join(found[name])} |" for name in best_first(tasks)]
     if ceiling is not None and tasks[0].observed == 0:
         limit = _number(ceiling.scores["all"]["tau"].value, 3)
         lines.append(f"| *ceiling: noise of seeds* | {limit} |{' |' * (len(tasks) - 1)}")

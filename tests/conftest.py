@@ -11,7 +11,9 @@ from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from generators.crew import Crew, started
 from generators.worker import prepare
+from leaderboard.board import TaskTruth
 from tests.toy_pages import write_toy_page
+from tests.toy_results import toy_truth, write_toy_board
 
 # No sandbox, as tests may run as root; the rest keeps Chromium itself off the network
 FLAGS = (
@@ -49,6 +51,19 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def forks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Crew, "_pool", in_forks)
+
+
+@pytest.fixture
+def board_results(tmp_path: Path) -> Path:
+    """Return a folder of results on the two tasks of the toy board."""
+    write_toy_board(tmp_path / "results")
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def truths() -> dict[str, TaskTruth]:
+    """Return the truths of the tasks of the toy board."""
+    return {name: toy_truth() for name in ("digits-k0-v1", "digits-k1-v1")}
 
 
 # Of a module and no longer: while it is there, its thread has a running event loop

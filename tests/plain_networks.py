@@ -92,3 +92,16 @@ class SmallResNet(nn.Module):
         x = self.second(self.first(self.bn1(self.conv1(x)).relu()))
         x = functional.adaptive_avg_pool2d(x, 1)
         return functional.log_softmax(self.fc(x.view(x.size(0), -1)), dim=1)
+
+
+class Deep(nn.Module):
+    """Something within a submodule, so that its qualified name can be told."""
+
+    def __init__(self, inner: nn.Module, classes: int = 10) -> None:
+        super().__init__()
+        self.stages = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.Sequential(inner))
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(8, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.pool(self.stages(x)).squeeze(-1).squeeze(-1))  # type: ignore[no-any-return]

@@ -21,18 +21,7 @@ from harness.stored_predictions import predictions_table
 from leaderboard.board import TaskTruth, bands, check_agreement, rank_results, ranks, results_here
 from leaderboard.board import read_board as read
 from tests.toy_data import toy_release
-from tests.toy_results import EPOCHS, toy_result, toy_truth, write_toy_board
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write_toy_board(tmp_path / "results")
-    return tmp_path / "results"
-
-
-@pytest.fixture
-def truths() -> dict[str, TaskTruth]:
-    return {name: toy_truth() for name in ("digits-k0-v1", "digits-k1-v1")}
+from tests.toy_results import EPOCHS, toy_result, toy_truth
 
 
 def with_tau(predictor: str, low: float, value: float, high: float) -> Result:
@@ -96,8 +85,8 @@ def test_a_failed_predictor_comes_last_without_rank() -> None:
     assert rank_results([toy_result("aaa"), *FIVE])[-1] == (toy_result("aaa"), None, None)
 
 
-def test_a_board_has_every_task_and_every_predictor(folder: Path) -> None:
-    board = read(folder)
+def test_a_board_has_every_task_and_every_predictor(board_results: Path) -> None:
+    board = read(board_results)
     found = {task.name: [row.result.predictor for row in task.rows] for task in board.tasks}
     assert found["digits-k0-v1"] == ["good", "bad", "constant", "broken"]
     assert found["digits-k1-v1"] == ["good", "bad"]
@@ -125,8 +114,8 @@ def test_results_of_one_task_must_share_what_the_task_fixes(
         check_agreement([one, two])
 
 
-def test_scores_that_imply_another_truth_are_refused(folder: Path) -> None:
-    path = result_path(folder, "digits-k0-v1", "bad")
+def test_scores_that_imply_another_truth_are_refused(board_results: Path) -> None:
+    path = result_path(board_results, "digits-k0-v1", "bad")
     record = json.loads(path.read_text())
     record["scores"]["test"]["mse"]["value"] *= 0.5
     path.write_text(json.dumps(record))
@@ -136,19 +125,19 @@ def test_scores_that_imply_another_truth_are_refused(folder: Path) -> None:
         r"of [0-9.]+, that of 'bad' [0-9.]+; the truth has one$"
     )
     with pytest.raises(ValueError, match=message):
-        read(folder)
+        read(board_results)
 
 
-def test_predictions_of_other_networks_are_refused(folder: Path) -> None:
-    result = read_result(result_path(folder, "digits-k1-v1", "good"))
+def test_predictions_of_other_networks_are_refused(board_results: Path) -> None:
+    result = read_result(result_path(board_results, "digits-k1-v1", "good"))
     ids = [f"other-{i}" for i in range(36)]
-    write_result(folder, result, predictions_table(ids, [EPOCHS], np.full((36, 1), 0.5)))
+    write_result(board_results, result, predictions_table(ids, [EPOCHS], np.full((36, 1), 0.5)))
     message = (
         "task 'digits-k1-v1': predictions of 'good' and of 'bad' must be of the same networks and "
         "end with the same epoch"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        read(folder)
+        read(board_results)
 
 
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from benchmark.export import content
+from benchmark.files import user_cache
 from benchmark.integrity import verify_release
-from benchmark.mirror import Mirror, download_release, user_cache
+from benchmark.mirror import Mirror, download_release
 from peephole import main
 from tests.toy_campaign import edit, sign, toy_release
 from tests.toy_hub import COMMIT, REPOSITORY, ToyHub, toy_hub

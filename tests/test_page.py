@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from importlib import resources
 from pathlib import Path
@@ -20,18 +21,7 @@ from leaderboard.board import Board, TaskTruth
 from leaderboard.board import read_board as read
 from leaderboard.packing import Bytes, pack_curves, pack_exact
 from leaderboard.page import SCRIPTS, decimals, drawing, page_data, render
-from tests.toy_results import EPOCHS, toy_truth, write_toy_board
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write_toy_board(tmp_path / "results")
-    return tmp_path / "results"
-
-
-@pytest.fixture
-def truths() -> dict[str, TaskTruth]:
-    return {name: toy_truth() for name in ("digits-k0-v1", "digits-k1-v1")}
+from tests.toy_results import EPOCHS, toy_truth
 
 
 class Elements(HTMLParser):
@@ -74,9 +64,9 @@ def unpacked(board: Board, truths: dict[str, TaskTruth]) -> tuple[Any, bytes]:
 
 
 def test_the_page_holds_its_data_whatever_a_title_says(
-    folder: Path, truths: dict[str, TaskTruth]
+    board_results: Path, truths: dict[str, TaskTruth]
 ) -> None:
-    board = read(folder)
+    board = read(board_results)
     tags = [(tag, name) for tag, name, _ in parsed(board, truths).texts]
     # The title with </script> has not ended a script
     assert tags == [
@@ -91,17 +81,17 @@ def test_the_page_holds_its_data_whatever_a_title_says(
     assert "Broken </script> | <b>" in [row["title"] for row in record["tasks"][0]["rows"]]
 
 
-def test_the_page_needs_no_network(folder: Path, truths: dict[str, TaskTruth]) -> None:
-    page = render(read(folder), truths)
-    assert parsed(read(folder), truths).addresses == ["data:,"]
+def test_the_page_needs_no_network(board_results: Path, truths: dict[str, TaskTruth]) -> None:
+    page = render(read(board_results), truths)
+    assert parsed(read(board_results), truths).addresses == ["data:,"]
     assert set(re.findall(r"https?://[^\"' ]+", page)) == {"http://www.w3.org/2000/svg"}
     assert not re.search(r"url\(|@import|fetch\(|XMLHttpRequest|import\(|innerHTML", page)
 
 
 def test_the_policy_allows_this_style_and_this_script_only(
-    folder: Path, truths: dict[str, TaskTruth]
+    board_results: Path, truths: dict[str, TaskTruth]
 ) -> None:
-    page = parsed(read(folder), truths)
+    page = parsed(read(board_results), truths)
     rules = dict(rule.strip().split(" ", 1) for rule in page.policy.split(";"))
     assert rules["default-src"] == "'none'"
     for tag, kind in (("style", "style-src"), ("script", "script-src")):
@@ -110,8 +100,10 @@ def test_the_policy_allows_this_style_and_this_script_only(
         assert rules[kind] == f"'sha256-{digest}'"
 
 
-def test_every_source_of_the_page_is_in_it(folder: Path, truths: dict[str, TaskTruth]) -> None:
-    page = render(read(folder), truths)
+def test_every_source_of_the_page_is_in_it(
+    board_results: Path, truths: dict[str, TaskTruth]
+) -> None:
+    page = render(read(board_results), truths)
     sources = {
         p.name: p.read_text() for p in resources.files("leaderboard").joinpath("web").iterdir()
     }
@@ -121,12 +113,12 @@ def test_every_source_of_the_page_is_in_it(folder: Path, truths: dict[str, TaskT
 
 
 def test_scores_on_the_page_are_those_of_the_file(
-    folder: Path, truths: dict[str, TaskTruth]
+    board_results: Path, truths: dict[str, TaskTruth]
 ) -> None:
-    record, _ = unpacked(read(folder), truths)
+    record, _ = unpacked(read(board_results), truths)
     order = list(METRICS)
     for shown in record["tasks"][1]["rows"]:
-        result = read_result(result_path(folder, "digits-k1-v1", shown["predictor"]))
+        result = read_result(result_path(board_results, "digits-k1-v1", shown["predictor"]))
         assert set(shown["scores"]) == set(result.scores)
         for stratum, metrics in result.scores.items():
             for name, score in metrics.items():
@@ -138,9 +130,9 @@ def test_scores_on_the_page_are_those_of_the_file(
 
 
 def test_predictions_on_the_page_are_those_of_the_file(
-    folder: Path, truths: dict[str, TaskTruth]
+    board_results: Path, truths: dict[str, TaskTruth]
 ) -> None:
-    board = read(folder)
+    board = read(board_results)
     record, content = unpacked(board, truths)
     row, shown = board.tasks[1].rows[0], record["tasks"][1]["rows"][0]
     expected = matrix(row.predictions, "mean", toy_truth().truth.run_ids)
@@ -154,9 +146,9 @@ def test_predictions_on_the_page_are_those_of_the_file(
 
 
 def test_true_curves_of_an_image_set_are_stored_once(
-    folder: Path, truths: dict[str, TaskTruth]
+    board_results: Path, truths: dict[str, TaskTruth]
 ) -> None:
-    record, content = unpacked(read(folder), truths)
+    record, content = unpacked(read(board_results), truths)
     assert [task["set"] for task in record["tasks"]] == [0, 0]
     [networks] = record["sets"]
     curves = toy_truth().truth.curves
@@ -175,10 +167,10 @@ def test_answers_that_do_not_depend_on_the_curve_are_stored_once() -> None:
     assert len(content.content) == size + 2 * 50
 
 
-def test_a_task_without_truth_is_refused(folder: Path, truths: dict[str, TaskTruth]) -> None:
+def test_a_task_without_truth_is_refused(board_results: Path, truths: dict[str, TaskTruth]) -> None:
     del truths["digits-k1-v1"]
     with pytest.raises(ValueError, match=r"^task 'digits-k1-v1' of the board must have a truth$"):
-        render(read(folder), truths)
+        render(read(board_results), truths)
 
 
 def test_a_drawing_names_every_layer_in_order() -> None:
@@ -191,5 +183,16 @@ def test_a_drawing_names_every_layer_in_order() -> None:
     assert sum(len(group.split("=")[1].split()) for group in groups) == len(rows)
 
 
-def test_the_same_results_give_the_same_page(folder: Path, truths: dict[str, TaskTruth]) -> None:
-    assert render(read(folder), truths) == render(read(folder), truths)
+def test_the_same_results_give_the_same_page(
+    board_results: Path, truths: dict[str, TaskTruth]
+) -> None:
+    assert render(read(board_results), truths) == render(read(board_results), truths)
+
+
+def test_what_a_result_says_is_never_taken_for_a_place_of_the_page(
+    board_results: Path, truths: dict[str, TaskTruth]
+) -> None:
+    board = read(board_results)
+    board = replace(board, tasks=(replace(board.tasks[0], name="{{script}}"), *board.tasks[1:]))
+    page = render(board, {**truths, "{{script}}": toy_truth()})
+    assert page.count('"name":"{{script}}"') == 1

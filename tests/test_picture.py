@@ -12,20 +12,14 @@ from leaderboard.board import Board, read_board
 from leaderboard.current import PICTURES, bring_up_to_date, outdated, readme_files
 from leaderboard.picture import ROWS, THEMES, picture
 from leaderboard.table import END, START
-from tests.toy_results import toy_result, write_toy, write_toy_board
+from tests.toy_results import toy_result, write_toy
 
 ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write_toy_board(tmp_path / "results")
-    return tmp_path / "results"
-
-
-@pytest.fixture
-def board(folder: Path) -> Board:
-    return read_board(folder)
+def board(board_results: Path) -> Board:
+    return read_board(board_results)
 
 
 def texts(board: Board) -> list[str]:
@@ -72,23 +66,23 @@ def test_a_single_task_has_the_whole_width(board: Board) -> None:
     assert not any("epoch" in text for text in texts(one))
 
 
-def test_the_picture_shows_the_best_and_counts_the_others(folder: Path) -> None:
+def test_the_picture_shows_the_best_and_counts_the_others(board_results: Path) -> None:
     for place in range(ROWS):
-        write_result(folder, toy_result(f"failed-{place:02}"), None)
-    found = texts(read_board(folder))
+        write_result(board_results, toy_result(f"failed-{place:02}"), None)
+    found = texts(read_board(board_results))
     assert len([text for text in found if text.startswith("failed-")]) == ROWS - 4
     assert found[-1].endswith("on test, 4 more on the board")
 
 
-def test_long_names_are_cut(folder: Path) -> None:
-    write_toy(folder, "a-name-that-is-longer-than-its-place", 0.1)
-    assert "a-name-that-is-longer…" in texts(read_board(folder))
+def test_long_names_are_cut(board_results: Path) -> None:
+    write_toy(board_results, "a-name-that-is-longer-than-its-place", 0.1)
+    assert "a-name-that-is-longer…" in texts(read_board(board_results))
 
 
-def test_what_is_old_is_found_and_written_once(folder: Path, tmp_path: Path) -> None:
+def test_what_is_old_is_found_and_written_once(board_results: Path, tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"{START}\n{END}\n")
-    files = readme_files(read_board(folder), readme)
+    files = readme_files(read_board(board_results), readme)
     pictures = [tmp_path / place for place in PICTURES.values()]
     assert outdated(files) == bring_up_to_date(files) == [readme, *pictures]
     assert outdated(files) == bring_up_to_date(files) == []
@@ -96,13 +90,13 @@ def test_what_is_old_is_found_and_written_once(folder: Path, tmp_path: Path) -> 
     assert outdated(files) == [pictures[0]]
 
 
-def test_a_changed_score_makes_table_and_pictures_old(folder: Path, tmp_path: Path) -> None:
+def test_a_changed_score_makes_table_and_pictures_old(board_results: Path, tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"{START}\n{END}\n")
-    bring_up_to_date(readme_files(read_board(folder), readme))
-    write_toy(folder, "bad", 0.3)
-    assert read_result(result_path(folder, "digits-k0-v1", "bad")).status == "scored"
-    assert len(outdated(readme_files(read_board(folder), readme))) == 3
+    bring_up_to_date(readme_files(read_board(board_results), readme))
+    write_toy(board_results, "bad", 0.3)
+    assert read_result(result_path(board_results, "digits-k0-v1", "bad")).status == "scored"
+    assert len(outdated(readme_files(read_board(board_results), readme))) == 3
 
 
 @pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="not in an installed wheel")

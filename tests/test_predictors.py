@@ -1,10 +1,11 @@
 import copy
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -12,14 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.imagesets import get_images
 from benchmark.proxies import PROXIES
 from harness.encodings import ARCHITECTURE_FEATURES, ulc
 from harness.predictors.arc import Arc
 from harness.predictors.bnn import Bnn
 from harness.predictors.counts import ForestCounts, IsotonicCount
-from harness.predictors.curve_families import FAMILIES
-from harness.predictors.curve_fits import Pull, fit_curves
 from harness.predictors.extrapolation import Extrapolation
 from harness.predictors.gaussian import EmpiricalGaussian
 from harness.predictors.gru import Gru, GruReader
@@ -35,7 +33,7 @@ from harness.predictors.sghmc import Sampling
 from harness.predictors.svr import NuSvr, curve_features
 from harness.predictors.trees import Boosting, CurveSvd, FeatureTrees
 from harness.predictors.trivial import LastPlusGain, LastValue, MeanCurve
-from harness.protocol import Array, Prediction, Predictor, Queries, Runs, Series
+from harness.protocol import Prediction, Predictor, Queries, Runs, Series
 from tests.toy_runs import EPOCHS, toy_runs
 
 QUICK_BOOSTING = Boosting(rounds=10)
@@ -74,6 +72,12 @@ TRAIN, VALIDATION = RUNS.take(np.arange(10, 42)), RUNS.take(np.arange(42, 46))
 OTHERS = RUNS.take(np.array([0, 1, 2, 46, 47, 48, 49]))  # the first of them diverged
 NAMES = pytest.mark.parametrize("name", PREDICTORS)
 OBSERVED = pytest.mark.parametrize("observed", [0, 2])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache() -> Iterator[None]:
+    yield
+    shutil.rmtree(CACHE)
 
 
 def fitted(name: str, observed: int, train: Runs = TRAIN, seed: int = 0) -> Predictor:
@@ -353,71 +357,3 @@ def test_recurrent_predictors_learn_what_the_layers_say(build: Callable[[], Pred
     predictor.fit(runs, runs, observed=0, seed=0)
     mean = predictor.predict(runs.observe(0)).mean[:, -1]
     assert np.corrcoef(mean, curves[:, -1])[0, 1] > 0.9
-
-
-@pytest.mark.parametrize("name", FAMILIES)
-def test_a_family_finds_its_own_curve_again(name: str) -> None:
-    family = FAMILIES[name]
-    truth = np.array(family.start)
-    lower, upper = np.array(family.lower), np.array(family.upper)
-    epochs = np.arange(1.0, EPOCHS + 1)
-    curve: Array = family.curve(epochs, truth[None, :, None])
-    start = 0.8 * truth + 0.2 * (lower + upper) / 2
-    pull = Pull(start, (upper - lower) / 2, np.full(EPOCHS, 1e-4))
-    fit = fit_curves(family, curve, start[None, None], pull, 300)
-    found = family.curve(epochs, fit.parameters[..., None])
-    np.testing.assert_allclose(found, curve, atol=2e-3)
-    assert fit.ended.all()
-    assert np.all((fit.parameters >= lower) & (fit.parameters <= upper))
-
-
-def test_a_fit_agrees_with_scipy() -> None:
-    from scipy.optimize import least_squares
-
-    family, curves = FAMILIES["pow3"], OTHERS.series.valid_accuracy[1:4, :5]
-    centre, spread = np.array(family.start), np.array([0.2, 0.2, 0.5])
-    pull = Pull(centre, spread, np.full(EPOCHS, 0.02))
-    start = np.broadcast_to(centre, (len(curves), 3))
-    fit = fit_curves(family, curves, start[None], pull, 100)
-    for curve, cost in zip(curves, fit.cost, strict=True):
-
-        def residuals(p: Array, curve: Array = curve) -> Array:
-            miss = (family.curve(np.arange(1.0, 6.0), p[:, None]) - curve) / 0.02
-            return np.concatenate([miss, (p - centre) / spread])
-
-        other = least_squares(residuals, centre, bounds=(family.lower, family.upper))
-        assert cost == pytest.approx(2 * other.cost, rel=1e-3)
-
-
-def test_extrapolation_continues_curves_of_its_families() -> None:
-    rng = np.random.default_rng(0)
-    epochs = np.arange(1, EPOCHS + 1)
-    limit, rate = rng.uniform(0.4, 0.9, (64, 1)), rng.uniform(0.5, 1.0, (64, 1))
-    curves = limit - 0.3 * epochs**-rate
-    runs = toy_runs(64)
-    runs = replace(runs, series=replace(runs.series, valid_accuracy=curves))
-    predictor = Extrapolation()
-    predictor.fit(runs.take(np.arange(48)), runs, observed=5, seed=0)
-    answer = predictor.predict(runs.take(np.arange(48, 64)).observe(5))
-    assert np.abs(answer.mean - curves[48:, 5:]).max() < 0.03
-    assert predictor.failed_fits == 0
-    assert answer.std is not None
-    assert np.mean(np.abs(answer.mean - curves[48:, 5:]) < 2 * answer.std) > 0.9
-
-
-def test_fits_that_fail_give_the_last_value_and_are_counted() -> None:
-    predictor, queries = fitted("extrapolation", 2), OTHERS.observe(2)
-    assert isinstance(predictor, Extrapolation)
-    predictor.predict(queries)
-    assert predictor.failed_fits == 0
-    predictor.iterations = 0
-    answer = predictor.predict(queries)
-    assert predictor.failed_fits == len(queries)
-    last = queries.series.valid_accuracy[:, -1:]
-    assert np.array_equal(answer.mean, np.broadcast_to(last, answer.mean.shape))
-
-
-def test_extrapolation_stays_between_chance_and_one() -> None:
-    answer = fitted("extrapolation", 2).predict(OTHERS.observe(2))
-    assert answer.mean.min() >= get_images("digits").chance
-    assert answer.mean.max() <= 1

@@ -8,19 +8,13 @@ import pytest
 
 from harness.results import read_result, result_path
 from leaderboard.board import read_board as read
-from leaderboard.table import END, START, moment, readme_table, with_table
-from tests.toy_results import write_toy, write_toy_board
+from leaderboard.table import END, START, best_first, moment, readme_table, with_table
+from tests.toy_results import write_toy
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write_toy_board(tmp_path / "results")
-    return tmp_path / "results"
-
-
-def test_the_table_has_the_scores_of_the_files(folder: Path) -> None:
-    text = readme_table(read(folder))
-    good = read_result(result_path(folder, "digits-k0-v1", "good"))
+def test_the_table_has_the_scores_of_the_files(board_results: Path) -> None:
+    text = readme_table(read(board_results))
+    good = read_result(result_path(board_results, "digits-k0-v1", "good"))
     tau, r2 = good.scores["test"]["tau"], good.scores["heldout"]["r2"]
     assert tau.value is not None
     assert r2.value is not None
@@ -31,14 +25,14 @@ def test_the_table_has_the_scores_of_the_files(folder: Path) -> None:
     assert cells[5] == f"{r2.value:.3f}"
 
 
-def test_the_table_says_who_failed_and_who_is_constant(folder: Path) -> None:
-    text = readme_table(read(folder))
+def test_the_table_says_who_failed_and_who_is_constant(board_results: Path) -> None:
+    text = readme_table(read(board_results))
     assert "| | broken | failed: Error: no &lt;b&gt; &#124; | | | | | |" in text
     assert "| constant (constant) | 0.000 [0.000, 0.000] |" in text
 
 
-def test_the_ceiling_stands_before_training_only(folder: Path) -> None:
-    before, after = readme_table(read(folder)).split("<summary>digits, after 1 epoch")
+def test_the_ceiling_stands_before_training_only(board_results: Path) -> None:
+    before, after = readme_table(read(board_results)).split("<summary>digits, after 1 epoch")
     assert "| | *ceiling: noise of seeds* | 0.850 [0.750, 0.900] | | 0.900 | | | |" in before
     assert "ceiling" not in after
 
@@ -47,13 +41,15 @@ def cells_of(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_every_line_of_a_table_has_as_many_cells_as_its_header(folder: Path) -> None:
-    lines = [line for line in readme_table(read(folder)).splitlines() if line.startswith("|")]
+def test_every_line_of_a_table_has_as_many_cells_as_its_header(board_results: Path) -> None:
+    lines = [
+        line for line in readme_table(read(board_results)).splitlines() if line.startswith("|")
+    ]
     assert [len(cells_of(line)) for line in lines] == [3] * (2 + 5) + [9] * (2 * 2 + 5 + 2)
 
 
-def test_the_overview_has_tau_of_every_task(folder: Path) -> None:
-    lines = readme_table(read(folder)).splitlines()
+def test_the_overview_has_tau_of_every_task(board_results: Path) -> None:
+    lines = readme_table(read(board_results)).splitlines()
     caption, _, head, _, *rows = lines[:9]
     assert caption.startswith("**digits: Kendall's tau of the final accuracy")
     assert cells_of(head) == ["predictor", "before training", "after 1 epoch"]
@@ -62,8 +58,8 @@ def test_the_overview_has_tau_of_every_task(folder: Path) -> None:
         for k, cell in enumerate(cells):
             if name.startswith("*ceiling"):
                 assert cell == ("0.850", "")[k]
-            elif (folder / f"digits-k{k}-v1" / f"{name}.json").exists():
-                result = read_result(result_path(folder, f"digits-k{k}-v1", name))
+            elif (board_results / f"digits-k{k}-v1" / f"{name}.json").exists():
+                result = read_result(result_path(board_results, f"digits-k{k}-v1", name))
                 if result.status == "failed":
                     assert cell == "failed"
                     continue
@@ -76,8 +72,8 @@ def test_the_overview_has_tau_of_every_task(folder: Path) -> None:
     assert not found["constant"][0].startswith("**")
 
 
-def test_every_task_is_folded_under_its_image_set(folder: Path) -> None:
-    board = read(folder)
+def test_every_task_is_folded_under_its_image_set(board_results: Path) -> None:
+    board = read(board_results)
     other = replace(board.tasks[1], images="mnist", name="mnist-k1-v1")
     text = readme_table(replace(board, tasks=(board.tasks[0], other)))
     assert text.count("<details>") == text.count("</details>") == 2
@@ -103,9 +99,20 @@ def test_a_readme_without_its_markers_is_refused(tmp_path: Path, text: str) -> N
     assert path.read_text() == text
 
 
-def test_a_new_result_changes_the_table(folder: Path) -> None:
-    before = readme_table(read(folder))
-    write_toy(folder, "newer", 0.1)
-    after = readme_table(read(folder))
+def test_a_new_result_changes_the_table(board_results: Path) -> None:
+    before = readme_table(read(board_results))
+    write_toy(board_results, "newer", 0.1)
+    after = readme_table(read(board_results))
     assert "| newer |" in after
     assert "| newer |" not in before
+
+
+def test_a_predictor_that_lacks_a_task_counts_as_the_worst_there(board_results: Path) -> None:
+    board = read(board_results)
+    first, second = board.tasks
+    kept = tuple(row for row in second.rows if row.result.predictor != "good")
+    assert best_first((first, second))[0] == "good"
+    # Tau of about 1 and none is about 1 and -1, less than that of the bad one on both
+    less = best_first((first, replace(second, rows=kept)))
+    assert less.index("bad") < less.index("good")
+    assert set(less) == set(best_first((first, second)))

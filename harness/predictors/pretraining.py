@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmark.atomic import whole
+from benchmark.files import user_cache
 from benchmark.imagesets import get_images
 from benchmark.progress import Progress
 from benchmark.sequence import sample_architecture
@@ -27,7 +28,6 @@ from harness.predictors.recurrent import seeded
 from harness.predictors.sequences import length_batches, pad
 from harness.protocol import Array
 
-CACHE = Path(".cache") / "peephole-bench"  # in the user's home
 FURTHEST = 5.0  # standard deviations; targets beyond are clipped
 Half = NDArray[np.float16]
 
@@ -157,10 +157,10 @@ def pretrained(images: str, how: Pretraining, cache: Path | None = None) -> Enco
     Args:
         images: Name of the image set.
         how: A cached encoder was pretrained in just this way.
-        cache: Folder [default: `.cache/peephole-bench` in the user's home].
+        cache: Folder [default: the user's].
     """
     digest = hashlib.sha256(repr((torch.__version__, astuple(how))).encode()).hexdigest()[:16]
-    path = (cache or Path.home() / CACHE) / f"encoder-{images}-{digest}.pt"
+    path = (cache or user_cache()) / f"encoder-{images}-{digest}.pt"
     with _locked(path.with_suffix(".lock")):
         if not path.exists():
             _write(path, pretrain(images, how))

@@ -17,11 +17,6 @@ Array = NDArray[np.float64]
 
 FORMATS = ("png", "svg", "pdf")
 DOTS_PER_INCH = 150
-# Colours that stay apart for colour-blind readers: Okabe and Ito 2008, jfly.uni-koeln.de/color
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, GREY = (
-    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#999999",
-)  # fmt: skip
-CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, GREY)
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 SHADES = " ·░▒▓█"
 CHART_ROWS = 11  # of a chart, from accuracy 1 to 0 in tenths

@@ -7,18 +7,8 @@ import numpy as np
 
 from benchmark.imagesets import get_images
 from benchmark.walk import LayerRow, macs, parameters
-from leaderboard.show.marks import (
-    BLUE,
-    CYCLE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    new_figure,
-    save,
-)  # fmt: skip
+from harness.colours import BLUE, CYCLE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
+from leaderboard.show.marks import new_figure, save
 from leaderboard.show.networks import Line, Network, drawn_lines
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.skeletons import SKELETONS
+from harness.colours import BLUE, CYCLE, GREY
 from harness.invariants import STRATA
 from harness.truth import PARTS
-from leaderboard.show.marks import BLUE, CYCLE, GREY, new_figure, save
+from leaderboard.show.marks import new_figure, save
 from leaderboard.show.predictors import Answers
 
 if TYPE_CHECKING:

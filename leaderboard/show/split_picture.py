@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.imagesets import get_images
-from leaderboard.show.marks import BLUE, CYCLE, GREY, Array, new_figure, save
+from harness.colours import BLUE, CYCLE, GREY
+from leaderboard.show.marks import Array, new_figure, save
 from leaderboard.show.splits import Group, pooled
 
 if TYPE_CHECKING:

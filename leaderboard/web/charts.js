@@ -1,5 +1,6 @@
 /* What charts share: scales, axes, marks. Charts are images; the table has the same numbers. */
 const scale = (from, to, low, high) => v => low + ((v - from) / (to - from || 1)) * (high - low);
+const clamp = (v, [low, high]) => Math.min(high, Math.max(low, v));
 const near = (list, best) => list.reduce((a, b) => (best(b) < best(a) ? b : a));
 
 function ticks(from, to, wanted = 5) {
@@ -57,6 +58,18 @@ function axes(svg, box, { x, y, xs, ys, names }) {
     make("text", { x: box.right, y: box.bottom + 37, class: "end" }, names[0]),
     make("text", { x: 0, y: 11 }, names[1]),
   );
+}
+
+/* A chart whose two axes have one scale, with the line where both agree. */
+function square(svg, box, ends, names) {
+  const marks = ticks(...ends),
+    x = scale(...ends, box.left, box.right),
+    y = scale(...ends, box.bottom, box.top);
+  axes(svg, box, { x, y, xs: marks, ys: marks, names });
+  const [x1, x2] = ends.map(x),
+    [y1, y2] = ends.map(y);
+  svg.append(make("line", { class: "limit", x1, x2, y1, y2 }));
+  return [x, y];
 }
 
 const path = points =>

@@ -2,7 +2,6 @@
 const compared = of =>
   of.rows.filter(r => !r.failure && (passes(r) || r.predictor === view.predictor));
 const nothing = (id, text) => void $(id).replaceChildren(make("p", { class: "soft" }, text));
-const clamp = (v, [low, high]) => Math.min(high, Math.max(low, v));
 
 function leftOut(holder, names) {
   if (names.length)
@@ -59,40 +58,23 @@ function drawTransfer() {
     0.04,
   );
   const box = { left: 46, right: width - 8, top: 26, bottom: 350 },
-    marks = ticks(...ends);
-  const x = scale(...ends, box.left, box.right),
-    y = scale(...ends, box.bottom, box.top);
-  axes(svg, box, { x, y, xs: marks, ys: marks, names: ["test", "held out"] });
-  svg.append(
-    make("line", {
-      class: "limit",
-      x1: x(ends[0]),
-      y1: y(ends[0]),
-      x2: x(ends[1]),
-      y2: y(ends[1]),
-    }),
-  );
+    [x, y] = square(svg, box, ends, ["test", "held out"]);
   const points = shown.map(p => ({
     ...p,
     x: x(clamp(p.test[0], ends)),
     y: y(clamp(p.held[0], ends)),
     text: p.r.predictor,
+    predictor: p.r.predictor,
     strong: p.r.predictor === view.predictor,
   }));
   points.sort((a, b) => b.strong - a.strong);
   for (const p of [...points].reverse()) svg.append(cross(p, x, y, ends));
   place(svg, points, { left: box.left, right: width });
-  const tip = tooltip(svg, width);
-  pointing(
+  naming(
     svg,
     width,
     points,
-    p =>
-      tip(
-        p && [p.x, p.y],
-        p && `${p.text}: ${figure(p.test[0], metric)} test, ${figure(p.held[0], metric)} held out`,
-      ),
-    p => p && go({ predictor: p.text }),
+    p => `: ${figure(p.test[0], metric)} test, ${figure(p.held[0], metric)} held out`,
   );
   leftOut(
     $("transfer"),
@@ -147,4 +129,16 @@ function tooltip(svg, width) {
     text.setAttribute("y", top + 16);
     svg.append(group);
   };
+}
+
+/* Pointing at a predictor's point says its name and what `text` makes of it; a click chooses it. */
+function naming(svg, width, points, text) {
+  const tip = tooltip(svg, width);
+  pointing(
+    svg,
+    width,
+    points,
+    p => tip(p && [p.x, p.y], p && `${p.predictor}${text(p)}`),
+    p => p && go({ predictor: p.predictor }),
+  );
 }

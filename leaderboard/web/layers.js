@@ -1,5 +1,4 @@
-/* One network's layers, drawn and in words. */
-/* Layers of a network: [{place, words: [{text, kind, channels, stride}]}]. */
+/* One network's layers, drawn and in words: [{where, words: [{word, kind, channels, stride}]}]. */
 function parse(text) {
   return text.split(";").map(group => {
     const [where, list] = group.split("=");

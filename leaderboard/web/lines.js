@@ -62,17 +62,10 @@ function drawLines() {
     box,
     narrow ? 15 : 21,
   );
-  const tip = tooltip(svg, width),
-    points = labels.flatMap(l =>
-      l.at.map(([px, py, s, k]) => ({ x: px, y: py, name: l.name, s, k })),
-    );
-  pointing(
-    svg,
-    width,
-    points,
-    p => tip(p && [p.x, p.y], p && `${p.name}, ${moment(p.k)}: ${figure(p.s[0], metric)}`),
-    p => p && go({ predictor: p.name }),
+  const points = labels.flatMap(l =>
+    l.at.map(([x, y, s, k]) => ({ x, y, predictor: l.name, s, k })),
   );
+  naming(svg, width, points, p => `, ${moment(p.k)}: ${figure(p.s[0], metric)}`);
   leftOut(
     $("lines"),
     all.filter(useless).map(l => l.name),

@@ -34,19 +34,7 @@ function drawScatter() {
     guesses = order.map(n => finalGuess(r, n)),
     ends = spread([...truths, ...guesses], 0.03);
   const box = { left: 46, right: width - 8, top: 26, bottom: height - 46 },
-    marks = ticks(...ends);
-  const x = scale(...ends, box.left, box.right),
-    y = scale(...ends, box.bottom, box.top);
-  axes(svg, box, { x, y, xs: marks, ys: marks, names: ["true final accuracy", "predicted"] });
-  svg.append(
-    make("line", {
-      class: "limit",
-      x1: x(ends[0]),
-      y1: y(ends[0]),
-      x2: x(ends[1]),
-      y2: y(ends[1]),
-    }),
-  );
+    [x, y] = square(svg, box, ends, ["true final accuracy", "predicted"]);
   const points = order.map((n, i) => ({ n, x: x(truths[i]), y: y(guesses[i]) })),
     opacity = clamp(180 / order.length, [0.4, 0.85]);
   svg.append(...points.map(p => mark(heldout[p.n], p.x, p.y, 2.8, { opacity })));

@@ -46,23 +46,18 @@ function drawSkeletons() {
       svg.append(
         make("line", { class: "tick", x1: x(found[0]), x2: x(found[0]), y1: y - 6, y2: y + 6 }),
       );
-      points.push({ x: x(found[0]), y, r, found });
+      points.push({ x: x(found[0]), y, predictor: r.predictor, found });
     }
     for (const r of mine.filter(r => score(r, name, metric)[0] != null)) {
-      svg.append(...whisker(x, y, score(r, name, metric), isHeld(name)));
-      points.push({ x: x(score(r, name, metric)[0]), y, r, found: score(r, name, metric) });
+      const found = score(r, name, metric);
+      svg.append(...whisker(x, y, found, isHeld(name)));
+      points.push({ x: x(found[0]), y, predictor: r.predictor, found });
     }
   });
-  const tip = tooltip(svg, width);
-  pointing(
+  naming(
     svg,
     width,
     points,
-    p =>
-      tip(
-        p && [p.x, p.y],
-        p && `${p.r.predictor}: ${figure(p.found[0], metric)} (${range(p.found, metric)})`,
-      ),
-    p => p && go({ predictor: p.r.predictor }),
+    p => `: ${figure(p.found[0], metric)} (${range(p.found, metric)})`,
   );
 }

@@ -224,7 +224,7 @@ function drawTable() {
   const known = [...inside, limitOf(pair[0])[0]].filter(v => v != null);
   const ends = known.length ? spread(known, 0) : [0, 1],
     clip = scale(...ends, 5, 105);
-  const x = v => clip(Math.min(ends[1], Math.max(ends[0], v)));
+  const x = v => clip(clamp(v, ends));
   const body = make(
     "tbody",
     {},
