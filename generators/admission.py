@@ -11,7 +11,8 @@ from generators.engine import EVALUATION_BATCH
 
 TIME_MARGIN = 1.3  # over what runs of a like cost took
 NEIGHBOURS = 5  # runs of a like cost that are looked at
-MEMORY_MARGIN = 1.5  # over the sum of what a step must keep: a guess, until a GPU has been asked
+MEMORY_MARGIN = 1.5  # over what must be kept: a guess, until a GPU has been asked
+STEPS_KEPT = 2  # a graph's own, and that of the warm-up before it, whose memory the stream keeps
 FIXED_BYTES = 300e6  # libraries' workspaces of a stream: likewise
 ROOM = 0.85  # of a device's memory: the rest is context, image sets and fragments
 PRECISION_BYTES = {"fp32": 4, "bf16": 2}
@@ -57,12 +58,22 @@ def device_room(device: str) -> float | None:
 def predicted_memory(rows: tuple[LayerRow, ...], images: ImageSet, recipe: Recipe) -> float:
     """Return the bytes of a device that training a network will take.
 
-    A step keeps what every layer answered, and the places of what its max pools chose; evaluation
-    keeps an answer and a question at a time, of a larger batch. Weights are nothing beside them.
+    Beside what its steps keep, evaluation keeps an answer and a question at a time, of a larger
+    batch. Weights are nothing beside them.
+    """
+    size = PRECISION_BYTES[recipe.precision]
+    widest = max(row.out_channels * row.out_resolution**2 for row in rows)
+    evaluation = 2 * widest * size * min(EVALUATION_BATCH, images.valid)
+    kept = STEPS_KEPT * (kept_by_step(rows, recipe) + evaluation)
+    return MEMORY_MARGIN * kept + FIXED_BYTES
+
+
+def kept_by_step(rows: tuple[LayerRow, ...], recipe: Recipe) -> float:
+    """Return the bytes that a step keeps from its way forward to its way back.
+
+    They are what every layer answered, and the places of what its max pools chose.
     """
     size = PRECISION_BYTES[recipe.precision]
     answers = [row.out_channels * row.out_resolution**2 for row in rows]
     chosen = sum(n for n, row in zip(answers, rows, strict=True) if row.kind == "max_pool")
-    step = recipe.batch * (sum(answers) * size + chosen * INDEX_BYTES)
-    evaluation = 2 * max(answers) * size * min(EVALUATION_BATCH, images.valid)
-    return MEMORY_MARGIN * (step + evaluation) + FIXED_BYTES
+    return recipe.batch * (sum(answers) * size + chosen * INDEX_BYTES)

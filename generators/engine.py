@@ -15,7 +15,7 @@ from benchmark.architectures import Architecture, architecture_id
 from benchmark.recipes import Recipe, learning_rates
 from benchmark.walk import walk
 from generators.batches import DevicePart, DevicePixels, Epoch, draw_epoch, training_batch
-from generators.graphs import GRAPH_LOCK, capture
+from generators.graphs import GRAPH_LOCK, GraphedLogits, capture
 from generators.networks import Convolution, Network, initialise
 
 EVALUATION_BATCH = 1000
@@ -69,8 +69,10 @@ class Training:
         self.rates = learning_rates(recipe)
         self._buffers = _buffers(recipe, self.rates, draw_epoch(pixels, self.key, 0))
         self.optimizer = _optimizer(network, recipe, self._buffers.rate)
-        self._step: Callable[[], None] = self._take_step
-        self._logits: Callable[[Tensor], Tensor] = self._evaluated_logits
+        # Neither refers back to this object: a device's memory must be free with the last reference
+        # to it, and not whenever Python next looks for cycles.
+        self._replay: Callable[[], None] | None = None
+        self._graphed: GraphedLogits | None = None
         if graphs:
             self._capture_graphs()
 
@@ -91,8 +93,9 @@ class Training:
                 target.copy_(drawn)
         buffers.step.fill_(epoch * steps)
         self.network.train()
+        step = self._replay or self._take_step
         for _ in range(steps):
-            self._step()
+            step()
         parameters = list(self.network.parameters())
         gradients = [p.grad for p in parameters if p.grad is not None]
         norms = nn.utils.get_total_norm(gradients), nn.utils.get_total_norm(parameters)
@@ -115,28 +118,38 @@ class Training:
         buffers.hits.index_copy_(0, place, hits.float().view(1))
         buffers.step.add_(1)
 
-    @torch.no_grad()
     def evaluate(self, part: DevicePart) -> tuple[Tensor, Tensor]:
-        """Return the mean loss () and which images are right (n,) in the network's present mode."""
+        """Return the mean loss () and which images are right (n,), in evaluation mode."""
+        self.network.eval()
+        return self._evaluate(part, self._logits)
+
+    @torch.no_grad()
+    def _evaluate(
+        self, part: DevicePart, logits_of: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
         losses, right = [], []
         for start in range(0, len(part.labels), EVALUATION_BATCH):
             take = slice(start, start + EVALUATION_BATCH)
-            logits, labels = self._logits(part.images[take]), part.labels[take]
+            logits, labels = logits_of(part.images[take]), part.labels[take]
             losses.append(functional.cross_entropy(logits, labels, reduction="sum"))
             right.append(logits.argmax(1) == labels)
         return torch.stack(losses).sum() / len(part.labels), torch.cat(right)
 
-    def _evaluated_logits(self, raw: Tensor) -> Tensor:
+    def _logits(self, raw: Tensor) -> Tensor:
+        """Return logits of a batch from a graph, if there is one for batches of its size."""
+        if self._graphed is not None and self._graphed.fits(raw):
+            return self._graphed(raw)
+        return self._computed_logits(raw)
+
+    def _computed_logits(self, raw: Tensor) -> Tensor:
         return self.forward(self.pixels.normalise(raw))
 
     @torch.no_grad()
     def evaluate_untrained(self) -> tuple[float, float]:
         """Return loss and accuracy on the valid images with each batch's own statistics."""
         saved = {name: value.clone() for name, value in self.network.named_buffers()}
-        graphed, self._logits = self._logits, self._evaluated_logits  # a graph is in its own mode
         self.network.train()
-        loss, right = self.evaluate(self.pixels.valid)
-        self._logits = graphed
+        loss, right = self._evaluate(self.pixels.valid, self._computed_logits)
         for name, buffer in self.network.named_buffers():
             buffer.copy_(saved[name])
         return float(loss), float(right.float().mean())
@@ -146,9 +159,9 @@ class Training:
         with GRAPH_LOCK:
             self._warm_up()
             self.network.train()
-            self._step = capture(self._take_step)
+            self._replay = capture(self._take_step)
             self.network.eval()
-            self._logits = self._captured_logits()
+            self._graphed = self._captured_logits()
 
     def _warm_up(self) -> None:
         """Take steps, then put back in place whatever they changed."""
@@ -164,25 +177,15 @@ class Training:
                 entry["momentum_buffer"].zero_()  # a first step on zero is one without momentum
         self.optimizer.zero_grad(set_to_none=True)  # so that the graph's own gradients are made
 
-    def _captured_logits(self) -> Callable[[Tensor], Tensor]:
-        """Return logits of whole batches from a graph, and of others as they are computed."""
+    @torch.no_grad()
+    def _captured_logits(self) -> GraphedLogits:
+        """Capture the logits of a whole batch."""
         raw = self.pixels.valid.images[:EVALUATION_BATCH].clone()
-        with torch.no_grad():
-            logits = self._evaluated_logits(raw)  # warms up
+        logits = self._computed_logits(raw)  # warms up
+        return GraphedLogits(raw, logits, capture(lambda: self._write_logits(raw, logits)))
 
-            def work() -> None:
-                logits.copy_(self._evaluated_logits(raw))
-
-            replay = capture(work)
-
-        def graphed(images: Tensor) -> Tensor:
-            if len(images) != len(raw):
-                return self._evaluated_logits(images)
-            raw.copy_(images)
-            replay()
-            return logits.clone()
-
-        return graphed
+    def _write_logits(self, raw: Tensor, logits: Tensor) -> None:
+        logits.copy_(self._computed_logits(raw))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

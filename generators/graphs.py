@@ -2,9 +2,11 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 # One capture at a time, its warm-up included: other networks of the process only replay meanwhile.
 GRAPH_LOCK = threading.Lock()
@@ -17,15 +19,66 @@ def capture(work: Callable[[], None]) -> Callable[[], None]:
     `torch.cuda.graph` is not used: it waits for the whole device and empties the cache, which other
     streams would pay for. Errors are those of this thread alone, so that others may allocate.
     """
+    if not hasattr(_local, "keeper"):
+        _local.kept, _local.keeper = _keep_pool()
+    replay: Callable[[], None] = _captured(work, _local.keeper).replay
+    return replay
+
+
+def _keep_pool() -> tuple[Tensor, torch.cuda.CUDAGraph]:
+    """Return the graph that keeps a thread's pool of memory, and what that graph writes.
+
+    The thread's later graphs take their memory from it, so that a network's graphs reuse what those
+    of the one before had. Pools of their own would go back to the device only when it is full, and
+    while another thread captures not even then. Graphs may share a pool because a thread replays
+    one at a time and whatever outlives a replay is kept alive.
+    """
+    kept: list[Tensor] = []
+    keeper = _captured(lambda: kept.append(torch.zeros(1, device="cuda")), None)
+    return kept[0], keeper
+
+
+def _captured(
+    work: Callable[[], None], keeper: torch.cuda.CUDAGraph | None
+) -> torch.cuda.CUDAGraph:
+    """Return a graph of work, which takes its memory from another's pool, or from a new one."""
     torch.cuda.current_stream().synchronize()
     graph = torch.cuda.CUDAGraph()
-    graph.capture_begin(capture_error_mode="thread_local")
+    pool = None if keeper is None else keeper.pool()
+    graph.capture_begin(pool, capture_error_mode="thread_local")
     try:
         work()
-    finally:
-        graph.capture_end()
-    replay: Callable[[], None] = graph.replay
-    return replay
+    except BaseException:
+        with suppress(RuntimeError):  # what ended the work is what matters
+            graph.capture_end()
+        raise
+    graph.capture_end()
+    return graph
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GraphedLogits:
+    """Logits of batches of one size, from a graph.
+
+    Attributes:
+        raw: What the graph reads.
+        logits: What it writes.
+        replay: Replays it.
+    """
+
+    raw: Tensor
+    logits: Tensor
+    replay: Callable[[], None]
+
+    def fits(self, raw: Tensor) -> bool:
+        """Return whether a batch has the graph's size."""
+        return len(raw) == len(self.raw)
+
+    def __call__(self, raw: Tensor) -> Tensor:
+        """Return the logits of a batch."""
+        self.raw.copy_(raw)
+        self.replay()
+        return self.logits.clone()
 
 
 @contextmanager
@@ -40,5 +93,7 @@ def own_stream(device: torch.device) -> Iterator[None]:
     if not hasattr(_local, "stream"):
         _local.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     with torch.cuda.stream(_local.stream):
-        yield
-        _local.stream.synchronize()
+        try:
+            yield
+        finally:  # what a failed training queued uses memory that is about to be free
+            _local.stream.synchronize()

@@ -80,7 +80,6 @@ def _train(training: Training) -> Curves:
         else:
             _fill_epoch(training, curves, epoch, 0.0)
     if curves.status == "completed":
-        training.network.eval()
         curves.final_train_accuracy = float(training.evaluate(pixels.train)[1].float().mean())
     else:
         curves.final_train_accuracy = pixels.images.chance
@@ -92,7 +91,6 @@ def _measure_epoch(training: Training, curves: Curves, epoch: int) -> None:
     """Train and evaluate one epoch; waits for the device once, at its end."""
     started = time.perf_counter()
     sums = training.run_epoch(epoch)
-    training.network.eval()
     results = [training.evaluate(p) for p in (training.pixels.valid, training.pixels.test)]
     right = torch.cat([result[1] for result in results]).cpu().numpy()
     losses = sums.losses.double().cpu().numpy()

@@ -1,19 +1,24 @@
 """Crews whose workers start fast, as torch takes seconds to load; a browser for the page."""
 
+from __future__ import annotations
+
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from generators.crew import Crew, started
 from generators.worker import prepare
 from leaderboard.board import TaskTruth
 from tests.toy_pages import write_toy_page
 from tests.toy_results import toy_truth, write_toy_board
+
+if TYPE_CHECKING:  # tests of the engine run where there is no Playwright
+    from playwright.sync_api import Browser, Page, Route
 
 # No sandbox, as tests may run as root; the rest keeps Chromium itself off the network
 FLAGS = (
@@ -75,6 +80,8 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
         if request.config.getoption("--demand-browser"):
             pytest.fail(text)
         pytest.skip(text)
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
         yield found

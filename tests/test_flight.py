@@ -155,7 +155,7 @@ def test_predicted_memory_is_that_of_a_network_worked_by_hand() -> None:
     pools = [8 * 16, rows[[r.kind for r in rows].index("max_pool", 8)].out_channels * 4]
     step = 50 * (4 * sum(answers) + 8 * sum(pools))
     assert [r.kind for r in rows].count("max_pool") == 2
-    expected = 1.5 * (step + 2 * max(answers) * 4 * 350) + 300e6
+    expected = 1.5 * 2 * (step + 2 * max(answers) * 4 * 350) + 300e6
     assert predicted_memory(rows, images, recipe) == pytest.approx(expected)
 
 

@@ -85,8 +85,6 @@ def test_a_rest_that_fills_no_batch_is_evaluated_without_its_graph(
 ) -> None:
     monkeypatch.setattr(generators.engine, "EVALUATION_BATCH", 300)
     plain, graphed = (Training(TINY, RECIPE, pixels, seed=0, graphs=g) for g in (False, True))
-    for training in (plain, graphed):
-        training.network.eval()
     ones, others = (t.evaluate(pixels.valid) for t in (plain, graphed))  # 350: a batch and a rest
     assert torch.equal(ones[0], others[0])
     assert torch.equal(ones[1], others[1])
