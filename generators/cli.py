@@ -234,32 +234,61 @@ def pilot(campaign: Path, name: str, output: Path | None) -> None:
 @click.option("--networks", default=8, show_default=True, type=click.IntRange(min=1))
 @IMAGES_OPTION
 @DEVICE_OPTION
-@WORKERS_OPTION
+@click.option(
+    "--workers",
+    "widths",
+    multiple=True,
+    default=(2,),
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Networks in flight; given more than once, the engine runs with each.",
+)
+@click.option("--epochs", type=click.IntRange(min=2), help="Of every way [default: the recipe's].")
+@click.option(
+    "--baseline-networks",
+    type=click.IntRange(min=0),
+    help="Of N0, N1 and N2; 0 leaves them out [default: all].",
+)
 @click.option("--baseline-epochs", type=click.IntRange(min=1), help="Of N0 and N1 [default: all].")
+@click.option(
+    "--audit",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Networks that the engine trains in fp32 as well.",
+)
 def bench(
+    *,
     name: str,
     networks: int,
     images_folder: Path,
     device: str,
-    workers: int,
+    widths: tuple[int, ...],
+    epochs: int | None,
+    baseline_networks: int | None,
     baseline_epochs: int | None,
+    audit: int,
 ) -> None:
     """Time the engine beside three plainer loops on the same networks, of every cost.
 
     N0 is a textbook loop, N1 the same in bf16 and channels_last, N2 the engine without graphs, one
-    network at a time. Fewer epochs of N0 and N1 are scaled to all of them.
+    network at a time. Fewer epochs of N0 and N1 are scaled to all of them. Accuracies are compared
+    network by network.
     """
+    from dataclasses import replace
+
     import torch
 
     from benchmark.recipes import RECIPES
+    from generators.bench import Comparison, report
     from generators.bench import bench as compare
-    from generators.bench import peak_flops, report
     from generators.crew import RunOptions
+    from generators.limits import limits
 
-    recipe = RECIPES[name]
-    options = RunOptions(images_folder, device, workers)
-    speeds = list(compare(name, recipe, networks, options, baseline_epochs or recipe.epochs))
-    for line in report(speeds, peak_flops(torch.device(device), recipe.precision)):
+    recipe = replace(RECIPES[name], epochs=epochs or RECIPES[name].epochs)
+    what = Comparison(networks, widths, baseline_networks, baseline_epochs, audit)
+    speeds = list(compare(name, recipe, RunOptions(images_folder, device), what))
+    for line in report(speeds, limits(torch.device(device), recipe.precision)):
         click.echo(line)
 
 

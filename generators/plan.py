@@ -165,7 +165,6 @@ def planned(drawn: Drawn, images: ImageSet, recipe: Recipe, seed: int) -> Planne
     """Return the run of an accepted architecture."""
     rows = walk(drawn.architecture, images)
     forward = macs(rows)
-    seen = BACKWARD_COST * recipe.steps_per_epoch * recipe.batch + images.valid + images.test
     return PlannedRun(
         run_id=run_id(images.name, drawn.architecture_id, recipe.recipe_id, seed),
         images=images.name,
@@ -178,8 +177,15 @@ def planned(drawn: Drawn, images: ImageSet, recipe: Recipe, seed: int) -> Planne
         seed=seed,
         parameters=parameters(rows),
         macs=forward,
-        cost=forward * recipe.epochs * seen,
+        cost=cost_of(forward, recipe),
     )
+
+
+def cost_of(forward: int, recipe: Recipe) -> int:
+    """Return the multiply-accumulates of a run of a network that takes some for an image."""
+    images = get_images(recipe.images)
+    seen = BACKWARD_COST * recipe.steps_per_epoch * recipe.batch + images.valid + images.test
+    return forward * recipe.epochs * seen
 
 
 def write_plan(path: Path, runs: Iterable[PlannedRun]) -> None:

@@ -30,12 +30,14 @@ class Setting:
         autocast: Whether convolutions compute in bf16.
         channels_last: Whether tensors lie in that order.
         epochs: Epochs to train, at most the recipe's, whose schedule is kept.
+        loaders: Processes that load training images; 0: this one does.
     """
 
     device: torch.device
     autocast: bool
     channels_last: bool
     epochs: int
+    loaders: int = 0
 
 
 class TextbookLayer(nn.Module):
@@ -142,7 +144,14 @@ def train_textbook(
     ]
     optimizer = torch.optim.SGD(groups, 0.1, momentum=recipe.momentum, nesterov=recipe.nesterov)
     train = Images(pixels.train, pixels, augmented=pixels.images.augmented)
-    loader = DataLoader(train, recipe.batch, shuffle=True, drop_last=True)
+    loader = DataLoader(
+        train,
+        recipe.batch,
+        shuffle=True,
+        drop_last=True,
+        num_workers=setting.loaders,
+        persistent_workers=setting.loaders > 0,
+    )
     others = [Images(part, pixels, augmented=False) for part in (pixels.valid, pixels.test)]
     rates, accuracies = iter(learning_rates(recipe)), []
     for _ in range(setting.epochs):

@@ -15,8 +15,9 @@ import torch
 
 from benchmark.files import load_runs, series
 from benchmark.recipes import RECIPES
-from generators.bench import bench, peak_flops, report
+from generators.bench import Comparison, bench, report
 from generators.crew import RunOptions
+from generators.limits import limits
 
 
 def seconds(work: Callable[[], object], repeats: int = 1) -> float:
@@ -32,8 +33,8 @@ def seconds(work: Callable[[], object], repeats: int = 1) -> float:
 def generation(count: int) -> None:
     """Compare a campaign on two workers with plainer loops, on the same networks."""
     options = RunOptions(Path("images"))
-    speeds = list(bench("digits", RECIPES["digits"], count, options, RECIPES["digits"].epochs))
-    for text in report(speeds, peak_flops(torch.device("cpu"), "fp32")):
+    speeds = list(bench("digits", RECIPES["digits"], options, Comparison(count)))
+    for text in report(speeds, limits(torch.device("cpu"), "fp32")):
         sys.stdout.write(text + "\n")
 
 

@@ -12,8 +12,9 @@ from benchmark.imagesets import get_images
 from benchmark.sequence import sequence
 from benchmark.skeletons import SKELETONS
 from benchmark.walk import LayerRow, walk
-from generators.bench import Speed, bench, parity, peak_flops, report, stratified_by_cost
+from generators.bench import Comparison, Speed, bench, parity, report, stratified_by_cost
 from generators.images import load_images
+from generators.limits import Limits, limits, traffic_of
 from generators.networks import Convolution, Network, initialise
 from generators.plan import make_plan
 from generators.textbook import Images, Setting, TextbookLayer, TextbookNetwork, train_textbook
@@ -75,6 +76,9 @@ def test_a_textbook_loop_learns_and_stops_after_its_epochs() -> None:
     found = train_textbook(tiny_architecture(), recipe, load_images("digits"), setting)
     assert len(found) == 3
     assert max(found) > 0.3
+    loaded = replace(setting, epochs=1, loaders=1)
+    torch.manual_seed(0)
+    assert len(train_textbook(tiny_architecture(), recipe, load_images("digits"), loaded)) == 1
 
 
 def test_strata_are_evenly_spaced_ranks_of_cost() -> None:
@@ -91,37 +95,89 @@ def test_strata_are_evenly_spaced_ranks_of_cost() -> None:
 
 def test_every_way_trains_the_same_networks(threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generators.bench, "make_plan", lambda _: tiny_plan(4))
-    found = list(bench("digits", RECIPE, 2, options_of(), 1))
-    assert [speed.name for speed in found] == ["N0", "N1", "N2", "engine"]
+    found = list(bench("digits", RECIPE, options_of(), Comparison(2, plain_epochs=1)))
+    assert [speed.name for speed in found] == ["N0", "N1", "N2", "engine x2"]
     assert [speed.accuracies is None for speed in found] == [True, True, False, False]
     assert found[2].accuracies == pytest.approx(found[3].accuracies)  # the same streams and steps
     for speed in found:
         assert (speed.networks, speed.busy) == (2, None)
         assert speed.images == 2 * 2 * 21 * 50
         assert speed.seconds > 0
-    lines = list(report(found, peak_flops(CPU, "fp32")))
-    assert [line.split()[0] for line in lines] == ["way", "N0", "N1", "N2", "engine"]
+    lines = list(report(found, limits(CPU, "fp32")))
+    assert [line.split()[0] for line in lines] == [
+        "way",
+        "N0",
+        "N1",
+        "N2",
+        "engine",
+        "a",
+        "accuracy",
+    ]
     assert lines[1].endswith("1.00")
+    assert lines[-1].endswith("mean +0.0000 over 2 networks, p 1.000")
+
+
+def test_plain_loops_may_train_some_networks_and_an_engine_runs_at_every_width(
+    threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generators.bench, "make_plan", lambda _: tiny_plan(8))
+    recipe = replace(RECIPE, precision="bf16")
+    what = Comparison(4, widths=(1, 2), plain=1, plain_epochs=1, audited=2)
+    found = {speed.name: speed for speed in bench("digits", recipe, options_of(), what)}
+    assert list(found) == ["N0", "N1", "N2", "engine x1", "engine x2", "fp32"]
+    assert [speed.networks for speed in found.values()] == [1, 1, 1, 4, 4, 2]
+    assert found["N0"].traffic == 2 * found["N1"].traffic == 2 * found["N2"].traffic
+    engine, audit = found["engine x2"], found["fp32"]
+    assert engine.accuracies == found["engine x1"].accuracies
+    assert audit.accuracies is not None
+    assert engine.accuracies is not None
+    assert set(audit.accuracies) < set(engine.accuracies)  # named as in bf16
+    assert parity(audit, engine)[0] == 2
+    last = list(report(list(found.values()), limits(CPU, "bf16")))[-1]
+    assert last.startswith("accuracy of fp32 less that of engine x2: mean ")
+
+
+def test_plain_loops_may_be_left_out(threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generators.bench, "make_plan", lambda _: tiny_plan(4))
+    found = list(bench("digits", RECIPE, options_of(), Comparison(1, plain=0)))
+    assert [speed.name for speed in found] == ["engine x2"]
+    with pytest.raises(ValueError, match=r"^2 networks cannot be taken from a sample of 1$"):
+        list(bench("digits", RECIPE, options_of(), Comparison(1, plain=2)))
+
+
+def test_traffic_is_that_of_a_network_worked_by_hand() -> None:
+    run = tiny_plan(1)[0]
+    rows = walk(run.architecture, get_images("digits"))
+    answers = sum(row.out_channels * row.out_resolution**2 for row in rows)
+    moved = 4 * answers * (5 * 21 * 50 + 2 * 700) * 2  # fp32, two epochs
+    assert traffic_of(run, RECIPE) == moved
+    assert traffic_of(run, replace(RECIPE, precision="bf16")) == moved / 2
 
 
 def test_shares_and_ratios_are_those_of_a_table_worked_by_hand() -> None:
-    slow = Speed("N0", 10, 3600.0, 7.2e6, 3.6e15, (0.5, 0.6))
-    fast = Speed("engine", 10, 360.0, 7.2e6, 3.6e15, (0.6, 0.6), 0.5)
-    assert list(report([slow, fast], 1e14)) == [
-        "way     networks/h    images/s  TFLOP/s  of peak  busy  times N0",
-        "N0            10.0       2,000    1.000     1.0%     -      1.00",
-        "engine       100.0      20,000   10.000    10.0%   50%     10.00",
-        "accuracy of engine less that of N0: mean +0.0500, p 1.000",
+    slow = Speed("N0", 10, 3600.0, 7.2e6, 3.6e15, 3.6e15, {"a": 0.5, "b": 0.6})
+    fast = Speed("engine x2", 20, 720.0, 1.4e7, 7.2e15, 3.6e15, {"a": 0.6, "b": 0.6}, 0.5)
+    assert list(report([slow, fast], Limits(1e14, 1e13))) == [
+        "way         networks/h    images/s  TFLOP/s  of peak  TB/s  of copy  busy  times N0",
+        "N0                10.0       2,000    1.000     1.0%  1.00    10.0%     -      1.00",
+        "engine x2        100.0      19,444   10.000    10.0%  5.00    50.0%   50%     10.00",
+        "a network takes at least 3.600 s of arithmetic and 18.000 s of memory traffic on this "
+        "device; engine x2 took 36.000 s",
+        "accuracy of engine x2 less that of N0: mean +0.0500 over 2 networks, p 1.000",
     ]
 
 
 def test_parity_is_a_paired_test() -> None:
     rng = np.random.default_rng(0)
-    first = rng.random(20)
-    one, other = (Speed("", 20, 1.0, 1.0, 1.0, tuple(v)) for v in (first + 0.01, first))
-    mean, p_value = parity(one, other)
+    first = {str(i): value for i, value in enumerate(rng.random(20))}
+    second = {name: value + 0.01 for name, value in first.items()} | {"another": 0.5}
+    one, other = (Speed("", 20, 1.0, 1.0, 1.0, 1.0, values) for values in (second, first))
+    count, mean, p_value = parity(one, other)
+    assert count == 20
     assert mean == pytest.approx(0.01)
     assert p_value == pytest.approx(float(wilcoxon(np.full(20, 0.01)).pvalue), abs=1e-3)
-    assert parity(one, one) == (0.0, 1.0)
+    assert parity(one, one) == (21, 0.0, 1.0)
     with pytest.raises(ValueError, match=r"^accuracies can be compared only after all epochs$"):
         parity(one, replace(other, accuracies=None))
+    with pytest.raises(ValueError, match=r"^no network was trained in both ways$"):
+        parity(one, replace(other, accuracies={}))

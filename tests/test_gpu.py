@@ -56,7 +56,7 @@ def noise(name: str, _: Path) -> Pixels:
 
 def prepare_noise() -> None:
     warnings.simplefilter("ignore")  # an operation without a deterministic kernel says so
-    generators.worker.load_images = noise  # type: ignore[assignment]
+    vars(generators.worker)["load_images"] = noise
     prepare_gpu()
 
 
