@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from scipy.stats import wilcoxon
 
-from benchmark.recipes import Recipe
+from benchmark.recipes import Precision, Recipe
 from benchmark.record import run_id
 from generators.batches import to_device
 from generators.campaign import Campaign, run_campaign
@@ -30,7 +30,7 @@ from generators.textbook import Setting, train_textbook
 from generators.training import train
 
 LOADERS = 2  # processes that load images for a textbook loop on a GPU
-AUDIT = "fp32"
+AUDIT: Precision = "fp32"
 T = TypeVar("T")
 
 
@@ -116,8 +116,10 @@ def bench(images: str, recipe: Recipe, options: RunOptions, what: Comparison) ->
         what: Which ways, and how much of each.
 
     Raises:
-        ValueError: If more networks are asked for than there are.
+        ValueError: If more networks are asked for than there are, or an audit of a recipe in fp32.
     """
+    if what.audited and recipe.precision == AUDIT:
+        raise ValueError(f"the recipe of {images!r} is in fp32 already; there is nothing to audit")
     sample = stratified_by_cost(make_plan([images]), what.networks)
     runs = [planned_as(run, recipe) for run in sample]
     for asked in (what.plain or 0, what.audited):
@@ -131,7 +133,7 @@ def bench(images: str, recipe: Recipe, options: RunOptions, what: Comparison) ->
     for width in what.widths:
         yield _engine(f"engine x{width}", runs, recipe, replace(options, workers=width))
     if what.audited:
-        exact = replace(recipe, precision="fp32")
+        exact = replace(recipe, precision=AUDIT)
         again = [planned_as(run, exact) for run in evenly(runs, what.audited)]
         speed = _engine(AUDIT, again, exact, replace(options, workers=what.widths[-1]))
         assert speed.accuracies is not None
@@ -153,7 +155,7 @@ def _textbook(
             for run in runs
         }
         seconds = (time.perf_counter() - started) * recipe.epochs / epochs
-        used = recipe if fast else replace(recipe, precision="fp32")
+        used = recipe if fast else replace(recipe, precision=AUDIT)
         yield _speed(name, runs, used, seconds, finals if epochs == recipe.epochs else None)
 
 
@@ -218,7 +220,7 @@ def report(speeds: Sequence[Speed], most: Limits) -> Iterator[str]:
     Ways are compared with the first that trained all epochs, fp32 with the engine's last.
     """
     first = speeds[0]
-    head = "way         networks/h    images/s  TFLOP/s  of peak  TB/s  of copy  busy  times"
+    head = "way         networks/h    images/s  TFLOP/s  of peak     GB/s  of copy  busy  times"
     yield f"{head} {first.name}"
     for speed in speeds:
         rate, moved = speed.flops / speed.seconds, speed.traffic / speed.seconds
@@ -227,7 +229,7 @@ def report(speeds: Sequence[Speed], most: Limits) -> Iterator[str]:
         yield (
             f"{speed.name:11} {3600 * speed.networks / speed.seconds:10.1f} "
             f"{speed.images / speed.seconds:11,.0f} {rate / 1e12:8.3f} {rate / most.flops:8.1%} "
-            f"{moved / 1e12:5.2f} {moved / most.traffic:8.1%}  {busy} {ratio:9.2f}"
+            f"{moved / 1e9:8.1f} {moved / most.traffic:8.1%}  {busy} {ratio:9.2f}"
         )
     last = [speed for speed in speeds if speed.name != AUDIT][-1]
     times = last.flops / most.flops, last.traffic / most.traffic, last.seconds

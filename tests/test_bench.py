@@ -143,6 +143,10 @@ def test_plain_loops_may_be_left_out(threads: None, monkeypatch: pytest.MonkeyPa
     assert [speed.name for speed in found] == ["engine x2"]
     with pytest.raises(ValueError, match=r"^2 networks cannot be taken from a sample of 1$"):
         list(bench("digits", RECIPE, options_of(), Comparison(1, plain=2)))
+    with pytest.raises(
+        ValueError, match=r"^the recipe of 'digits' is in fp32 already; there is no"
+    ):
+        list(bench("digits", RECIPE, options_of(), Comparison(2, audited=1)))
 
 
 def test_traffic_is_that_of_a_network_worked_by_hand() -> None:
@@ -158,9 +162,9 @@ def test_shares_and_ratios_are_those_of_a_table_worked_by_hand() -> None:
     slow = Speed("N0", 10, 3600.0, 7.2e6, 3.6e15, 3.6e15, {"a": 0.5, "b": 0.6})
     fast = Speed("engine x2", 20, 720.0, 1.4e7, 7.2e15, 3.6e15, {"a": 0.6, "b": 0.6}, 0.5)
     assert list(report([slow, fast], Limits(1e14, 1e13))) == [
-        "way         networks/h    images/s  TFLOP/s  of peak  TB/s  of copy  busy  times N0",
-        "N0                10.0       2,000    1.000     1.0%  1.00    10.0%     -      1.00",
-        "engine x2        100.0      19,444   10.000    10.0%  5.00    50.0%   50%     10.00",
+        "way         networks/h    images/s  TFLOP/s  of peak     GB/s  of copy  busy  times N0",
+        "N0                10.0       2,000    1.000     1.0%   1000.0    10.0%     -      1.00",
+        "engine x2        100.0      19,444   10.000    10.0%   5000.0    50.0%   50%     10.00",
         "a network takes at least 3.600 s of arithmetic and 18.000 s of memory traffic on this "
         "device; engine x2 took 36.000 s",
         "accuracy of engine x2 less that of N0: mean +0.0500 over 2 networks, p 1.000",
