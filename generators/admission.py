@@ -62,10 +62,14 @@ def predicted_memory(rows: tuple[LayerRow, ...], images: ImageSet, recipe: Recip
     batch. Weights are nothing beside them.
     """
     size = PRECISION_BYTES[recipe.precision]
-    widest = max(row.out_channels * row.out_resolution**2 for row in rows)
-    evaluation = 2 * widest * size * min(EVALUATION_BATCH, images.valid)
+    evaluation = 2 * max(answers_of(rows)) * size * min(EVALUATION_BATCH, images.valid)
     kept = STEPS_KEPT * (kept_by_step(rows, recipe) + evaluation)
     return MEMORY_MARGIN * kept + FIXED_BYTES
+
+
+def answers_of(rows: tuple[LayerRow, ...]) -> list[int]:
+    """Return how many numbers each layer answers for an image, (rows,)."""
+    return [row.out_channels * row.out_resolution**2 for row in rows]
 
 
 def kept_by_step(rows: tuple[LayerRow, ...], recipe: Recipe) -> float:
@@ -74,6 +78,6 @@ def kept_by_step(rows: tuple[LayerRow, ...], recipe: Recipe) -> float:
     They are what every layer answered, and the places of what its max pools chose.
     """
     size = PRECISION_BYTES[recipe.precision]
-    answers = [row.out_channels * row.out_resolution**2 for row in rows]
+    answers = answers_of(rows)
     chosen = sum(n for n, row in zip(answers, rows, strict=True) if row.kind == "max_pool")
     return recipe.batch * (sum(answers) * size + chosen * INDEX_BYTES)

@@ -15,53 +15,28 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from scipy.stats import wilcoxon
 
-from benchmark.recipes import Precision, Recipe
+from benchmark.recipes import Recipe
 from benchmark.record import run_id
+from benchmark.tasks import STATUSES
 from generators.batches import to_device
 from generators.campaign import Campaign, run_campaign
 from generators.comparison import final_accuracy
 from generators.crew import RunOptions
 from generators.images import Pixels, load_images
-from generators.limits import Limits, flops_of, traffic_of, watched
+from generators.limits import flops_of, traffic_of, watched
 from generators.plan import PlannedRun, cost_of, make_plan
+from generators.speed import AUDIT, Speed
 from generators.textbook import Setting, train_textbook
 from generators.training import train
 
 LOADERS = 2  # processes that load images for a textbook loop on a GPU
-AUDIT: Precision = "fp32"
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
-    """How fast one way of training is.
-
-    Attributes:
-        name: N0, N1, N2, engine with the networks in flight, or fp32.
-        networks: How many were trained.
-        seconds: Of all, scaled to all epochs.
-        images: Training images seen.
-        flops: Floating-point operations of all convolutions and linear layers.
-        traffic: Bytes that all layers move at least.
-        accuracies: Final valid accuracy of each run by its id; None if they trained fewer epochs.
-        busy: Share of samples of a GPU's own counter that found work on it; None if not asked.
-    """
-
-    name: str
-    networks: int
-    seconds: float
-    images: float
-    flops: float
-    traffic: float
-    accuracies: Mapping[str, float] | None
-    busy: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What is timed.
+class Ways:
+    """Which ways are timed, and how much of each.
 
     Attributes:
         networks: Networks of the engine.
@@ -106,36 +81,36 @@ def planned_as(run: PlannedRun, recipe: Recipe) -> PlannedRun:
     return replace(run, run_id=name, recipe_id=recipe.recipe_id, cost=cost)
 
 
-def bench(images: str, recipe: Recipe, options: RunOptions, what: Comparison) -> Iterator[Speed]:
+def bench(images: str, recipe: Recipe, options: RunOptions, ways: Ways) -> Iterator[Speed]:
     """Yield the speed of every way, as each is known.
 
     Args:
         images: The image set.
         recipe: For it.
         options: How the engine runs, its networks in flight apart.
-        what: Which ways, and how much of each.
+        ways: What to time.
 
     Raises:
         ValueError: If more networks are asked for than there are, or an audit of a recipe in fp32.
     """
-    if what.audited and recipe.precision == AUDIT:
+    if ways.audited and recipe.precision == AUDIT:
         raise ValueError(f"the recipe of {images!r} is in fp32 already; there is nothing to audit")
-    sample = stratified_by_cost(make_plan([images]), what.networks)
+    sample = stratified_by_cost(make_plan([images]), ways.networks)
     runs = [planned_as(run, recipe) for run in sample]
-    for asked in (what.plain or 0, what.audited):
+    for asked in (ways.plain or 0, ways.audited):
         if asked > len(runs):
             raise ValueError(f"{asked} networks cannot be taken from a sample of {len(runs)}")
-    plain = runs if what.plain is None else evenly(runs, what.plain)
+    plain = runs if ways.plain is None else evenly(runs, ways.plain)
     if plain:
         pixels, device = load_images(images, options.images_folder), torch.device(options.device)
-        yield from _textbook(plain, recipe, pixels, device, what.plain_epochs or recipe.epochs)
+        yield from _textbook(plain, recipe, pixels, device, ways.plain_epochs or recipe.epochs)
         yield _steps(plain, recipe, pixels, device)
-    for width in what.widths:
+    for width in ways.widths:
         yield _engine(f"engine x{width}", runs, recipe, replace(options, workers=width))
-    if what.audited:
+    if ways.audited:
         exact = replace(recipe, precision=AUDIT)
-        again = [planned_as(run, exact) for run in evenly(runs, what.audited)]
-        speed = _engine(AUDIT, again, exact, replace(options, workers=what.widths[-1]))
+        again = [planned_as(run, exact) for run in evenly(runs, ways.audited)]
+        speed = _engine(AUDIT, again, exact, replace(options, workers=ways.widths[-1]))
         assert speed.accuracies is not None
         names = {run.run_id: planned_as(run, recipe).run_id for run in again}
         finals = {names[name]: value for name, value in speed.accuracies.items()}
@@ -183,67 +158,21 @@ def _speed(
 
 
 def _engine(name: str, runs: Sequence[PlannedRun], recipe: Recipe, options: RunOptions) -> Speed:
-    """Return the speed of a campaign; runs that failed are made as the campaign makes them."""
+    """Return the speed of a campaign: of the runs that it trained, in the time that all took.
+
+    Raises:
+        ValueError: If it trained none.
+    """
     with tempfile.TemporaryDirectory() as folder, watched(options.device) as busy:
         campaign = Campaign(Path(folder))
         campaign.create(list(runs), {recipe.recipe_id: recipe})
         started = time.perf_counter()
         run_campaign(campaign, options)
         seconds = time.perf_counter() - started
-        finals = {str(row["run_id"]): final_accuracy(row) for row in campaign.rows()}
-    speed = _speed(name, runs, recipe, seconds, finals)
+        rows = list(campaign.rows())
+    finals = {str(r["run_id"]): final_accuracy(r) for r in rows if r["status"] in STATUSES}
+    if not finals:
+        raise ValueError(f"{name}: no network was trained; the first {rows[0]['status_reason']!r}")
+    trained = [run for run in runs if run.run_id in finals]
+    speed = _speed(name, trained, recipe, seconds, finals)
     return replace(speed, busy=float(np.mean(busy)) if busy else None)
-
-
-def parity(one: Speed, other: Speed) -> tuple[int, float, float]:
-    """Return how many networks both trained, and how their final accuracies differ.
-
-    The second number is the mean difference, the third the p-value of differences lying about 0
-    (Wilcoxon signed rank).
-
-    Raises:
-        ValueError: If one of them did not train all epochs, or they have no network in common.
-    """
-    if one.accuracies is None or other.accuracies is None:
-        raise ValueError("accuracies can be compared only after all epochs")
-    common = [name for name in one.accuracies if name in other.accuracies]
-    if not common:
-        raise ValueError("no network was trained in both ways")
-    differences = np.array([one.accuracies[name] - other.accuracies[name] for name in common])
-    p_value = float(wilcoxon(differences).pvalue) if differences.any() else 1.0
-    return len(common), float(differences.mean()), p_value
-
-
-def report(speeds: Sequence[Speed], most: Limits) -> Iterator[str]:
-    """Yield a table of speeds, the floor, and how accuracies compare.
-
-    Ways are compared with the first that trained all epochs, fp32 with the engine's last.
-    """
-    first = speeds[0]
-    head = "way         networks/h    images/s  TFLOP/s  of peak     GB/s  of copy  busy  times"
-    yield f"{head} {first.name}"
-    for speed in speeds:
-        rate, moved = speed.flops / speed.seconds, speed.traffic / speed.seconds
-        busy = "   -" if speed.busy is None else f"{speed.busy:4.0%}"
-        ratio = (speed.networks / speed.seconds) / (first.networks / first.seconds)
-        yield (
-            f"{speed.name:11} {3600 * speed.networks / speed.seconds:10.1f} "
-            f"{speed.images / speed.seconds:11,.0f} {rate / 1e12:8.3f} {rate / most.flops:8.1%} "
-            f"{moved / 1e9:8.1f} {moved / most.traffic:8.1%}  {busy} {ratio:9.2f}"
-        )
-    last = [speed for speed in speeds if speed.name != AUDIT][-1]
-    times = last.flops / most.flops, last.traffic / most.traffic, last.seconds
-    arithmetic, traffic, taken = (seconds / last.networks for seconds in times)
-    yield (
-        f"a network takes at least {arithmetic:.3f} s of arithmetic and {traffic:.3f} s of memory "
-        f"traffic on this device; {last.name} took {taken:.3f} s"
-    )
-    whole = [speed for speed in speeds if speed.accuracies is not None and speed.name != AUDIT]
-    pairs = [(speed, whole[0]) for speed in whole[1:]]
-    pairs += [(speed, last) for speed in speeds if speed.name == AUDIT]
-    for speed, other in pairs:
-        count, mean, p_value = parity(speed, other)
-        yield (
-            f"accuracy of {speed.name} less that of {other.name}: mean {mean:+.4f} over {count} "
-            f"networks, p {p_value:.3f}"
-        )

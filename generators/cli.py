@@ -280,14 +280,15 @@ def bench(
     import torch
 
     from benchmark.recipes import RECIPES
-    from generators.bench import Comparison, report
+    from generators.bench import Ways
     from generators.bench import bench as compare
     from generators.crew import RunOptions
     from generators.limits import limits
+    from generators.speed import report
 
     recipe = replace(RECIPES[name], epochs=epochs or RECIPES[name].epochs)
-    what = Comparison(networks, widths, baseline_networks, baseline_epochs, audit)
-    speeds = list(compare(name, recipe, RunOptions(images_folder, device), what))
+    ways = Ways(networks, widths, baseline_networks, baseline_epochs, audit)
+    speeds = list(compare(name, recipe, RunOptions(images_folder, device), ways))
     for line in report(speeds, limits(torch.device(device), recipe.precision)):
         click.echo(line)
 

@@ -182,10 +182,8 @@ class Training:
         """Capture the logits of a whole batch."""
         raw = self.pixels.valid.images[:EVALUATION_BATCH].clone()
         logits = self._computed_logits(raw)  # warms up
-        return GraphedLogits(raw, logits, capture(lambda: self._write_logits(raw, logits)))
-
-    def _write_logits(self, raw: Tensor, logits: Tensor) -> None:
-        logits.copy_(self._computed_logits(raw))
+        replay = capture(lambda: logits.copy_(self._computed_logits(raw)))
+        return GraphedLogits(raw, logits, replay)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

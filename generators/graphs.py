@@ -13,33 +13,24 @@ GRAPH_LOCK = threading.Lock()
 _local = threading.local()
 
 
-def capture(work: Callable[[], None]) -> Callable[[], None]:
+def capture(work: Callable[[], object]) -> Callable[[], None]:
     """Capture work on the current stream, which must not be the default one, and return its replay.
 
     `torch.cuda.graph` is not used: it waits for the whole device and empties the cache, which other
     streams would pay for. Errors are those of this thread alone, so that others may allocate.
     """
     if not hasattr(_local, "keeper"):
-        _local.kept, _local.keeper = _keep_pool()
+        # Never replayed: it keeps this thread's pool, so that a network's graphs reuse the memory
+        # of those before. A pool of their own would go back to the device only when it is full,
+        # and while another thread captures not even then. Graphs may share a pool because a
+        # thread replays one at a time and whatever outlives a replay is kept alive.
+        _local.keeper = _captured(lambda: torch.zeros(1, device="cuda"), None)
     replay: Callable[[], None] = _captured(work, _local.keeper).replay
     return replay
 
 
-def _keep_pool() -> tuple[Tensor, torch.cuda.CUDAGraph]:
-    """Return the graph that keeps a thread's pool of memory, and what that graph writes.
-
-    The thread's later graphs take their memory from it, so that a network's graphs reuse what those
-    of the one before had. Pools of their own would go back to the device only when it is full, and
-    while another thread captures not even then. Graphs may share a pool because a thread replays
-    one at a time and whatever outlives a replay is kept alive.
-    """
-    kept: list[Tensor] = []
-    keeper = _captured(lambda: kept.append(torch.zeros(1, device="cuda")), None)
-    return kept[0], keeper
-
-
 def _captured(
-    work: Callable[[], None], keeper: torch.cuda.CUDAGraph | None
+    work: Callable[[], object], keeper: torch.cuda.CUDAGraph | None
 ) -> torch.cuda.CUDAGraph:
     """Return a graph of work, which takes its memory from another's pool, or from a new one."""
     torch.cuda.current_stream().synchronize()
@@ -61,8 +52,8 @@ class GraphedLogits:
     """Logits of batches of one size, from a graph.
 
     Attributes:
-        raw: What the graph reads.
-        logits: What it writes.
+        raw: (batch, channels, r, r) uint8, which the graph reads.
+        logits: (batch, classes) fp32, which it writes.
         replay: Replays it.
     """
 

@@ -13,7 +13,7 @@ import torch
 from benchmark.imagesets import get_images
 from benchmark.recipes import Recipe
 from benchmark.walk import walk
-from generators.admission import PRECISION_BYTES
+from generators.admission import PRECISION_BYTES, answers_of
 from generators.plan import PlannedRun
 
 FLOPS_OF_A_MAC = 2
@@ -70,7 +70,7 @@ def traffic_of(run: PlannedRun, recipe: Recipe) -> float:
     Weights and images are nothing beside what layers answer.
     """
     images = get_images(run.images)
-    answers = sum(r.out_channels * r.out_resolution**2 for r in walk(run.architecture, images))
+    answers = sum(answers_of(walk(run.architecture, images)))
     trained = TRAINING_PASSES * recipe.steps_per_epoch * recipe.batch
     seen = trained + EVALUATION_PASSES * (images.valid + images.test)
     return float(PRECISION_BYTES[recipe.precision] * answers * seen * recipe.epochs)

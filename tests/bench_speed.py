@@ -15,9 +15,10 @@ import torch
 
 from benchmark.files import load_runs, series
 from benchmark.recipes import RECIPES
-from generators.bench import Comparison, bench, report
+from generators.bench import Ways, bench
 from generators.crew import RunOptions
 from generators.limits import limits
+from generators.speed import report
 
 
 def seconds(work: Callable[[], object], repeats: int = 1) -> float:
@@ -33,7 +34,7 @@ def seconds(work: Callable[[], object], repeats: int = 1) -> float:
 def generation(count: int) -> None:
     """Compare a campaign on two workers with plainer loops, on the same networks."""
     options = RunOptions(Path("images"))
-    speeds = list(bench("digits", RECIPES["digits"], options, Comparison(count)))
+    speeds = list(bench("digits", RECIPES["digits"], options, Ways(count)))
     for text in report(speeds, limits(torch.device("cpu"), "fp32")):
         sys.stdout.write(text + "\n")
 

@@ -12,13 +12,24 @@ from benchmark.imagesets import get_images
 from benchmark.sequence import sequence
 from benchmark.skeletons import SKELETONS
 from benchmark.walk import LayerRow, walk
-from generators.bench import Comparison, Speed, bench, parity, report, stratified_by_cost
+from generators.bench import Ways, bench, stratified_by_cost
+from generators.campaign import Campaign
+from generators.crew import RunOptions
 from generators.images import load_images
 from generators.limits import Limits, limits, traffic_of
 from generators.networks import Convolution, Network, initialise
 from generators.plan import make_plan
+from generators.speed import Speed, parity, report
 from generators.textbook import Images, Setting, TextbookLayer, TextbookNetwork, train_textbook
-from tests.toy_campaign import RECIPE, options_of, tiny_architecture, tiny_plan
+from generators.worker import failed_row
+from tests.toy_campaign import (
+    RECIPE,
+    job_of,
+    options_of,
+    tiny_architecture,
+    tiny_plan,
+    toy_row,
+)
 
 CPU = torch.device("cpu")
 
@@ -95,7 +106,7 @@ def test_strata_are_evenly_spaced_ranks_of_cost() -> None:
 
 def test_every_way_trains_the_same_networks(threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generators.bench, "make_plan", lambda _: tiny_plan(4))
-    found = list(bench("digits", RECIPE, options_of(), Comparison(2, plain_epochs=1)))
+    found = list(bench("digits", RECIPE, options_of(), Ways(2, plain_epochs=1)))
     assert [speed.name for speed in found] == ["N0", "N1", "N2", "engine x2"]
     assert [speed.accuracies is None for speed in found] == [True, True, False, False]
     assert found[2].accuracies == pytest.approx(found[3].accuracies)  # the same streams and steps
@@ -122,8 +133,8 @@ def test_plain_loops_may_train_some_networks_and_an_engine_runs_at_every_width(
 ) -> None:
     monkeypatch.setattr(generators.bench, "make_plan", lambda _: tiny_plan(8))
     recipe = replace(RECIPE, precision="bf16")
-    what = Comparison(4, widths=(1, 2), plain=1, plain_epochs=1, audited=2)
-    found = {speed.name: speed for speed in bench("digits", recipe, options_of(), what)}
+    ways = Ways(4, widths=(1, 2), plain=1, plain_epochs=1, audited=2)
+    found = {speed.name: speed for speed in bench("digits", recipe, options_of(), ways)}
     assert list(found) == ["N0", "N1", "N2", "engine x1", "engine x2", "fp32"]
     assert [speed.networks for speed in found.values()] == [1, 1, 1, 4, 4, 2]
     assert found["N0"].traffic == 2 * found["N1"].traffic == 2 * found["N2"].traffic
@@ -139,14 +150,35 @@ def test_plain_loops_may_train_some_networks_and_an_engine_runs_at_every_width(
 
 def test_plain_loops_may_be_left_out(threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generators.bench, "make_plan", lambda _: tiny_plan(4))
-    found = list(bench("digits", RECIPE, options_of(), Comparison(1, plain=0)))
+    found = list(bench("digits", RECIPE, options_of(), Ways(1, plain=0)))
     assert [speed.name for speed in found] == ["engine x2"]
     with pytest.raises(ValueError, match=r"^2 networks cannot be taken from a sample of 1$"):
-        list(bench("digits", RECIPE, options_of(), Comparison(1, plain=2)))
+        list(bench("digits", RECIPE, options_of(), Ways(1, plain=2)))
     with pytest.raises(
         ValueError, match=r"^the recipe of 'digits' is in fp32 already; there is no"
     ):
-        list(bench("digits", RECIPE, options_of(), Comparison(2, audited=1)))
+        list(bench("digits", RECIPE, options_of(), Ways(2, audited=1)))
+
+
+def test_runs_that_fail_are_no_part_of_a_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generators.bench, "make_plan", lambda _: tiny_plan(4))
+    failing: set[int] = {1}
+
+    def campaign(found: Campaign, _: RunOptions) -> tuple[int, int]:
+        for place, run in enumerate(found.plan()):
+            failed = failed_row(job_of(run), "so")
+            found.store(failed if place in failing else toy_row(run))
+        return 3, 0
+
+    monkeypatch.setattr(generators.bench, "run_campaign", campaign)
+    (speed,) = bench("digits", RECIPE, options_of(), Ways(3, plain=0))
+    assert speed.networks == 2
+    assert speed.accuracies is not None
+    assert len(speed.accuracies) == 2
+    assert speed.images == 2 * 2 * 21 * 50
+    failing |= {0, 2}
+    with pytest.raises(ValueError, match=r"^engine x2: no network was trained; the first 'so'$"):
+        list(bench("digits", RECIPE, options_of(), Ways(3, plain=0)))
 
 
 def test_traffic_is_that_of_a_network_worked_by_hand() -> None:

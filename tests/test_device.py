@@ -86,9 +86,7 @@ def test_steps_and_evaluations_ask_a_device_for_nothing_and_stay_on_it(
     assert len(updated) == 2 * (3 * len(list(training.network.parameters())) + 2)  # 2 rates
 
 
-def test_an_epoch_asks_for_nothing_either(
-    updated: list[Tensor], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_epoch_asks_for_nothing_either(updated: list[Tensor]) -> None:
     images = get_images("digits")
     training = Training(tiny_architecture(), RECIPE, shapes_of(images), seed=0)
     sums = training.run_epoch(0)
