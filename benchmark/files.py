@@ -106,16 +106,32 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     return read_parquet(path, version=SCHEMA_VERSION, columns=columns)
 
 
+def read_pages(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the table of any Parquet file, every page checked.
+
+    It is opened by its path. What Arrow's threads hold of a Python object they give back a moment
+    after the table is there, and a process that ends in that moment is aborted.
+
+    Raises:
+        ValueError: If it is no Parquet file, or damaged; the message starts with the path.
+        OSError: If it cannot be opened.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            return file.read(columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        if isinstance(error, OSError) and error.errno:  # of the system, not of the content
+            raise
+        raise ValueError(f"{path}: the Parquet file is damaged: {error}") from error
+
+
 def read_parquet(path: Path, *, version: int, columns: Sequence[str] | None = None) -> pa.Table:
     """Return the table of a file, every page checked.
 
     Raises:
         ValueError: If the file is damaged or of another version of its schema.
     """
-    try:
-        table = pq.ParquetFile(path, page_checksum_verification=True).read(columns=columns)
-    except (OSError, pa.ArrowException) as error:
-        raise ValueError(f"{str(path)!r} is damaged: {error}") from error
+    table = read_pages(path, columns)
     found = (table.schema.metadata or {}).get(b"schema_version", b"none").decode()
     if found != str(version):
         raise ValueError(

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from benchmark.architectures import architecture_id, from_record
 from benchmark.descriptions import description_problems
-from benchmark.files import CORRECT_SCHEMA, correct_path, read_table, split_path
+from benchmark.files import CORRECT_SCHEMA, correct_path, read_pages, read_table, split_path
 from benchmark.imagesets import ImageSet, get_images
 from benchmark.proxies import proxy_problems
 from benchmark.record import SCHEMA, check_row, run_id
@@ -110,9 +109,12 @@ def _bit_problems(images: str, split: str, folder: Path, runs: pa.Table) -> Iter
     spec = get_images(images)
     size = -(-(spec.valid + spec.test) // 8)
     try:
-        table = pq.read_table(correct_path(images, split, folder), schema=CORRECT_SCHEMA)
-    except (OSError, pa.ArrowException) as error:
+        table = read_pages(correct_path(images, split, folder))
+    except (OSError, ValueError) as error:
         yield f"correct/{images}/{split}.parquet cannot be read: {error}"
+        return
+    if not table.schema.equals(CORRECT_SCHEMA):
+        yield f"correct/{images}/{split}.parquet has another schema than this release"
         return
     bits = {row["run_id"]: row["correct"] for row in table.to_pylist()}
     if bits.keys() != set(runs.column("run_id").to_pylist()):

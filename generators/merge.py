@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from benchmark.atomic import write_whole
 from benchmark.files import (
     CORRECT_SCHEMA,
     correct_path,
+    read_pages,
     read_table,
     rows_to_table,
     split_path,
@@ -146,7 +146,7 @@ def _merged(pile: Pile, place: tuple[str, str], folder: Path) -> tuple[pa.Table,
         old = read_table(path)
         new = _new(table, old, path)
         table = pa.concat_tables([old, table.filter(new)])
-        kept = pq.read_table(correct_path(*place, folder))
+        kept = read_pages(correct_path(*place, folder))
         # A merge that was killed may have written the bits of runs that their file lacks.
         kept = kept.filter(pc.is_in(kept.column("run_id"), old.column("run_id").combine_chunks()))
         bits = pa.concat_tables([kept, bits.filter(new)])

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from benchmark.atomic import write_whole
+from benchmark.files import read_pages
 from benchmark.tasks import read_task
 from harness.answers import Answer
 from harness.evaluation import SECONDS, all_counts, later
@@ -152,7 +152,7 @@ def rerun(
         tables = [predictions_table(run_ids, p.epochs, p.mean, p.std) for p in predictions]
         several = len(result.seeds) > 1
         source = seeds_path(job.path) if several else job.path.with_suffix(".parquet")
-        largest = _largest(pq.read_table(source), seeds_table(result.seeds, tables))
+        largest = _largest(read_pages(source), seeds_table(result.seeds, tables))
         if largest[0] > tolerance:
             raise ValueError(f"{largest[1]}; at most {tolerance:g} may lie between them")
     except ValueError as error:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from benchmark.files import read_pages
 from harness.protocol import Prediction
 from harness.typed_json import broken
 
@@ -29,7 +30,6 @@ PREDICTIONS = pa.schema(
     ]
 )
 
-DAMAGE = (ValueError, OSError, pa.ArrowException)  # what pyarrow raises for a damaged file
 SEEDED = pa.schema([pa.field("seed", pa.int32(), nullable=False), *PREDICTIONS])
 STEP = 2.0**-14  # of a stored accuracy: finer than one image of 10,000
 LARGEST_STD = 2.0**15  # that half precision holds
@@ -204,11 +204,10 @@ def read_predictions(path: Path, networks: int) -> pa.Table:
             path.
         OSError: If it cannot be read.
     """
-    content = path.read_bytes()
+    table = read_pages(path)
     try:
-        table = pq.read_table(io.BytesIO(content), page_checksum_verification=True)
         check_predictions(table, networks)
-    except DAMAGE as error:
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return table
 

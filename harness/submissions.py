@@ -13,16 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from benchmark.files import read_pages
 from benchmark.names import nearest
 from benchmark.tasks import Task
 from harness.bootstrap import RESAMPLES
 from harness.evaluation import Outcome, failed, scored
 from harness.parts import load_truths
 from harness.protocol import Array, Prediction
-from harness.stored_predictions import DAMAGE
 
 REQUIRED = ("run_id", "epoch", "mean")
 COLUMNS = (*REQUIRED, "std", "seed")
@@ -92,10 +91,7 @@ def _read_rows(path: Path) -> _Rows:
     if start != MAGIC:
         found = f"it starts with {start!r}" if start else "it is empty"
         raise ValueError(f"{path}: predictions must be a Parquet file, and {found}")
-    try:
-        table = pq.ParquetFile(path, page_checksum_verification=True).read()
-    except DAMAGE as error:
-        raise ValueError(f"{path}: the Parquet file is damaged: {error}") from error
+    table = read_pages(path)
     try:
         return _columns(table)
     except ValueError as error:

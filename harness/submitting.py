@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pyarrow.parquet as pq
-
 from benchmark.atomic import write_whole
+from benchmark.files import read_pages
 from benchmark.tasks import read_task
 from harness.conformance import check_predictor
 from harness.evaluation import Outcome
@@ -169,7 +168,7 @@ def _run_code(folder: Path, submission: Submission, setting: Setting) -> list[Ou
             raise ValueError(f"{submission.predictor} failed on {result.task}: {result.failure}")
         path = result_path(own.results, result.task, result.predictor)
         several = seeds_path(path)
-        table = pq.read_table(several if several.is_file() else path.with_suffix(".parquet"))
+        table = read_pages(several if several.is_file() else path.with_suffix(".parquet"))
         outcomes.append((result, table))
     return outcomes
 

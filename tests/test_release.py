@@ -14,6 +14,7 @@ from benchmark.cli import data
 from benchmark.files import (
     CORRECT_SCHEMA,
     correct_path,
+    read_pages,
     read_table,
     rows_to_table,
     sha256,
@@ -95,7 +96,7 @@ def test_a_damaged_page_is_named_even_under_a_right_checksum(folder: Path) -> No
     sign(folder)
     problems = verify_release(folder)
     assert len(problems) == 1
-    assert problems[0].startswith(f"{str(path)!r} is damaged: ")
+    assert problems[0].startswith(f"{path}: the Parquet file is damaged: ")
 
 
 def test_an_older_schema_version_is_named(folder: Path) -> None:
@@ -208,6 +209,23 @@ def test_missing_bits_are_named(folder: Path) -> None:
     write_table(table, correct_path("digits", "train", folder))
     sign(folder)
     problem = f"`correct` of run {rows[0]['run_id']!r} has 10 bytes, not 88"
+    assert verify_release(folder) == [problem]
+
+
+def test_bits_that_cannot_be_read_are_named(folder: Path) -> None:
+    path = correct_path("digits", "train", folder)
+    path.write_bytes(path.read_bytes()[:-1])
+    sign(folder)
+    (problem,) = verify_release(folder)
+    start = f"correct/digits/train.parquet cannot be read: {path}: the Parquet file is damaged: "
+    assert problem.startswith(start)
+
+
+def test_bits_under_another_name_are_named(folder: Path) -> None:
+    path = correct_path("digits", "train", folder)
+    write_table(read_pages(path).rename_columns(["run_id", "bits"]), path)
+    sign(folder)
+    problem = "correct/digits/train.parquet has another schema than this release"
     assert verify_release(folder) == [problem]
 
 
