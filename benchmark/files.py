@@ -119,7 +119,7 @@ def read_pages(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             return file.read(columns=columns)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:  # a name may be no UTF-8
         if isinstance(error, OSError) and error.errno:  # of the system, not of the content
             raise
         raise ValueError(f"{path}: the Parquet file is damaged: {error}") from error

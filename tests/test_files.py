@@ -113,6 +113,16 @@ def test_a_file_cut_short_is_damaged(path: Path, kept: int) -> None:
         read_table(path)
 
 
+def test_a_column_whose_name_is_no_text_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "names.parquet"
+    pq.write_table(pa.table({"accuracy": [0.5]}), path, store_schema=False)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"accuracy", b"accurac\xf9"))
+    start = re.escape(f"{path}: the Parquet file is damaged: ")
+    with pytest.raises(ValueError, match=f"^{start}.*codec can't decode"):
+        read_pages(path)
+
+
 def test_a_file_that_cannot_be_opened_is_not_called_damaged(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=re.escape(str(tmp_path / "none.parquet"))):
         read_pages(tmp_path / "none.parquet")
