@@ -72,6 +72,25 @@ def test_extrapolation_continues_curves_of_its_families() -> None:
     assert np.mean(np.abs(answer.mean - curves[48:, 5:]) < 2 * answer.std) > 0.9
 
 
+def test_networks_that_learn_late_are_part_of_the_spread() -> None:
+    """A pull without what the fits leave open makes errors half as large again as their spread."""
+    rng = np.random.default_rng(0)
+    epochs = np.arange(1, EPOCHS + 1)
+    limit, rate = rng.normal(0.7, 0.08, (300, 1)), rng.normal(0.7, 0.2, (300, 1))
+    curves = limit - 0.35 * epochs**-rate + rng.normal(0, 0.03, (300, EPOCHS))
+    for i in range(0, 300, 5):
+        late = 2 + i % 9
+        curves[i, late:], curves[i, :late] = curves[i, :-late].copy(), 0.1
+    runs = toy_runs(300)
+    runs = replace(runs, series=replace(runs.series, valid_accuracy=curves))
+    predictor = Extrapolation()
+    predictor.fit(runs.take(np.arange(150)), runs, observed=3, seed=0)
+    answer = predictor.predict(runs.take(np.arange(150, 300)).observe(3))
+    assert answer.std is not None
+    errors = (curves[150:, -1] - answer.mean[:, -1]) / answer.std[:, -1]
+    assert 0.5 < np.sqrt(np.mean(errors**2)) < 1.1
+
+
 def test_fits_that_fail_give_the_last_value_and_are_counted() -> None:
     predictor, queries = fitted(), OTHERS.observe(2)
     predictor.predict(queries)

@@ -1,8 +1,8 @@
 """Extrapolation of curves by parametric families (Domhan et al., IJCAI 2015), without sampling.
 
 Published with MCMC over weighted sums. Here each family is fitted by bounded least squares with a
-weak pull to what the training curves of the family look like, families are weighted by
-exp(-BIC / 2), and the spread is Laplace's approximation; this takes seconds for 1,000 networks.
+pull to what the training curves of the family look like, and Laplace's approximation gives the
+spread and each family's weight, its evidence; this takes seconds for 1,000 networks.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,7 @@ from harness.protocol import Array, Prediction, Queries, Runs
 FIRST_NOISE = 0.02  # accuracy; noise while the training curves are first fitted
 LEAST_NOISE = 0.003  # accuracy; about the binomial noise of 10,000 images near .9
 LEAST_SPREAD = 0.02  # of a parameter, as a share of its range
-MAD_TO_STD = 1.4826  # of a normal distribution
-ROUNDS = 4  # of fits to the training curves
+ROUNDS = 8  # of fits to the training curves
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +35,14 @@ class _Known:
 class Extrapolation:
     """Eleven parametric families, weighted, with a standard deviation.
 
-    The pull is to the median of a family's parameters over the training runs, as strong as their
-    median deviation and the noise around their curves make it. With one to five points and two to
-    four parameters it is what makes a fit determined. Training curves leave some parameters open,
-    whose spread would be overrated, so they are fitted again with the pull that they gave, a few
-    rounds over. With nothing observed the answer is the mean curve of the training runs. A network
-    for which no family can be fitted gets its last value, and is counted.
+    The pull is to the mean of a family's parameters over the training runs, as strong as their
+    spread and the noise around their curves make it. With one to five points and two to four
+    parameters it is what makes a fit determined. It is found by expectation maximisation: training
+    curves are fitted with the pull that they gave before, a few rounds over, and how far each fit
+    leaves its parameters open is part of the spread and of the noise. Without that part the spread
+    would shrink from round to round, the more surely the more runs there are. With nothing observed
+    the answer is the mean curve of the training runs. A network for which no family can be fitted
+    gets its last value, and is counted.
 
     Attributes:
         failed_fits: Networks of the last `predict` that no family could be fitted to.
@@ -81,7 +82,7 @@ class Extrapolation:
             begin = np.stack([np.broadcast_to(pull.centre, parameters.shape), parameters])
             fit = fit_curves(family, self._curves, begin, pull, self.iterations)
             parameters = fit.parameters
-            pull = _learn_pull(family, parameters, self._curves)
+            pull = _learn_pull(family, parameters, self._curves, pull)
         return _Known(family, pull, parameters)
 
     def predict(self, queries: Queries) -> Prediction:
@@ -110,44 +111,62 @@ class Extrapolation:
     ) -> "_Answer":
         """Fit a family to prefixes (networks, observed), and continue it.
 
-        Fits start at the median of the training parameters and at those of the nearest prefix.
+        Fits start at the mean of the training parameters and at those of the nearest prefix.
         """
         family, pull, observed = known.family, known.pull, prefixes.shape[1]
-        median = np.broadcast_to(pull.centre, (len(prefixes), len(pull.centre)))
-        starts = np.stack([median, known.parameters[nearest]])
+        centre = np.broadcast_to(pull.centre, (len(prefixes), len(pull.centre)))
+        starts = np.stack([centre, known.parameters[nearest]])
         fit = fit_curves(family, prefixes, starts, pull, self.iterations)
         seen = np.arange(1.0, observed + 1)
         later = np.arange(observed + 1.0, len(pull.noise) + 1)
-        jacobian = slopes(family, seen, fit.parameters, pull.spread) / pull.noise[:observed, None]
-        normal = np.einsum("nep,neq->npq", jacobian, jacobian) + np.eye(len(pull.centre))
-        gradient = slopes(family, later, fit.parameters, pull.spread)
-        covariance = np.linalg.inv(normal)
-        variance = np.einsum("nep,npq,neq->ne", gradient, covariance, gradient)
-        mean = np.clip(family.curve(later, fit.parameters[..., None]), chance, 1)
-        bic = fit.cost + 2 * np.log(pull.noise[:observed]).sum()
-        bic += len(pull.centre) * np.log(observed)
+        covariance = _covariance(family, seen, fit.parameters, pull)
+        variance = _variance(family, later, fit.parameters, pull, covariance)
         variance += pull.noise[observed:] ** 2
-        return _Answer(mean, variance, np.where(fit.ended, bic, np.inf))
+        mean = np.clip(family.curve(later, fit.parameters[..., None]), chance, 1)
+        misfit = fit.cost + 2 * np.log(pull.noise[:observed]).sum()
+        misfit -= np.linalg.slogdet(covariance)[1]
+        return _Answer(mean, variance, np.where(fit.ended, misfit, np.inf))
 
 
-def _learn_pull(family: Family, parameters: Array, curves: Array) -> Pull:
-    """Return median and spread of parameters (runs, parameters), and the noise at each epoch."""
+def _covariance(family: Family, epochs: Array, parameters: Array, pull: Pull) -> Array:
+    """Return Laplace's covariance of fits, (curves, parameters, parameters), in spreads."""
+    jacobian = slopes(family, epochs, parameters, pull.spread) / pull.noise[: len(epochs), None]
+    normal = np.einsum("nep,neq->npq", jacobian, jacobian) + np.eye(len(pull.centre))
+    return np.asarray(np.linalg.inv(normal))
+
+
+def _variance(
+    family: Family, epochs: Array, parameters: Array, pull: Pull, covariance: Array
+) -> Array:
+    """Return the variance of fitted curves that a covariance in spreads makes, (curves, epochs)."""
+    gradient = slopes(family, epochs, parameters, pull.spread)
+    return np.asarray(np.einsum("nep,npq,neq->ne", gradient, covariance, gradient))
+
+
+def _learn_pull(family: Family, parameters: Array, curves: Array, pull: Pull) -> Pull:
+    """Return the pull that fits (runs, parameters), made with another pull, lead to."""
     epochs = np.arange(1.0, curves.shape[1] + 1)
+    covariance = _covariance(family, epochs, parameters, pull)
     residuals = curves - family.curve(epochs, parameters[..., None])
-    noise = np.sqrt((residuals**2).mean(axis=0))
-    centre = np.median(parameters, axis=0)
-    spread = MAD_TO_STD * np.median(np.abs(parameters - centre), axis=0)
+    open_curves = _variance(family, epochs, parameters, pull, covariance)
+    noise = np.sqrt((residuals**2 + open_curves).mean(axis=0))
+    open_parameters = np.einsum("npp->np", covariance) * pull.spread**2
+    spread = np.sqrt(parameters.var(axis=0) + open_parameters.mean(axis=0))
     least = LEAST_SPREAD * (np.array(family.upper) - np.array(family.lower))
+    centre = parameters.mean(axis=0)
     return Pull(centre, np.maximum(spread, least), np.maximum(noise, LEAST_NOISE))
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """A family's mean and variance, (networks, later epochs), and BIC (networks,)."""
+    """A family's mean and variance, (networks, later epochs), and its misfit (networks,).
+
+    The misfit is -2 log evidence, but for what is the same for all families.
+    """
 
     mean: Array
     variance: Array
-    bic: Array
+    misfit: Array
 
 
 def _nearest(prefixes: Array, known: Array) -> NDArray[np.intp]:
@@ -158,10 +177,10 @@ def _nearest(prefixes: Array, known: Array) -> NDArray[np.intp]:
 
 def _mix(answers: list[_Answer]) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Return mean and standard deviation of the mixture, and where no family has an answer."""
-    bic = np.stack([answer.bic for answer in answers])  # (families, networks)
-    failed = np.asarray(~np.isfinite(bic).any(axis=0))
-    bic[:, failed] = 0.0
-    weights = np.exp(-(bic - bic.min(axis=0)) / 2)
+    misfit = np.stack([answer.misfit for answer in answers])  # (families, networks)
+    failed = np.asarray(~np.isfinite(misfit).any(axis=0))
+    misfit[:, failed] = 0.0
+    weights = np.exp(-(misfit - misfit.min(axis=0)) / 2)
     weights = (weights / weights.sum(axis=0))[..., None]
     means = np.stack([answer.mean for answer in answers])
     variances = np.stack([answer.variance for answer in answers])
