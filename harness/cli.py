@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +10,8 @@ import click
 
 if TYPE_CHECKING:
     from benchmark.tasks import Task
-    from harness.invariants import SeedScore
     from harness.results import Result
-    from harness.trials import Trial, TrialScore
+    from harness.trials import Trial
 
 HELP = {"help_option_names": ["-h", "--help"]}
 RESULTS_OF_A_CHECKOUT, RESULTS = Path("leaderboard/results"), Path("results")
@@ -90,6 +89,7 @@ def evaluate(
     from harness.jobs import Setting, evaluate_many, try_many
     from harness.predictors.registry import PREDICTORS
     from harness.repeats import write_ceilings
+    from harness.score_text import json_lines, trial_lines
     from harness.trials import answerable
 
     if every == bool(predictors):
@@ -105,7 +105,7 @@ def evaluate(
     if trials:
         observed = sorted({task.observed for task in read})
         scores = try_many(names, trials, observed, setting)
-        _print_trials(scores, as_json)
+        _print(json_lines(scores) if as_json else trial_lines(scores))
         if any(score.failures for score in scores):
             ctx.exit(1)
         return
@@ -140,24 +140,6 @@ def _asked_trials(
     return ladder_trials(task, train_sizes, folder) if train_sizes else []
 
 
-def _print_trials(found: "Sequence[TrialScore]", as_json: bool) -> None:
-    from dataclasses import asdict
-
-    if not as_json:
-        head = f"{'predictor':20} {'trial':22} {'observed':>8} {'fitted':>6} {'asked':>6}"
-        click.echo(f"{head} {'tau':>7} {'R2':>7} {'MSE':>8}")
-    for s in found:
-        if as_json:
-            click.echo(json.dumps(asdict(s)))
-            continue
-        start = f"{s.predictor:20} {s.label:22} {s.observed:8} {s.fitted:6.0f} {s.asked:6.0f}"
-        failed = f"  {len(s.failures)} failed: {s.failures[0]}" if s.failures else ""
-        if s.tau is None or s.r2 is None or s.mse is None:
-            click.echo(f"{start}{failed}")
-            continue
-        click.echo(f"{start} {s.tau:7.3f} {s.r2:7.3f} {s.mse:8.5f}{failed}")
-
-
 @click.command(context_settings=HELP)
 @click.argument("predictor")
 @click.option("--images", default="digits", show_default=True, help="Whose training runs to use.")
@@ -175,15 +157,11 @@ def check(
     from harness.conformance import check_predictor
     from harness.loading import find
     from harness.parts import training_runs
+    from harness.score_text import finding_lines, json_lines
 
     candidate = find(predictor)
     findings = check_predictor(candidate.make, training_runs(images, CHECK_RUNS, folder))
-    for finding in findings:
-        if as_json:
-            fields = {name: getattr(finding, name) for name in ("rule", "passed", "seen")}
-            click.echo(json.dumps(fields))
-        else:
-            click.echo(f"{'ok' if finding.passed else 'BROKEN':6}  {finding.rule}: {finding.seen}")
+    _print(json_lines(findings) if as_json else finding_lines(findings))
     if not all(finding.passed for finding in findings):
         ctx.exit(1)
 
@@ -274,10 +252,9 @@ def compare(
 
     P-values are corrected for the number of pairs (Holm).
     """
-    from dataclasses import asdict
-
     from benchmark.tasks import read_task
     from harness.compare import compare as differences
+    from harness.score_text import difference_lines, json_lines
 
     task = read_task(name, None if folder is None else folder / "tasks")
     found = differences(
@@ -285,13 +262,7 @@ def compare(
     )
     if not as_json:
         click.echo(f"{metric} on {stratum} of {task.name}")
-    for d in found:
-        if as_json:
-            click.echo(json.dumps(asdict(d)))
-            continue
-        ends = "" if d.low is None else f" [{d.low:+.4f}, {d.high:+.4f}]"
-        said = f"{d.better} is better" if d.better else "no telling"
-        click.echo(f"{d.one} less {d.other}: {d.value:+.4f}{ends}, p {d.p_value:.3f}, {said}")
+    _print(json_lines(found) if as_json else difference_lines(found))
 
 
 @click.command(context_settings=HELP)
@@ -319,12 +290,11 @@ def select(
     Ways to choose: stopping all after some epochs, successive halving, and every predictor that has
     results (or those named). What they keep is trained to the end.
     """
-    from dataclasses import asdict
-
     from benchmark.tasks import read_task, task_names
     from harness.discarding import choices
     from harness.discarding_picture import draw
     from harness.predictors.registry import PREDICTORS
+    from harness.score_text import choice_lines, json_lines
 
     place = None if folder is None else folder / "tasks"
     found_tasks = [re.fullmatch(rf"{images}-k\d+-v(\d+)", name) for name in task_names(place)]
@@ -336,14 +306,7 @@ def select(
     asked = predictors or tuple(PREDICTORS)
     tasks = [read_task(name, place) for name in names]
     found = choices(tasks, asked, results_folder(results), candidates=candidates, folder=folder)
-    if not as_json:
-        click.echo(f"{'strategy':20} {'observed':>8} {'kept':>4} {'epochs':>7} {'regret':>7}  best")
-    for c in found:
-        if as_json:
-            click.echo(json.dumps(asdict(c)))
-            continue
-        cost = f"{c.strategy:20} {c.observed:8} {c.kept:4} {c.epochs:7.1%}"
-        click.echo(f"{cost} {c.regret:7.4f} {c.best:5.0%}")
+    _print(json_lines(found) if as_json else choice_lines(found))
     if plot is not None:
         draw(found, plot, f"{images}: the best of {candidates} test networks")
 
@@ -355,38 +318,12 @@ def results_folder(chosen: Path | None) -> Path:
 
 def print_results(results: "Sequence[Result]", as_json: bool) -> None:
     """Print results as a table, or one JSON object a line."""
+    from harness.score_text import result_lines
     from harness.typed_json import encode
 
-    lines = (json.dumps(encode(result)) for result in results) if as_json else _table(results)
+    _print([json.dumps(encode(r)) for r in results] if as_json else result_lines(results))
+
+
+def _print(lines: Iterable[str]) -> None:
     for line in lines:
         click.echo(line)
-
-
-def _table(results: "Sequence[Result]") -> Iterator[str]:
-    """Yield a head and a line for each result."""
-    names = max(16, *(len(result.predictor) for result in results))
-    tasks = max(13, *(len(result.task) for result in results))
-    part = f"{'tau (95 %)':>20} {'R2':>6} {'MSE':>7}"
-    space = " " * (tasks + names + 1)
-    yield f"{space} {'test':>35} {'heldout':>36}"
-    yield f"{'task':{tasks}} {'predictor':{names}} {part}  {part} {'seconds':>8}"
-    for result in results:
-        start = f"{result.task:{tasks}} {result.predictor:{names}} "
-        if result.failure is not None:
-            yield f"{start}failed: {result.failure.splitlines()[0]}"
-            continue
-        parts = "  ".join(_part(result.scores.get(name, {})) for name in ("test", "heldout"))
-        took = result.seconds
-        seconds = "-" if took is None else f"{took.fit + took.predict:.1f}"
-        yield f"{start}{parts} {seconds:>8}"
-
-
-def _part(metrics: "Mapping[str, SeedScore]") -> str:
-    """Return tau with its interval, R2 and MSE of a stratum."""
-    tau, r2, mse = (metrics.get(name) for name in ("tau", "r2", "mse"))
-    interval = "" if tau is None or tau.low is None else f" [{tau.low:.2f}, {tau.high:.2f}]"
-    return f"{_number(tau, 3) + interval:>20} {_number(r2, 3):>6} {_number(mse, 5):>7}"
-
-
-def _number(score: "SeedScore | None", digits: int) -> str:
-    return "-" if score is None or score.value is None else f"{score.value:.{digits}f}"
