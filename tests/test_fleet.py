@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,16 +148,22 @@ def machines() -> Iterator[Machines]:
             cluster.shutdown()
 
 
-def command(campaign: Campaign, machines: Machines) -> "subprocess.Popen[str]":
+@contextmanager
+def command(campaign: Campaign, machines: Machines) -> "Iterator[subprocess.Popen[str]]":
+    """Run a campaign on the cluster; it is killed in the end, if it has not ended."""
     words = ["generate", "run", "--engine", "ray", "--address", machines.address, "--workers", "1"]
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "peephole", *words, "--campaign", str(campaign.folder)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def wait_for_runs(campaign: Campaign, count: int, process: "subprocess.Popen[str]") -> None:
@@ -179,17 +186,16 @@ def test_a_campaign_outlives_its_command_and_a_machine_and_gives_the_rows_of_a_l
     plan = release_plan()
     campaign = toy_campaign(tmp_path / "campaign", plan)
     lost = machines.add()
-    first = command(campaign, machines)
-    wait_for_runs(campaign, 3, first)
-    first.kill()
-    first.communicate()
+    with command(campaign, machines) as first:
+        wait_for_runs(campaign, 3, first)
     before = len(campaign.done())
     assert before < len(plan)
-    second = command(campaign, machines)
-    wait_for_runs(campaign, before + 4, second)
-    machines.kill(lost)
-    at_death = len(campaign.done())
-    assert second.communicate(timeout=PATIENCE)[0] == f"{len(plan) - before} runs made, 0 left\n"
+    with command(campaign, machines) as second:
+        wait_for_runs(campaign, before + 4, second)
+        machines.kill(lost)
+        at_death = len(campaign.done())
+        printed = second.communicate(timeout=PATIENCE)[0]
+    assert printed == f"{len(plan) - before} runs made, 0 left\n"
     assert at_death < len(plan)
     found = {str(row["run_id"]): without_times(row) for row in campaign.rows()}
     assert found == {str(row["run_id"]): without_times(row) for row in trained(plan)}
