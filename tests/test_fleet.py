@@ -152,24 +152,30 @@ def machines() -> Iterator[Machines]:
 def command(campaign: Campaign, machines: Machines) -> "Iterator[subprocess.Popen[str]]":
     """Run a campaign on the cluster; it is killed in the end, if it has not ended."""
     words = ["generate", "run", "--engine", "ray", "--address", machines.address, "--workers", "1"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "peephole", *words, "--campaign", str(campaign.folder)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
+    with (
+        campaign.folder.with_suffix(".log").open("w") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "peephole", *words, "--campaign", str(campaign.folder)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
         try:
             yield process
         finally:
             process.kill()
+            assert process.stdout is not None
+            if not process.stdout.closed:  # what it started holds the campaign until it has ended
+                process.communicate()
 
 
 def wait_for_runs(campaign: Campaign, count: int, process: "subprocess.Popen[str]") -> None:
     end = time.monotonic() + PATIENCE
     while len(campaign.done()) < count:
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, campaign.folder.with_suffix(".log").read_text()
         assert time.monotonic() < end
         time.sleep(0.01)
 
