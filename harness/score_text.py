@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from harness.compare import Difference
 from harness.conformance import Finding
@@ -11,9 +10,6 @@ from harness.discarding import Choice
 from harness.invariants import SeedScore
 from harness.results import Result
 from harness.trials import TrialScore
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 
 def result_lines(results: Sequence[Result]) -> Iterator[str]:
@@ -85,8 +81,8 @@ def choice_lines(choices: Sequence[Choice]) -> Iterator[str]:
         yield f"{cost} {c.regret:7.4f} {c.best:5.0%}"
 
 
-def json_lines(records: "Sequence[DataclassInstance]") -> Iterator[str]:
-    """Yield each record as a JSON object.
+def json_lines(records: Sequence[TrialScore | Finding | Difference | Choice]) -> Iterator[str]:
+    """Yield each record as a JSON object, for those who read lines by a program.
 
     >>> list(json_lines([Finding("epochs", False, "1 to 3")]))
     ['{"rule": "epochs", "passed": false, "seen": "1 to 3"}']
