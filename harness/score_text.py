@@ -82,7 +82,7 @@ def choice_lines(choices: Sequence[Choice]) -> Iterator[str]:
 
 
 def json_lines(records: Sequence[TrialScore | Finding | Difference | Choice]) -> Iterator[str]:
-    """Yield each record as a JSON object, for those who read lines by a program.
+    """Yield each record as a JSON object.
 
     >>> list(json_lines([Finding("epochs", False, "1 to 3")]))
     ['{"rule": "epochs", "passed": false, "seen": "1 to 3"}']

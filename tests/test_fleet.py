@@ -168,7 +168,7 @@ def command(campaign: Campaign, machines: Machines) -> "Iterator[subprocess.Pope
         finally:
             process.kill()
             assert process.stdout is not None
-            if not process.stdout.closed:  # what it started holds the campaign until it has ended
+            if not process.stdout.closed:  # wait for all that writes to it
                 process.communicate()
 
 
