@@ -11,25 +11,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmark.imagesets import get_images
-from benchmark.recipes import RECIPES
+from benchmark.recipes import RECIPES, Recipe
 from benchmark.sequence import sequence
 from benchmark.skeletons import SKELETONS
 from benchmark.walk import LayerRow, RowKind, walk
-from generators.networks import (
-    AveragePool,
-    Convolution,
+from generators.networks import IN_PLACE, Convolution, InPlace, Network, initialise, layer
+from generators.pools import (
     MaxPool,
-    Network,
-    initialise,
+    SeparableAveragePool,
+    SeparableMaxPool,
     is_symmetric,
-    layer,
     same_padding,
 )
 from tests.toy_campaign import tiny_architecture
 
 Array = NDArray[np.float64]
 
-RECIPE = RECIPES["digits"]
+RECIPE, REDUCED = RECIPES["digits"], RECIPES["cifar10"]
 RESOLUTIONS = (8, 7, 4, 3, 2)
 KERNELS = list(itertools.product(range(1, 6), range(1, 6)))
 POOL_KERNELS = list(itertools.product(range(2, 6), range(2, 6)))
@@ -62,9 +60,9 @@ def convolved(x: Tensor, weight: Tensor, bias: Tensor, stride: int) -> Tensor:
     return torch.einsum("ncyxhw,ochw->noyx", windows, weight) + bias[:, None, None]
 
 
-def same_gradients(row: LayerRow) -> None:
+def same_gradients(row: LayerRow, arithmetic: int) -> None:
     """Assert that a convolution has the reference's outputs and all of its gradients."""
-    module = Convolution(row).double()
+    module = Convolution(row, arithmetic).double()
     weight = pixels_of(*module.weight.shape).requires_grad_()
     bias = pixels_of(row.out_channels).requires_grad_()
     module.weight.data.copy_(weight.data)
@@ -83,15 +81,30 @@ def same_gradients(row: LayerRow) -> None:
         assert torch.allclose(gradient, reference, rtol=0, atol=TOLERANCE), row
 
 
+@pytest.mark.parametrize("arithmetic", [1, 2])
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
-def test_every_kernel_convolves_as_by_definition_with_all_gradients(resolution: int) -> None:
+def test_every_kernel_convolves_as_by_definition_with_all_gradients(
+    resolution: int, arithmetic: int
+) -> None:
     for kernel in KERNELS:
-        same_gradients(row_of("conv", kernel, resolution))
+        same_gradients(row_of("conv", kernel, resolution), arithmetic)
+
+
+def test_arithmetic_2_pads_inputs_of_even_kernels_with_many_taps_to_save() -> None:
+    def padded(kernel: tuple[int, int], channels: int, arithmetic: int = 2) -> bool:
+        row = replace(row_of("conv", kernel, 8), out_channels=channels)
+        return Convolution(row, arithmetic).pads_input
+
+    assert not padded((5, 5), 128)
+    assert padded((4, 4), 8)  # 25 taps for 16: 9 x 8 = 72 saved
+    assert not padded((2, 2), 8)  # 9 for 4: 40
+    assert padded((2, 2), 16)
+    assert not padded((4, 4), 8, arithmetic=1)
 
 
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
 def test_a_strided_convolution_is_as_by_definition_with_all_gradients(resolution: int) -> None:
-    same_gradients(row_of("conv", (3, 3), resolution, stride=2))
+    same_gradients(row_of("conv", (3, 3), resolution, stride=2), 2)
 
 
 def test_a_channels_last_network_convolves_the_same() -> None:
@@ -138,11 +151,15 @@ def pooled(x: Array, kernel: tuple[int, int], how: str) -> Array:
 
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
 @pytest.mark.parametrize("kind", ["max_pool", "avg_pool"])
-def test_pools_see_only_pixels_inside_the_image(kind: RowKind, resolution: int) -> None:
+@pytest.mark.parametrize("recipe", [RECIPE, REDUCED], ids=["arithmetic 1", "arithmetic 2"])
+def test_pools_see_only_pixels_inside_the_image(
+    kind: RowKind, resolution: int, recipe: Recipe
+) -> None:
     x = pixels_of(2, 3, resolution, resolution) - 5  # all negative: a zero would win every maximum
     for kernel in POOL_KERNELS:
-        module = layer(row_of(kind, kernel, resolution), RECIPE).double()
-        assert isinstance(module, MaxPool | AveragePool)
+        module = layer(row_of(kind, kernel, resolution), recipe).double()
+        separable = isinstance(module, SeparableMaxPool | SeparableAveragePool)
+        assert separable is (recipe is REDUCED)
         tolerance = TOLERANCE if kind == "max_pool" else 1e-6  # an average's scale is fp32
         expected = pooled(x.numpy(), kernel, kind)
         assert np.allclose(module(x).numpy(), expected, rtol=0, atol=tolerance), kernel
@@ -190,12 +207,14 @@ def interpreted(network: Network, images: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("name", SKELETONS)
 @pytest.mark.parametrize("images", ["digits", "mnist"])
+@pytest.mark.parametrize("recipe", [RECIPE, REDUCED], ids=["arithmetic 1", "arithmetic 2"])
 @torch.no_grad()
-def test_a_network_computes_its_rows(name: str, images: str) -> None:
+def test_a_network_computes_its_rows(name: str, images: str, recipe: Recipe) -> None:
+    """Those of arithmetic 2 overwrite and fold, so that both ways are held against the rows."""
     spec = replace(get_images(images), resolution=7 if images == "mnist" else 8)  # odd, even sides
     drawn = next(sequence(name, get_images("digits")))
-    network = Network(walk(drawn.architecture, spec), RECIPE)
-    initialise(network, RECIPE, "test", name)
+    network = Network(walk(drawn.architecture, spec), recipe, overwriting=recipe is REDUCED)
+    initialise(network, recipe, "test", name)
     for index, module in enumerate(network.layers):
         if isinstance(module, nn.BatchNorm2d):
             rng = np.random.default_rng(index)  # so that no statistic or weight is a plain 0 or 1
@@ -209,6 +228,39 @@ def test_a_network_computes_its_rows(name: str, images: str) -> None:
     logits = network(x)
     assert logits.shape == (2, 10)
     assert torch.allclose(logits, interpreted(network, x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["peephole-3x2", "residual-3x2"])
+def test_overwriting_changes_no_gradient(name: str) -> None:
+    rows = walk(next(sequence(name, get_images("digits"))).architecture, get_images("digits"))
+    found = []
+    for overwriting in (False, True):
+        network = Network(rows, REDUCED, overwriting=overwriting)
+        initialise(network, REDUCED, "test", name)
+        network(pixels_of(8, 1, 8, 8).float()).square().mean().backward()
+        found.append([p.grad for p in network.parameters()])
+    for plain, overwritten in zip(*found, strict=True):
+        assert plain is not None
+        assert overwritten is not None
+        assert torch.equal(plain, overwritten)
+
+
+def test_what_is_read_twice_is_not_overwritten_or_folded() -> None:
+    images = get_images("digits")
+    for name in SKELETONS:
+        rows = walk(next(sequence(name, images)).architecture, images)
+        network = Network(rows, REDUCED, overwriting=True)
+        pairs = list(itertools.pairwise(rows))
+        alone = [index for index in range(1, len(rows)) if index - 1 not in network.kept]
+        assert network.folded == {
+            i for i in alone if (pairs[i - 1][0].kind, rows[i].kind) == ("conv", "bn")
+        }
+        overwritten = {i for i, one in enumerate(network.layers) if isinstance(one, InPlace)}
+        assert overwritten == {
+            i for i in alone if rows[i].kind in IN_PLACE and rows[i - 1].kind not in IN_PLACE
+        }
+        assert len(overwritten) > 2
+        assert not Network(rows, REDUCED).folded
 
 
 def test_only_what_a_shortcut_reads_is_kept() -> None:
