@@ -1,5 +1,6 @@
 """Plan files and run files damaged at random: read as they are, or refused by name."""
 
+import base64
 import json
 import re
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from benchmark.architectures import Layer
 from benchmark.files import rows_to_table
 from benchmark.record import SCHEMA, check_row
-from generators.campaign import Campaign, run_campaign
+from generators.campaign import Campaign, _signed, run_campaign
 from generators.plan import PlannedRun, read_groups, read_plan
 from tests.toy_campaign import RECIPE, options_of, tiny_plan, toy_campaign, toy_row
 
@@ -106,6 +107,7 @@ def check_run_file(campaign: Campaign, content: bytes) -> None:
 
 
 RUN_FILE = toy_row(PLAN[0])
+SIGNED = _signed(json.dumps(RUN_FILE)).encode()
 PLAN_LINES = [
     {**{n: getattr(run, n) for n in PlannedRun.__dataclass_fields__}, "architecture": None}
     for run in PLAN
@@ -119,13 +121,34 @@ for _line, _run in zip(PLAN_LINES, PLAN, strict=True):
 def test_a_run_file_with_another_value_is_read_or_refused(
     campaign: Campaign, content: bytes
 ) -> None:
-    check_run_file(campaign, content)
+    check_run_file(campaign, _signed(content.decode()).encode())
 
 
 @MANY
-@given(content=damaged_bytes(json.dumps(RUN_FILE).encode()))
-def test_a_run_file_with_other_bytes_is_read_or_refused(campaign: Campaign, content: bytes) -> None:
-    check_run_file(campaign, content)
+@given(content=damaged_bytes(SIGNED))
+def test_a_run_file_with_other_bytes_is_refused(campaign: Campaign, content: bytes) -> None:
+    path = campaign.runs / f"{PLAN[0].run_id}.json"
+    path.write_bytes(content)
+    try:
+        if content == SIGNED:
+            assert list(campaign.rows()) == [RUN_FILE]
+        else:
+            message = rf"^{re.escape(repr(str(path)))} is damaged \(.+\); delete it to redo it$"
+            with pytest.raises(ValueError, match=message):
+                list(campaign.rows())
+    finally:
+        path.unlink()
+
+
+def test_a_run_file_with_any_bit_flipped_is_refused(campaign: Campaign) -> None:
+    path = campaign.runs / f"{PLAN[0].run_id}.json"
+    for bit in range(0, 8 * len(SIGNED), 37):  # a prime, so that every bit of a byte has its turn
+        content = bytearray(SIGNED)
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"is damaged \("):
+            campaign.row(PLAN[0].run_id)
+    path.unlink()
 
 
 def check_plan(campaign: Campaign, content: bytes) -> None:
@@ -203,7 +226,12 @@ def test_a_series_out_of_its_range_is_named(column: str, value: Json, interval: 
             {"architecture_id": "0123456789abcdef"},
             f"`architecture_id` is '0123456789abcdef' and must be {PLAN[0].architecture_id!r}",
         ),
-        ({"correct": "AAAA"}, "`correct` has 3 bytes, not 88"),
+        ({"correct": "AAAA"}, f"`correct` of run {PLAN[0].run_id!r} has 3 bytes, not 88"),
+        (
+            {"correct": base64.b64encode(bytes(88)).decode()},
+            f"`correct` of run {PLAN[0].run_id!r} gives 0.000000, and its final `valid_accuracy` "
+            f"is {RUN_FILE['valid_accuracy'][-1]:.6f}",  # type: ignore[index]
+        ),
     ],
 )
 def test_a_run_file_that_contradicts_itself_is_named(
@@ -211,7 +239,7 @@ def test_a_run_file_that_contradicts_itself_is_named(
 ) -> None:
     campaign = toy_campaign(tmp_path, PLAN[:1])
     path = campaign.runs / f"{PLAN[0].run_id}.json"
-    path.write_text(json.dumps({**RUN_FILE, **fields}))
+    path.write_text(_signed(json.dumps({**RUN_FILE, **fields})))
     message = f"{str(path)!r} is damaged ({reason}); delete it to redo it"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         list(campaign.rows())
@@ -237,7 +265,7 @@ def test_a_planned_run_that_contradicts_itself_is_named(
     path = tmp_path / "plan.jsonl"
     path.write_text(json.dumps({**PLAN_LINES[0], **fields}) + "\n")
     message = re.escape(f"line 1 of {str(path)!r} is no planned run: {reason}")
-    with pytest.raises(ValueError, match=f"^{message}( Known: [a-z0-9, ]+)?$"):
+    with pytest.raises(ValueError, match=f"^{message}( Known: [a-z0-9, -]+)?$"):
         read_plan(path)
 
 
