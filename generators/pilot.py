@@ -2,20 +2,22 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
 
-from benchmark.imagesets import ImageSet, get_images
+from benchmark.imagesets import get_images
 from benchmark.recipes import RECIPES, Recipe
 from benchmark.sequence import sequence
+from generators.campaign import Campaign
 from generators.plan import PlannedRun, planned
 
 SKELETON = "peephole-3x2"
-RATES = (0.02, 0.05, 0.1)
-NETWORKS, REPEATED = 24, 12
+NETWORKS, SEEDS = 12, (0, 1)
 STUCK_TOLERANCE = 0.05  # rates within 5 points of the least share of stuck networks stay in
+Finals = np.ndarray[tuple[int, int], np.dtype[np.float64]]  # (networks, seeds)
 BETWEEN_DIGITS = 2  # twelve pairs cannot tell shares apart that differ by less
 STUCK_BELOW = 2.0  # times chance: a network that ends below it has not learned
 
@@ -26,10 +28,12 @@ class PilotRate:
 
     Attributes:
         rate: Peak learning rate.
-        networks: Networks trained with seed 0.
-        stuck: Share of them that ended below twice chance.
-        between: Between-network share of variance among the repeated networks that learned.
-        mean: Mean final valid accuracy of the networks that learned, seed 0.
+        networks: Networks trained, each with two seeds.
+        stuck: Share of runs that ended below twice chance.
+        between: Between-network share of variance among the networks that learned with both seeds
+            at this rate and at every other that is not out for stuck networks: shares of different
+            networks cannot be compared.
+        mean: Mean final valid accuracy of the runs that learned.
         std: Its standard deviation.
         chosen: Whether this rate is the recipe's.
     """
@@ -43,64 +47,71 @@ class PilotRate:
     chosen: bool = False
 
 
-def pilot_recipes(images: str) -> dict[str, Recipe]:
+def pilot_recipes(images: str, rates: Sequence[float]) -> dict[str, Recipe]:
     """Return the image set's recipe at each rate, by recipe id."""
-    recipes = [replace(RECIPES[images], peak_rate=rate) for rate in RATES]
+    recipes = [replace(RECIPES[images], peak_rate=rate) for rate in rates]
     return {recipe.recipe_id: recipe for recipe in recipes}
 
 
-def pilot_plan(images: str) -> list[PlannedRun]:
-    """Return the pilot's runs: its own stream of networks, seed 1 on the first half of them."""
+def pilot_plan(images: str, rates: Sequence[float]) -> list[PlannedRun]:
+    """Return the pilot's runs at each rate: a stream of networks of its own, two seeds of each."""
     spec = get_images(images)
     drawn = list(islice(sequence(SKELETON, spec, purpose="pilot"), NETWORKS))
-    plan = []
-    for recipe in pilot_recipes(images).values():
-        plan += [planned(network, spec, recipe, 0) for network in drawn]
-        plan += [planned(network, spec, recipe, 1) for network in drawn[:REPEATED]]
-    return plan
+    return [
+        planned(network, spec, recipe, seed)
+        for recipe in pilot_recipes(images, rates).values()
+        for network in drawn
+        for seed in SEEDS
+    ]
 
 
-def pilot_rates(rows: list[dict[str, object]], images: str) -> list[PilotRate]:
-    """Return what each rate gave, the chosen one marked.
+def pilot_rates(campaign: Campaign, images: str) -> list[PilotRate]:
+    """Return what each rate of a pilot gave, from the lowest, the chosen one marked.
 
     Raises:
         ValueError: If a planned run is missing.
     """
     spec, finals = get_images(images), {}
-    for row in rows:
+    for row in campaign.rows():
         accuracies = row["valid_accuracy"]
         assert isinstance(accuracies, list)
         finals[str(row["run_id"])] = float(accuracies[-1])
-    missing = [run.run_id for run in pilot_plan(images) if run.run_id not in finals]
+    plan = campaign.plan()
+    missing = [run.run_id for run in plan if run.run_id not in finals]
     if missing:
         raise ValueError(f"the pilot of {images!r} lacks {len(missing)} runs, {missing[0]!r} first")
+    bar, pairs = STUCK_BELOW * spec.chance, {}
+    for recipe in campaign.recipes().values():
+        runs = [run for run in plan if run.recipe_id == recipe.recipe_id]
+        pairs[recipe.peak_rate] = _pairs(runs, finals)
+    stuck = {rate: float((values <= bar).mean()) for rate, values in pairs.items()}
+    least = min(stuck.values())
+    open_rates = [rate for rate in pairs if stuck[rate] <= least + STUCK_TOLERANCE + 1e-9]
+    learned = np.all([(pairs[rate] > bar).all(1) for rate in open_rates], axis=0)
     table = []
-    for recipe in pilot_recipes(images).values():
-        runs = [run for run in pilot_plan(images) if run.recipe_id == recipe.recipe_id]
-        table.append(_rate(recipe.peak_rate, runs, finals, spec))
-    least = min(row.stuck for row in table)
-    open_rates = [row for row in table if row.stuck <= least + STUCK_TOLERANCE + 1e-9]
-    best = max(open_rates, key=lambda row: (round(row.between, BETWEEN_DIGITS), row.mean))
+    for rate in sorted(pairs):
+        values = pairs[rate]
+        common = values[learned & (values > bar).all(1)]
+        between = between_share(common) if len(common) > 1 else 0.0
+        moving = values[values > bar]
+        spread = float(moving.mean()), float(moving.std(ddof=1))
+        table.append(PilotRate(rate, len(values), stuck[rate], between, *spread))
+    best = max(
+        (row for row in table if row.rate in open_rates),
+        key=lambda row: (round(row.between, BETWEEN_DIGITS), row.mean),
+    )
     return [replace(row, chosen=row is best) for row in table]
 
 
-def _rate(
-    rate: float, runs: list[PlannedRun], finals: dict[str, float], images: ImageSet
-) -> PilotRate:
-    first = {r.architecture_id: finals[r.run_id] for r in runs if r.seed == 0}
-    second = {r.architecture_id: finals[r.run_id] for r in runs if r.seed == 1}
-    bar = STUCK_BELOW * images.chance
-    values = np.array(list(first.values()))
-    learned = values[values > bar]
-    pairs = np.array([(first[k], second[k]) for k in second if min(first[k], second[k]) > bar])
-    between = between_share(pairs) if len(pairs) > 1 else 0.0
-    stuck = float((values <= bar).mean())
-    return PilotRate(
-        rate, len(values), stuck, between, float(learned.mean()), float(learned.std(ddof=1))
+def _pairs(runs: list[PlannedRun], finals: dict[str, float]) -> Finals:
+    """Return the final accuracies of both seeds of every network, (networks, 2)."""
+    first, second = (
+        {run.draw_index: finals[run.run_id] for run in runs if run.seed == seed} for seed in SEEDS
     )
+    return np.array([(first[index], second[index]) for index in sorted(first)])
 
 
-def between_share(pairs: "np.ndarray[tuple[int, int], np.dtype[np.float64]]") -> float:
+def between_share(pairs: Finals) -> float:
     """Return the share of variance that lies between networks, from (networks, 2 seeds).
 
     It is 1 - within / total, where within is the mean variance of a network's seeds and total the
