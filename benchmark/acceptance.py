@@ -13,7 +13,7 @@ DRAWS = 500
 @lru_cache(maxsize=4)
 def acceptance_rates(sequence_name: str) -> dict[str, float]:
     """Return the accepted share of the first draws, by skeleton, paired ones left out."""
-    images = next(i for i in IMAGES.values() if i.sequence == sequence_name)
+    images = next(i for i in IMAGES.values() if i.sequence.name == sequence_name)
     rates = {}
     for name, skeleton in SKELETONS.items():
         if skeleton.paired_with is None:

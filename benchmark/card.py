@@ -181,7 +181,7 @@ def _architectures(counts: "Sequence[SplitCounts]") -> str:
         "(counted on 32x32 images for `cifar10` and `mnist`) are drawn again; accepted shares of "
         "the first 500 draws:\n"
     )
-    for name in dict.fromkeys(IMAGES[entry.images].sequence for entry in counts):
+    for name in dict.fromkeys(IMAGES[entry.images].sequence.name for entry in counts):
         rates = acceptance_rates(name)
         lines.append(f"- sequence {name}: " + ", ".join(f"{k} {v:.1%}" for k, v in rates.items()))
     return "\n".join([*lines, ""])

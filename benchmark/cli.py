@@ -47,6 +47,7 @@ def _record(drawn: "Drawn", images: "ImageSet") -> dict[str, object]:
     rows = walk(drawn.architecture, images)
     return {
         "architecture_id": drawn.architecture_id,
+        "drawn_architecture_id": drawn.drawn_architecture_id,
         "draw_index": drawn.draw_index,
         "paired_architecture_id": drawn.paired_architecture_id,
         "skeleton": drawn.architecture.skeleton,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from benchmark.citation import AUTHORS, LICENCE
 from benchmark.files import read_table, split_path
+from benchmark.imagesets import get_images
 
 if TYPE_CHECKING:
     from benchmark.release import Manifest
@@ -24,11 +25,6 @@ Section = Literal[
     "Distribution",
     "Maintenance",
 ]
-SOURCES = {
-    "cifar10": "CIFAR-10 (Krizhevsky 2009)",
-    "mnist": "MNIST (LeCun et al. 1998)",
-    "digits": "the handwritten digits that scikit-learn ships (UCI, Alpaydin and Kaynak 1998)",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +39,7 @@ class Answer:
 
 def answers(images: Sequence[str]) -> tuple[Answer, ...]:
     """Return the datasheet of a release of some image sets, in the order of its sections."""
-    sources = " and ".join(SOURCES[name] for name in images)
+    sources = " and ".join(dict.fromkeys(get_images(name).source for name in images))
     return (*_made(), *_contents(), *_origin(sources), *_use(), *_care())
 
 

@@ -45,7 +45,7 @@ def verify_release(folder: Path) -> list[str]:
             seen[row["run_id"]] = split
             known = seeds.setdefault(images, {})
             known.setdefault(row["architecture_id"], set()).add(row["seed"])
-        problems += _bit_problems(images, split, folder, table)
+        problems += _bit_file_problems(images, split, folder, table)
     for images in released_proxies(folder):
         problems += proxy_problems(images, folder, seeds.get(images, {}))
     # Rows that break a promise make their description wrong as well, so they are named alone.
@@ -98,16 +98,20 @@ def row_problems(row: dict[str, object], split: str) -> list[str]:
     for field, value in expected.items():
         if row[field] != value:
             problems.append(f"`{field}` of run {name!r} is {row[field]!r} and must be {value!r}")
-    if split_of(architecture.skeleton, identity) != split:
-        right = split_of(architecture.skeleton, identity)
+    drawn = str(row["drawn_architecture_id"])
+    if not get_images(str(row["images"])).halved and drawn != identity:
+        problems.append(
+            f"`drawn_architecture_id` of run {name!r} is {drawn!r} and must be {identity!r}"
+        )
+    if split_of(architecture.skeleton, drawn) != split:
+        right = split_of(architecture.skeleton, drawn)
         problems.append(f"run {name!r} is in {split!r} and belongs in {right!r}")
     return problems
 
 
-def _bit_problems(images: str, split: str, folder: Path, runs: pa.Table) -> Iterator[str]:
+def _bit_file_problems(images: str, split: str, folder: Path, runs: pa.Table) -> Iterator[str]:
     """Check the file of bits against the runs of its split."""
     spec = get_images(images)
-    size = -(-(spec.valid + spec.test) // 8)
     try:
         table = read_pages(correct_path(images, split, folder))
     except (OSError, ValueError) as error:
@@ -121,15 +125,15 @@ def _bit_problems(images: str, split: str, folder: Path, runs: pa.Table) -> Iter
         yield f"correct/{images}/{split}.parquet has other runs than {images}/{split}.parquet"
         return
     for row in runs.select(["run_id", "status", *FINAL_BITS]).to_pylist():
-        found = bits[row["run_id"]]
-        if len(found) != size:
-            yield f"`correct` of run {row['run_id']!r} has {len(found)} bytes, not {size}"
-        else:
-            yield from _bit_contradictions(row, found, spec)
+        yield from bit_problems(row, bits[row["run_id"]], spec)
 
 
-def _bit_contradictions(row: dict[str, object], bits: bytes, images: ImageSet) -> Iterator[str]:
+def bit_problems(row: dict[str, object], bits: bytes, images: ImageSet) -> Iterator[str]:
     """Check the bits of a run against its final accuracies; one that did not complete has none."""
+    size = -(-(images.valid + images.test) // 8)
+    if len(bits) != size:
+        yield f"`correct` of run {row['run_id']!r} has {len(bits)} bytes, not {size}"
+        return
     right = np.unpackbits(np.frombuffer(bits, np.uint8)).astype(bool)
     parts = right[: images.valid], right[images.valid : images.valid + images.test]
     for name, part in zip(FINAL_BITS, parts, strict=True):

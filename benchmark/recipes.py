@@ -22,9 +22,12 @@ Precision = Literal["fp32", "bf16"]
 class Recipe:
     """One way to train a network.
 
+    A field that may be None was added after the first recipes were published, and is no part of
+    the identity of a recipe that does not use it.
+
     Attributes:
         images: The image set it is for.
-        epochs: Passes over the training images.
+        epochs: Entries of the curves.
         batch: Images in a step; the rest of an epoch that fills no batch is left out.
         optimizer: Stochastic gradient descent.
         momentum: Of the optimiser.
@@ -38,6 +41,11 @@ class Recipe:
         bn_momentum: Share of the newest batch in the running statistics.
         bn_epsilon: Added to variances.
         precision: Of convolutions and activations; loss and linear layer are always fp32.
+        images_per_epoch: Training images of an epoch; consecutive epochs take consecutive stretches
+            of a permutation of all training images, which is new in every pass. None: all images.
+        evaluation_batch: Images in a batch of an evaluation. None: 1,000.
+        arithmetic: Version of how layers are computed; versions are equal up to rounding. None: the
+            first.
     """
 
     images: str
@@ -54,12 +62,27 @@ class Recipe:
     bn_momentum: float = 0.1
     bn_epsilon: float = 1e-5
     precision: Precision = "bf16"
+    images_per_epoch: int | None = None
+    evaluation_batch: int | None = None
+    arithmetic: int | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         train = get_images(self.images).train
-        if not 1 <= self.batch <= train:
-            raise ValueError(f"`batch` (={self.batch}) must be in 1..{train}, the training images")
+        if self.images_per_epoch is not None and (
+            self.images_per_epoch < 1 or train % self.images_per_epoch
+        ):
+            raise ValueError(
+                f"`images_per_epoch` (={self.images_per_epoch}) must divide {train}, the training "
+                "images"
+            )
+        if not 1 <= self.batch <= self.epoch_images:
+            raise ValueError(
+                f"`batch` (={self.batch}) must be in 1..{self.epoch_images}, the training images "
+                "of an epoch"
+            )
+        if self.evaluation_batch is not None and self.evaluation_batch < 1:
+            raise ValueError(f"`evaluation_batch` (={self.evaluation_batch}) must be at least 1")
         if not 0 <= self.warmup_epochs < self.epochs:
             raise ValueError(
                 f"`warmup_epochs` (={self.warmup_epochs}) must be at least 0 and below `epochs` "
@@ -79,21 +102,45 @@ class Recipe:
         return _identity(self)
 
     @property
+    def epoch_images(self) -> int:
+        """Training images of an epoch, those included that fill no batch."""
+        return self.images_per_epoch or get_images(self.images).train
+
+    @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps of an epoch."""
-        return get_images(self.images).train // self.batch
+        return self.epoch_images // self.batch
 
 
 @lru_cache(maxsize=64)  # asked for with every run of a plan
 def _identity(recipe: Recipe) -> str:
-    text = json.dumps(asdict(recipe), sort_keys=True, separators=(",", ":"))
+    fields = {name: value for name, value in asdict(recipe).items() if value is not None}
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def _reduced(images: str, *, images_per_epoch: int, peak_rate: float) -> Recipe:
+    """Return the recipe of an image set's reduced tier."""
+    return Recipe(
+        images,
+        batch=50,
+        peak_rate=peak_rate,
+        precision="fp32",
+        images_per_epoch=images_per_epoch,
+        evaluation_batch=100,
+        arithmetic=2,
+    )
+
+
 RECIPES: dict[str, Recipe] = {
-    "cifar10": Recipe("cifar10"),
-    "mnist": Recipe("mnist"),
-    "digits": Recipe("digits", batch=50, precision="fp32", peak_rate=0.02),
+    recipe.images: recipe
+    for recipe in (
+        _reduced("cifar10", images_per_epoch=2_000, peak_rate=0.05),
+        _reduced("mnist", images_per_epoch=1_000, peak_rate=0.02),
+        Recipe("digits", 20, 50, precision="fp32", peak_rate=0.02),
+        Recipe("cifar10-full"),
+        Recipe("mnist-full"),
+    )
 }
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from benchmark.architectures import Architecture, to_record
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 TENTHS = 10  # entries of `train_loss_tenths` for each epoch
 Status = Literal["completed", "diverged", "out_of_memory", "failed"]
 
@@ -60,10 +60,19 @@ class Column:
 
 
 _EPOCH = "one entry per epoch, entry e = after epoch e + 1; "
+_MEASURED = "the last on all, the others on the image set's fixed part of the "
+_INITIAL = "before training, with batch statistics, on the valid images of the first epochs"
 _TEXT, _COUNT = pa.string(), pa.int64()
 COLUMNS: dict[str, Column] = {
     "run_id": Column(_TEXT, "", "", "identity: images-architecture_id-recipe_id-seed"),
     "architecture_id": Column(_TEXT, "", "16 hexadecimal digits", "SHA-256 of the canonical JSON"),
+    "drawn_architecture_id": Column(
+        _TEXT,
+        "",
+        "16 hexadecimal digits",
+        "the architecture as drawn, at full width; it decides the split, and is the same in every "
+        "tier of an image set",
+    ),
     "draw_index": Column(pa.int32(), "", ">= 0", "number in its skeleton's sequence"),
     "paired_architecture_id": Column(
         _TEXT, "", "or null", "the architecture that lent its blocks to this one"
@@ -79,12 +88,8 @@ COLUMNS: dict[str, Column] = {
     "status_reason": Column(_TEXT, "", "or null", "why it did not complete"),
     "epochs_planned": Column(pa.int32(), "epochs", "> 0", "epochs of the recipe"),
     "epochs_done": Column(pa.int32(), "epochs", ">= 0", "epochs before it ended or diverged"),
-    "initial_valid_loss": Column(
-        pa.float32(), "nats", ">= 0 or null", "before training, with batch statistics"
-    ),
-    "initial_valid_accuracy": Column(
-        pa.float32(), "fraction", "[0, 1]", "before training, with batch statistics"
-    ),
+    "initial_valid_loss": Column(pa.float32(), "nats", ">= 0 or null", _INITIAL),
+    "initial_valid_accuracy": Column(pa.float32(), "fraction", "[0, 1]", _INITIAL),
     "learning_rate": Column(_LIST, "", "> 0", _EPOCH + "rate of the epoch's last step"),
     "train_loss": Column(
         _LIST, "nats", ">= 0 or null", _EPOCH + "running mean, on augmented images"
@@ -92,10 +97,10 @@ COLUMNS: dict[str, Column] = {
     "train_accuracy": Column(
         _LIST, "fraction", "[0, 1]", _EPOCH + "running mean, on augmented images"
     ),
-    "valid_loss": Column(_LIST, "nats", ">= 0 or null", _EPOCH + "on the fixed valid images"),
-    "valid_accuracy": Column(_LIST, "fraction", "[0, 1]", _EPOCH + "on the fixed valid images"),
-    "test_loss": Column(_LIST, "nats", ">= 0 or null", _EPOCH + "on the official test images"),
-    "test_accuracy": Column(_LIST, "fraction", "[0, 1]", _EPOCH + "on the official test images"),
+    "valid_loss": Column(_LIST, "nats", ">= 0 or null", _EPOCH + _MEASURED + "valid images"),
+    "valid_accuracy": Column(_LIST, "fraction", "[0, 1]", _EPOCH + _MEASURED + "valid images"),
+    "test_loss": Column(_LIST, "nats", ">= 0 or null", _EPOCH + _MEASURED + "test images"),
+    "test_accuracy": Column(_LIST, "fraction", "[0, 1]", _EPOCH + _MEASURED + "test images"),
     "gradient_norm": Column(
         _LIST, "", ">= 0 or null", _EPOCH + "of all parameters, at the epoch's last step"
     ),
@@ -110,7 +115,10 @@ COLUMNS: dict[str, Column] = {
         _LIST, "nats", ">= 0 or null", "mean loss of each tenth of each epoch, epoch after epoch"
     ),
     "final_train_accuracy": Column(
-        pa.float32(), "fraction", "[0, 1]", "final network, clean training images"
+        pa.float32(),
+        "fraction",
+        "[0, 1]",
+        "final network, on the image set's fixed part of the training images, not augmented",
     ),
     "device": Column(_TEXT, "", "", "processor or GPU model that trained it"),
     "environment_id": Column(_TEXT, "", "", "versions: environments.json beside the data"),
@@ -145,6 +153,7 @@ class Run:
 
     run_id: str
     architecture_id: str
+    drawn_architecture_id: str
     draw_index: int
     paired_architecture_id: str | None
     skeleton: str

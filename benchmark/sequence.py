@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmark.architectures import Architecture, Block, architecture_id
-from benchmark.chain import Trace, sample_block
+from benchmark.chain import Trace, round_channels, sample_block
 from benchmark.imagesets import ImageSet
 from benchmark.skeletons import Skeleton, get_skeleton
 from benchmark.splits import Split, split_of
@@ -19,16 +19,18 @@ class Drawn:
     """An accepted architecture.
 
     Attributes:
-        architecture: What was drawn.
+        architecture: What is trained: the drawn architecture, or its half-width form.
         architecture_id: Its identity.
+        drawn_architecture_id: Identity of the drawn architecture, which decides the split.
         draw_index: Its number among the accepted ones of its skeleton, from 0.
         split: Where it belongs.
-        paired_architecture_id: The architecture that lent its blocks, if any.
+        paired_architecture_id: The trained architecture that lent its blocks, if any.
         attempts: Architectures drawn since the last accepted one, itself included.
     """
 
     architecture: Architecture
     architecture_id: str
+    drawn_architecture_id: str
     draw_index: int
     split: Split
     paired_architecture_id: str | None
@@ -36,14 +38,34 @@ class Drawn:
 
 
 def widths_of(skeleton: Skeleton, images: ImageSet) -> tuple[int, ...]:
-    """Return the channels of each stage for an image set."""
-    return tuple(width // images.width_divisor for width in skeleton.widths)
+    """Return the channels of each stage as architectures for an image set are drawn."""
+    return tuple(width // images.sequence.width_divisor for width in skeleton.widths)
+
+
+def halve(architecture: Architecture) -> Architecture:
+    """Return an architecture with every channel count halved, to multiples of 8, at least 8.
+
+    The ratios of its convolutions stay as drawn.
+    """
+    blocks = tuple(
+        Block(
+            tuple(replace(layer, channels=round_channels(layer.channels / 2)) for layer in b.layers)
+        )
+        for b in architecture.blocks
+    )
+    widths = tuple(round_channels(width / 2) for width in architecture.widths)
+    return replace(architecture, widths=widths, blocks=blocks)
+
+
+def as_trained(architecture: Architecture, images: ImageSet) -> Architecture:
+    """Return what is trained on an image set of a drawn architecture."""
+    return halve(architecture) if images.halved else architecture
 
 
 def sample_architecture(
     skeleton: Skeleton, images: ImageSet, rng: np.random.Generator, trace: Trace | None = None
 ) -> Architecture:
-    """Draw the blocks of one network, without regard to its cost."""
+    """Draw the blocks of one network at full width, without regard to its cost."""
     widths = widths_of(skeleton, images)
     blocks: list[Block] = []
     channels = widths[0]
@@ -61,7 +83,7 @@ def sequence(
 
     Args:
         skeleton_name: A key of `benchmark.skeletons.SKELETONS`.
-        images: Sets that share a `sequence` yield the same architectures.
+        images: Sets that share a `sequence` yield the same drawn architectures.
         purpose: Names the stream; every other purpose has a stream of its own.
         trace: If given, every draw is appended to it, those of rejected architectures included.
 
@@ -72,19 +94,20 @@ def sequence(
     if skeleton.paired_with is not None:
         yield from _paired(skeleton, images, purpose)
         return
-    rng = stream("architectures-v1", purpose, images.sequence, skeleton.name)
+    rng = stream("architectures-v1", purpose, images.sequence.name, skeleton.name)
     seen: set[str] = set()
-    attempts = 0
+    index = attempts = 0
     while True:
         attempts += 1
-        architecture = sample_architecture(skeleton, images, rng, trace)
-        identity = architecture_id(architecture)
-        if identity in seen or cost(architecture, images) > skeleton.macs_cap:
+        drawn = sample_architecture(skeleton, images, rng, trace)
+        names = {architecture_id(drawn)}
+        if images.sequence.distinct_halves:
+            names.add(architecture_id(halve(drawn)))
+        if names & seen or cost(drawn, images) > images.sequence.cap(skeleton):
             continue
-        split = split_of(skeleton.name, identity)
-        yield Drawn(architecture, identity, len(seen), split, None, attempts)
-        seen.add(identity)
-        attempts = 0
+        yield _accept(drawn, images, index, None, attempts)
+        seen |= names
+        index, attempts = index + 1, 0
 
 
 def _paired(skeleton: Skeleton, images: ImageSet, purpose: str) -> Iterator[Drawn]:
@@ -92,15 +115,24 @@ def _paired(skeleton: Skeleton, images: ImageSet, purpose: str) -> Iterator[Draw
 
     The lender's cap is the only one, so that all skeletons that borrow have the same blocks.
     """
-    lenders = sequence(str(skeleton.paired_with), images, purpose=purpose)
-    tests = (lender for lender in lenders if lender.split == "test")
+    as_drawn = replace(images, halved=False)
+    lenders = sequence(str(skeleton.paired_with), as_drawn, purpose=purpose)
+    tests = (lender.architecture for lender in lenders if lender.split == "test")
     for index, lender in enumerate(tests):
-        architecture = replace(lender.architecture, skeleton=skeleton.name)
-        identity = architecture_id(architecture)
-        yield Drawn(architecture, identity, index, "heldout", lender.architecture_id, 1)
+        drawn = replace(lender, skeleton=skeleton.name)
+        yield _accept(drawn, images, index, architecture_id(as_trained(lender, images)), 1)
 
 
-def cost(architecture: Architecture, images: ImageSet) -> int:
-    """Return the multiply-accumulates that count against the cap (at `cost_resolution`)."""
-    reference = replace(images, resolution=images.cost_resolution, channels=images.cost_channels)
-    return macs(walk(architecture, reference))
+def _accept(
+    drawn: Architecture, images: ImageSet, index: int, lender: str | None, attempts: int
+) -> Drawn:
+    trained, identity = as_trained(drawn, images), architecture_id(drawn)
+    split = split_of(drawn.skeleton, identity)
+    return Drawn(trained, architecture_id(trained), identity, index, split, lender, attempts)
+
+
+def cost(drawn: Architecture, images: ImageSet) -> int:
+    """Return the multiply-accumulates that count against the cap, of an image of the sequence."""
+    source = images.sequence
+    reference = replace(images, resolution=source.resolution, channels=source.channels)
+    return macs(walk(drawn, reference))

@@ -27,7 +27,6 @@ class Skeleton:
         novelty: Why the skeleton is held out; None for the seen ones.
         paired_with: The skeleton whose first test networks lend their blocks; None if blocks are
             sampled.
-        macs_cap: Networks above this many multiply-accumulates are drawn again.
     """
 
     name: str
@@ -38,7 +37,6 @@ class Skeleton:
     share: float = 0.0
     novelty: Novelty | None = None
     paired_with: str | None = None
-    macs_cap: int = 100_000_000
 
     def __post_init__(self) -> None:
         """Check that a skeleton is either seen, with a share, or held out, with a reason."""
@@ -55,7 +53,7 @@ _ALL = (
     Skeleton("peephole-3x2", (16, 32, 64), 2, share=0.70),
     Skeleton("shallow-3x1", (16, 32, 64), 1, share=0.15),
     Skeleton("wide-3x1", (32, 64, 128), 1, share=0.15),
-    Skeleton("deep-3x3", (16, 32, 64), 3, novelty="extrapolates", macs_cap=160_000_000),
+    Skeleton("deep-3x3", (16, 32, 64), 3, novelty="extrapolates"),
     Skeleton("stages-4x1", (16, 32, 64, 128), 1, novelty="extrapolates"),
     Skeleton(
         "strided-3x2",

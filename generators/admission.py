@@ -62,7 +62,8 @@ def predicted_memory(rows: tuple[LayerRow, ...], images: ImageSet, recipe: Recip
     batch. Weights are nothing beside them.
     """
     size = PRECISION_BYTES[recipe.precision]
-    evaluation = 2 * max(answers_of(rows)) * size * min(EVALUATION_BATCH, images.valid)
+    batch = recipe.evaluation_batch or EVALUATION_BATCH
+    evaluation = 2 * max(answers_of(rows)) * size * min(batch, images.valid)
     kept = STEPS_KEPT * (kept_by_step(rows, recipe) + evaluation)
     return MEMORY_MARGIN * kept + FIXED_BYTES
 

@@ -1,13 +1,15 @@
 """Images on the device, and the order and augmentation of every epoch.
 
 Order and augmentation are drawn on the CPU from streams keyed by (images, architecture, seed,
-purpose, epoch), so that they are the same bits on every machine and networks share no luck.
+purpose, epoch), so that they are the same bits on every machine. Networks use independent random
+streams.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.imagesets import ImageSet
@@ -24,6 +26,13 @@ class DevicePart:
     images: Tensor
     labels: Tensor
 
+    def take(self, rows: NDArray[np.int64] | None) -> "DevicePart":
+        """Return some rows; None takes all."""
+        if rows is None:
+            return self
+        index = torch.from_numpy(rows).to(self.labels.device)
+        return DevicePart(self.images[index], self.labels[index])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DevicePixels:
@@ -31,10 +40,13 @@ class DevicePixels:
 
     Attributes:
         images: What the set is.
-        train: Training images as they are, for evaluation.
+        train: Training images as they are.
         valid: Valid images.
         test: Test images.
-        padded: Training images with a black border of `CROP_PADDING`, if the set is augmented.
+        curve_valid: Valid images that are measured after every epoch but the last.
+        curve_test: Test images that are measured after every epoch but the last.
+        final_train: Training images that the final network is measured on.
+        padded: Training images with a black border of `CROP_PADDING`, if they are cropped.
         mean: (1, channels, 1, 1) fp32.
         std: (1, channels, 1, 1) fp32.
     """
@@ -43,6 +55,9 @@ class DevicePixels:
     train: DevicePart
     valid: DevicePart
     test: DevicePart
+    curve_valid: DevicePart
+    curve_test: DevicePart
+    final_train: DevicePart
     padded: Tensor | None
     mean: Tensor
     std: Tensor
@@ -61,13 +76,17 @@ def to_device(pixels: Pixels, device: torch.device) -> DevicePixels:
 
     train = part(pixels.train)
     padded = None
-    if pixels.images.augmented:
+    if pixels.images.cropped:
         border = (CROP_PADDING,) * 4
         padded = torch.nn.functional.pad(train.images, border)
     mean = torch.tensor(pixels.mean, device=device).view(1, -1, 1, 1)
     std = torch.tensor(pixels.std, device=device).view(1, -1, 1, 1)
-    parts = part(pixels.valid), part(pixels.test)
-    return DevicePixels(pixels.images, train, *parts, padded, mean, std)
+    valid, test = part(pixels.valid), part(pixels.test)
+    measured = valid.take(pixels.curve_valid), test.take(pixels.curve_test)
+    final_train = train.take(pixels.final_train)
+    return DevicePixels(
+        pixels.images, train, valid, test, *measured, final_train, padded, mean, std
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,9 +95,9 @@ class Epoch:
 
     Attributes:
         order: (images,) indices into the training images.
-        rows: (images,) vertical offset of the crop, 0..8; None if the set is not augmented.
-        columns: Likewise, horizontal.
-        flips: Likewise, whether the crop is mirrored.
+        rows: (images,) vertical offset of the crop, 0..8; None if images are not cropped.
+        columns: (images,) horizontal offset of the crop.
+        flips: (images,) whether the image is mirrored, 0 or 1; None if images are not mirrored.
     """
 
     order: Tensor
@@ -87,19 +106,34 @@ class Epoch:
     flips: Tensor | None
 
 
-def draw_epoch(pixels: DevicePixels, key: tuple[str | int, ...], epoch: int) -> Epoch:
-    """Draw an epoch's order and augmentation and copy them to the device."""
-    device = pixels.mean.device
-    count = len(pixels.train.labels)
-    order = stream(*key, "order", epoch).permutation(count)
-    order_tensor = torch.from_numpy(order).to(device)
-    if pixels.padded is None:
-        return Epoch(order_tensor, None, None, None)
+def draw_epoch(
+    pixels: DevicePixels, key: tuple[str | int, ...], epoch: int, count: int | None = None
+) -> Epoch:
+    """Draw an epoch's order and augmentation and copy them to the device.
+
+    Args:
+        pixels: Images on the device.
+        key: Of the random streams.
+        epoch: From 0.
+        count: Images of an epoch, a divisor of all training images. None: all. Each pass over all
+            has a permutation of its own, of which consecutive epochs take consecutive stretches.
+    """
+    device, everything = pixels.mean.device, len(pixels.train.labels)
+    size = count or everything
+    passes, start = divmod(epoch * size, everything)
+    order = stream(*key, "order", passes).permutation(everything)[start : start + size]
+
+    def on_device(values: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(values).to(device)
+
     rng = stream(*key, "augmentation", epoch)
-    offsets = rng.integers(0, 2 * CROP_PADDING + 1, (2, count), dtype=np.int64)
-    flips = rng.integers(0, 2, count, dtype=np.int64)
-    drawn = [torch.from_numpy(x).to(device) for x in (*offsets, flips)]
-    return Epoch(order_tensor, *drawn)
+    rows = columns = flips = None
+    if pixels.images.cropped:
+        offsets = rng.integers(0, 2 * CROP_PADDING + 1, (2, size), dtype=np.int64)
+        rows, columns = map(on_device, offsets)
+    if pixels.images.flipped:
+        flips = on_device(rng.integers(0, 2, size, dtype=np.int64))
+    return Epoch(on_device(order), rows, columns, flips)
 
 
 def training_batch(pixels: DevicePixels, epoch: Epoch, places: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,16 +146,22 @@ def training_batch(pixels: DevicePixels, epoch: Epoch, places: Tensor) -> tuple[
     """
     chosen = epoch.order[places]
     labels = pixels.train.labels[chosen]
-    if pixels.padded is None or epoch.rows is None:
+    if epoch.rows is None and epoch.flips is None:
         return pixels.normalise(pixels.train.images[chosen]), labels
-    assert epoch.columns is not None
-    assert epoch.flips is not None
+    if epoch.rows is None and epoch.flips is not None:
+        raw = pixels.train.images[chosen]
+        mirrored = epoch.flips[places, None, None, None] > 0
+        return pixels.normalise(torch.where(mirrored, raw.flip(3), raw)), labels
     resolution, channels = pixels.images.resolution, pixels.images.channels
     steps = torch.arange(resolution, device=chosen.device)
-    rows = epoch.rows[places, None] + steps
-    mirrored = torch.where(epoch.flips[places, None] > 0, resolution - 1 - steps, steps)
-    columns = epoch.columns[places, None] + mirrored
-    raw = pixels.padded[
+    rows, columns = steps[None], steps[None]
+    source = pixels.train.images
+    if epoch.flips is not None:
+        columns = torch.where(epoch.flips[places, None] > 0, resolution - 1 - steps, steps)
+    if epoch.rows is not None and epoch.columns is not None and pixels.padded is not None:
+        source = pixels.padded
+        rows, columns = epoch.rows[places, None] + rows, epoch.columns[places, None] + columns
+    raw = source[
         chosen[:, None, None, None],
         torch.arange(channels, device=chosen.device)[None, :, None, None],
         rows[:, None, :, None],

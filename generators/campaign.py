@@ -6,6 +6,7 @@ is killed at any point loses only what was in flight, and the same command goes 
 
 import base64
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -17,10 +18,12 @@ from typing import TYPE_CHECKING
 from benchmark.architectures import architecture_id, from_record
 from benchmark.atomic import write_whole
 from benchmark.imagesets import get_images
+from benchmark.integrity import bit_problems
 from benchmark.names import nearest
 from benchmark.progress import Progress
 from benchmark.recipes import RECIPES, Recipe, read_recipes
 from benchmark.record import check_row
+from benchmark.tasks import STATUSES
 from generators.crew import Crew, RunOptions
 from generators.environment import environment, environment_id
 from generators.plan import Group, PlannedRun, read_groups, read_plan, write_plan
@@ -29,6 +32,7 @@ from generators.worker import Job, Row
 if TYPE_CHECKING:
     from generators.fleet import Fleet
 
+DIGEST = "sha256"  # last field of a run file: of the file without this field
 PLAN, RECIPES_FILE, ENVIRONMENTS = "plan.jsonl", "recipes.json", "environments"
 
 
@@ -96,7 +100,7 @@ class Campaign:
         """
         path = self.runs / f"{run_id}.json"
         try:
-            row: Row = json.loads(path.read_bytes())
+            row = _signed_row(path.read_text(encoding="utf-8"))
             check_row(row)
             if row["run_id"] != run_id:
                 raise ValueError(f"it holds run {row['run_id']!r}")
@@ -108,7 +112,7 @@ class Campaign:
     def store(self, row: Row) -> None:
         """Write a finished run, whole or not at all."""
         text = json.dumps(row, separators=(",", ":"), allow_nan=False)
-        write_whole(self.runs / f"{row['run_id']}.json", text + "\n")
+        write_whole(self.runs / f"{row['run_id']}.json", _signed(text))
 
     def note_environment(self, versions: dict[str, str]) -> None:
         """Keep the versions that a machine's runs are made with."""
@@ -142,10 +146,29 @@ def _check_content(row: Row) -> None:
             f"`architecture_id` is {row['architecture_id']!r} and must be {identity!r}"
         )
     images = get_images(str(row["images"]))
-    size = -(-(images.valid + images.test) // 8)
-    found = len(base64.b64decode(str(row["correct"]), validate=True))
-    if found != size:
-        raise ValueError(f"`correct` has {found} bytes, not {size}")
+    bits = base64.b64decode(str(row["correct"]), validate=True)
+    if row["status"] in STATUSES:
+        for problem in bit_problems(row, bits, images):
+            raise ValueError(problem)
+
+
+def _signed(text: str) -> str:
+    """Return the content of a run file: a row as JSON whose last field is its digest."""
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f'{text[:-1]},"{DIGEST}":"{digest}"}}\n'
+
+
+def _signed_row(content: str) -> Row:
+    """Return the row of a run file.
+
+    Raises:
+        ValueError: If it does not end in its digest, or is no JSON.
+    """
+    text, found, _ = content.rpartition(f',"{DIGEST}":')
+    if not found or _signed(text + "}") != content:
+        raise ValueError("it does not end in the digest of what it holds")
+    row: Row = json.loads(text + "}")
+    return row
 
 
 def run_campaign(campaign: Campaign, options: RunOptions) -> tuple[int, int]:

@@ -79,9 +79,20 @@ def generate() -> None:
     "--networks", type=click.IntRange(min=1), help="Of each image set [default: the release's]."
 )
 @click.option("--pilot", is_flag=True, help="Plan the learning-rate pilot of one image set.")
+@click.option(
+    "--rate", "rates", multiple=True, default=(0.02, 0.05), show_default=True, help="Of a pilot."
+)
 @click.option("--missing", is_flag=True, help="Leave out the runs that the release holds already.")
+@click.option("--data", type=click.Path(path_type=Path), help="Another release than the installed.")
 def plan(
-    campaign: Path, names: tuple[str, ...], networks: int | None, pilot: bool, missing: bool
+    *,
+    campaign: Path,
+    names: tuple[str, ...],
+    networks: int | None,
+    pilot: bool,
+    rates: tuple[float, ...],
+    missing: bool,
+    data: Path | None,
 ) -> None:
     """Write every run of a campaign with its predicted cost, in a balanced order.
 
@@ -94,11 +105,11 @@ def plan(
 
     if pilot and len(names) != 1:
         raise click.UsageError("--pilot takes one image set")
-    runs = pilot_plan(names[0]) if pilot else make_plan(names, networks)
+    runs = pilot_plan(names[0], rates) if pilot else make_plan(names, networks)
     if missing:
-        published = published_runs(names)
+        published = published_runs(names, data)
         runs = [run for run in runs if run.run_id not in published]
-    recipes = pilot_recipes(names[0]) if pilot else release_recipes()
+    recipes = pilot_recipes(names[0], rates) if pilot else release_recipes()
     Campaign(campaign).create(runs, recipes)
     cost = sum(run.cost for run in runs) / 1e12
     click.echo(f"{len(runs)} runs planned in {campaign}, {cost:,.1f} tera multiply-accumulates")
@@ -223,7 +234,7 @@ def pilot(campaign: Path, name: str, output: Path | None) -> None:
     from generators.campaign import Campaign
     from generators.pilot import pilot_csv, pilot_rates
 
-    text = pilot_csv(pilot_rates(list(Campaign(campaign).rows()), name))
+    text = pilot_csv(pilot_rates(Campaign(campaign), name))
     if output is not None:
         write_whole(output, text)
     click.echo(text, nl=False)

@@ -18,7 +18,7 @@ from generators.batches import DevicePart, DevicePixels, Epoch, draw_epoch, trai
 from generators.graphs import GRAPH_LOCK, GraphedLogits, capture
 from generators.networks import Convolution, Network, initialise
 
-EVALUATION_BATCH = 1000
+EVALUATION_BATCH = 1000  # of a recipe that does not say
 WARM_UP_STEPS = 2  # before a capture: libraries make their handles and choose their kernels
 
 
@@ -63,11 +63,14 @@ class Training:
         self.recipe, self.pixels = recipe, pixels
         self.key = (recipe.images, architecture_id(architecture), seed)
         self.device = pixels.mean.device
-        network = Network(walk(architecture, pixels.images), recipe)
+        network = Network(
+            walk(architecture, pixels.images), recipe, overwriting=recipe.arithmetic is not None
+        )
         initialise(network, recipe, *self.key)
         self.network = network.to(self.device).to(memory_format=torch.channels_last)
         self.rates = learning_rates(recipe)
-        self._buffers = _buffers(recipe, self.rates, draw_epoch(pixels, self.key, 0))
+        self.evaluation_batch = recipe.evaluation_batch or EVALUATION_BATCH
+        self._buffers = _buffers(recipe, self.rates, self._draw_epoch(0))
         self.optimizer = _optimizer(network, recipe, self._buffers.rate)
         # Neither refers back to this object: a device's memory must be free with the last reference
         # to it, and not whenever Python next looks for cycles.
@@ -75,6 +78,9 @@ class Training:
         self._graphed: GraphedLogits | None = None
         if graphs:
             self._capture_graphs()
+
+    def _draw_epoch(self, epoch: int) -> Epoch:
+        return draw_epoch(self.pixels, self.key, epoch, self.recipe.images_per_epoch)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits in fp32, computed in the recipe's precision."""
@@ -86,7 +92,7 @@ class Training:
     def run_epoch(self, epoch: int) -> EpochSums:
         """Train for one epoch, numbered from 0, without waiting for the device."""
         buffers, steps = self._buffers, self.recipe.steps_per_epoch
-        draws = draw_epoch(self.pixels, self.key, epoch)
+        draws = self._draw_epoch(epoch)
         for field in fields(Epoch):
             target, drawn = getattr(buffers.draws, field.name), getattr(draws, field.name)
             if target is not None:
@@ -128,8 +134,8 @@ class Training:
         self, part: DevicePart, logits_of: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor]:
         losses, right = [], []
-        for start in range(0, len(part.labels), EVALUATION_BATCH):
-            take = slice(start, start + EVALUATION_BATCH)
+        for start in range(0, len(part.labels), self.evaluation_batch):
+            take = slice(start, start + self.evaluation_batch)
             logits, labels = logits_of(part.images[take]), part.labels[take]
             losses.append(functional.cross_entropy(logits, labels, reduction="sum"))
             right.append(logits.argmax(1) == labels)
@@ -146,10 +152,10 @@ class Training:
 
     @torch.no_grad()
     def evaluate_untrained(self) -> tuple[float, float]:
-        """Return loss and accuracy on the valid images with each batch's own statistics."""
+        """Return loss and accuracy on the curves' valid images, with each batch's statistics."""
         saved = {name: value.clone() for name, value in self.network.named_buffers()}
         self.network.train()
-        loss, right = self._evaluate(self.pixels.valid, self._computed_logits)
+        loss, right = self._evaluate(self.pixels.curve_valid, self._computed_logits)
         for name, buffer in self.network.named_buffers():
             buffer.copy_(saved[name])
         return float(loss), float(right.float().mean())
@@ -180,7 +186,7 @@ class Training:
     @torch.no_grad()
     def _captured_logits(self) -> GraphedLogits:
         """Capture the logits of a whole batch."""
-        raw = self.pixels.valid.images[:EVALUATION_BATCH].clone()
+        raw = self.pixels.valid.images[: self.evaluation_batch].clone()
         logits = self._computed_logits(raw)  # warms up
         replay = capture(lambda: logits.copy_(self._computed_logits(raw)))
         return GraphedLogits(raw, logits, replay)

@@ -3,12 +3,13 @@
 import hashlib
 import json
 import platform
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 import torch
 
-GENERATOR_VERSION = "0.1.0"  # raised whenever the same plan would give other curves
+GENERATOR_VERSION = "0.2.0"  # raised whenever the same plan would give other curves
 CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -23,12 +24,21 @@ def device_name(device: torch.device) -> str:
     return platform.machine()
 
 
+def numba_version() -> str:
+    """Return the version of numba, or "none": pools are compiled if it is installed."""
+    try:
+        return version("numba")
+    except PackageNotFoundError:
+        return "none"
+
+
 def environment() -> dict[str, str]:
     """Return the versions that can change a result."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
+        "numba": numba_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "cuda": torch.version.cuda if torch.cuda.is_available() and torch.version.cuda else "none",

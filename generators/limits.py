@@ -14,7 +14,7 @@ from benchmark.imagesets import get_images
 from benchmark.recipes import Recipe
 from benchmark.walk import walk
 from generators.admission import PRECISION_BYTES, answers_of
-from generators.plan import PlannedRun
+from generators.plan import PlannedRun, images_measured
 
 FLOPS_OF_A_MAC = 2
 MATRIX = 8192  # side of the product that measures a GPU's peak; a CPU's is an eighth
@@ -72,8 +72,8 @@ def traffic_of(run: PlannedRun, recipe: Recipe) -> float:
     images = get_images(run.images)
     answers = sum(answers_of(walk(run.architecture, images)))
     trained = TRAINING_PASSES * recipe.steps_per_epoch * recipe.batch
-    seen = trained + EVALUATION_PASSES * (images.valid + images.test)
-    return float(PRECISION_BYTES[recipe.precision] * answers * seen * recipe.epochs)
+    seen = recipe.epochs * trained + EVALUATION_PASSES * images_measured(recipe)
+    return float(PRECISION_BYTES[recipe.precision] * answers * seen)
 
 
 @contextmanager

@@ -9,37 +9,19 @@ from typing import TypeVar
 
 from benchmark.architectures import Architecture, architecture_id, from_record, to_record
 from benchmark.atomic import whole
-from benchmark.imagesets import IMAGES, ImageSet, get_images
+from benchmark.imagesets import IMAGES, ImageSet, Quota, get_images
 from benchmark.names import nearest
 from benchmark.recipes import RECIPES, Recipe
 from benchmark.record import run_id
 from benchmark.sequence import Drawn, sequence
 from benchmark.skeletons import SKELETONS, Skeleton
-from benchmark.splits import SPLITS, Split
+from benchmark.splits import SPLITS, Split, split_of
 from benchmark.walk import macs, parameters, walk
 
 T = TypeVar("T")
+REPEAT_SEEDS = (1, 2)
 WRONG_LINE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 BACKWARD_COST = 3  # a training step costs about three forward passes
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """Networks of a split: over the seen skeletons by their shares, or of each held-out one."""
-
-    train: int
-    validation: int
-    test: int
-    heldout: int
-
-
-QUOTAS: dict[str, Quota] = {
-    "cifar10": Quota(1000, 200, 800, 100),
-    "mnist": Quota(600, 120, 480, 75),
-    "digits": Quota(600, 120, 480, 60),
-}
-REPEATS = Quota(50, 0, 100, 25)
-REPEAT_SEEDS = (1, 2)
 
 
 def scaled(quota: Quota, networks: int) -> Quota:
@@ -47,8 +29,8 @@ def scaled(quota: Quota, networks: int) -> Quota:
 
     Held-out skeletons get the same number each, so that it may be up to two more or fewer.
 
-    >>> scaled(QUOTAS["cifar10"], 24_000)
-    Quota(train=10000, validation=2000, test=8000, heldout=1000)
+    >>> scaled(IMAGES["cifar10"].quota, 14_400)
+    Quota(train=6000, validation=1200, test=4800, heldout=600)
     """
     held = sum(skeleton.held_out for skeleton in SKELETONS.values())
     seen = quota.train + quota.validation + quota.test
@@ -67,6 +49,7 @@ class PlannedRun:
         images: The image set.
         architecture: What to train.
         architecture_id: Its identity.
+        drawn_architecture_id: Identity of the architecture as drawn, at full width.
         draw_index: Its number in its skeleton's sequence.
         paired_architecture_id: The architecture that lent its blocks, if any.
         split: Where its row goes.
@@ -81,6 +64,7 @@ class PlannedRun:
     images: str
     architecture: Architecture
     architecture_id: str
+    drawn_architecture_id: str
     draw_index: int
     paired_architecture_id: str | None
     split: Split
@@ -146,9 +130,9 @@ def make_plan(image_names: Iterable[str], networks: int | None = None) -> list[P
     placed: list[tuple[float, str, PlannedRun]] = []
     for name in image_names:
         images = get_images(name)
-        quota = QUOTAS[name] if networks is None else scaled(QUOTAS[name], networks)
+        quota = images.quota if networks is None else scaled(images.quota, networks)
         for skeleton in SKELETONS.values():
-            repeats = quota_of(skeleton, REPEATS)
+            repeats = quota_of(skeleton, images.repeats)
             for split, drawn in accepted(skeleton, images, quota).items():
                 firsts = [planned(d, images, RECIPES[name], 0) for d in drawn]
                 again = islice(drawn, repeats[split])
@@ -170,6 +154,7 @@ def planned(drawn: Drawn, images: ImageSet, recipe: Recipe, seed: int) -> Planne
         images=images.name,
         architecture=drawn.architecture,
         architecture_id=drawn.architecture_id,
+        drawn_architecture_id=drawn.drawn_architecture_id,
         draw_index=drawn.draw_index,
         paired_architecture_id=drawn.paired_architecture_id,
         split=drawn.split,
@@ -183,9 +168,14 @@ def planned(drawn: Drawn, images: ImageSet, recipe: Recipe, seed: int) -> Planne
 
 def cost_of(forward: int, recipe: Recipe) -> int:
     """Return the multiply-accumulates of a run of a network that takes some for an image."""
+    trained = BACKWARD_COST * recipe.epochs * recipe.steps_per_epoch * recipe.batch
+    return forward * (trained + images_measured(recipe))
+
+
+def images_measured(recipe: Recipe) -> int:
+    """Return how many valid and test images a run measures over all its epochs."""
     images = get_images(recipe.images)
-    seen = BACKWARD_COST * recipe.steps_per_epoch * recipe.batch + images.valid + images.test
-    return forward * recipe.epochs * seen
+    return (recipe.epochs - 1) * images.measured + images.valid + images.test
 
 
 def write_plan(path: Path, runs: Iterable[PlannedRun]) -> None:
@@ -248,6 +238,7 @@ def _check(run: PlannedRun) -> None:
     get_images(run.images)
     texts = {
         "architecture_id": (run.architecture_id, architecture_id(run.architecture)),
+        "split": (run.split, split_of(run.architecture.skeleton, run.drawn_architecture_id)),
         "run_id": (
             run.run_id,
             run_id(run.images, run.architecture_id, run.recipe_id, run.seed),

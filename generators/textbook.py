@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from benchmark.architectures import Architecture
 from benchmark.recipes import Recipe, learning_rates
 from benchmark.walk import LayerRow, walk
 from generators.images import Part, Pixels
-from generators.networks import GlobalPool, same_padding
+from generators.networks import GlobalPool
+from generators.pools import same_padding
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +107,10 @@ class Images(Dataset[tuple[Tensor, int]]):
     """Images one at a time, normalised and, in training, cropped and mirrored."""
 
     def __init__(self, part: Part, pixels: Pixels, *, augmented: bool) -> None:
-        """Take a part of an image set."""
-        self.part, self.augmented = part, augmented
+        """Take a part of an image set, augmented as its training images are, or not at all."""
+        self.part = part
+        self.cropped = augmented and pixels.images.cropped
+        self.flipped = augmented and pixels.images.flipped
         self.mean = torch.tensor(pixels.mean).view(-1, 1, 1)
         self.std = torch.tensor(pixels.std).view(-1, 1, 1)
 
@@ -118,11 +121,12 @@ class Images(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """Return an image fp32 (channels, r, r) and its label."""
         image = torch.tensor(self.part.images[index])
-        if self.augmented:
+        if self.cropped:
             size = image.shape[-1]
-            row, column, flip = torch.randint(9, (3,)).tolist()
+            row, column = torch.randint(9, (2,)).tolist()
             image = functional.pad(image, (4,) * 4)[:, row : row + size, column : column + size]
-            image = image.flip(2) if flip % 2 else image
+        if self.flipped and torch.rand(()) < 0.5:
+            image = image.flip(2)
         return (image.float() - self.mean) / self.std, int(self.part.labels[index])
 
 
@@ -131,7 +135,8 @@ def train_textbook(
 ) -> list[float]:
     """Train a network and return its valid accuracy after every epoch.
 
-    Test images are evaluated as well, as the engine does, and thrown away.
+    Test images are evaluated as well, as the engine does, and thrown away. Every epoch takes its
+    images at random, so that those of two epochs may overlap.
     """
     network: nn.Module = TextbookNetwork(walk(architecture, pixels.images)).to(setting.device)
     if setting.channels_last:
@@ -143,18 +148,20 @@ def train_textbook(
         {"params": rest},
     ]
     optimizer = torch.optim.SGD(groups, 0.1, momentum=recipe.momentum, nesterov=recipe.nesterov)
-    train = Images(pixels.train, pixels, augmented=pixels.images.augmented)
+    train = Images(pixels.train, pixels, augmented=True)
     loader = DataLoader(
         train,
         recipe.batch,
-        shuffle=True,
+        sampler=RandomSampler(train, num_samples=recipe.epoch_images),
         drop_last=True,
         num_workers=setting.loaders,
         persistent_workers=setting.loaders > 0,
     )
-    others = [Images(part, pixels, augmented=False) for part in (pixels.valid, pixels.test)]
+    parts = (pixels.valid, pixels.curve_valid), (pixels.test, pixels.curve_test)
+    last = [Images(part, pixels, augmented=False) for part, _ in parts]
+    earlier = [Images(part.take(rows), pixels, augmented=False) for part, rows in parts]
     rates, accuracies = iter(learning_rates(recipe)), []
-    for _ in range(setting.epochs):
+    for epoch in range(setting.epochs):
         network.train()
         for images, labels in loader:
             rate = next(rates)
@@ -166,7 +173,8 @@ def train_textbook(
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             loss.item(), (logits.argmax(1) == labels).sum().item()
-        valid, _ = (_accuracy(network, part, recipe, setting) for part in others)
+        measured = last if epoch == recipe.epochs - 1 else earlier
+        valid, _ = (_accuracy(network, part, recipe, setting) for part in measured)
         accuracies.append(valid)
     return accuracies
 

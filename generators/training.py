@@ -80,7 +80,7 @@ def _train(training: Training) -> Curves:
         else:
             _fill_epoch(training, curves, epoch, 0.0)
     if curves.status == "completed":
-        curves.final_train_accuracy = float(training.evaluate(pixels.train)[1].float().mean())
+        curves.final_train_accuracy = float(training.evaluate(pixels.final_train)[1].float().mean())
     else:
         curves.final_train_accuracy = pixels.images.chance
         curves.correct = np.zeros(pixels.images.valid + pixels.images.test, bool)
@@ -91,7 +91,9 @@ def _measure_epoch(training: Training, curves: Curves, epoch: int) -> None:
     """Train and evaluate one epoch; waits for the device once, at its end."""
     started = time.perf_counter()
     sums = training.run_epoch(epoch)
-    results = [training.evaluate(p) for p in (training.pixels.valid, training.pixels.test)]
+    pixels, last = training.pixels, epoch == training.recipe.epochs - 1
+    measured = (pixels.valid, pixels.test) if last else (pixels.curve_valid, pixels.curve_test)
+    results = [training.evaluate(part) for part in measured]
     right = torch.cat([result[1] for result in results]).cpu().numpy()
     losses = sums.losses.double().cpu().numpy()
     valid_loss, test_loss = (float(result[0]) for result in results)
@@ -102,7 +104,7 @@ def _measure_epoch(training: Training, curves: Curves, epoch: int) -> None:
         curves.status_reason = f"a loss or norm was not finite in epoch {epoch + 1}"
         _fill_epoch(training, curves, epoch, seconds)
         return
-    recipe, count = training.recipe, training.pixels.images.valid
+    recipe, count = training.recipe, len(measured[0].labels)
     curves.epochs_done = epoch + 1
     curves.learning_rate.append(training.rates[(epoch + 1) * len(losses) - 1])
     curves.train_loss.append(float(losses.mean()))

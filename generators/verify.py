@@ -110,6 +110,7 @@ def planned_again(row: Row, split: Split, recipes: dict[str, Recipe]) -> Planned
     drawn = Drawn(
         from_record(row["architecture"]),  # type: ignore[arg-type]
         str(row["architecture_id"]),
+        str(row["drawn_architecture_id"]),
         int(str(row["draw_index"])),
         split,
         None if paired is None else str(paired),

@@ -130,6 +130,7 @@ def row_of(job: Job, curves: Curves, started: int) -> Row:
     run = Run(
         run_id=planned.run_id,
         architecture_id=planned.architecture_id,
+        drawn_architecture_id=planned.drawn_architecture_id,
         draw_index=planned.draw_index,
         paired_architecture_id=planned.paired_architecture_id,
         skeleton=planned.architecture.skeleton,

@@ -22,9 +22,15 @@ KEY = ("cifar10", "0123456789abcdef", 0)
 RESOLUTION, TRAIN = 6, 45
 
 
-def tiny_pixels(*, augmented: bool = True) -> DevicePixels:
+def tiny_pixels(*, cropped: bool = True, flipped: bool = True) -> DevicePixels:
     """Return 45 training images of 6x6 pixels in 3 channels, no two pixels of one alike."""
-    spec = replace(IMAGES["cifar10"], resolution=RESOLUTION, train=TRAIN, augmented=augmented)
+    spec = replace(
+        IMAGES["cifar10-full"],
+        resolution=RESOLUTION,
+        train=TRAIN,
+        cropped=cropped,
+        flipped=flipped,
+    )
     rng = np.random.default_rng(0)
 
     def part(count: int) -> Part:
@@ -85,16 +91,44 @@ def test_offsets_and_flips_are_uniform() -> None:
     assert abs(float(np.corrcoef(rows, columns)[0, 1])) < 0.1
 
 
-@pytest.mark.parametrize("augmented", [True, False])
-def test_an_epoch_has_every_image_once(augmented: bool) -> None:
-    epoch = draw_epoch(tiny_pixels(augmented=augmented), KEY, 0)
+@pytest.mark.parametrize("flipped", [True, False])
+@pytest.mark.parametrize("cropped", [True, False])
+def test_an_epoch_has_every_image_once(cropped: bool, flipped: bool) -> None:
+    epoch = draw_epoch(tiny_pixels(cropped=cropped, flipped=flipped), KEY, 0)
     assert sorted(epoch.order.tolist()) == list(range(TRAIN))
-    assert (epoch.rows is not None) is augmented
+    assert (epoch.rows is not None) is cropped
+    assert (epoch.columns is not None) is cropped
+    assert (epoch.flips is not None) is flipped
+
+
+def test_epochs_are_stretches_of_a_pass_and_every_pass_is_another_permutation() -> None:
+    pixels = tiny_pixels()
+    orders = [draw_epoch(pixels, KEY, number, 15).order for number in range(6)]
+    passes = [torch.cat(orders[:3]), torch.cat(orders[3:])]
+    assert all(sorted(order.tolist()) == list(range(TRAIN)) for order in passes)
+    assert not torch.equal(*passes)
+    assert torch.equal(passes[0], draw_epoch(pixels, KEY, 0).order)
+    flips = [draw_epoch(pixels, KEY, number, 15).flips for number in range(2)]
+    assert flips[0] is not None
+    assert flips[1] is not None
+    assert len(flips[0]) == 15
+    assert not torch.equal(flips[0], flips[1])
+
+
+def test_images_that_are_only_flipped_are_the_images_or_their_mirrors() -> None:
+    pixels = tiny_pixels(cropped=False)
+    epoch = draw_epoch(pixels, KEY, 0)
+    assert epoch.flips is not None
+    assert set(epoch.flips.tolist()) == {0, 1}
+    images, _ = training_batch(pixels, epoch, torch.arange(TRAIN))
+    plain = pixels.normalise(pixels.train.images[epoch.order])
+    for image, source, flip in zip(images, plain, epoch.flips, strict=True):
+        assert torch.equal(image, source.flip(2) if flip else source)
 
 
 def test_what_fills_no_batch_is_left_out_and_another_rest_in_every_epoch() -> None:
     assert STEPS == IMAGES["digits"].train // RECIPE.batch == 21
-    pixels = tiny_pixels(augmented=False)
+    pixels = tiny_pixels(cropped=False, flipped=False)
     unused = []
     for number in range(2):
         epoch = draw_epoch(pixels, KEY, number)

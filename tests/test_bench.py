@@ -74,7 +74,8 @@ def test_images_come_normalised_and_in_training_moved() -> None:
     raw = pixels.valid.images[3].astype(float)
     assert np.allclose(image.numpy(), (raw - pixels.mean[0]) / pixels.std[0], atol=1e-6)
     assert (label, len(plain)) == (int(pixels.valid.labels[3]), 350)
-    moved = Images(pixels.valid, pixels, augmented=True)
+    spec = replace(pixels.images, cropped=True, flipped=True)
+    moved = Images(pixels.valid, replace(pixels, images=spec), augmented=True)
     seen = {moved[3][0].numpy().tobytes() for _ in range(20)}
     assert len(seen) > 10
     assert moved[3][0].shape == image.shape

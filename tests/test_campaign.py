@@ -333,9 +333,11 @@ def test_the_pilot_is_planned_for_one_image_set(tmp_path: Path) -> None:
     code, text = invoke(*place)
     assert code == 0
     assert re.fullmatch(
-        rf"108 runs planned in {re.escape(str(tmp_path))}, [\d.]+ tera multiply-accumulates\n", text
+        rf"48 runs planned in {re.escape(str(tmp_path))}, [\d.]+ tera multiply-accumulates\n", text
     )
-    assert len(Campaign(tmp_path).recipes()) == 3
+    assert [recipe.peak_rate for recipe in Campaign(tmp_path).recipes().values()] == [0.02, 0.05]
+    assert invoke(*place, "--rate", "0.1", "--rate", "0.2", "--rate", "0.3")[0] == 0
+    assert [r.peak_rate for r in Campaign(tmp_path).recipes().values()] == [0.1, 0.2, 0.3]
 
 
 def test_the_command_merges_what_is_done(tmp_path: Path) -> None:

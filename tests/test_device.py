@@ -40,10 +40,15 @@ def shapes_of(images: ImageSet) -> DevicePixels:
         raw = torch.empty(count, images.channels, side, side, dtype=torch.uint8, device=META)
         return DevicePart(raw, torch.empty(count, dtype=torch.int64, device=META))
 
-    padded = part(images.train, CROP_PADDING).images if images.augmented else None
+    padded = part(images.train, CROP_PADDING).images if images.cropped else None
     constants = torch.ones(1, images.channels, 1, 1, device=META)
     parts = part(images.train), part(images.valid), part(images.test)
-    return DevicePixels(images, *parts, padded, constants, constants)
+    measured = (
+        part(images.curve_valid or images.valid),
+        part(images.curve_test or images.test),
+        part(images.final_train or images.train),
+    )
+    return DevicePixels(images, *parts, *measured, padded, constants, constants)
 
 
 @pytest.fixture
@@ -97,8 +102,8 @@ def test_an_epoch_asks_for_nothing_either(updated: list[Tensor]) -> None:
 
 @pytest.mark.parametrize("skeleton", SKELETONS)
 def test_what_a_step_keeps_is_what_admission_counts(skeleton: str, updated: list[Tensor]) -> None:
-    images = get_images("cifar10")
-    recipe = replace(RECIPES["cifar10"], precision="fp32")  # `meta` has no autocast
+    images = get_images("cifar10-full")
+    recipe = replace(RECIPES["cifar10-full"], precision="fp32")  # `meta` has no autocast
     architecture = next(sequence(skeleton, images)).architecture
     training = Training(architecture, recipe, shapes_of(images), seed=0)
     known = {p.untyped_storage()._cdata for p in training.network.parameters()}

@@ -25,6 +25,7 @@ from benchmark.files import (
     split_path,
     write_table,
 )
+from benchmark.imagesets import IMAGES
 from benchmark.record import COLUMNS, EPOCH_SERIES, SCHEMA, check_row
 from tests.toy_campaign import Row, tiny_plan, toy_row
 
@@ -69,7 +70,7 @@ def test_a_row_comes_back_in_single_precision(path: Path) -> None:
 def test_every_field_carries_its_unit_range_and_meaning(path: Path) -> None:
     schema = read_table(path).schema
     assert schema.equals(SCHEMA, check_metadata=True)
-    assert schema.metadata == {b"schema_version": b"1"}
+    assert schema.metadata == {b"schema_version": b"2"}
     for name, column in COLUMNS.items():
         metadata = schema.field(name).metadata
         assert metadata[b"unit"].decode() == column.unit
@@ -142,7 +143,7 @@ def test_an_older_schema_is_refused(
     path: Path, metadata: dict[str, str] | None, found: str
 ) -> None:
     write_table(rows_to_table(rows()).replace_schema_metadata(metadata), path)
-    message = f"{str(path)!r} has schema version {found}, and this release reads 1"
+    message = f"{str(path)!r} has schema version {found}, and this release reads 2"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         read_table(path)
 
@@ -171,7 +172,7 @@ def test_unknown_names_are_refused_with_the_nearest() -> None:
     message += "train, validation, test, heldout"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         split_path("digits", "valid")
-    message = "unknown images 'digit'; did you mean 'digits'? Known: cifar10, mnist, digits"
+    message = f"unknown images 'digit'; did you mean 'digits'? Known: {', '.join(IMAGES)}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         load_runs("digit", "train")
 

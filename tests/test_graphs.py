@@ -1,7 +1,7 @@
 """Graphs change nothing: seen on a CPU with a capture that only remembers."""
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -80,8 +80,8 @@ def test_a_warm_up_moves_weights_and_puts_all_of_them_back(
 def test_a_rest_that_fills_no_batch_is_evaluated_without_its_graph(
     pixels: DevicePixels, captured: list[Callable[[], None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generators.engine, "EVALUATION_BATCH", 300)
-    plain, graphed = (Training(TINY, RECIPE, pixels, seed=0, graphs=g) for g in (False, True))
+    recipe = replace(RECIPE, evaluation_batch=300)
+    plain, graphed = (Training(TINY, recipe, pixels, seed=0, graphs=g) for g in (False, True))
     ones, others = (t.evaluate(pixels.valid) for t in (plain, graphed))  # 350: a batch and a rest
     assert torch.equal(ones[0], others[0])
     assert torch.equal(ones[1], others[1])

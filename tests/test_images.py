@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from benchmark.imagesets import IMAGES, get_images
 from generators.cli import check, download
 from generators.images import (
     Pixels,
-    _torchvision,
     download_images,
     load_images,
     make_published_file,
@@ -24,13 +22,14 @@ from generators.images import (
 )
 
 FOLDER = Path(__file__).parent.parent / "images"
-HELD = {"cifar10": "cifar-10-batches-py", "mnist": "MNIST/raw"}
+HELD = {"CIFAR10": "cifar-10-batches-py", "MNIST": "MNIST/raw"}
 PARTS = ("train", "valid", "test")
 
 
 def folder_with(name: str) -> Path:
     """Return the folder of the real images, or skip the test."""
-    if name in HELD and not (FOLDER / HELD[name]).exists():
+    held = HELD.get(get_images(name).dataset)
+    if held is not None and not (FOLDER / held).exists():
         pytest.skip(f"{name} is not in {FOLDER}: `peephole images download {name}` fetches it")
     return FOLDER
 
@@ -61,7 +60,33 @@ def test_published_parts_are_disjoint_and_of_the_stated_sizes(name: str) -> None
     assert set(parts["valid"].tolist()).isdisjoint(parts["test"].tolist())
     assert all(index.max() < official for index in parts.values() if len(index))
     assert published(name)["valid"] == sorted(published(name)["valid"])
-    assert str(published(name)["images"]) == name
+    assert str(published(name)["images"]) == spec.published
+
+
+@pytest.mark.parametrize("name", ["cifar10", "mnist"])
+def test_what_is_measured_early_is_a_part_of_the_published_size(name: str) -> None:
+    spec, fields = get_images(name), published(name)
+    parts = indices(name, spec.train + spec.valid)
+    for key, count, part in (
+        ("curve_valid", spec.curve_valid, parts["valid"]),
+        ("curve_test", spec.curve_test, np.arange(spec.test)),
+        ("final_train", spec.final_train, parts["train"]),
+    ):
+        assert fields[key] == sorted(set(fields[key]))
+        assert len(fields[key]) == count
+        assert set(fields[key]) <= set(part.tolist())
+
+
+@pytest.mark.parametrize("name", ["cifar10-full", "mnist-full", "digits"])
+def test_other_sets_are_measured_on_every_image(name: str) -> None:
+    spec = get_images(name)
+    assert spec.measured == spec.valid + spec.test
+    assert (spec.curve_valid, spec.curve_test, spec.final_train) == (None, None, None)
+
+
+def test_both_tiers_of_an_image_set_have_the_same_splits() -> None:
+    for name in ("cifar10", "mnist"):
+        assert published_file(f"{name}-full") == published_file(name)
 
 
 def check_pixels(pixels: Pixels) -> None:
@@ -73,6 +98,15 @@ def check_pixels(pixels: Pixels) -> None:
         assert labels.shape == (size,)
         assert (images.dtype, labels.dtype) == (np.uint8, np.int64)
         assert set(labels.tolist()) == set(range(spec.classes))
+    for rows, whole, count in (
+        (pixels.curve_valid, pixels.valid, spec.curve_valid),
+        (pixels.curve_test, pixels.test, spec.curve_test),
+        (pixels.final_train, pixels.train, spec.final_train),
+    ):
+        assert (rows is None) is (count is None)
+        if rows is not None and count is not None:  # stratified as well
+            exact = np.bincount(whole.labels) * count / len(whole.labels)
+            assert np.abs(np.bincount(whole.labels[rows]) - exact).max() < 1
     train, valid = (np.bincount(p.labels) for p in (pixels.train, pixels.valid))
     exact = (train + valid) * spec.valid / (spec.train + spec.valid)
     assert np.abs(valid - exact).max() < 1.5  # stratified: each class within rounding of its share
@@ -105,8 +139,18 @@ def test_downloaded_images_give_the_published_splits_again(name: str) -> None:
     assert make_published_file(name, folder) == published_file(name)
 
 
-def test_mnist_loads_in_the_published_parts() -> None:
-    check_pixels(load_images("mnist", folder_with("mnist")))
+@pytest.mark.parametrize("name", ["mnist", "mnist-full"])
+def test_mnist_loads_in_the_published_parts(name: str) -> None:
+    check_pixels(load_images(name, folder_with(name)))
+
+
+def test_rows_measured_early_are_the_published_images() -> None:
+    pixels = load_images("mnist", folder_with("mnist"))
+    parts = indices("mnist", 60_000)
+    assert pixels.curve_valid is not None
+    assert pixels.final_train is not None
+    assert parts["valid"][pixels.curve_valid].tolist() == published("mnist")["curve_valid"]
+    assert parts["train"][pixels.final_train].tolist() == published("mnist")["final_train"]
 
 
 def test_cifar10_loads_with_channels_first() -> None:
@@ -160,17 +204,10 @@ def test_missing_images_say_which_command_fetches_them(
 
 
 def test_unknown_images_are_refused() -> None:
-    message = "unknown images 'digit'; did you mean 'digits'? Known: cifar10, mnist, digits"
+    message = f"unknown images 'digit'; did you mean 'digits'? Known: {', '.join(IMAGES)}"
     for function in (load_images, download_images, make_published_file):
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             function("digit")
-
-
-def test_an_image_set_without_a_source_is_refused(tmp_path: Path) -> None:
-    spec = replace(get_images("mnist"), name="mnis")
-    message = "unknown torchvision images 'mnis'; did you mean 'mnist'? Known: cifar10, mnist"
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        _torchvision(spec, tmp_path, train=True)
 
 
 def test_digits_need_no_download(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import generators.merge
 from benchmark.files import correct_path, load_runs, split_path, write_table
 from benchmark.integrity import verify_release
 from benchmark.splits import SPLITS
-from generators.campaign import Campaign
+from generators.campaign import Campaign, _signed
 from generators.merge import merge
 from generators.plan import PlannedRun
 from tests.test_files import single
@@ -182,7 +182,9 @@ def test_a_damaged_run_file_is_named(campaign: Campaign, tmp_path: Path) -> None
     name = f"{PLAN[3].run_id}.json"
     path = campaign.runs / name
     text = path.read_text()
-    path.write_text(json.dumps(json.loads(text) | {"valid_loss": [1.0]}))
+    row = json.loads(text) | {"valid_loss": [1.0]}
+    del row["sha256"]
+    path.write_text(_signed(json.dumps(row)))
     message = (
         f"{str(path)!r} is damaged (`valid_loss` of run {PLAN[3].run_id!r} has 1 entries, not 1 "
         "for each of 2 epochs); delete it to redo it"

@@ -15,7 +15,6 @@ from benchmark.recipes import RECIPES
 from benchmark.sequence import sequence
 from benchmark.skeletons import SKELETONS
 from benchmark.splits import split_of
-from generators.plan import QUOTAS as QUOTA
 from generators.plan import (
     Group,
     PlannedRun,
@@ -30,9 +29,18 @@ from tests.toy_campaign import tiny_plan
 
 HELD_OUT = [name for name, skeleton in SKELETONS.items() if skeleton.held_out]
 QUOTAS = {  # train, validation, test, each held-out skeleton, networks, runs
-    "cifar10": (1000, 200, 800, 100, 2400, 2900),
-    "mnist": (600, 120, 480, 75, 1500, 2000),
+    "cifar10": (600, 120, 480, 60, 1440, 1720),
+    "mnist": (400, 80, 320, 40, 960, 1150),
     "digits": (600, 120, 480, 60, 1440, 1940),
+    "cifar10-full": (600, 120, 480, 60, 1440, 1720),
+    "mnist-full": (400, 80, 320, 40, 960, 1150),
+}
+REPEATS = {  # networks with two further seeds: train, test, each held-out skeleton
+    "cifar10": (20, 60, 15),
+    "mnist": (15, 40, 10),
+    "digits": (50, 100, 25),
+    "cifar10-full": (20, 60, 15),
+    "mnist-full": (15, 40, 10),
 }
 FIRST_BALANCED = 300
 
@@ -69,7 +77,8 @@ def test_quotas_are_those_of_the_design(name: str) -> None:
 def test_the_first_networks_of_a_split_are_repeated_with_two_seeds(name: str) -> None:
     plan = plan_of(name)
     repeats = Counter(run.split for run in plan if run.seed != 0)
-    assert repeats == {"train": 2 * 50, "test": 2 * 100, "heldout": 2 * 4 * 25}
+    train, test, heldout = REPEATS[name]
+    assert repeats == {"train": 2 * train, "test": 2 * test, "heldout": 2 * 4 * heldout}
     assert {run.seed for run in plan} == {0, 1, 2}
     for key in {group_of(run)[:3] for run in plan}:
         own = [run for run in plan if group_of(run)[:3] == key]
@@ -185,7 +194,7 @@ def test_half_a_line_is_named(tmp_path: Path) -> None:
 
 
 def test_a_plan_for_unknown_images_is_refused() -> None:
-    message = "unknown images 'mnis'; did you mean 'mnist'? Known: cifar10, mnist, digits"
+    message = f"unknown images 'mnis'; did you mean 'mnist'? Known: {', '.join(IMAGES)}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         make_plan(["mnis"])
 
@@ -208,9 +217,10 @@ def test_groups_are_those_of_the_planned_runs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_a_quota_scaled_to_its_own_size_is_itself(name: str) -> None:
-    assert scaled(QUOTA[name], QUOTAS[name][4]) == QUOTA[name]
+    own = get_images(name).quota
+    assert scaled(own, QUOTAS[name][4]) == own
     for networks in (1, 10, 999, 100_000):
-        quota = scaled(QUOTA[name], networks)
+        quota = scaled(own, networks)
         assert quota.train + quota.validation + quota.test + 4 * quota.heldout == networks
         assert min(quota.train, quota.validation, quota.test, quota.heldout) >= 0
 

@@ -311,7 +311,7 @@ def test_the_batch_is_of_training_images_as_they_are_and_always_the_same(
     seen = [bytes((image * 5 + 8).round().to(torch.uint8).numpy()) for image in batch.images]
     assert [raw[key] for key in seen] == batch.labels.tolist()
     assert len(set(seen)) == BATCH
-    augmented = replace(batch.pixels, images=replace(DIGITS, augmented=True))
+    augmented = replace(batch.pixels, images=replace(DIGITS, flipped=True))
     assert torch.equal(draw_batch(augmented).images, batch.images)
 
 

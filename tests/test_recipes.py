@@ -25,6 +25,9 @@ OTHER: dict[str, object] = {
     "bn_momentum": 0.2,
     "bn_epsilon": 1e-4,
     "precision": "fp32",
+    "images_per_epoch": 2_000,
+    "evaluation_batch": 100,
+    "arithmetic": 2,
 }
 
 
@@ -91,9 +94,33 @@ def test_the_rates_of_the_release_rise_to_the_peak_and_fall_to_almost_zero(image
 
 @pytest.mark.parametrize("batch", [0, 40_001])
 def test_a_batch_that_no_epoch_fills_is_refused(batch: int) -> None:
-    message = f"`batch` (={batch}) must be in 1..40000, the training images"
+    message = f"`batch` (={batch}) must be in 1..40000, the training images of an epoch"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         Recipe("cifar10", batch=batch)
+
+
+def test_a_field_that_is_not_used_is_no_part_of_the_identity() -> None:
+    """The recipe of `digits` was published before these fields were."""
+    assert RECIPES["digits"].recipe_id == "fee34447fcbe"
+    assert dataclasses.replace(RECIPES["cifar10"], arithmetic=None) != RECIPES["cifar10"]
+
+
+def test_an_epoch_may_be_a_stretch_of_a_pass() -> None:
+    recipe = Recipe("cifar10", batch=50, images_per_epoch=2_000)
+    assert (recipe.epoch_images, recipe.steps_per_epoch) == (2_000, 40)
+    assert len(learning_rates(recipe)) == 20 * 40
+
+
+@pytest.mark.parametrize("count", [0, -1, 3_000, 80_000])
+def test_stretches_that_do_not_fill_a_pass_are_refused(count: int) -> None:
+    message = f"`images_per_epoch` (={count}) must divide 40000, the training images"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        Recipe("cifar10", images_per_epoch=count)
+
+
+def test_an_evaluation_batch_holds_an_image() -> None:
+    with pytest.raises(ValueError, match=r"^`evaluation_batch` \(=0\) must be at least 1$"):
+        Recipe("cifar10", evaluation_batch=0)
 
 
 @pytest.mark.parametrize(("epochs", "warmup"), [(0, 1), (20, -1), (20, 20)])

@@ -103,7 +103,7 @@ def test_an_older_schema_version_is_named(folder: Path) -> None:
     path = split_path("digits", "test", folder)
     write_table(read_table(path).replace_schema_metadata({"schema_version": "0"}), path)
     sign(folder)
-    problem = f"{str(path)!r} has schema version 0, and this release reads 1"
+    problem = f"{str(path)!r} has schema version 0, and this release reads 2"
     assert verify_release(folder) == [problem]
 
 
@@ -143,7 +143,7 @@ def test_a_changed_architecture_is_named_by_what_it_no_longer_is(folder: Path) -
     name = edit(folder, "heldout", 0, architecture=architecture)
     sign(folder)
     problems = verify_release(folder)
-    fields = ["architecture_id", "run_id", "parameters", "macs"]
+    fields = ["architecture_id", "run_id", "parameters", "macs", "drawn_architecture_id"]
     assert [p.split(" is ")[0] for p in problems] == [f"`{f}` of run {name!r}" for f in fields]
     # A 2x1 kernel from 8 to 8 channels became 2x5: 4 * 2 * 64 more weights.
     more = row["parameters"] + 512

@@ -1,5 +1,6 @@
 """Published runs trained again: what agrees, what does not, and how it is said."""
 
+import base64
 import json
 import re
 from collections import Counter
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from benchmark.imagesets import get_images
 from benchmark.record import EPOCH_SERIES
 from generators.cli import generate
 from generators.comparison import (
@@ -26,7 +28,7 @@ from generators.merge import merge
 from generators.plan import PlannedRun
 from generators.verify import planned_again, published_rows, stratified_sample, verify
 from generators.worker import Row, make_run, prepare
-from tests.toy_campaign import RECIPE, job_of, options_of, tiny_plan, toy_campaign, toy_row
+from tests.toy_campaign import RECIPE, bits, job_of, options_of, tiny_plan, toy_campaign, toy_row
 
 SPREAD = np.linspace(0.001, 0.1, 100)
 PLAN = [*tiny_plan(2), *tiny_plan(2, skeleton="stages-4x1"), *tiny_plan(2, seed=1)]
@@ -191,8 +193,12 @@ def test_a_release_that_was_not_trained_so_is_found_out(tmp_path: Path, threads:
 
 
 def row_of_good_luck(row: Row) -> Row:
-    """Return a row whose final accuracy somebody raised, by the same for every seed."""
-    return row | {"valid_accuracy": [0.2, min(1.0, final_accuracy(row) + 0.3)]}
+    """Return a row whose final accuracy and bits somebody raised, by the same for every seed."""
+    valid, right = get_images("digits").valid, bits(row)
+    lucky = min(valid, round((final_accuracy(row) + 0.3) * valid))
+    right[:valid] = np.arange(valid) < lucky
+    correct = base64.b64encode(np.packbits(right).tobytes()).decode()
+    return row | {"valid_accuracy": [0.2, lucky / valid], "correct": correct}
 
 
 def test_without_time_nothing_is_compared(release: Path, threads: None) -> None:

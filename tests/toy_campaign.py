@@ -64,7 +64,7 @@ def tiny_plan(networks: int, *, skeleton: str = "shallow-3x1", seed: int = 0) ->
         architecture = tiny_architecture(skeleton, (kernel[0], kernel[1]), channels)
         identity = architecture_id(architecture)
         split = split_of(skeleton, identity)
-        drawn = Drawn(architecture, identity, index, split, None, 1)
+        drawn = Drawn(architecture, identity, identity, index, split, None, 1)
         runs.append(planned(drawn, get_images("digits"), RECIPE, seed))
     return runs
 

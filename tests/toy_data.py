@@ -114,6 +114,7 @@ def toy_row(draw: Drawn, seed: int, status: Status, used: set[float]) -> Row:
     run = Run(
         run_id=run_id("digits", draw.architecture_id, RECIPE.recipe_id, seed),
         architecture_id=draw.architecture_id,
+        drawn_architecture_id=draw.drawn_architecture_id,
         draw_index=draw.draw_index,
         paired_architecture_id=draw.paired_architecture_id,
         skeleton=draw.architecture.skeleton,

@@ -17,7 +17,7 @@ from benchmark.atomic import whole
 from benchmark.files import user_cache
 from benchmark.imagesets import get_images
 from benchmark.progress import Progress
-from benchmark.sequence import sample_architecture
+from benchmark.sequence import as_trained, sample_architecture
 from benchmark.skeletons import SKELETONS
 from benchmark.streams import stream
 from benchmark.walk import LayerRow, walk
@@ -72,10 +72,11 @@ def sample_networks(images: str, count: int, seed: int) -> Iterator[tuple[LayerR
     """Yield layer rows of networks of the seen skeletons, whatever they cost to train."""
     image_set = get_images(images)
     seen = [skeleton for skeleton in SKELETONS.values() if not skeleton.held_out]
-    rng = stream("pretraining-v1", image_set.sequence, seed)
+    rng = stream("pretraining-v1", image_set.sequence.name, seed)
     shares = [skeleton.share for skeleton in seen]
     for number in rng.choice(len(seen), count, p=shares):
-        yield walk(sample_architecture(seen[number], image_set, rng), image_set)
+        drawn = sample_architecture(seen[number], image_set, rng)
+        yield walk(as_trained(drawn, image_set), image_set)
 
 
 def unlabelled(images: str, count: int, seed: int) -> Unlabelled:
