@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# The campaign behind `cifar10` and `mnist`:
+#
+#   bash generators/run_campaign.sh start IMAGES   clone, install and plan once, then train
+#   bash generators/run_campaign.sh status         count what is done
+#   bash generators/run_campaign.sh stop           stop training; the runs in flight are lost
+#   bash generators/run_campaign.sh merge          add finished runs to benchmark/data and check it
+#
+# IMAGES is the folder that holds the images. Networks are trained from a clone of one commit with a
+# virtual environment of its own, so that no later change of the tree changes a bit of a curve. It
+# lies in $PEEPHOLE_CAMPAIGN, by default peephole-campaign beside the tree. A fresh clone plans what
+# the release lacks; the plan holds for the life of the clone.
+set -euo pipefail
+COMMIT=8b4ec622c458c8b396974fdf2cc2e4426ddc355e
+tree=$(cd "$(dirname "$0")/.." && pwd)
+place=${PEEPHOLE_CAMPAIGN:-$(dirname "$tree")/peephole-campaign}
+clone=$place/clone campaign=$place/campaign log=$place/log pid=$place/pid
+python=${PYTHON:-python3}
+
+prepare() {
+  [ -e "$campaign/plan.jsonl" ] && return
+  rm -rf "$clone"
+  git clone -q --no-checkout "$tree" "$clone"
+  git -C "$clone" -c advice.detachedHead=false checkout -q "$COMMIT"
+  "$python" -m venv "$clone/.venv"
+  "$clone/.venv/bin/python" -m pip install -q -U pip
+  "$clone/.venv/bin/python" -m pip install -q "$clone[generate,fast]"
+  (cd "$place" && "$clone/.venv/bin/peephole" generate plan --images cifar10 --images mnist \
+    --missing --data "$tree/benchmark/data" --campaign "$campaign")
+}
+
+running() { [ -e "$pid" ] && kill -0 "$(cat "$pid")" 2>/dev/null; }
+
+case "${1:-}" in
+  start)
+    images=$(cd "${2:?give the folder of the images}" && pwd)
+    if running; then echo "the campaign is running already: $(cat "$pid")"; exit 1; fi
+    mkdir -p "$place"
+    prepare
+    cd "$place"
+    setsid nohup nice -n 19 "$clone/.venv/bin/peephole" generate run --campaign "$campaign" \
+      --images-folder "$images" --workers "${WORKERS:-2}" >>"$log" 2>&1 </dev/null &
+    echo $! >"$pid"
+    echo "training in $place; its log is $log"
+    ;;
+  status)
+    cd "$place"
+    "$clone/.venv/bin/peephole" generate status --campaign "$campaign"
+    if running; then tail -n 1 "$log"; else echo "not running"; fi
+    ;;
+  stop)
+    if running; then kill -- "-$(cat "$pid")"; fi
+    rm -f "$pid"
+    ;;
+  merge)
+    cd "$tree"
+    [ -x .venv/bin/python ] && python=.venv/bin/python
+    "$python" -m peephole generate merge --campaign "$campaign" --data benchmark/data
+    "$python" -m peephole data verify --folder benchmark/data
+    ;;
+  *)
+    sed -n '2,14s/^# \{0,1\}//p' "$0"
+    exit 2
+    ;;
+esac
