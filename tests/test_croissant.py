@@ -67,7 +67,7 @@ def test_mlcroissant_finds_no_error_and_nothing_to_warn_of(original: Path, publi
     assert metadata.version == manifest.version
     assert str(metadata.date_published.date()) == manifest.date
     assert metadata.conforms_to == list(CONFORMS_TO)
-    sets = [f"digits-{split}" for split in SPLITS] + ["digits-proxies"]
+    sets = [f"{entry.images}-{entry.split}" for entry in manifest.splits] + ["digits-proxies"]
     assert [found.id for found in metadata.record_sets] == sets
 
 

@@ -126,14 +126,14 @@ def test_a_misspelt_command_is_refused_with_the_nearest_name() -> None:
 
 
 GOLDEN = """\
-e870bebc827a4452  train  15,058 parameters  7,258,752 MACs
-   16  conv4x2:40 bn tanh avg4x3 tanh avg2x4
-   32  conv2x1:8 bn sigmoid avg4x2 sigmoid conv2x3:24 bn
-   64  conv4x4:8 bn relu conv4x4:8
-846e203bf979deec  train  14,754 parameters  8,700,544 MACs
-   16  conv1x3:40 bn conv1x5:24 bn
-   32  conv3x4:8 bn sigmoid conv5x4:8 bn sigmoid
-   64  conv2x5:8 bn sigmoid tanh max2x3
+d608b6a20d5264c5  test  8,178 parameters  2,621,760 MACs
+    8  conv2x1:24 avg3x2 sigmoid max3x3 sigmoid relu conv1x2:24 bn relu
+   16  conv4x5:8 bn tanh
+   32  conv3x3:24 bn tanh max5x2
+193907b221faa0ae  validation  34,586 parameters  5,386,560 MACs
+    8  conv5x5:8 bn relu max3x5
+   16  conv4x5:24 tanh conv3x2:24 bn relu
+   32  conv5x1:24 bn relu max5x3 conv4x3:40 relu conv1x3:72
 """
 
 
