@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from benchmark.acceptance import acceptance_rates
 from benchmark.citation import KEYWORDS, LICENCE, LICENCE_URL, TITLE, bibtex
 from benchmark.datasheet import datasheet_text, run_days
-from benchmark.imagesets import IMAGES
+from benchmark.imagesets import IMAGES, SEQUENCES
 from benchmark.proxies import COLUMNS as PROXY_COLUMNS
 from benchmark.record import COLUMNS, EPOCH_SERIES, Column
 from benchmark.skeletons import SKELETONS
@@ -113,20 +113,16 @@ def _usage(manifest: "Manifest") -> str:
 def _contents(counts: "Sequence[SplitCounts]") -> str:
     lines = ["## What is in it\n", "| images | split | networks | runs | completed | diverged |"]
     lines += ["|---|---|--:|--:|--:|--:|"]
+    other = 0
     for c in counts:
         done, lost = c.statuses.get("completed", 0), c.statuses.get("diverged", 0)
+        other += c.runs - done - lost
         lines.append(f"| {c.images} | {c.split} | {c.networks} | {c.runs} | {done} | {lost} |")
-    other = sum(
-        count
-        for entry in counts
-        for status, count in entry.statuses.items()
-        if status not in ("completed", "diverged")
-    )
     lines.append(f"\nRuns that ran out of memory or failed otherwise: {other}.\n")
     lines.append(
         "A held-out skeleton is never in a training split; otherwise the SHA-256 of the "
-        "architecture decides its split, the same for every image set. Runs of other seeds than 0 "
-        "are repeats of the first networks of a split, for the noise ceiling.\n"
+        "architecture as drawn decides its split, the same for every image set. Runs of other "
+        "seeds than 0 are repeats of the first networks of a split, for the noise ceiling.\n"
     )
     return "\n".join(lines)
 
@@ -177,13 +173,16 @@ def _architectures(counts: "Sequence[SplitCounts]") -> str:
             f"| {s.name} | {len(s.widths)} x {s.blocks_per_stage} | {widths} | {wiring} | {use} |"
         )
     lines.append(
-        "\n`digits` halves every width. Networks above a skeleton's cap of multiply-accumulates "
-        "(counted on 32x32 images for `cifar10` and `mnist`) are drawn again; accepted shares of "
-        "the first 500 draws:\n"
+        "\nNetworks of `cifar10` and `mnist` are drawn at these widths and trained with half of "
+        "every channel count, a multiple of 8; those of `digits` are drawn at half these widths. "
+        "Networks above a sequence's cap of multiply-accumulates are drawn again; accepted shares "
+        "of the first 500 draws:\n"
     )
     for name in dict.fromkeys(IMAGES[entry.images].sequence.name for entry in counts):
-        rates = acceptance_rates(name)
-        lines.append(f"- sequence {name}: " + ", ".join(f"{k} {v:.1%}" for k, v in rates.items()))
+        sequence, rates = SEQUENCES[name], acceptance_rates(name)
+        caps = f"{sequence.macs_cap / 1e6:.0f} million, deep {sequence.deep_macs_cap / 1e6:.0f}"
+        shares = ", ".join(f"{k} {v:.1%}" for k, v in rates.items())
+        lines.append(f"- sequence {name} ({caps}): {shares}")
     return "\n".join([*lines, ""])
 
 
@@ -192,12 +191,20 @@ def _training(folder: Path) -> str:
     recipes = json.loads(path.read_text()) if path.exists() else {}
     lines = ["## Training\n"]
     for name, recipe in recipes.items():
-        fields = ", ".join(f"{k} {v}" for k, v in recipe.items() if k != "images")
-        lines.append(f"- `{recipe['images']}` (recipe `{name}`): {fields}")
+        used = {k: v for k, v in recipe.items() if k != "images" and v is not None}
+        fields = ", ".join(f"{k} {v}" for k, v in used.items())
+        images = IMAGES[recipe["images"]]
+        early = "all" if images.curve_valid is None else "a fixed, stratified part"
+        lines.append(
+            f"- `{images.name}` (recipe `{name}`): {fields}. After every epoch but the last, "
+            f"{early} of the valid and test images are measured, {images.measured:,} in all."
+        )
     lines.append(
         "\nThe peak rate was chosen by a pilot on networks outside the dataset; its table lies in "
         "`<images>/pilot.csv`. Which images are valid images, and the normalisation constants, lie "
-        "in `images/<images>.json`; which images each final network got right in `correct/`.\n"
+        "in `images/<images>.json`; which images each final network got right in `correct/`. "
+        "`epoch_seconds` were measured while other networks, and at times other work, used the "
+        "machine's other cores.\n"
     )
     return "\n".join(lines)
 
