@@ -79,6 +79,7 @@ class SeparableMaxPool(nn.Module):
     def __init__(self, row: LayerRow) -> None:
         """Make the layer of a row."""
         super().__init__()
+        self.layer_row = row
         self.kernel = (row.kernel_height, row.kernel_width)
         self.padding = same_padding(row)
 
