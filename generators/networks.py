@@ -98,10 +98,10 @@ class GlobalPool(nn.Module):
     In arithmetic 2 it is a mean over rows of channels, so that its gradient is in channels_last.
     """
 
-    def __init__(self, arithmetic: int = 1) -> None:
-        """Make the layer."""
+    def __init__(self, row: LayerRow | None = None, arithmetic: int = 1) -> None:
+        """Make the layer, of a row if there is one."""
         super().__init__()
-        self.by_channel = arithmetic > 1
+        self.layer_row, self.by_channel = row, arithmetic > 1
 
     def forward(self, x: Tensor) -> Tensor:
         """Average (n, c, r, r) to (n, c)."""
@@ -154,7 +154,7 @@ def layer(row: LayerRow, recipe: Recipe) -> nn.Module:
     if row.kind == "linear":
         return Head(row)
     if row.kind == "global_pool":
-        return GlobalPool(arithmetic)
+        return GlobalPool(row, arithmetic)
     simple = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
     return simple[row.kind]() if row.kind in simple else nn.Identity()
 
