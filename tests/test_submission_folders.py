@@ -1,6 +1,9 @@
 """`submission.yaml`: strict, with a message that names the field and the rule."""
 
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from harness.submission_folders import (
     to_yaml,
 )
 
+ROOT = Path(__file__).parent.parent
 WHOLE = """
 name: ours
 title: 'A title: with a colon'
@@ -157,3 +161,20 @@ def test_code_as_large_as_data_is_refused(tmp_path: Path) -> None:
     message = f"{folder / 'more.py'}: 70,000 bytes must be at most 65,536"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         read_submission(folder)
+
+
+@pytest.mark.parametrize("places", [["leaderboard"], ["leaderboard/submissions", "leaderboard"]])
+def test_pytest_never_runs_what_was_submitted(tmp_path: Path, places: list[str]) -> None:
+    """It collects doctests of every module, and would import these and obey their `conftest.py`."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    own = tmp_path / "leaderboard" / "own.py"
+    for folder in ("submissions/theirs", "submissions/theirs/inner", "results/theirs"):
+        for name in ("net.py", "conftest.py", "test_net.py"):
+            path = own.parent / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("import pathlib\npathlib.Path(__file__ + '.ran').touch()\n")
+    own.write_text('"""Ours.\n\n>>> 1 + 1\n2\n"""\n')
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *places]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert list(tmp_path.rglob("*.ran")) == []
