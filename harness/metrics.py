@@ -17,34 +17,43 @@ from harness.samples import Sample
 
 Direction = Literal["higher", "lower", "target"]
 Needs = Literal["final", "curve", "std", "pairs", "classes"]
+Group = Literal["final", "order", "regret", "curve", "uncertainty", "learned"]
+
+HEADLINE = ("tau", "r2", "mse")  # in the order in which they are shown
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
     """How one number judges a prediction.
 
     Attributes:
         name: Its key in `METRICS` and in every result.
+        label: Its name on the page.
+        groups: The groups of columns that it belongs to on the page.
         direction: Which values are better; `target` are the values near `target`.
         range: Smallest and largest value that can be reached.
         formula: In one line, with y the truth and p the prediction.
         ties: What equal values do.
         constant: What a constant prediction and a constant truth give.
+        compute: Gives one value per resample of a sample, NaN where it is undefined.
         needs: The final epoch alone, or beside it: the whole curve (`curve`), a standard deviation
             (`std`), networks with a paired network (`pairs`), both kinds of networks, those that
             learned and those that did not (`classes`).
-        compute: Gives one value per resample of a sample, NaN where it is undefined.
+        decimals: With how many decimals it is shown.
         target: The best value, if the direction is `target`.
     """
 
     name: str
+    label: str
+    groups: tuple[Group, ...]
     direction: Direction
     range: tuple[float, float]
     formula: str
     ties: str
     constant: str
-    needs: Needs
     compute: Callable[[Sample], Array]
+    needs: Needs = "final"
+    decimals: int = 3
     target: float | None = None
 
     def __post_init__(self) -> None:
@@ -68,153 +77,191 @@ _R2 = f"the mean of the truth gives 0, any other constant less; {_CONSTANT_TRUTH
 
 def _regret(chosen: int) -> Metric:
     return Metric(
-        f"regret_{chosen}",
-        "lower",
-        (0.0, 1.0),
-        f"max y - max of y among the {chosen} largest p",
-        "expected value over a random choice among tied predictions",
-        "a constant prediction chooses at random; a constant truth gives 0",
-        "final",
-        partial(selection.regret, chosen=chosen),
+        name=f"regret_{chosen}",
+        label=f"regret, {chosen}",
+        groups=("regret",),
+        direction="lower",
+        range=(0.0, 1.0),
+        formula=f"max y - max of y among the {chosen} largest p",
+        ties="expected value over a random choice among tied predictions",
+        constant="a constant prediction chooses at random; a constant truth gives 0",
+        compute=partial(selection.regret, chosen=chosen),
+        decimals=5,
     )
 
 
 _ALL = (
-    Metric("mse", "lower", (0.0, inf), "mean (y - p)^2", _NO_TIES, _SCORED, "final", formulas.mse),
     Metric(
-        "tau",
-        "higher",
-        (-1.0, 1.0),
-        "(concordant - discordant) / sqrt(pairs untied in y * pairs untied in p)",
-        _TAU_TIES,
-        _TAU,
-        "final",
-        formulas.tau,
+        name="mse",
+        label="MSE",
+        groups=("final",),
+        direction="lower",
+        range=(0.0, inf),
+        formula="mean (y - p)^2",
+        ties=_NO_TIES,
+        constant=_SCORED,
+        compute=formulas.mse,
+        decimals=5,
     ),
     Metric(
-        "r2",
-        "higher",
-        (-inf, 1.0),
-        "1 - sum (y - p)^2 / sum (y - mean y)^2, over the stratum",
-        _NO_TIES,
-        _R2,
-        "final",
-        formulas.r2,
+        name="tau",
+        label="Kendall’s τ",  # noqa: RUF001
+        groups=("final", "order"),
+        direction="higher",
+        range=(-1.0, 1.0),
+        formula="(concordant - discordant) / sqrt(pairs untied in y * pairs untied in p)",
+        ties=_TAU_TIES,
+        constant=_TAU,
+        compute=formulas.tau,
     ),
     Metric(
-        "somers_d",
-        "higher",
-        (-1.0, 1.0),
-        "(concordant - discordant) / pairs untied in y",
-        "pairs tied in the truth are dropped, pairs tied in the prediction count 0",
-        _TAU,
-        "final",
-        formulas.somers_d,
+        name="r2",
+        label="R²",
+        groups=("final",),
+        direction="higher",
+        range=(-inf, 1.0),
+        formula="1 - sum (y - p)^2 / sum (y - mean y)^2, over the stratum",
+        ties=_NO_TIES,
+        constant=_R2,
+        compute=formulas.r2,
     ),
     Metric(
-        "squared_pearson",
-        "higher",
-        (0.0, 1.0),
-        "cov(y, p)^2 / (var y * var p)",
-        _NO_TIES,
-        _TAU,
-        "final",
-        formulas.squared_pearson,
+        name="somers_d",
+        label="Somers’ D",  # noqa: RUF001
+        groups=("order",),
+        direction="higher",
+        range=(-1.0, 1.0),
+        formula="(concordant - discordant) / pairs untied in y",
+        ties="pairs tied in the truth are dropped, pairs tied in the prediction count 0",
+        constant=_TAU,
+        compute=formulas.somers_d,
     ),
     Metric(
-        "tau_top",
-        "higher",
-        (-1.0, 1.0),
-        "tau among the fifth (rounded up) of the networks with the largest y",
-        "networks tied in y at the edge of the top set share its last places as equal weights; "
-        f"within it {_TAU_TIES}",
-        "a constant prediction gives 0; a truth constant over the top set is undefined",
-        "final",
-        selection.tau_top,
+        name="squared_pearson",
+        label="Pearson²",
+        groups=("order",),
+        direction="higher",
+        range=(0.0, 1.0),
+        formula="cov(y, p)^2 / (var y * var p)",
+        ties=_NO_TIES,
+        constant=_TAU,
+        compute=formulas.squared_pearson,
+    ),
+    Metric(
+        name="tau_top",
+        label="τ, top 20 %",
+        groups=("order",),
+        direction="higher",
+        range=(-1.0, 1.0),
+        formula="tau among the fifth (rounded up) of the networks with the largest y",
+        ties="networks tied in y at the edge of the top set share its last places as equal "
+        f"weights; within it {_TAU_TIES}",
+        constant="a constant prediction gives 0; a truth constant over the top set is undefined",
+        compute=selection.tau_top,
     ),
     _regret(1),
     _regret(5),
     _regret(10),
     Metric(
-        "curve_mse",
-        "lower",
-        (0.0, inf),
-        "mean over the predicted epochs of mse",
-        _NO_TIES,
-        _SCORED,
-        "curve",
-        formulas.curve_mse,
+        name="curve_mse",
+        label="MSE",
+        groups=("curve",),
+        direction="lower",
+        range=(0.0, inf),
+        formula="mean over the predicted epochs of mse",
+        ties=_NO_TIES,
+        constant=_SCORED,
+        compute=formulas.curve_mse,
+        needs="curve",
+        decimals=5,
     ),
     Metric(
-        "curve_tau",
-        "higher",
-        (-1.0, 1.0),
-        "mean over the predicted epochs of tau",
-        _TAU_TIES,
-        "an epoch with a constant prediction gives 0; one with a constant truth is undefined",
-        "curve",
-        formulas.curve_tau,
+        name="curve_tau",
+        label="τ",
+        groups=("curve",),
+        direction="higher",
+        range=(-1.0, 1.0),
+        formula="mean over the predicted epochs of tau",
+        ties=_TAU_TIES,
+        constant="an epoch with a constant prediction gives 0; one with a constant truth is "
+        "undefined",
+        compute=formulas.curve_tau,
+        needs="curve",
     ),
     Metric(
-        "curve_r2",
-        "higher",
-        (-inf, 1.0),
-        "mean over the predicted epochs of r2, each about its own mean",
-        _NO_TIES,
-        f"{_R2}, at any epoch",
-        "curve",
-        formulas.curve_r2,
+        name="curve_r2",
+        label="R²",
+        groups=("curve",),
+        direction="higher",
+        range=(-inf, 1.0),
+        formula="mean over the predicted epochs of r2, each about its own mean",
+        ties=_NO_TIES,
+        constant=f"{_R2}, at any epoch",
+        compute=formulas.curve_r2,
+        needs="curve",
     ),
     Metric(
-        "nll",
-        "lower",
-        (-inf, inf),
-        "mean of log s + (log 2 pi + ((y - p) / s)^2) / 2, s the predicted std, in nats",
-        _NO_TIES,
-        _SCORED,
-        "std",
-        formulas.nll,
+        name="nll",
+        label="NLL",
+        groups=("uncertainty",),
+        direction="lower",
+        range=(-inf, inf),
+        formula="mean of log s + (log 2 pi + ((y - p) / s)^2) / 2, s the predicted std, in nats",
+        ties=_NO_TIES,
+        constant=_SCORED,
+        compute=formulas.nll,
+        needs="std",
     ),
     Metric(
-        "crps",
-        "lower",
-        (0.0, inf),
-        "mean of s (z (2 Phi(z) - 1) + 2 phi(z) - 1 / sqrt pi), z = (y - p) / s",
-        _NO_TIES,
-        _SCORED,
-        "std",
-        formulas.crps,
+        name="crps",
+        label="CRPS",
+        groups=("uncertainty",),
+        direction="lower",
+        range=(0.0, inf),
+        formula="mean of s (z (2 Phi(z) - 1) + 2 phi(z) - 1 / sqrt pi), z = (y - p) / s",
+        ties=_NO_TIES,
+        constant=_SCORED,
+        compute=formulas.crps,
+        needs="std",
+        decimals=5,
     ),
     Metric(
-        "coverage_90",
-        "target",
-        (0.0, 1.0),
-        "share of |y - p| <= 1.645 s",
-        "the ends of the interval belong to it",
-        _SCORED,
-        "std",
-        formulas.coverage_90,
+        name="coverage_90",
+        label="90 % coverage",
+        groups=("uncertainty",),
+        direction="target",
+        range=(0.0, 1.0),
+        formula="share of |y - p| <= 1.645 s",
+        ties="the ends of the interval belong to it",
+        constant=_SCORED,
+        compute=formulas.coverage_90,
+        needs="std",
         target=0.9,
     ),
     Metric(
-        "auc_learned",
-        "higher",
-        (0.0, 1.0),
-        "share of pairs (y above twice chance, y not above) whose p is in that order",
-        "pairs tied in the prediction count one half",
-        "a constant prediction gives 0.5; undefined if all or none of the networks learned",
-        "classes",
-        selection.auc_learned,
+        name="auc_learned",
+        label="AUC, learned or not",
+        groups=("learned",),
+        direction="higher",
+        range=(0.0, 1.0),
+        formula="share of pairs (y above twice chance, y not above) whose p is in that order",
+        ties="pairs tied in the prediction count one half",
+        constant="a constant prediction gives 0.5; undefined if all or none of the networks "
+        "learned",
+        compute=selection.auc_learned,
+        needs="classes",
     ),
     Metric(
-        "tau_paired",
-        "higher",
-        (-1.0, 1.0),
-        "tau of y - y of the paired network, and p - p of the paired network",
-        _TAU_TIES,
-        "constant predicted differences give 0; constant true differences are undefined",
-        "pairs",
-        formulas.tau_paired,
+        name="tau_paired",
+        label="τ, paired",
+        groups=(),
+        direction="higher",
+        range=(-1.0, 1.0),
+        formula="tau of y - y of the paired network, and p - p of the paired network",
+        ties=_TAU_TIES,
+        constant="constant predicted differences give 0; constant true differences are undefined",
+        compute=formulas.tau_paired,
+        needs="pairs",
     ),
 )
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}

@@ -14,7 +14,7 @@ from importlib import resources
 from benchmark.imagesets import IMAGES
 from benchmark.walk import LayerRow, macs, parameters
 from harness.invariants import Scores, SeedScore
-from harness.metrics import METRICS
+from harness.metrics import HEADLINE, METRICS, Group
 from harness.results import Ceiling
 from harness.stored_predictions import matrix, predicted_epochs
 from leaderboard.board import Board, Row, TaskBoard, TaskTruth
@@ -25,7 +25,14 @@ SCRIPTS = (
     "elements.js", "data.js", "view.js", "scores.js", "table.js", "csv.js", "charts.js",
     "compare.js", "lines.js", "skeletons.js", "networks.js", "layers.js", "page.js",
 )  # fmt: skip
-FINE_METRICS = ("mse", "crps", "regret")  # squares and differences of accuracies: more decimals
+GROUPS: dict[Group, str] = {  # of columns, with the titles a reader chooses them by
+    "final": "final accuracy",
+    "order": "order",
+    "regret": "regret of the best chosen",
+    "curve": "whole curve",
+    "uncertainty": "uncertainty",
+    "learned": "networks that learned",
+}
 PLACE = re.compile(r"\{\{([a-z-]+)\}\}")  # of the page's source, where something is put in
 _SHORT = {"max_pool": "max", "avg_pool": "avg", "global_pool": "mean"}
 _KERNELS = ("conv", "max_pool", "avg_pool")
@@ -81,21 +88,37 @@ def images_of(board: Board) -> tuple[str, ...]:
     return tuple(dict.fromkeys(task.images for task in board.tasks))
 
 
-def decimals(metric: str) -> int:
-    """Return with how many decimals a metric's values are stored, as the README shows them."""
-    return 5 if any(word in metric for word in FINE_METRICS) else 3
-
-
 def index(board: Board) -> str:
     """Return, as JSON, what the page must know before it unpacks an image set."""
     record = {
-        "metrics": {name: [m.direction, decimals(name)] for name, m in METRICS.items()},
+        "metrics": {
+            name: {
+                "label": metric.label,
+                "direction": metric.direction,
+                "target": metric.target,
+                "decimals": metric.decimals,
+            }
+            for name, metric in METRICS.items()
+        },
+        "charted": [name for name in _headline_first() if METRICS[name].needs == "final"],
+        "columns": {group: [title, _columns(group)] for group, title in GROUPS.items()},
         "tasks": [
             {"name": task.name, "images": task.images, "observed": task.observed}
             for task in board.tasks
         ],
     }
     return json.dumps(record, separators=(",", ":"))
+
+
+def _headline_first() -> list[str]:
+    """Return the names of all metrics, the headline's first."""
+    return [*HEADLINE, *(name for name in METRICS if name not in HEADLINE)]
+
+
+def _columns(group: Group) -> list[str]:
+    """Return the metrics of a group; `metric/learned` is one of the networks that learned."""
+    names = [name for name in _headline_first() if group in METRICS[name].groups]
+    return [f"{name}/learned" for name in HEADLINE] + names if group == "learned" else names
 
 
 def page_data(
@@ -231,7 +254,7 @@ def _score(metric: str, score: SeedScore | None) -> list[int | None] | None:
     numbers = [score.value, score.low, score.high, score.seed_std]
     while numbers and numbers[-1] is None:
         numbers.pop()
-    return [scaled(number, decimals(metric)) for number in numbers]
+    return [scaled(number, METRICS[metric].decimals) for number in numbers]
 
 
 def _ceiling(ceiling: Ceiling | None) -> dict[str, list[list[int | None] | None]]:

@@ -20,7 +20,7 @@ from harness.stored_predictions import matrix
 from leaderboard.board import Board, TaskTruth
 from leaderboard.board import read_board as read
 from leaderboard.packing import Bytes, pack_curves, pack_exact
-from leaderboard.page import SCRIPTS, decimals, drawing, page_data, render
+from leaderboard.page import SCRIPTS, drawing, index, page_data, render
 from tests.toy_results import EPOCHS, toy_truth
 
 
@@ -124,8 +124,9 @@ def test_scores_on_the_page_are_those_of_the_file(
             for name, score in metrics.items():
                 packed = shown["scores"][stratum][order.index(name)]
                 expected = [score.value, score.low, score.high]
-                found = [None if v is None else v / 10 ** decimals(name) for v in packed]
-                written = [None if v is None else round(v, decimals(name)) for v in expected]
+                decimals = METRICS[name].decimals
+                found = [None if v is None else v / 10**decimals for v in packed]
+                written = [None if v is None else round(v, decimals) for v in expected]
                 assert found + [None] * (3 - len(found)) == written
 
 
@@ -196,3 +197,21 @@ def test_what_a_result_says_is_never_taken_for_a_place_of_the_page(
     board = replace(board, tasks=(replace(board.tasks[0], name="{{script}}"), *board.tasks[1:]))
     page = render(board, {**truths, "{{script}}": toy_truth()})
     assert page.count('"name":"{{script}}"') == 1
+
+
+def test_the_page_is_told_the_name_and_groups_of_every_metric(
+    board_results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mae = replace(METRICS["mse"], name="mae", label="MAE", groups=("final", "learned"))
+    monkeypatch.setitem(METRICS, "mae", mae)
+    record = json.loads(index(read(board_results)))
+    assert list(record["metrics"]) == list(METRICS)
+    assert record["metrics"]["mae"] == {
+        "label": "MAE", "direction": "lower", "target": None, "decimals": 5,
+    }  # fmt: skip
+    assert record["metrics"]["coverage_90"]["target"] == 0.9
+    assert record["columns"]["final"] == ["final accuracy", ["tau", "r2", "mse", "mae"]]
+    learned = ["tau/learned", "r2/learned", "mse/learned", "auc_learned", "mae"]
+    assert record["columns"]["learned"] == ["networks that learned", learned]
+    assert record["charted"][:3] == ["tau", "r2", "mse"]
+    assert record["charted"][-1] == "mae"

@@ -49,7 +49,7 @@ function drawTransfer() {
   const [svg, width] = canvas(
     $("transfer"),
     400,
-    `${NAMES[metric]} on held-out skeletons against ${NAMES[metric]} on test, ${shown.length} predictors`,
+    `${label(metric)} on held-out skeletons against ${label(metric)} on test, ${shown.length} predictors`,
   );
   const ends = spread(
     shown

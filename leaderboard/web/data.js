@@ -28,7 +28,7 @@ const inputs = r => data().inputs[r.predictor];
 /* A score is [value, low, high, spread over seeds], null where undefined. */
 function unscaled(packed, metric) {
   if (!packed) return NONE;
-  const unit = 10 ** INDEX.metrics[metric][1];
+  const unit = 10 ** INDEX.metrics[metric].decimals;
   return NONE.map((_, i) => (packed[i] == null ? null : packed[i] / unit));
 }
 const score = (r, stratum, metric) =>

@@ -44,7 +44,7 @@ function options(select, entries, current) {
 
 const MINUS = "\u2212";
 const signed = text => (/^-0\.?0*$/.test(text) ? text.slice(1) : text.replace("-", MINUS));
-const decimals = metric => Math.min(4, INDEX.metrics[metric][1]);
+const decimals = metric => Math.min(4, INDEX.metrics[metric].decimals);
 const figure = (value, metric) => (value == null ? "–" : signed(value.toFixed(decimals(metric))));
 const range = (score, metric) => `${figure(score[1], metric)} – ${figure(score[2], metric)}`;
 const count = value => value.toLocaleString("en");

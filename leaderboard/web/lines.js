@@ -27,7 +27,7 @@ function drawLines() {
   const [svg, width] = canvas(
     $("lines"),
     400,
-    `${NAMES[metric]} against observed epochs, ${lines.length} predictors`,
+    `${label(metric)} against observed epochs, ${lines.length} predictors`,
   );
   const narrow = width < 430,
     box = { left: 46, right: width - (narrow ? 112 : 150), top: 26, bottom: 350 };
@@ -44,7 +44,7 @@ function drawLines() {
     y,
     xs: { at: ks, text: String },
     ys: ticks(...ends, 6),
-    names: ["observed epochs", NAMES[metric]],
+    names: ["observed epochs", label(metric)],
   });
   drawLimit(svg, x, v => y(clamp(v, ends)), ks);
   const labels = lines.map((l, i) =>

@@ -68,7 +68,7 @@ function drawControls() {
   for (const select of document.querySelectorAll("select.metric"))
     options(
       select,
-      CHARTED.map(m => [m, NAMES[m]]),
+      INDEX.charted.map(m => [m, label(m)]),
       view.metric,
     );
   for (const select of document.querySelectorAll("select.predictor"))

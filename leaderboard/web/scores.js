@@ -1,30 +1,7 @@
 /* What is shown of the scores: names, columns, order, and which rows pass the filters. */
-const NAMES = {
-  tau: "Kendall’s τ",
-  r2: "R²",
-  mse: "MSE",
-  somers_d: "Somers’ D",
-  squared_pearson: "Pearson²",
-  tau_top: "τ, top 20 %",
-  regret_1: "regret, 1",
-  regret_5: "regret, 5",
-  regret_10: "regret, 10",
-  curve_mse: "MSE",
-  curve_tau: "τ",
-  curve_r2: "R²",
-  nll: "NLL",
-  crps: "CRPS",
-  coverage_90: "90 % coverage",
-  auc_learned: "AUC, learned or not",
-};
-const CHARTED = ["tau", "r2", "mse", "somers_d", "tau_top", "regret_1"];
+const label = metric => INDEX.metrics[metric].label;
 const COLUMNS = {
-  final: ["final accuracy", ["tau", "r2", "mse"]],
-  order: ["order", ["tau", "somers_d", "tau_top", "squared_pearson"]],
-  regret: ["regret of the best chosen", ["regret_1", "regret_5", "regret_10"]],
-  curve: ["whole curve", ["curve_tau", "curve_r2", "curve_mse"]],
-  uncertainty: ["uncertainty", ["nll", "crps", "coverage_90"]],
-  learned: ["networks that learned", ["tau/learned", "r2/learned", "mse/learned", "auc_learned"]],
+  ...INDEX.columns,
   heldout: ["each held-out skeleton", null],
   seen: ["each seen skeleton", null],
 };
@@ -74,12 +51,12 @@ function groups() {
       task().rows.some(r => r[view.against][stratum]),
     );
     const found = known.map(stratum => cell(view.metric, stratum, words(stratum)));
-    return [{ title: NAMES[view.metric], metric: view.metric, cells: found }];
+    return [{ title: label(view.metric), metric: view.metric, cells: found }];
   }
   return metrics.map(name => {
     const [metric, learned] = name.split("/");
     return {
-      title: NAMES[metric],
+      title: label(metric),
       metric,
       cells: PARTS.map(([part, text]) => cell(metric, learned ? `${part}/${learned}` : part, text)),
     };
@@ -99,17 +76,17 @@ function passes(r) {
 const shownRows = () => task().rows.filter(passes);
 
 /* Whether the best value of a column is its greatest; of a target, the nearest is the best. */
-const target = { coverage_90: 0.9 };
 const descends = id => {
   const found = cells().find(c => c.id === id);
-  return found !== undefined && INDEX.metrics[found.metric][0] === "higher";
+  return found !== undefined && INDEX.metrics[found.metric].direction === "higher";
 };
 function valueOf(r, id) {
   const found = cells().find(c => c.id === id);
   if (!found)
     return { name: r.predictor, verification: LEVELS.indexOf(r.verification) }[id] ?? r[id];
   const value = score(r, found.stratum, found.metric)[0];
-  return found.metric in target && value != null ? Math.abs(value - target[found.metric]) : value;
+  const { target } = INDEX.metrics[found.metric];
+  return target != null && value != null ? Math.abs(value - target) : value;
 }
 
 /* Rows in the chosen order: best first, or reversed; failed ones and those without a value last. */

@@ -11,7 +11,7 @@ function drawSkeletons() {
   const [svg, width] = canvas(
     $("skeletons"),
     height,
-    `${NAMES[metric]} in each stratum, ${rows.length} predictors, ${view.predictor} highlighted`,
+    `${label(metric)} in each stratum, ${rows.length} predictors, ${view.predictor} highlighted`,
   );
   const narrow = width < 520,
     box = { left: narrow ? 118 : 168, right: width - 12, bottom: height - 46 };
@@ -32,7 +32,7 @@ function drawSkeletons() {
       make("line", { class: "grid", x1: x(v), x2: x(v), y1: 8, y2: box.bottom }),
       make("text", { x: x(v), y: box.bottom + 18, class: "middle" }, marks.text(v)),
     );
-  svg.append(make("text", { x: box.right, y: box.bottom + 37, class: "end" }, NAMES[metric]));
+  svg.append(make("text", { x: box.right, y: box.bottom + 37, class: "end" }, label(metric)));
   const points = [];
   strata.forEach((name, i) => {
     const y = 22 + step * i,

@@ -55,7 +55,7 @@ function settle() {
     INDEX.tasks[0].name,
   );
   must("columns", Object.keys(COLUMNS), DEFAULTS.columns);
-  must("metric", CHARTED, DEFAULTS.metric);
+  must("metric", INDEX.charted, DEFAULTS.metric);
   must("against", ["scores", "testAccuracy"], DEFAULTS.against);
   must("stratum", ["test", "heldout"], DEFAULTS.stratum);
   must("reversed", ["", "yes"], "");
