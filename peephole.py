@@ -13,7 +13,7 @@ import click
 from benchmark.cli import data, sample, task
 from generators.cli import generate, images
 from harness.cli import check, compare, evaluate, print_results, score, select, submit
-from harness.predict_cli import predict
+from harness.studies.predict_cli import predict
 from leaderboard.cli import board
 from leaderboard.show.cli import show
 
@@ -89,9 +89,9 @@ def demo(output: Path, task_name: str, networks: int) -> None:
     extrapolation on the released runs, scores them on a frozen task, and writes a page.
     """
     from benchmark.tasks import read_task
-    from harness.jobs import Setting, evaluate_many
+    from harness.running.evaluate_many import Setting, evaluate_many
     from leaderboard.board import load_truths, read_board
-    from leaderboard.page import render
+    from leaderboard.page.page import render
 
     task = read_task(task_name)
     click.echo(f"1. Sample {networks} networks and train them on {task.images}")
@@ -109,12 +109,12 @@ def demo(output: Path, task_name: str, networks: int) -> None:
 
 def train_samples(folder: Path, networks: int) -> None:
     """Sample networks outside the dataset, train them with two workers, and print their curves."""
-    from benchmark.imagesets import get_images
     from benchmark.recipes import RECIPES
-    from benchmark.sequence import sequence
-    from generators.campaign import Campaign, release_recipes, run_campaign
-    from generators.crew import RunOptions
-    from generators.plan import planned
+    from benchmark.space.imagesets import get_images
+    from benchmark.space.sampler import sequence
+    from generators.campaign.campaign import Campaign, release_recipes, run_campaign
+    from generators.campaign.plan import planned
+    from generators.workers.scheduler import RunOptions
 
     digits = get_images("digits")
     drawn = islice(sequence("shallow-3x1", digits, purpose="demo"), networks)

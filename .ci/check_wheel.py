@@ -8,13 +8,13 @@ import sys
 import zipfile
 from pathlib import Path
 
-ALSO = ("harness/result.schema.json", "peephole.py")
+ALSO = ("harness/results/result.schema.json", "peephole.py")
 
 
 def main() -> None:
     """Compare the wheel with the tracked files."""
     names = set(zipfile.ZipFile(sys.argv[1]).namelist())
-    command = ["git", "ls-files", "benchmark/data", "leaderboard/web"]
+    command = ["git", "ls-files", "benchmark/data", "leaderboard/page/web"]
     tracked = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     missing = [name for name in [*tracked, *ALSO] if name not in names]
     stray = [n for n in names if n.startswith("leaderboard/results") and n.endswith(".parquet")]

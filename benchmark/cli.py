@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from benchmark.architectures import Architecture, Layer
-    from benchmark.imagesets import ImageSet
-    from benchmark.sequence import Drawn
+    from benchmark.space.architectures import Architecture, Layer
+    from benchmark.space.imagesets import ImageSet
+    from benchmark.space.sampler import Drawn
 
 HELP = {"help_option_names": ["-h", "--help"]}
 SHORT_KINDS = {"max_pool": "max", "avg_pool": "avg"}  # in drawings
@@ -30,8 +30,8 @@ def sample(skeleton: str, images: str, number: int, as_json: bool) -> None:
     A line of a drawing is a stage, named by its width; `|` parts its blocks. `conv3x5:24` is a
     convolution with a kernel 3 high and 5 wide and 24 output channels.
     """
-    from benchmark.imagesets import get_images
-    from benchmark.sequence import sequence
+    from benchmark.space.imagesets import get_images
+    from benchmark.space.sampler import sequence
 
     image_set = get_images(images)
     for drawn in islice(sequence(skeleton, image_set), number):
@@ -41,8 +41,8 @@ def sample(skeleton: str, images: str, number: int, as_json: bool) -> None:
 
 def _record(drawn: "Drawn", images: "ImageSet") -> dict[str, object]:
     """Return an accepted architecture in the columns of a run, as far as it has them."""
-    from benchmark.architectures import to_record
-    from benchmark.walk import macs, parameters, walk
+    from benchmark.space.architectures import to_record
+    from benchmark.space.layer_walk import macs, parameters, walk
 
     rows = walk(drawn.architecture, images)
     return {
@@ -104,8 +104,8 @@ def data() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(folder: Path | None, as_json: bool) -> None:
     """Say what the release holds, without opening its files."""
-    from benchmark.files import data_folder
     from benchmark.release import read_manifest
+    from benchmark.runs import data_folder
 
     place = folder or data_folder()
     found = read_manifest(place)
@@ -125,9 +125,9 @@ def info(folder: Path | None, as_json: bool) -> None:
 @FOLDER_OPTION
 def verify(folder: Path | None) -> None:
     """Check every file against its checksum, its schema and its own rules."""
-    from benchmark.files import data_folder
-    from benchmark.integrity import verify_release
+    from benchmark.publish.verify import verify_release
     from benchmark.release import released_proxies, released_splits
+    from benchmark.runs import data_folder
 
     place = folder or data_folder()
     problems = verify_release(place)
@@ -146,8 +146,8 @@ def verify(folder: Path | None) -> None:
 @click.option("--release", help="Version of the data [default: the next, if rows changed].")
 def write_card(folder: Path | None, release: str | None) -> None:
     """Write what describes a release again: card, manifest, Croissant, citation, checksums."""
-    from benchmark.files import data_folder
-    from benchmark.release import finish_release
+    from benchmark.publish.finish import finish_release
+    from benchmark.runs import data_folder
 
     place = folder or data_folder()
     click.echo(f"release {finish_release(place, release).version} in {place}")
@@ -159,8 +159,8 @@ def write_card(folder: Path | None, release: str | None) -> None:
 @FOLDER_OPTION
 def export(destination: Path, archive: bool, folder: Path | None) -> None:
     """Copy the release to a new folder, or into a folder as an archive, and verify the copy."""
-    from benchmark.export import export_archive, export_folder
-    from benchmark.files import data_folder
+    from benchmark.publish.export import export_archive, export_folder
+    from benchmark.runs import data_folder
 
     write = export_archive if archive else export_folder
     click.echo(write(folder or data_folder(), destination))
@@ -183,7 +183,7 @@ def download(repository: str, revision: str, cache: Path | None, endpoint: str |
     No mirror is published yet, so there is no default repository; the release itself is in this
     package. The folder is what `--folder` takes.
     """
-    from benchmark.mirror import Mirror, download_release
+    from benchmark.publish.mirror import Mirror, download_release
 
     found = download_release(Mirror(repository, revision, endpoint), cache)
     click.echo(f"{repository} at {found.name}: all as published", err=True)
@@ -234,8 +234,8 @@ def show(name: str, as_json: bool) -> None:
 @FOLDER_OPTION
 def freeze_tasks(images: str, observed: tuple[int, ...], version: int, folder: Path | None) -> None:
     """Write the tasks of an image set over its released runs. A frozen task is never changed."""
-    from benchmark.files import data_folder
-    from benchmark.release import finish_release
+    from benchmark.publish.finish import finish_release
+    from benchmark.runs import data_folder
     from benchmark.tasks import OBSERVED, freeze, write_task
 
     place = folder or data_folder()

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from benchmark.files import data_folder, read_parquet
-from benchmark.imagesets import get_images
-from benchmark.record import Column
+from benchmark.runs import data_folder, read_parquet
+from benchmark.schema import Column
+from benchmark.space.imagesets import get_images
 
 PROXY_SCHEMA_VERSION = 1
 SEED = 1000  # of the initialisations; runs have seeds from 0 on

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from benchmark.imagesets import get_images
+from benchmark.space.imagesets import get_images
 
 Schedule = Literal["constant", "step", "linear", "cosine", "inverse_sqrt"]
 Initialisation = Literal["he_normal", "xavier_normal"]

@@ -1,23 +1,17 @@
-"""A release: its manifest, its checksums, and the files that describe it."""
+"""A release: its manifest, its checksums, and what its files hold."""
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
-from benchmark.atomic import write_whole
-from benchmark.card import card_text
-from benchmark.citation import citation_cff, licence_text
-from benchmark.croissant import croissant_text
-from benchmark.files import read_table, sha256, split_path
-from benchmark.imagesets import IMAGES
 from benchmark.proxies import load_proxies, proxies_path
-from benchmark.record import SCHEMA_VERSION
-from benchmark.splits import SPLITS
-from benchmark.versions import FIRST, agreed_version
+from benchmark.runs import read_table, sha256, split_path
+from benchmark.space.imagesets import IMAGES
+from benchmark.space.splits import SPLITS
+from benchmark.util.atomic import write_whole
 
 MANIFEST, SUMS, CARD, CROISSANT = "manifest.json", "SHA256SUMS", "README.md", "croissant.json"
 LICENCE_FILE, CITATION = "LICENSE", "CITATION.cff"
@@ -133,43 +127,6 @@ def count_release(folder: Path, version: str, date: str) -> Manifest:
         tuple(count_split(images, split, folder) for images, split in released_splits(folder)),
         tuple(count_proxies(name, folder) for name in released_proxies(folder)),
     )
-
-
-def finish_release(folder: Path, version: str | None = None) -> Manifest:
-    """Write all that describes the files that are there: what they hold, and their checksums.
-
-    Args:
-        folder: Of the release.
-        version: From now on; by default, the minor number is raised if rows changed.
-
-    Raises:
-        ValueError: If a file is damaged, or rows changed and the version is not a higher one.
-    """
-    old = read_manifest(folder) if (folder / MANIFEST).exists() else None
-    today = str(datetime.now(UTC).date())
-    counted = count_release(folder, version or FIRST, today)
-    changed = old is None or not counted.has_rows_of(old)
-    agreed = agreed_version(old.version if old else None, version, changed=changed)
-    day = old.date if old and agreed == old.version else today
-    found = replace(counted, version=agreed, date=day)
-    _write_manifest(found, folder)
-    write_whole(folder / LICENCE_FILE, licence_text())
-    write_whole(folder / CITATION, citation_cff(found.version, found.date))
-    write_whole(folder / CARD, card_text(found, folder))
-    write_whole(folder / CROISSANT, croissant_text(found, folder, described(folder)))
-    write_sums(folder)
-    return found
-
-
-def _write_manifest(manifest: Manifest, folder: Path) -> None:
-    content = {
-        "version": manifest.version,
-        "date": manifest.date,
-        "schema_version": SCHEMA_VERSION,
-        "splits": [asdict(entry) for entry in manifest.splits],
-        "proxies": [asdict(entry) for entry in manifest.proxies],
-    }
-    write_whole(folder / MANIFEST, json.dumps(content, indent=1) + "\n")
 
 
 def described(folder: Path) -> dict[str, str]:

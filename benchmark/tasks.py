@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from benchmark.atomic import write_whole
-from benchmark.files import data_folder, load_runs, series
-from benchmark.imagesets import get_images
-from benchmark.names import nearest
-from benchmark.record import EPOCH_SERIES
-from benchmark.splits import SPLITS
+from benchmark.runs import data_folder, load_runs, series
+from benchmark.schema import EPOCH_SERIES
+from benchmark.space.imagesets import get_images
+from benchmark.space.splits import SPLITS
+from benchmark.util.atomic import write_whole
+from benchmark.util.unknown_name import nearest
 
 OBSERVED = (0, 1, 2, 3, 5)
 TARGET, SECOND_TARGET = "valid_accuracy", "test_accuracy"

@@ -40,7 +40,7 @@ def images() -> None:
 @click.option("--folder", type=click.Path(path_type=Path), default="images", show_default=True)
 def download(name: str, folder: Path) -> None:
     """Fetch an image set (cifar10, mnist) through torchvision, which checks it."""
-    from generators.images import download_images
+    from generators.training.images import download_images
 
     download_images(name, folder)
     _report(name, folder)
@@ -51,7 +51,7 @@ def download(name: str, folder: Path) -> None:
 @click.option("--folder", type=click.Path(path_type=Path), default="images", show_default=True)
 def check(name: str, folder: Path) -> None:
     """Check that an image set is whole and gives the published splits."""
-    from generators.images import make_published_file, published_file
+    from generators.training.images import make_published_file, published_file
 
     if make_published_file(name, folder) != published_file(name):
         raise click.ClickException(f"{name} in {str(folder)!r} gives other splits than published")
@@ -59,7 +59,7 @@ def check(name: str, folder: Path) -> None:
 
 
 def _report(name: str, folder: Path) -> None:
-    from generators.images import load_images
+    from generators.training.images import load_images
 
     pixels = load_images(name, folder)
     for part in ("train", "valid", "test"):
@@ -98,10 +98,10 @@ def plan(
 
     More networks than the release has are those of the release and the next of each sequence.
     """
-    from generators.campaign import Campaign, release_recipes
-    from generators.pilot import pilot_plan, pilot_recipes
-    from generators.plan import make_plan
-    from generators.status import published_runs
+    from generators.campaign.campaign import Campaign, release_recipes
+    from generators.campaign.learning_rate_pilot import pilot_plan, pilot_recipes
+    from generators.campaign.plan import make_plan
+    from generators.campaign.status import published_runs
 
     if pilot and len(names) != 1:
         raise click.UsageError("--pilot takes one image set")
@@ -156,8 +156,8 @@ def run(
 
     Exit code 3 means that the budget ended with work left.
     """
-    from generators.campaign import Campaign, run_campaign
-    from generators.crew import RunOptions
+    from generators.campaign.campaign import Campaign, run_campaign
+    from generators.workers.scheduler import RunOptions
 
     place = images_folder, device, workers, parse_shard(shard)
     options = RunOptions(*place, minutes, limit, engine, address)  # type: ignore[arg-type]
@@ -183,7 +183,7 @@ def parse_shard(text: str) -> tuple[int, int]:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(campaign: Path, as_json: bool) -> None:
     """Count a campaign's runs, done and planned, by image set, skeleton and split."""
-    from generators.status import campaign_status
+    from generators.campaign.status import campaign_status
 
     groups = campaign_status(campaign)
     if as_json:
@@ -216,8 +216,8 @@ def status(campaign: Path, as_json: bool) -> None:
 @RELEASE_OPTION
 def merge(campaigns: tuple[Path, ...], data: Path, release: str | None) -> None:
     """Build a release's Parquet files, card and checksums from finished runs."""
-    from generators.campaign import Campaign
-    from generators.merge import merge as merge_campaigns
+    from generators.campaign.campaign import Campaign
+    from generators.campaign.merge import merge as merge_campaigns
 
     merged = merge_campaigns([Campaign(folder) for folder in campaigns], data, release)
     for (name, split), count in merged.counts.items():
@@ -230,9 +230,9 @@ def merge(campaigns: tuple[Path, ...], data: Path, release: str | None) -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="Write the table here as well.")
 def pilot(campaign: Path, name: str, output: Path | None) -> None:
     """Show what the learning-rate pilot gave at each rate, and which rate it chooses."""
-    from benchmark.atomic import write_whole
-    from generators.campaign import Campaign
-    from generators.pilot import pilot_csv, pilot_rates
+    from benchmark.util.atomic import write_whole
+    from generators.campaign.campaign import Campaign
+    from generators.campaign.learning_rate_pilot import pilot_csv, pilot_rates
 
     text = pilot_csv(pilot_rates(Campaign(campaign), name))
     if output is not None:
@@ -291,11 +291,11 @@ def bench(
     import torch
 
     from benchmark.recipes import RECIPES
-    from generators.bench import Ways
-    from generators.bench import bench as compare
-    from generators.crew import RunOptions
-    from generators.limits import limits
-    from generators.speed import report
+    from generators.checks.bench import Ways
+    from generators.checks.bench import bench as compare
+    from generators.checks.device_limits import limits
+    from generators.checks.speed import report
+    from generators.workers.scheduler import RunOptions
 
     recipe = replace(RECIPES[name], epochs=epochs or RECIPES[name].epochs)
     ways = Ways(networks, widths, baseline_networks, baseline_epochs, audit)
@@ -329,10 +329,10 @@ def proxies(
 
     Killed at any point, the same command goes on.
     """
-    from benchmark.files import data_folder
     from benchmark.release import read_manifest
-    from generators.crew import RunOptions
-    from generators.proxy_campaign import add_proxies
+    from benchmark.runs import data_folder
+    from generators.proxies.compute import add_proxies
+    from generators.workers.scheduler import RunOptions
 
     place = folder or data_folder()
     made = add_proxies(name, place, RunOptions(images_folder, device, processes), release)
@@ -370,9 +370,9 @@ def verify(
     """
     from dataclasses import asdict
 
-    from generators.crew import RunOptions
-    from generators.verify import report
-    from generators.verify import verify as train_again
+    from generators.checks.retrain import report
+    from generators.checks.retrain import verify as train_again
+    from generators.workers.scheduler import RunOptions
 
     options = RunOptions(images_folder, device, workers, minutes=minutes)
     found = train_again(name, networks, options, seed=seed, folder=data)

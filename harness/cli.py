@@ -10,8 +10,8 @@ import click
 
 if TYPE_CHECKING:
     from benchmark.tasks import Task
-    from harness.results import Result
-    from harness.trials import Trial
+    from harness.results.result import Result
+    from harness.running.custom_splits import Trial
 
 HELP = {"help_option_names": ["-h", "--help"]}
 RESULTS_OF_A_CHECKOUT, RESULTS = Path("leaderboard/results"), Path("results")
@@ -86,11 +86,11 @@ def evaluate(
     a predictor failed. On data without zero-cost proxies, --all leaves out those that need them.
     """
     from benchmark.tasks import read_task, task_names
-    from harness.jobs import Setting, evaluate_many, try_many
     from harness.predictors.registry import PREDICTORS
-    from harness.repeats import write_ceilings
+    from harness.results.ceiling import write_ceilings
+    from harness.running.custom_splits import answerable
+    from harness.running.evaluate_many import Setting, evaluate_many, try_many
     from harness.score_text import json_lines, trial_lines
-    from harness.trials import answerable
 
     if every == bool(predictors):
         raise click.UsageError("name predictors, or give --all, and not both")
@@ -124,9 +124,9 @@ def _asked_trials(
     folder: Path | None,
 ) -> "list[Trial]":
     """Return the trials that options ask for, on the runs of a task; none if none is asked for."""
-    from benchmark.names import nearest
-    from harness.external import metaqnn_trials
-    from harness.trials import ladder_trials, skeleton_trials
+    from benchmark.util.unknown_name import nearest
+    from harness.running.custom_splits import ladder_trials, skeleton_trials
+    from harness.studies.metaqnn import metaqnn_trials
 
     if (external is not None) + leave_out + bool(train_sizes) > 1:
         raise click.UsageError("give one of --external, --leave-one-skeleton-out, --train-size")
@@ -154,10 +154,10 @@ def check(
     It is tried on a few released training runs. PREDICTOR as for `evaluate`. Ends with exit code 1
     if a rule is broken.
     """
-    from harness.conformance import check_predictor
-    from harness.loading import find
-    from harness.parts import training_runs
+    from harness.running.find_predictor import find
     from harness.score_text import finding_lines, json_lines
+    from harness.task_data import training_runs
+    from harness.verification.predictor_rules import check_predictor
 
     candidate = find(predictor)
     findings = check_predictor(candidate.make, training_runs(images, CHECK_RUNS, folder))
@@ -178,7 +178,7 @@ def score(predictions: Path, name: str, folder: Path | None, as_json: bool) -> N
     the task and every epoch after the observed ones, or the last epoch alone.
     """
     from benchmark.tasks import read_task
-    from harness.submissions import score_predictions
+    from harness.verification.prediction_file import score_predictions
 
     task = read_task(name, None if folder is None else folder / "tasks")
     result, _ = score_predictions(predictions, task, folder=folder)
@@ -214,10 +214,10 @@ def submit(
     Code is tried against the rules, fitted and asked; predictions are scored and nothing is
     executed. The submission goes beside the folder of results.
     """
-    from harness.jobs import Setting
-    from harness.submission_folders import FILE
-    from harness.submitting import make_draft, read_draft
-    from harness.submitting import submit as lay_out
+    from harness.running.evaluate_many import Setting
+    from harness.running.submission import FILE
+    from harness.verification.submit import make_draft, read_draft
+    from harness.verification.submit import submit as lay_out
 
     given = {name: value for name, value in fields.items() if value}
     if (Path(what) / FILE).is_file():
@@ -253,8 +253,8 @@ def compare(
     P-values are corrected for the number of pairs (Holm).
     """
     from benchmark.tasks import read_task
-    from harness.compare import compare as differences
     from harness.score_text import difference_lines, json_lines
+    from harness.studies.compare import compare as differences
 
     task = read_task(name, None if folder is None else folder / "tasks")
     found = differences(
@@ -291,10 +291,10 @@ def select(
     results (or those named). What they keep is trained to the end.
     """
     from benchmark.tasks import read_task, task_names
-    from harness.discarding import choices
-    from harness.discarding_picture import draw
     from harness.predictors.registry import PREDICTORS
     from harness.score_text import choice_lines, json_lines
+    from harness.studies.early_selection import choices
+    from harness.studies.early_selection_plot import draw
 
     place = None if folder is None else folder / "tasks"
     found_tasks = [re.fullmatch(rf"{images}-k\d+-v(\d+)", name) for name in task_names(place)]
@@ -318,8 +318,8 @@ def results_folder(chosen: Path | None) -> Path:
 
 def print_results(results: "Sequence[Result]", as_json: bool) -> None:
     """Print results as a table, or one JSON object a line."""
+    from benchmark.util.strict_json import encode
     from harness.score_text import result_lines
-    from harness.typed_json import encode
 
     _print([json.dumps(encode(r)) for r in results] if as_json else result_lines(results))
 

@@ -12,9 +12,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.architectures import Architecture
 from benchmark.recipes import Recipe
-from benchmark.walk import LayerRow
+from benchmark.space.architectures import Architecture
+from benchmark.space.layer_walk import LayerRow
 
 Array = NDArray[np.float64]
 

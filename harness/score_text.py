@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
-from harness.compare import Difference
-from harness.conformance import Finding
-from harness.discarding import Choice
-from harness.invariants import SeedScore
-from harness.results import Result
-from harness.trials import TrialScore
+from harness.results.result import Result
+from harness.running.custom_splits import TrialScore
+from harness.scoring.score_rules import SeedScore
+from harness.studies.compare import Difference
+from harness.studies.early_selection import Choice
+from harness.verification.predictor_rules import Finding
 
 
 def result_lines(results: Sequence[Result]) -> Iterator[str]:

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from benchmark.architectures import from_record
-from benchmark.imagesets import IMAGES, get_images
+from benchmark.space.architectures import from_record
+from benchmark.space.imagesets import IMAGES, get_images
+from benchmark.space.layer_walk import LayerRow, walk
 from benchmark.tasks import read_task
-from benchmark.walk import LayerRow, walk
 from harness.cli import results_folder
-from harness.invariants import is_average, variance
-from harness.parts import build_truths, load_tables, scored_rows
-from harness.reruns import check_claim, read_reruns
-from harness.results import Ceiling, Result, read_ceiling, read_result
-from harness.stored_predictions import predicted_epochs, read_predictions
-from harness.truth import Truth
+from harness.results.predictions import predicted_epochs, read_predictions
+from harness.results.result import Ceiling, Result, read_ceiling, read_result
+from harness.scoring.score_rules import is_average, variance
+from harness.scoring.targets import Truth
+from harness.task_data import build_truths, load_tables, scored_rows
+from harness.verification.rerun import check_claim, read_reruns
 
 RESULTS = Path(__file__).parent / "results"
 RELATIVE_TOLERANCE = 1e-6  # of the variance of the truth, worked out from mse and r2

@@ -39,10 +39,10 @@ def build(results: Path | None, output: Path, readme: Path | None) -> None:
     <!-- /board -->; the pictures that it opens with are leaderboard/board-light.svg and
     leaderboard/board-dark.svg, from its folder.
     """
-    from benchmark.atomic import write_whole
+    from benchmark.util.atomic import write_whole
     from leaderboard.board import load_truths, read_board, results_here
-    from leaderboard.current import bring_up_to_date, readme_files
-    from leaderboard.page import render
+    from leaderboard.page.page import render
+    from leaderboard.readme.sync import bring_up_to_date, readme_files
 
     found = read_board(results or results_here())
     files = {} if readme is None else readme_files(found, readme)
@@ -65,8 +65,8 @@ def check(ctx: click.Context, results: Path | None, readme: Path | None, page: P
     written. Fails if --readme, its pictures or --page are not what `board build` makes.
     """
     from leaderboard.board import load_truths, read_board, results_here
-    from leaderboard.current import outdated, readme_files
-    from leaderboard.page import render
+    from leaderboard.page.page import render
+    from leaderboard.readme.sync import outdated, readme_files
 
     found = read_board(results or results_here())
     made = render(found, load_truths(found))
@@ -92,7 +92,7 @@ def serve(results: Path | None, port: int) -> None:
     It is built anew when it is asked for and results have changed. Ctrl-C ends it.
     """
     from leaderboard.board import results_here
-    from leaderboard.server import Server, Site
+    from leaderboard.page.server import Server, Site
 
     site = Site(results or results_here())
     site.page()  # what is wrong with the results is said at once
@@ -131,7 +131,7 @@ def rescore(
     `rescored`. With --rerun, which needs PREDICTORS, their code runs in a process whose data folder
     holds train and validation only, and what gives the same predictions becomes `rerun`.
     """
-    from harness.verification import Request, parse_shard, raise_levels, rerun_all, verify
+    from harness.verification.audit import Request, parse_shard, raise_levels, rerun_all, verify
     from leaderboard.board import results_here
 
     if run_again and (check or not predictors):

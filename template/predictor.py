@@ -5,7 +5,7 @@ Try it with `peephole check template`; `peephole submit template` lays it out fo
 
 import numpy as np
 
-from benchmark.walk import LayerRow, macs, parameters
+from benchmark.space.layer_walk import LayerRow, macs, parameters
 from harness.protocol import Array, Prediction, Queries, Runs
 
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)  # the best on the validation runs is taken

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from generators.crew import Crew, started
-from generators.worker import prepare
+from generators.workers.scheduler import Crew, started
+from generators.workers.worker import prepare
 from leaderboard.board import TaskTruth
-from tests.toy_pages import write_toy_page
-from tests.toy_results import toy_truth, write_toy_board
+from tests.toys.pages import write_toy_page
+from tests.toys.results import toy_truth, write_toy_board
 
 if TYPE_CHECKING:  # tests of the engine run where there is no Playwright
     from playwright.sync_api import Browser, Page, Route
@@ -43,7 +43,7 @@ def in_threads(self: Crew) -> ThreadPoolExecutor:
 def in_forks(self: Crew) -> ProcessPoolExecutor:
     """Stand in for a crew's processes: torch is loaded once, in the server they are forked from."""
     server = get_context("forkserver")
-    server.set_forkserver_preload(["tests.toy_campaign"])
+    server.set_forkserver_preload(["tests.toys.campaign"])
     pool = ProcessPoolExecutor(self.options.workers, server, initializer=prepare)
     return started(pool, self.options)
 

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.architectures import Layer
-from benchmark.files import rows_to_table
-from benchmark.record import SCHEMA, check_row
-from generators.campaign import Campaign, _signed, run_campaign
-from generators.plan import PlannedRun, read_groups, read_plan
-from tests.toy_campaign import RECIPE, options_of, tiny_plan, toy_campaign, toy_row
+from benchmark.runs import rows_to_table
+from benchmark.schema import SCHEMA, check_row
+from benchmark.space.architectures import Layer
+from generators.campaign.campaign import Campaign, _signed, run_campaign
+from generators.campaign.plan import read_groups, read_plan
+from generators.workers.planned_run import PlannedRun
+from tests.toys.campaign import RECIPE, options_of, tiny_plan, toy_campaign, toy_row
 
 PLAN = tiny_plan(3)
 Json = object

@@ -16,16 +16,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmark.tasks import Task
-from harness.parts import Truths, load_truths
 from harness.protocol import Prediction
-from harness.rescoring import Rescoring, rescore
-from harness.results import read_result, result_path
-from harness.scores import score_prediction
-from harness.stored_predictions import as_stored
-from harness.submission_folders import FILE, read_submission
-from harness.submissions import score_predictions
-from tests.toy_data import EPOCHS, toy_release
-from tests.toy_submissions import TASK, submit_predictions, toy_predictions, toy_task
+from harness.results.predictions import as_stored
+from harness.results.result import read_result, result_path
+from harness.running.submission import FILE, read_submission
+from harness.scoring.scores import score_prediction
+from harness.task_data import Truths, load_truths
+from harness.verification.prediction_file import score_predictions
+from harness.verification.rescore import Rescoring, rescore
+from tests.toys.data import EPOCHS, toy_release
+from tests.toys.submissions import TASK, submit_predictions, toy_predictions, toy_task
 
 # The same examples in every run; a fixture's folder is written anew by each example
 FUZZ = settings(

@@ -19,8 +19,25 @@ ALLOWED = {  # which other folders each one may import
 OWN = {*ALLOWED, "peephole"}
 HEAVY = {"torch", "torchvision", "sklearn", "datasets", "ray"}
 LIGHT_HARNESS = (
-    "metrics", "protocol", "results", "scores", "stored_predictions", "predictors.registry",
+    "protocol", "task_data", "metrics.registry", "scoring.scores", "results.result",
+    "results.predictions", "predictors.registry",
 )  # fmt: skip
+ROOMS = {  # of each folder, from the lowest; a module imports from its own room or a lower one
+    "benchmark": (
+        "util", "space", "recipes", "schema", "runs", "proxies", "tasks", "release", "publish",
+        "cli",
+    ),
+    "generators": (
+        "environment", "training", "workers", "campaign", "proxies", "checks", "cli",
+    ),
+    "harness": (
+        "protocol", "metrics", "scoring", "features", "tracing", "task_data", "results",
+        "predictors", "predictors.recurrent", "predictors.extrapolation", "predictors.bnn",
+        "predictors.arc", "running", "verification", "studies", "score_text", "cli",
+    ),
+    "leaderboard": ("board", "page", "readme", "show", "cli"),
+}  # fmt: skip
+MOST_MODULES = 12  # in a room, so that it can be seen at a glance
 
 
 def modules(folder: str) -> list[Path]:
@@ -68,6 +85,26 @@ def forbidden(name: str, source: str) -> set[str]:
     return imported(source) & ((OWN | {"."}) - ALLOWED[folder] - {folder})
 
 
+def room(name: str) -> tuple[str, str]:
+    """Return the folder and the room of a module; a module outside rooms is one of its own."""
+    folder, _, rest = name.partition(".")
+    parent, _, module = rest.rpartition(".")
+    return folder, parent or module
+
+
+def upward(name: str, source: str) -> set[str]:
+    """Return the rooms of its own folder that a module imports from above its own."""
+    folder, own = room(name)
+    order = ROOMS[folder]
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith(f"{folder}."):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            modules = {n if n in EVERY_MODULE else str(node.module) for n in names}
+            found |= {room(module)[1] for module in modules}
+    return {other for other in found if order.index(other) > order.index(own)}
+
+
 def loaded(names: list[str], folder: Path) -> set[str]:
     """Return the top-level modules that are loaded after importing some, in a new process."""
     code = f"import sys, {', '.join(names)}; print(*sys.modules)"
@@ -85,18 +122,62 @@ def test_every_module_imports_in_the_agreed_directions(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "source", "found"),
     [
-        ("benchmark.curves", "import harness.scores", {"harness"}),
+        ("benchmark.curves", "import harness.scoring.scores", {"harness"}),
         ("benchmark.curves", "def f():\n    from generators import training", {"generators"}),
-        ("generators.training", "if TYPE_CHECKING:\n    from harness import scores", {"harness"}),
-        ("harness.scores", "from leaderboard.board import rows", {"leaderboard"}),
-        ("leaderboard.board", "import numpy, generators.training", {"generators"}),
+        (
+            "generators.training.train",
+            "if TYPE_CHECKING:\n    from harness import scores",
+            {"harness"},
+        ),
+        ("harness.scoring.scores", "from leaderboard.board import rows", {"leaderboard"}),
+        ("leaderboard.board", "import numpy, generators.training.train", {"generators"}),
         ("benchmark.curves", "from .walk import walk", {"."}),
-        ("harness.scores", "import peephole", {"peephole"}),
-        ("leaderboard.board", "import benchmark.walk\nfrom harness import scores", set()),
+        ("harness.scoring.scores", "import peephole", {"peephole"}),
+        (
+            "leaderboard.board",
+            "import benchmark.space.layer_walk\nfrom harness import scores",
+            set(),
+        ),
     ],
 )
 def test_an_import_against_the_direction_is_found(name: str, source: str, found: set[str]) -> None:
     assert forbidden(name, source) == found
+
+
+@pytest.mark.parametrize("name", [n for n, p in EVERY_MODULE.items() if p.stem != "__init__"])
+def test_every_module_imports_from_its_own_room_or_a_lower_one(name: str) -> None:
+    assert upward(name, EVERY_MODULE[name].read_text()) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "found"),
+    [
+        ("harness.metrics.registry", "from harness.scoring.scores import Score", {"scoring"}),
+        (
+            "harness.metrics.registry",
+            "def f():\n    from harness.studies import compare",
+            {"studies"},
+        ),
+        ("harness.scoring.scores", "from harness.metrics import registry", set()),
+        ("harness.scoring.scores", "from harness.scoring.strata import strata", set()),
+        (
+            "harness.predictors.trees",
+            "from harness.predictors.arc import support",
+            {"predictors.arc"},
+        ),
+        ("benchmark.release", "from benchmark.publish.card import card_text", {"publish"}),
+    ],
+)
+def test_an_import_from_a_higher_room_is_found(name: str, source: str, found: set[str]) -> None:
+    assert upward(name, source) == found
+
+
+@pytest.mark.parametrize("folder", ROOMS)
+def test_every_room_has_its_place_and_few_modules(folder: str) -> None:
+    modules = [n for n, p in EVERY_MODULE.items() if p.stem != "__init__"]
+    rooms = [room(name)[1] for name in modules if name.startswith(f"{folder}.")]
+    assert set(rooms) == set(ROOMS[folder])
+    assert max(rooms.count(name) for name in rooms) <= MOST_MODULES
 
 
 @pytest.mark.parametrize("folder", ALLOWED)

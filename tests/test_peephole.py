@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 import peephole
-from benchmark.architectures import architecture_id, from_record
-from benchmark.imagesets import IMAGES
-from benchmark.skeletons import SKELETONS
+from benchmark.space.architectures import architecture_id, from_record
+from benchmark.space.imagesets import IMAGES
+from benchmark.space.skeletons import SKELETONS
 from peephole import main
 
 ROOT = Path(__file__).parent.parent

@@ -5,10 +5,10 @@ from typing import Literal
 
 import numpy as np
 
-from benchmark.walk import LayerRow, macs, parameters
-from harness.encodings import count_features
+from benchmark.space.layer_walk import LayerRow, macs, parameters
+from harness.features.architecture import count_features
+from harness.predictors.base import check_runs
 from harness.predictors.regressions import ForestCurves, IsotonicCurves
-from harness.predictors.scale import check_runs
 from harness.protocol import Array, Prediction, Queries, Runs
 
 Count = Literal["parameters", "macs"]

@@ -6,7 +6,8 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import expit
 
-from harness.predictors.scale import check_observed, check_runs, later_epochs, to_logits
+from harness.features.logits import to_logits
+from harness.predictors.base import check_observed, check_runs, later_epochs
 from harness.protocol import Array, Prediction, Queries, Runs
 
 SHRINKAGES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)  # of the covariance towards its mean variance

@@ -7,15 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from harness.features.logits import to_logits
+from harness.features.observed import network_features
+from harness.predictors.base import check_observed, check_runs, later_epochs, scaling
 from harness.predictors.gaussian import accuracy_moments
-from harness.predictors.prefix import network_features
-from harness.predictors.scale import (
-    check_observed,
-    check_runs,
-    later_epochs,
-    scaling,
-    to_logits,
-)
 from harness.protocol import Array, Prediction, Queries, Runs
 
 NEIGHBOURS = (3, 5, 8, 12, 18, 27, 40)

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from benchmark.names import nearest
 from benchmark.proxies import PROXIES
+from benchmark.util.unknown_name import nearest
+from harness.features.signal_propagation import signal_features
+from harness.predictors.base import check_runs
 from harness.predictors.regressions import ForestCurves, IsotonicCurves
-from harness.predictors.scale import check_runs
 from harness.protocol import Array, Prediction, Queries, Runs
-from harness.signal import signal_features
 
 
 def proxies_of(networks: Runs | Queries) -> Array:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import cast
 
-from benchmark.names import nearest
+from benchmark.util.unknown_name import nearest
 from harness.protocol import Predictor
 
 
@@ -43,14 +43,14 @@ _PEEPHOLE = "Deng, Yan and Lin 2017, arXiv:1712.03351"
 
 PREDICTORS: dict[str, Entry] = {
     "mean-curve": Entry(
-        "harness.predictors.trivial:MeanCurve",
+        "harness.predictors.baselines:MeanCurve",
         "Mean curve of the training runs, the same for every network",
         _OWN,
         uses_curve=False,
         stochastic=False,
     ),
     "last-value": Entry(
-        "harness.predictors.trivial:LastValue",
+        "harness.predictors.baselines:LastValue",
         "Last observed accuracy",
         "Egele et al. 2024, arXiv:2404.04111",
         uses_curve=True,
@@ -58,7 +58,7 @@ PREDICTORS: dict[str, Entry] = {
         min_observed=1,
     ),
     "last-plus-gain": Entry(
-        "harness.predictors.trivial:LastPlusGain",
+        "harness.predictors.baselines:LastPlusGain",
         "Last observed accuracy plus the mean gain of the training runs",
         _OWN,
         uses_curve=True,
@@ -142,14 +142,14 @@ PREDICTORS: dict[str, Entry] = {
         needs_proxies=True,
     ),
     "peephole": Entry(
-        "harness.predictors.peephole:Peephole",
+        "harness.predictors.recurrent.lstm:Peephole",
         "LSTM over the Unified Layer Code, trained on the final epoch",
         _PEEPHOLE,
         uses_curve=False,
         stochastic=True,
     ),
     "peephole-curve": Entry(
-        "harness.predictors.peephole:Peephole",
+        "harness.predictors.recurrent.lstm:Peephole",
         "LSTM over the Unified Layer Code, trained on all epochs",
         _PEEPHOLE,
         uses_curve=False,
@@ -157,7 +157,7 @@ PREDICTORS: dict[str, Entry] = {
         options={"every_epoch": True},
     ),
     "gru": Entry(
-        "harness.predictors.gru:Gru",
+        "harness.predictors.recurrent.gru:Gru",
         "Bidirectional GRU over layer codes, widths and sizes, with counts, trained on all epochs",
         _OWN,
         uses_curve=False,
@@ -171,7 +171,7 @@ PREDICTORS: dict[str, Entry] = {
         stochastic=False,
     ),
     "extrapolation": Entry(
-        "harness.predictors.extrapolation:Extrapolation",
+        "harness.predictors.extrapolation.predictor:Extrapolation",
         "Weighted fits of eleven parametric curves, pulled to those of the training runs",
         "Domhan, Springenberg and Hutter 2015, IJCAI",
         uses_curve=True,
@@ -195,7 +195,7 @@ PREDICTORS: dict[str, Entry] = {
         min_observed=1,
     ),
     "bnn": Entry(
-        "harness.predictors.bnn:Bnn",
+        "harness.predictors.bnn.predictor:Bnn",
         "LC-Net: Bayesian network on architecture and observed curve, with a learning-curve layer",
         "Klein et al. 2017, ICLR",
         uses_curve=True,
@@ -216,14 +216,14 @@ PREDICTORS: dict[str, Entry] = {
         stochastic=True,
     ),
     "arc": Entry(
-        "harness.predictors.arc:Arc",
+        "harness.predictors.arc.predictor:Arc",
         "Residuals of an architecture model conditioned on the curve, mixed with trees and SVR",
         _OWN,
         uses_curve=True,
         stochastic=True,
     ),
     "arc-encoder": Entry(
-        "harness.predictors.arc:arc_with_encoder",
+        "harness.predictors.arc.predictor:arc_with_encoder",
         "ARC that also reads layers through an encoder pretrained on 100,000 untrained networks",
         _OWN,
         uses_curve=True,

@@ -5,7 +5,8 @@ from scipy.stats import kendalltau
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.isotonic import IsotonicRegression
 
-from harness.predictors.scale import check_fitted, from_logits, later_epochs, to_logits
+from harness.features.logits import from_logits, to_logits
+from harness.predictors.base import check_fitted, later_epochs
 from harness.protocol import Array, Prediction
 
 

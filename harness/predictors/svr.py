@@ -12,14 +12,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import NuSVR
 
-from harness.encodings import ARCHITECTURE_FEATURES, architecture_features
-from harness.predictors.scale import (
-    check_observed,
-    check_runs,
-    from_logits,
-    later_epochs,
-    to_logits,
-)
+from harness.features.architecture import ARCHITECTURE_FEATURES, architecture_features
+from harness.features.logits import from_logits, to_logits
+from harness.predictors.base import check_observed, check_runs, later_epochs
 from harness.protocol import Array, Prediction, Queries, Runs
 
 # Where the search draws from; the target is standardised, so that C has one meaning. Standardised

@@ -10,15 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
 
+from harness.features.logits import from_logits, to_logits
+from harness.features.observed import measured_features, network_features, prefix_features
+from harness.predictors.base import check_observed, check_runs, later_epochs
 from harness.predictors.curve_basis import CurveBasis, fit_basis, fit_final_basis
-from harness.predictors.prefix import measured_features, network_features, prefix_features
-from harness.predictors.scale import (
-    check_observed,
-    check_runs,
-    from_logits,
-    later_epochs,
-    to_logits,
-)
 from harness.protocol import Array, Prediction, Queries, Runs
 
 COMPONENTS = 4

@@ -31,9 +31,9 @@ def show_network(name: str, images: str | None, output: Path | None, folder: Pat
     ID is an architecture id, the unique start of one, or a run id. `conv3x5:24` is a convolution
     with a kernel 3 high and 5 wide and 24 output channels; a stride above 1 follows as `/2`.
     """
-    from leaderboard.show.marks import check_ending
-    from leaderboard.show.network_picture import draw_network
-    from leaderboard.show.networks import load_network, network_lines
+    from leaderboard.show.chart import check_ending
+    from leaderboard.show.network import load_network, network_lines
+    from leaderboard.show.network_plot import draw_network
 
     if output is not None:
         check_ending(output)
@@ -53,9 +53,9 @@ def show_split(images: str, output: Path | None, folder: Path | None) -> None:
 
     IMAGES is an image set of the release. Accuracies are those of seed 0 on the valid images.
     """
-    from leaderboard.show.marks import check_ending
-    from leaderboard.show.split_picture import draw_groups
-    from leaderboard.show.splits import group_lines, load_groups
+    from leaderboard.show.chart import check_ending
+    from leaderboard.show.split import group_lines, load_groups
+    from leaderboard.show.split_plot import draw_groups
 
     if output is not None:
         check_ending(output)
@@ -81,9 +81,9 @@ def show_predictor(
 ) -> None:
     """Show what a predictor is, its scores by part and skeleton, and predicted against true."""
     from leaderboard.board import results_here
-    from leaderboard.show.marks import check_ending
-    from leaderboard.show.predictor_picture import draw_predictor
-    from leaderboard.show.predictors import load_answers, predictor_lines
+    from leaderboard.show.chart import check_ending
+    from leaderboard.show.predictor import load_answers, predictor_lines
+    from leaderboard.show.predictor_plot import draw_predictor
 
     if output is not None:
         check_ending(output)

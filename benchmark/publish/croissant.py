@@ -1,0 +1,246 @@
+"""A release in Croissant 1.1 (http://mlcommons.org/croissant/1.1), for tools that read data.
+
+Made from the Arrow schemas and their field metadata: one record set for every image set and split,
+one for every file of proxies. Layers are listed block by block, because mlcroissant reads lists of
+structures but not lists of such lists: of all matches of a JSON path it keeps the first.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from benchmark.proxies import COLUMNS as PROXY_COLUMNS
+from benchmark.publish.citation import AUTHORS, KEYWORDS, LICENCE_URL, TITLE, bibtex
+from benchmark.publish.datasheet import answers, run_days
+from benchmark.release import Manifest, SplitCounts
+from benchmark.schema import COLUMNS, Column
+from benchmark.space.skeletons import SKELETONS
+
+Json = dict[str, object]
+CONFORMS_TO = ("http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0")
+TYPES = {
+    pa.string(): "sc:Text",
+    pa.int8(): "cr:Int8",
+    pa.int32(): "cr:Int32",
+    pa.int64(): "cr:Int64",
+    pa.float32(): "cr:Float32",
+    pa.float64(): "cr:Float64",
+    pa.timestamp("ms", tz="UTC"): "sc:DateTime",
+}
+FORMATS = {  # of files; `application/x-parquet` is what mlcroissant knows Parquet by
+    ".parquet": "application/x-parquet",
+    ".json": "application/json",
+    ".csv": "text/csv",
+}
+PLAIN = "text/plain"
+CONTEXT: Json = {  # as in the specification of 1.1
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "arrayShape": "cr:arrayShape",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "containedIn": "cr:containedIn",
+    "cr": "http://mlcommons.org/croissant/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "description": {"@container": "@language"},
+    "equivalentProperty": "cr:equivalentProperty",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileObject": "cr:fileObject",
+    "fileProperty": "cr:fileProperty",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isArray": "cr:isArray",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "name": {"@container": "@language"},
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A file of rows that becomes a record set: its columns, key, and what a row is."""
+
+    name: str
+    file: str
+    columns: Mapping[str, Column]
+    key: str
+    description: str
+    blocks: int = 0  # of the largest skeleton in it
+
+
+def croissant_text(manifest: Manifest, folder: Path, files: Mapping[str, str]) -> str:
+    """Return the Croissant description of a release.
+
+    Args:
+        manifest: What the release holds.
+        folder: Where its files lie.
+        files: The SHA-256 of every file that is described, by its path in the folder.
+    """
+    content: Json = {
+        "@context": CONTEXT,
+        "@type": "sc:Dataset",
+        "name": "peephole-bench",
+        "alternateName": TITLE,
+        "description": (
+            "Trainings of convolutional networks whose blocks a Markov chain sampled into fixed "
+            "skeletons, every series measured after every epoch, to learn how well a network's "
+            "accuracy can be predicted before or early in its training."
+        ),
+        "conformsTo": list(CONFORMS_TO),
+        "version": manifest.version,
+        "datePublished": manifest.date,
+        "license": LICENCE_URL,
+        "creator": {"@type": "sc:Organization", "name": AUTHORS},
+        "keywords": list(KEYWORDS),
+        "citeAs": bibtex(manifest.version, manifest.date),
+        "isLiveDataset": False,
+        **_responsible(manifest.images, run_days(manifest, folder)),
+        "distribution": [_file(name, digest, folder) for name, digest in sorted(files.items())],
+        "recordSet": [_record_set(table) for table in tables(manifest)],
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def _responsible(images: Sequence[str], days: tuple[str, str]) -> Json:
+    """Return the properties of the responsible-AI vocabulary."""
+    texts: Json = {f"rai:{answer.rai}": answer.text for answer in answers(images) if answer.rai}
+    # The specification spells the last both ways, and mlcroissant reads the second alone.
+    return texts | {
+        "rai:dataCollectionType": "Experiments",
+        "rai:dataCollectionTimeframe": list(days),
+        "rai:dataCollectionTimeFrame": list(days),
+    }
+
+
+def _file(name: str, digest: str, folder: Path) -> Json:
+    path = folder / name
+    return {
+        "@type": "cr:FileObject",
+        "@id": name,
+        "name": name,
+        "contentUrl": name,
+        "contentSize": f"{path.stat().st_size} B",
+        "encodingFormat": FORMATS.get(path.suffix, PLAIN),
+        "sha256": digest,
+    }
+
+
+def tables(manifest: Manifest) -> Iterator[Table]:
+    """Yield the files of rows of a release."""
+    for entry in manifest.splits:
+        yield Table(
+            f"{entry.images}-{entry.split}",
+            f"{entry.images}/{entry.split}.parquet",
+            COLUMNS,
+            "run_id",
+            f"Runs on {entry.images} in the split {entry.split}: {entry.runs} trainings of "
+            f"{entry.networks} networks.",
+            _blocks(entry),
+        )
+    for proxies in manifest.proxies:
+        yield Table(
+            f"{proxies.images}-proxies",
+            f"{proxies.images}/proxies.parquet",
+            PROXY_COLUMNS,
+            "architecture_id",
+            f"Zero-cost proxies of the {proxies.networks} networks on {proxies.images}.",
+        )
+
+
+def _blocks(entry: SplitCounts) -> int:
+    found = (SKELETONS[name] for name in entry.skeletons)
+    return max(len(skeleton.widths) * skeleton.blocks_per_stage for skeleton in found)
+
+
+def _record_set(table: Table) -> Json:
+    return {
+        "@type": "cr:RecordSet",
+        "@id": table.name,
+        "name": table.name,
+        "description": table.description,
+        "key": {"@id": f"{table.name}/{table.key}"},
+        "field": [
+            _field(Place(table, name), column.type) | {"description": _meaning(column)}
+            for name, column in table.columns.items()
+        ],
+    }
+
+
+def _meaning(column: Column) -> str:
+    """Return what a column means, with its unit and range."""
+    rules = {"unit": column.unit, "range": column.range}
+    text = "; ".join(f"{name}: {value}" for name, value in rules.items() if value)
+    return f"{column.meaning} ({text})" if text else column.meaning
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a field lies: its table, its column, and the JSON paths that lead on inside it."""
+
+    table: Table
+    name: str  # of the field, below that of its record set
+    path: str = "$"  # inside the column
+    inner: str = ""  # inside each element of what lies there
+
+    def below(self, name: str, step: str) -> "Place":
+        """Return the place of a part."""
+        return replace(self, name=f"{self.name}/{name}", path=self.path + step)
+
+    def source(self) -> Json:
+        """Return where the values come from."""
+        column = self.name.split("/")[0]
+        paths = [path for path in (self.path, self.inner) if path not in ("$", "")]
+        extract: Json = {
+            "fileObject": {"@id": self.table.file},
+            "extract": {"column": column},
+        }
+        steps: Json = {"transform": [{"jsonPath": path} for path in paths]} if paths else {}
+        return extract | steps
+
+
+def _field(place: Place, kind: pa.DataType) -> Json:
+    """Return a field of any of the types that the schemas have."""
+    identity = f"{place.table.name}/{place.name}"
+    head: Json = {"@type": "cr:Field", "@id": identity, "name": identity}
+    if pa.types.is_struct(kind):
+        parts = [_field(place.below(part.name, f".{part.name}"), part.type) for part in kind]
+        return head | {"subField": parts}
+    if not pa.types.is_list(kind):
+        return head | {"dataType": TYPES[kind], "source": place.source()}
+    element = kind.value_type
+    if pa.types.is_list(element):
+        places = [place.below(f"{i}", f"[{i}]") for i in range(place.table.blocks)]
+        return head | {"subField": [_field(block, element) for block in places]}
+    array: Json = head | {"isArray": True, "arrayShape": "-1"}
+    if not pa.types.is_struct(element):
+        return array | {"dataType": TYPES[element], "source": place.source()}
+    inside = [
+        (replace(place, name=f"{place.name}/{part.name}", inner=f"$.{part.name}"), part.type)
+        for part in element
+    ]
+    return array | {"subField": [_field(part, kind) for part, kind in inside]}

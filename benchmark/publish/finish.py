@@ -1,0 +1,62 @@
+"""Writes the files that describe a release: manifest, licence, citation, card, Croissant, sums."""
+
+import json
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmark.publish.card import card_text
+from benchmark.publish.citation import citation_cff, licence_text
+from benchmark.publish.croissant import croissant_text
+from benchmark.publish.versions import FIRST, agreed_version
+from benchmark.release import (
+    CARD,
+    CITATION,
+    CROISSANT,
+    LICENCE_FILE,
+    MANIFEST,
+    Manifest,
+    count_release,
+    described,
+    read_manifest,
+    write_sums,
+)
+from benchmark.schema import SCHEMA_VERSION
+from benchmark.util.atomic import write_whole
+
+
+def finish_release(folder: Path, version: str | None = None) -> Manifest:
+    """Write all that describes the files that are there: what they hold, and their checksums.
+
+    Args:
+        folder: Of the release.
+        version: From now on; by default, the minor number is raised if rows changed.
+
+    Raises:
+        ValueError: If a file is damaged, or rows changed and the version is not a higher one.
+    """
+    old = read_manifest(folder) if (folder / MANIFEST).exists() else None
+    today = str(datetime.now(UTC).date())
+    counted = count_release(folder, version or FIRST, today)
+    changed = old is None or not counted.has_rows_of(old)
+    agreed = agreed_version(old.version if old else None, version, changed=changed)
+    day = old.date if old and agreed == old.version else today
+    found = replace(counted, version=agreed, date=day)
+    _write_manifest(found, folder)
+    write_whole(folder / LICENCE_FILE, licence_text())
+    write_whole(folder / CITATION, citation_cff(found.version, found.date))
+    write_whole(folder / CARD, card_text(found, folder))
+    write_whole(folder / CROISSANT, croissant_text(found, folder, described(folder)))
+    write_sums(folder)
+    return found
+
+
+def _write_manifest(manifest: Manifest, folder: Path) -> None:
+    content = {
+        "version": manifest.version,
+        "date": manifest.date,
+        "schema_version": SCHEMA_VERSION,
+        "splits": [asdict(entry) for entry in manifest.splits],
+        "proxies": [asdict(entry) for entry in manifest.proxies],
+    }
+    write_whole(folder / MANIFEST, json.dumps(content, indent=1) + "\n")

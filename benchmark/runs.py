@@ -1,0 +1,194 @@
+"""Parquet files of runs: how they are written, and how they are read and checked."""
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from benchmark.schema import COLUMNS, SCHEMA, SCHEMA_VERSION
+from benchmark.space.imagesets import get_images
+from benchmark.space.splits import SPLITS
+from benchmark.util.atomic import whole
+from benchmark.util.unknown_name import nearest
+
+# Losses, norms and times are noise in their last bits, so splitting their bytes into streams lets
+# zstd find what is regular; accuracies take few values and ids repeat, so dictionaries serve them.
+STREAMED = (
+    "train_loss",
+    "valid_loss",
+    "test_loss",
+    "gradient_norm",
+    "weight_norm",
+    "epoch_seconds",
+    "train_loss_tenths",
+)
+_CACHES = {"darwin": "Library/Caches", "win32": "AppData/Local"}  # below a user's home
+CORRECT_SCHEMA = pa.schema([("run_id", pa.string()), ("correct", pa.binary())])
+
+
+def data_folder() -> Path:
+    """Return the folder of the released data, inside the installed package."""
+    return Path(str(resources.files("benchmark"))) / "data"
+
+
+def user_cache() -> Path:
+    """Return the folder where this system's users keep what can be fetched or made again."""
+    return Path.home() / _CACHES.get(sys.platform, ".cache") / "peephole-bench"
+
+
+def split_path(images: str, split: str, folder: Path | None = None) -> Path:
+    """Return where the runs of a split lie.
+
+    Raises:
+        ValueError: If the images or the split are not known.
+    """
+    get_images(images)
+    if split not in SPLITS:
+        raise ValueError(nearest("split", split, SPLITS))
+    return (folder or data_folder()) / images / f"{split}.parquet"
+
+
+def correct_path(images: str, split: str, folder: Path | None = None) -> Path:
+    """Return where the bits of a split lie that say which images each network got right."""
+    return (folder or data_folder()) / "correct" / images / f"{split}.parquet"
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a table whole or not at all, compressed, with a checksum on every page."""
+    streamed = {name: f"{name}.list.element" for name in STREAMED if name in table.column_names}
+    with whole(path) as draft:
+        pq.write_table(
+            table,
+            draft,
+            compression="zstd",
+            compression_level=12,
+            use_dictionary=_leaves(table.schema, tuple(streamed)),
+            column_encoding={leaf: "BYTE_STREAM_SPLIT" for leaf in streamed.values()} or None,
+            write_page_checksum=True,
+        )
+
+
+def _leaves(schema: pa.Schema, without: tuple[str, ...]) -> list[str]:
+    """Return the Parquet paths of all leaf columns, those of some fields left out."""
+
+    def below(path: str, kind: pa.DataType) -> list[str]:
+        if pa.types.is_list(kind):
+            return below(f"{path}.list.element", kind.value_type)
+        if pa.types.is_struct(kind):
+            return [leaf for f in kind for leaf in below(f"{path}.{f.name}", f.type)]
+        return [path]
+
+    fields = [field for field in schema if field.name not in without]
+    return [leaf for field in fields for leaf in below(field.name, field.type)]
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the runs of one file, every page checked.
+
+    Raises:
+        FileNotFoundError: If there is no such file; the message lists those that are there.
+        ValueError: If the file is damaged, of another schema, or a column is not known.
+    """
+    for name in columns or ():
+        if name not in COLUMNS:
+            raise ValueError(nearest("column", name, COLUMNS))
+    if not path.exists():
+        folder = path.parent.parent
+        there = sorted(str(p.relative_to(folder)) for p in folder.glob("*/*.parquet"))
+        raise FileNotFoundError(f"no runs at {str(path)!r}; there is {', '.join(there) or 'none'}")
+    return read_parquet(path, version=SCHEMA_VERSION, columns=columns)
+
+
+def read_pages(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the table of any Parquet file, every page checked.
+
+    It is opened by its path. What Arrow's threads hold of a Python object they give back a moment
+    after the table is there, and a process that ends in that moment is aborted.
+
+    Raises:
+        ValueError: If it is no Parquet file, or damaged; the message starts with the path.
+        OSError: If it cannot be opened.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            return file.read(columns=columns)
+    except (OSError, ValueError, pa.ArrowException) as error:  # a name may be no UTF-8
+        if isinstance(error, OSError) and error.errno:  # of the system, not of the content
+            raise
+        raise ValueError(f"{path}: the Parquet file is damaged: {error}") from error
+
+
+def read_parquet(path: Path, *, version: int, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the table of a file, every page checked.
+
+    Raises:
+        ValueError: If the file is damaged or of another version of its schema.
+    """
+    table = read_pages(path, columns)
+    found = (table.schema.metadata or {}).get(b"schema_version", b"none").decode()
+    if found != str(version):
+        raise ValueError(
+            f"{str(path)!r} has schema version {found}, and this release reads {version}"
+        )
+    return table
+
+
+def load_runs(
+    images: str,
+    split: str,
+    *,
+    columns: Sequence[str] | None = None,
+    folder: Path | None = None,
+) -> pa.Table:
+    """Return the runs of a split as an Arrow table, one row per run.
+
+    Args:
+        images: An image set, as "digits".
+        split: "train", "validation", "test" or "heldout".
+        columns: Which columns; all by default. `benchmark.schema.COLUMNS` describes them.
+        folder: Another copy of the data than the installed one.
+
+    Raises:
+        FileNotFoundError: If this release has no such split.
+        ValueError: If a name is not known or the file is damaged.
+    """
+    return read_table(split_path(images, split, folder), columns)
+
+
+def series(table: pa.Table, name: str) -> NDArray[np.float64]:
+    """Return a list column as (runs, entries) float64, null as NaN.
+
+    Raises:
+        ValueError: If the runs have different numbers of entries.
+    """
+    column = table.column(name).combine_chunks()
+    lengths = np.diff(column.offsets.to_numpy(zero_copy_only=False))
+    if len(lengths) and (lengths != lengths[0]).any():
+        raise ValueError(f"`{name}` has {lengths.min()} to {lengths.max()} entries in a run")
+    flat = column.flatten().to_numpy(zero_copy_only=False)
+    values: NDArray[np.float64] = flat.astype(np.float64)
+    return values.reshape(len(table), -1) if len(table) else values.reshape(0, 0)
+
+
+def rows_to_table(rows: Sequence[dict[str, object]]) -> pa.Table:
+    """Return rows as a table of the record, sorted by run id; `started_at` is in Unix seconds."""
+    ordered = sorted(rows, key=lambda row: str(row["run_id"]))
+    plain = [
+        {name: row[name] for name in SCHEMA.names}
+        | {"started_at": datetime.fromtimestamp(int(str(row["started_at"])), UTC)}
+        for row in ordered
+    ]
+    return pa.Table.from_pylist(plain, schema=SCHEMA)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,193 @@
+"""The layer walk: every layer of a whole network as rows, the skeleton's own layers included.
+
+The rows are the one source of parameter counts, multiply-accumulates, the torch module, the Unified
+Layer Code and every encoding that predictors use.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmark.space.architectures import Architecture, Layer, LayerKind
+from benchmark.space.imagesets import ImageSet
+from benchmark.space.skeletons import Skeleton, get_skeleton
+
+Foreign = Literal["dropout", "dense"]  # of networks of another origin; dense is fully connected
+RowKind = LayerKind | Literal["add", "global_pool", "linear"] | Foreign
+Role = Literal["stem", "block", "match", "transition", "shortcut", "add", "head"]
+WEIGHTED: tuple[RowKind, ...] = ("conv", "linear", "dense")
+MIN_RESOLUTION = 2  # a transition is left out where it would leave less than this on a side
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRow:
+    """One layer of a network.
+
+    Attributes:
+        kind: What the layer does.
+        kernel_height: Rows of the kernel; 1 where a kernel means nothing.
+        kernel_width: Columns of the kernel; 1 where a kernel means nothing.
+        stride: Step of the kernel, the same in both directions.
+        in_channels: Input channels.
+        out_channels: Output channels.
+        in_resolution: Height and width of the input in pixels.
+        out_resolution: Height and width of the output in pixels.
+        role: What the layer is for in the skeleton.
+        stage: Stage, from 0; -1 for the stem and the number of stages for the head.
+        block: Block over the whole network, from 0; -1 outside blocks.
+        inputs: Indices of the rows it reads; -1 is the image.
+    """
+
+    kind: RowKind
+    kernel_height: int
+    kernel_width: int
+    stride: int
+    in_channels: int
+    out_channels: int
+    in_resolution: int
+    out_resolution: int
+    role: Role
+    stage: int
+    block: int
+    inputs: tuple[int, ...]
+
+    @property
+    def parameters(self) -> int:
+        """Trainable numbers: weights and biases, and the two vectors of a batch normalisation."""
+        if self.kind in WEIGHTED:
+            weights = self.kernel_height * self.kernel_width * self.in_channels * self.out_channels
+            return weights + self.out_channels
+        return 2 * self.out_channels if self.kind == "bn" else 0
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of a layer with weights for one image, biases left out."""
+        if self.kind not in WEIGHTED:
+            return 0
+        weights = self.kernel_height * self.kernel_width * self.in_channels * self.out_channels
+        return weights * self.out_resolution**2
+
+
+class _Walker:
+    """Appends rows, remembering where the network stands."""
+
+    def __init__(self, images: ImageSet) -> None:
+        self.rows: list[LayerRow] = []
+        self.last = -1
+        self.channels = images.channels
+        self.resolution = images.resolution
+
+    def add(
+        self,
+        kind: RowKind,
+        place: tuple[Role, int, int],
+        *,
+        kernel: tuple[int, int] = (1, 1),
+        stride: int = 1,
+        channels: int | None = None,
+    ) -> None:
+        """Append a row that reads the last one; `place` is role, stage and block."""
+        role, stage, block = place
+        out_channels = self.channels if channels is None else channels
+        out_resolution = (
+            -(-self.resolution // stride) if kind == "conv" else self.resolution // stride
+        )
+        if kind in ("global_pool", "linear"):
+            out_resolution = 1
+        self.rows.append(
+            LayerRow(
+                kind, kernel[0], kernel[1], stride, self.channels, out_channels, self.resolution,
+                out_resolution, role, stage, block, (self.last,),
+            )
+        )  # fmt: skip
+        self.last, self.channels = len(self.rows) - 1, out_channels
+        self.resolution = out_resolution
+
+    def join(self, entry: tuple[int, int], place: tuple[int, int]) -> None:
+        """Add a shortcut from `entry` (row, channels) to where the network stands."""
+        row, channels = entry
+        stage, block = place
+        body, width = self.last, self.channels
+        if channels != width:
+            self.last, self.channels = row, channels
+            self.add("conv", ("shortcut", stage, block), channels=width)
+            row = self.last
+        self.rows.append(
+            LayerRow(
+                "add", 1, 1, 1, width, width, self.resolution, self.resolution, "add", stage, block,
+                (body, row),
+            )
+        )  # fmt: skip
+        self.last, self.channels = len(self.rows) - 1, width
+
+
+def walk(architecture: Architecture, images: ImageSet) -> tuple[LayerRow, ...]:
+    """Return the rows of an architecture's network for an image set, in order of computation.
+
+    Raises:
+        ValueError: If the skeleton is not known or the blocks do not fit it.
+    """
+    skeleton = get_skeleton(architecture.skeleton)
+    expected = (len(skeleton.widths), len(skeleton.widths) * skeleton.blocks_per_stage)
+    if (len(architecture.widths), len(architecture.blocks)) != expected:
+        raise ValueError(
+            f"skeleton {skeleton.name!r} has {expected[0]} stages and {expected[1]} blocks, not "
+            f"{len(architecture.widths)} and {len(architecture.blocks)}"
+        )
+    walker = _Walker(images)
+    walker.add("conv", ("stem", -1, -1), kernel=(3, 3), channels=architecture.widths[0])
+    walker.add("bn", ("stem", -1, -1))
+    walker.add("relu", ("stem", -1, -1))
+    for stage in range(len(architecture.widths)):
+        if stage > 0:
+            _transition(walker, skeleton, stage)
+        for k in range(skeleton.blocks_per_stage):
+            _block(walker, skeleton, architecture, (stage, stage * skeleton.blocks_per_stage + k))
+    head: tuple[Role, int, int] = ("head", len(architecture.widths), -1)
+    walker.add("global_pool", head, kernel=(walker.resolution, walker.resolution))
+    walker.add("linear", head, channels=images.classes)
+    return tuple(walker.rows)
+
+
+def _transition(walker: _Walker, skeleton: Skeleton, stage: int) -> None:
+    """Halve the resolution, unless a side would get shorter than `MIN_RESOLUTION`."""
+    if walker.resolution // 2 < MIN_RESOLUTION:
+        return
+    place: tuple[Role, int, int] = ("transition", stage, -1)
+    if skeleton.downsampling == "max_pool":
+        walker.add("max_pool", place, kernel=(2, 2), stride=2)
+        return
+    walker.add("conv", place, kernel=(3, 3), stride=2)
+    walker.add("bn", place)
+    walker.add("relu", place)
+
+
+def _block(
+    walker: _Walker, skeleton: Skeleton, architecture: Architecture, place: tuple[int, int]
+) -> None:
+    """Append a block, its match layer where widths differ, and its shortcut."""
+    stage, block = place
+    entry = (walker.last, walker.channels)
+    for layer in architecture.blocks[block].layers:
+        _layer(walker, layer, place)
+    if walker.channels != architecture.widths[stage]:
+        walker.add("conv", ("match", stage, block), channels=architecture.widths[stage])
+    if skeleton.residual:
+        walker.join(entry, place)
+
+
+def _layer(walker: _Walker, layer: Layer, place: tuple[int, int]) -> None:
+    """Append a sampled layer."""
+    if layer.kind != "conv" and layer.channels != walker.channels:
+        raise ValueError(f"{layer!r} changes the {walker.channels} channels that it is given")
+    kernel = (layer.kernel_height, layer.kernel_width)
+    walker.add(layer.kind, ("block", *place), kernel=kernel, channels=layer.channels)
+
+
+def parameters(rows: tuple[LayerRow, ...]) -> int:
+    """Return the number of trainable parameters."""
+    return sum(row.parameters for row in rows)
+
+
+def macs(rows: tuple[LayerRow, ...]) -> int:
+    """Return the multiply-accumulates of one forward pass of one image."""
+    return sum(row.macs for row in rows)

@@ -1,0 +1,86 @@
+"""The seven fixed frames that blocks are sampled into. Adding one is one entry in `SKELETONS`.
+
+`peephole-3x2` is the skeleton of the Peephole paper (arXiv:1712.03351, section 3); the others vary
+depth, width, down-sampling and wiring, and four of them are held out of every training split.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmark.util.unknown_name import nearest
+
+Novelty = Literal["extrapolates", "unseen feature"]
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """What is fixed around the sampled blocks.
+
+    Attributes:
+        name: Its key.
+        widths: Channels at the end of each stage's blocks.
+        blocks_per_stage: Sampled blocks in each stage.
+        downsampling: What halves the resolution between stages: a 2x2 max pool, or a 3x3
+            convolution of stride 2 with the same channels, batch normalisation and ReLU.
+        residual: Whether a shortcut around each block is added after its match layer.
+        share: Share of every seen split's networks; 0 for held-out skeletons.
+        novelty: Why the skeleton is held out; None for the seen ones.
+        paired_with: The skeleton whose first test networks lend their blocks; None if blocks are
+            sampled.
+    """
+
+    name: str
+    widths: tuple[int, ...]
+    blocks_per_stage: int
+    downsampling: Literal["max_pool", "strided"] = "max_pool"
+    residual: bool = False
+    share: float = 0.0
+    novelty: Novelty | None = None
+    paired_with: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check that a skeleton is either seen, with a share, or held out, with a reason."""
+        if (self.share > 0) == (self.novelty is not None):
+            raise ValueError(f"skeleton {self.name!r} must have a share or a novelty, and not both")
+
+    @property
+    def held_out(self) -> bool:
+        """Whether no network of this skeleton may be used to fit a predictor."""
+        return self.novelty is not None
+
+
+_ALL = (
+    Skeleton("peephole-3x2", (16, 32, 64), 2, share=0.70),
+    Skeleton("shallow-3x1", (16, 32, 64), 1, share=0.15),
+    Skeleton("wide-3x1", (32, 64, 128), 1, share=0.15),
+    Skeleton("deep-3x3", (16, 32, 64), 3, novelty="extrapolates"),
+    Skeleton("stages-4x1", (16, 32, 64, 128), 1, novelty="extrapolates"),
+    Skeleton(
+        "strided-3x2",
+        (16, 32, 64),
+        2,
+        downsampling="strided",
+        novelty="unseen feature",
+        paired_with="peephole-3x2",
+    ),
+    Skeleton(
+        "residual-3x2",
+        (16, 32, 64),
+        2,
+        residual=True,
+        novelty="unseen feature",
+        paired_with="peephole-3x2",
+    ),
+)
+SKELETONS: dict[str, Skeleton] = {skeleton.name: skeleton for skeleton in _ALL}
+
+
+def get_skeleton(name: str) -> Skeleton:
+    """Return the skeleton of that name.
+
+    Raises:
+        ValueError: If there is none; the message has the nearest name.
+    """
+    if name not in SKELETONS:
+        raise ValueError(nearest("skeleton", name, SKELETONS))
+    return SKELETONS[name]

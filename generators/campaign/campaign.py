@@ -1,0 +1,223 @@
+"""Campaigns: a plan, workers that make its runs, and files that say what is done.
+
+State is files alone. Each finished run is one file, written whole or not at all, so a campaign that
+is killed at any point loses only what was in flight, and the same command goes on.
+"""
+
+import base64
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.publish.verify import bit_problems
+from benchmark.recipes import RECIPES, Recipe, read_recipes
+from benchmark.schema import check_row
+from benchmark.space.architectures import architecture_id, from_record
+from benchmark.space.imagesets import get_images
+from benchmark.tasks import STATUSES
+from benchmark.util.atomic import write_whole
+from benchmark.util.progress import Progress
+from benchmark.util.unknown_name import nearest
+from generators.campaign.plan import Group, read_groups, read_plan, write_plan
+from generators.environment import environment, environment_id
+from generators.workers.planned_run import PlannedRun
+from generators.workers.scheduler import Crew, RunOptions
+from generators.workers.worker import Job, Row
+
+if TYPE_CHECKING:
+    from generators.workers.ray_cluster import Fleet
+
+DIGEST = "sha256"  # last field of a run file: of the file without this field
+PLAN, RECIPES_FILE, ENVIRONMENTS = "plan.jsonl", "recipes.json", "environments"
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A folder that holds a plan and its results."""
+
+    folder: Path
+
+    @property
+    def runs(self) -> Path:
+        """Folder of the finished runs."""
+        return self.folder / "runs"
+
+    def create(self, plan: list[PlannedRun], recipes: dict[str, Recipe]) -> None:
+        """Write a plan and its recipes, by recipe id."""
+        self.runs.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({name: asdict(recipe) for name, recipe in recipes.items()}, indent=1)
+        write_whole(self.folder / RECIPES_FILE, text + "\n")
+        write_plan(self.folder / PLAN, plan)
+
+    def plan(self, shard: tuple[int, int] = (1, 1)) -> list[PlannedRun]:
+        """Return the planned runs of a shard, in order."""
+        return read_plan(self.folder / PLAN, shard)
+
+    def groups(self) -> dict[str, Group]:
+        """Return the group of every planned run, by run id."""
+        return read_groups(self.folder / PLAN)
+
+    def recipes_json(self) -> dict[str, dict[str, object]]:
+        """Return the recipes by id, as plain fields."""
+        known: dict[str, dict[str, object]] = json.loads((self.folder / RECIPES_FILE).read_text())
+        return known
+
+    def environments_json(self) -> dict[str, dict[str, object]]:
+        """Return the environments that runs were made in, by id."""
+        files = sorted((self.folder / ENVIRONMENTS).glob("*.json"))
+        return {file.stem: json.loads(file.read_text()) for file in files}
+
+    def recipes(self) -> dict[str, Recipe]:
+        """Return the recipes by id."""
+        return read_recipes(self.folder / RECIPES_FILE)
+
+    def done(self) -> set[str]:
+        """Return the ids of the finished runs."""
+        return {name.removesuffix(".json") for name in self._files()}
+
+    def _files(self) -> list[str]:
+        return [name for name in os.listdir(self.runs) if name.endswith(".json")]
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows of the finished runs, sorted by id, with `correct` as base64.
+
+        Raises:
+            ValueError: If a file is no row of the record; the message names it.
+        """
+        for name in sorted(self._files()):
+            yield self.row(name.removesuffix(".json"))
+
+    def row(self, run_id: str) -> Row:
+        """Return the row of a finished run.
+
+        Raises:
+            ValueError: If its file is no row of the record, or another run's; the message names it.
+        """
+        path = self.runs / f"{run_id}.json"
+        try:
+            row = _signed_row(path.read_text(encoding="utf-8"))
+            check_row(row)
+            if row["run_id"] != run_id:
+                raise ValueError(f"it holds run {row['run_id']!r}")
+            _check_content(row)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{str(path)!r} is damaged ({error}); delete it to redo it") from error
+        return row
+
+    def store(self, row: Row) -> None:
+        """Write a finished run, whole or not at all."""
+        text = json.dumps(row, separators=(",", ":"), allow_nan=False)
+        write_whole(self.runs / f"{row['run_id']}.json", _signed(text))
+
+    def note_environment(self, versions: dict[str, str]) -> None:
+        """Keep the versions that a machine's runs are made with."""
+        path = self.folder / ENVIRONMENTS / f"{environment_id(versions)}.json"
+        write_whole(path, json.dumps(versions, indent=1) + "\n")
+
+    @contextmanager
+    def lock(self, shard: tuple[int, int]) -> Iterator[None]:
+        """Hold a shard for as long as the process lives; released by the system if it dies.
+
+        Raises:
+            BlockingIOError: If another process works on the same shard.
+        """
+        path = self.folder / f"shard-{shard[0]}-of-{shard[1]}.lock"
+        with path.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise BlockingIOError(
+                    f"another process is at work on shard {shard[0]}/{shard[1]} of "
+                    f"{str(self.folder)!r}; wait for it, or give each process a shard of its own"
+                ) from error
+            yield
+
+
+def _check_content(row: Row) -> None:
+    """Check the architecture and the bits of a row against what else it says."""
+    identity = architecture_id(from_record(row["architecture"]))  # type: ignore[arg-type]
+    if row["architecture_id"] != identity:
+        raise ValueError(
+            f"`architecture_id` is {row['architecture_id']!r} and must be {identity!r}"
+        )
+    images = get_images(str(row["images"]))
+    bits = base64.b64decode(str(row["correct"]), validate=True)
+    if row["status"] in STATUSES:
+        for problem in bit_problems(row, bits, images):
+            raise ValueError(problem)
+
+
+def _signed(text: str) -> str:
+    """Return the content of a run file: a row as JSON whose last field is its digest."""
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f'{text[:-1]},"{DIGEST}":"{digest}"}}\n'
+
+
+def _signed_row(content: str) -> Row:
+    """Return the row of a run file.
+
+    Raises:
+        ValueError: If it does not end in its digest, or is no JSON.
+    """
+    text, found, _ = content.rpartition(f',"{DIGEST}":')
+    if not found or _signed(text + "}") != content:
+        raise ValueError("it does not end in the digest of what it holds")
+    row: Row = json.loads(text + "}")
+    return row
+
+
+def run_campaign(campaign: Campaign, options: RunOptions) -> tuple[int, int]:
+    """Make what is not done; return how many runs were made and how many are left.
+
+    Raises:
+        ValueError: If the plan asks for a recipe that the campaign does not have.
+        FileNotFoundError: If there is no plan, or images are missing.
+        BlockingIOError: If another process works on the same shard.
+        ConnectionError: If the engine is Ray and its cluster is not there, or gone.
+    """
+    folder = options.images_folder.absolute()  # other machines start elsewhere
+    plan = campaign.plan(options.shard)
+    recipes = campaign.recipes()
+    for name in {run.recipe_id for run in plan} - recipes.keys():
+        raise ValueError(f"{nearest('recipe', name, recipes)} of {str(campaign.folder)!r}")
+    with campaign.lock(options.shard):
+        done = campaign.done()
+        todo = [run for run in plan if run.run_id not in done]
+        jobs = [
+            Job(r, recipes[r.recipe_id], folder, options.device, options.workers)
+            for r in todo[: options.limit]
+        ]
+        campaign.note_environment(environment())
+        crew, progress = Crew(campaign.store, options), Progress("networks", len(jobs))
+        if options.engine == "ray":
+            made = _fleet(campaign, crew).work(jobs, progress)
+        else:
+            made = crew.work(jobs, progress)
+    return made, len(todo) - made
+
+
+def _fleet(campaign: Campaign, crew: Crew) -> "Fleet":
+    """Return the crews of a Ray cluster.
+
+    Raises:
+        ValueError: If Ray is not installed; the message says what installs it.
+    """
+    try:
+        from generators.workers.ray_cluster import Fleet
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"the engine 'ray' needs the package {error.name!r}; "
+            "`pip install 'peephole-bench[ray]'` installs it"
+        ) from error
+    return Fleet(crew, campaign.note_environment)
+
+
+def release_recipes() -> dict[str, Recipe]:
+    """Return the recipes of this release by id."""
+    return {recipe.recipe_id: recipe for recipe in RECIPES.values()}

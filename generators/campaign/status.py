@@ -1,0 +1,46 @@
+"""How far a campaign is."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.runs import data_folder, load_runs, split_path
+from benchmark.space.splits import SPLITS
+from generators.campaign.campaign import Campaign
+
+
+@dataclass(frozen=True)
+class GroupStatus:
+    """Runs of one image set, skeleton and split."""
+
+    images: str
+    skeleton: str
+    split: str
+    done: int
+    planned: int
+
+
+def campaign_status(folder: Path) -> list[GroupStatus]:
+    """Count runs by image set, skeleton and split, from the plan and the names of the run files."""
+    campaign = Campaign(folder)
+    groups, finished = campaign.groups(), campaign.done()
+    planned = Counter(groups.values())
+    done = Counter(groups[name] for name in finished if name in groups)
+    counts = [
+        GroupStatus(group.images, group.skeleton, group.split, done[group], count)
+        for group, count in planned.items()
+    ]
+    return sorted(counts, key=lambda count: (count.images, count.skeleton, count.split))
+
+
+def published_runs(images: Iterable[str], folder: Path | None = None) -> set[str]:
+    """Return the ids of the runs that a release holds of some image sets."""
+    place = folder or data_folder()
+    found: set[str] = set()
+    for name in images:
+        for split in SPLITS:
+            if split_path(name, split, place).exists():
+                table = load_runs(name, split, columns=["run_id"], folder=place)
+                found.update(table.column("run_id").to_pylist())
+    return found

@@ -1,0 +1,179 @@
+"""How fast networks are made: the engine beside three plainer loops, on the same networks.
+
+N0 is the textbook loop in fp32, N1 adds bf16 and channels_last, N2 has the images on the device and
+takes the engine's own steps without graphs, one network at a time. The engine runs a campaign, its
+start-up counted, with some number of networks in flight. As the plain loops take hours on a GPU,
+they may train some of the networks alone, and N0 and N1 fewer epochs, their time scaled to all.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from benchmark.recipes import Recipe
+from benchmark.schema import run_id
+from benchmark.tasks import STATUSES
+from generators.campaign.campaign import Campaign, run_campaign
+from generators.campaign.plan import cost_of, make_plan
+from generators.checks.agreement import final_accuracy
+from generators.checks.device_limits import flops_of, traffic_of, watched
+from generators.checks.reference_loop import Setting, train_textbook
+from generators.checks.speed import AUDIT, Speed
+from generators.training.batches import to_device
+from generators.training.images import Pixels, load_images
+from generators.training.train import train
+from generators.workers.planned_run import PlannedRun
+from generators.workers.scheduler import RunOptions
+
+LOADERS = 2  # processes that load images for a textbook loop on a GPU
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Which ways are timed, and how much of each.
+
+    Attributes:
+        networks: Networks of the engine.
+        widths: Networks in flight, one engine each.
+        plain: Networks of N0, N1 and N2. None: all.
+        plain_epochs: Epochs of N0 and N1. None: all.
+        audited: Networks that the engine trains in fp32 as well.
+    """
+
+    networks: int
+    widths: Sequence[int] = (2,)
+    plain: int | None = None
+    plain_epochs: int | None = None
+    audited: int = 0
+
+
+def evenly(found: Sequence[T], count: int) -> list[T]:
+    """Return so many items at evenly spaced places.
+
+    >>> evenly(range(10), 2)
+    [2, 7]
+    """
+    return [found[int(place)] for place in (np.arange(count) + 0.5) * len(found) / max(count, 1)]
+
+
+def stratified_by_cost(plan: Sequence[PlannedRun], count: int) -> list[PlannedRun]:
+    """Return first runs at evenly spaced ranks of cost, cheapest first.
+
+    Raises:
+        ValueError: If there are fewer.
+    """
+    firsts = sorted((r for r in plan if r.seed == 0), key=lambda run: (run.cost, run.run_id))
+    if not 1 <= count <= len(firsts):
+        raise ValueError(f"`count` (={count}) must be in 1..{len(firsts)}, the planned networks")
+    return evenly(firsts, count)
+
+
+def planned_as(run: PlannedRun, recipe: Recipe) -> PlannedRun:
+    """Return the run of the same network and seed with another recipe."""
+    name = run_id(run.images, run.architecture_id, recipe.recipe_id, run.seed)
+    cost = cost_of(run.macs, recipe)
+    return replace(run, run_id=name, recipe_id=recipe.recipe_id, cost=cost)
+
+
+def bench(images: str, recipe: Recipe, options: RunOptions, ways: Ways) -> Iterator[Speed]:
+    """Yield the speed of every way, as each is known.
+
+    Args:
+        images: The image set.
+        recipe: For it.
+        options: How the engine runs, its networks in flight apart.
+        ways: What to time.
+
+    Raises:
+        ValueError: If more networks are asked for than there are, or an audit of a recipe in fp32.
+    """
+    if ways.audited and recipe.precision == AUDIT:
+        raise ValueError(f"the recipe of {images!r} is in fp32 already; there is nothing to audit")
+    sample = stratified_by_cost(make_plan([images]), ways.networks)
+    runs = [planned_as(run, recipe) for run in sample]
+    for asked in (ways.plain or 0, ways.audited):
+        if asked > len(runs):
+            raise ValueError(f"{asked} networks cannot be taken from a sample of {len(runs)}")
+    plain = runs if ways.plain is None else evenly(runs, ways.plain)
+    if plain:
+        pixels, device = load_images(images, options.images_folder), torch.device(options.device)
+        yield from _textbook(plain, recipe, pixels, device, ways.plain_epochs or recipe.epochs)
+        yield _steps(plain, recipe, pixels, device)
+    for width in ways.widths:
+        yield _engine(f"engine x{width}", runs, recipe, replace(options, workers=width))
+    if ways.audited:
+        exact = replace(recipe, precision=AUDIT)
+        again = [planned_as(run, exact) for run in evenly(runs, ways.audited)]
+        speed = _engine(AUDIT, again, exact, replace(options, workers=ways.widths[-1]))
+        assert speed.accuracies is not None
+        names = {run.run_id: planned_as(run, recipe).run_id for run in again}
+        finals = {names[name]: value for name, value in speed.accuracies.items()}
+        yield replace(speed, accuracies=finals)
+
+
+def _textbook(
+    runs: Sequence[PlannedRun], recipe: Recipe, pixels: Pixels, device: torch.device, epochs: int
+) -> Iterator[Speed]:
+    """Yield the speeds of N0 and N1."""
+    loaders = LOADERS if device.type == "cuda" else 0
+    for name, fast in (("N0", False), ("N1", True)):
+        setting = Setting(device, fast, fast, epochs, loaders)
+        started = time.perf_counter()
+        finals = {
+            run.run_id: train_textbook(run.architecture, recipe, pixels, setting)[-1]
+            for run in runs
+        }
+        seconds = (time.perf_counter() - started) * recipe.epochs / epochs
+        used = recipe if fast else replace(recipe, precision=AUDIT)
+        yield _speed(name, runs, used, seconds, finals if epochs == recipe.epochs else None)
+
+
+def _steps(
+    runs: Sequence[PlannedRun], recipe: Recipe, pixels: Pixels, device: torch.device
+) -> Speed:
+    """Return the speed of N2."""
+    on_device = to_device(pixels, device)
+    started = time.perf_counter()
+    curves = {r.run_id: train(r.architecture, recipe, on_device, seed=r.seed) for r in runs}
+    finals = {name: found.valid_accuracy[-1] for name, found in curves.items()}
+    return _speed("N2", runs, recipe, time.perf_counter() - started, finals)
+
+
+def _speed(
+    name: str,
+    runs: Sequence[PlannedRun],
+    recipe: Recipe,
+    seconds: float,
+    accuracies: Mapping[str, float] | None,
+) -> Speed:
+    images = float(len(runs) * recipe.epochs * recipe.steps_per_epoch * recipe.batch)
+    flops, traffic = sum(map(flops_of, runs)), sum(traffic_of(run, recipe) for run in runs)
+    return Speed(name, len(runs), seconds, images, flops, traffic, accuracies)
+
+
+def _engine(name: str, runs: Sequence[PlannedRun], recipe: Recipe, options: RunOptions) -> Speed:
+    """Return the speed of a campaign: of the runs that it trained, in the time that all took.
+
+    Raises:
+        ValueError: If it trained none.
+    """
+    with tempfile.TemporaryDirectory() as folder, watched(options.device) as busy:
+        campaign = Campaign(Path(folder))
+        campaign.create(list(runs), {recipe.recipe_id: recipe})
+        started = time.perf_counter()
+        run_campaign(campaign, options)
+        seconds = time.perf_counter() - started
+        rows = list(campaign.rows())
+    finals = {str(r["run_id"]): final_accuracy(r) for r in rows if r["status"] in STATUSES}
+    if not finals:
+        raise ValueError(f"{name}: no network was trained; the first {rows[0]['status_reason']!r}")
+    trained = [run for run in runs if run.run_id in finals]
+    speed = _speed(name, trained, recipe, seconds, finals)
+    return replace(speed, busy=float(np.mean(busy)) if busy else None)

@@ -1,0 +1,103 @@
+"""What a device can do at most, and what training must ask of it at least."""
+
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from benchmark.recipes import Recipe
+from benchmark.space.imagesets import get_images
+from benchmark.space.layer_walk import walk
+from generators.campaign.plan import images_measured
+from generators.workers.admission import PRECISION_BYTES, answers_of
+from generators.workers.planned_run import PlannedRun
+
+FLOPS_OF_A_MAC = 2
+MATRIX = 8192  # side of the product that measures a GPU's peak; a CPU's is an eighth
+COPIED = 2**30  # bytes of the copy that measures a GPU's traffic; a CPU's is an eighth
+REPEATS = 10
+TRAINING_PASSES = 5  # answers written and read forward, gradients likewise, answers read again
+EVALUATION_PASSES = 2
+SAMPLE_SECONDS = 0.5  # between questions how busy the device is
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a device reaches.
+
+    Attributes:
+        flops: Operations a second of a large matrix product in the recipe's precision.
+        traffic: Bytes a second of a large copy, read and written.
+    """
+
+    flops: float
+    traffic: float
+
+
+def limits(device: torch.device, precision: str) -> Limits:
+    """Measure a device, the best of a few tries."""
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    part = 1 if device.type == "cuda" else 8
+    side = MATRIX // part
+    a, b = (torch.randn(side, side, device=device, dtype=kind) for _ in range(2))
+    flops = 2 * side**3 / _least_seconds(lambda: a @ b)
+    source = torch.randint(256, (COPIED // part,), dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return Limits(flops, 2 * len(source) / _least_seconds(lambda: target.copy_(source)))
+
+
+def _least_seconds(work: Callable[[], torch.Tensor]) -> float:
+    times = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        work().flatten()[0].item()  # waits for the device
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def flops_of(run: PlannedRun) -> float:
+    """Return the operations of a run's convolutions and linear layers."""
+    return float(FLOPS_OF_A_MAC * run.cost)
+
+
+def traffic_of(run: PlannedRun, recipe: Recipe) -> float:
+    """Return the bytes that a run moves at least, if no two of its layers are fused.
+
+    Weights and images are nothing beside what layers answer.
+    """
+    images = get_images(run.images)
+    answers = sum(answers_of(walk(run.architecture, images)))
+    trained = TRAINING_PASSES * recipe.steps_per_epoch * recipe.batch
+    seen = recipe.epochs * trained + EVALUATION_PASSES * images_measured(recipe)
+    return float(PRECISION_BYTES[recipe.precision] * answers * seen)
+
+
+@contextmanager
+def watched(device: str) -> Iterator[list[float]]:
+    """Collect samples of how busy a GPU says it is, 0 to 1; none for a CPU."""
+    samples: list[float] = []
+    ended = threading.Event()
+    tool = shutil.which("nvidia-smi")
+
+    def watch() -> None:
+        index = torch.device(device).index or 0
+        command = [str(tool), f"--id={index}", "--query-gpu=utilization.gpu"]
+        command.append("--format=csv,noheader,nounits")
+        while not ended.wait(SAMPLE_SECONDS):
+            answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+            samples.append(float(answer.split()[0]) / 100)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    if tool and device.startswith("cuda"):
+        thread.start()
+    try:
+        yield samples
+    finally:
+        ended.set()
+        if thread.is_alive():
+            thread.join()

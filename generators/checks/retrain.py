@@ -1,0 +1,146 @@
+"""Training published runs again on one's own device, to be compared with the release."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice, zip_longest
+from pathlib import Path
+
+from benchmark.recipes import Recipe, read_recipes
+from benchmark.release import released_splits
+from benchmark.runs import data_folder, load_runs
+from benchmark.space.architectures import from_record
+from benchmark.space.imagesets import get_images
+from benchmark.space.sampler import Drawn
+from benchmark.space.splits import Split
+from benchmark.tasks import STATUSES
+from benchmark.util.progress import Progress
+from benchmark.util.rng import stream
+from generators.campaign.plan import planned
+from generators.checks.agreement import Comparison, Verdict, compare, seed_differences, verdicts
+from generators.workers.planned_run import PlannedRun
+from generators.workers.scheduler import Crew, RunOptions
+from generators.workers.worker import Job, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Published runs beside the same runs trained again.
+
+    Attributes:
+        asked: Runs that were to be trained again.
+        comparisons: Of those that the budget allowed.
+        verdicts: Of each kind of difference.
+    """
+
+    asked: int
+    comparisons: tuple[Comparison, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+def verify(
+    images: str, networks: int, options: RunOptions, *, seed: int = 0, folder: Path | None = None
+) -> Verification:
+    """Train a stratified sample of an image set's published runs again and compare.
+
+    Args:
+        images: The image set.
+        networks: Runs to train again, fewer if the budget of `options` ends.
+        options: How to train; its shard and limit mean nothing here.
+        seed: Of the sample.
+        folder: Another copy of the data than the installed one.
+
+    Raises:
+        FileNotFoundError: If the release has no runs on the image set, or images are missing.
+        ValueError: If the image set is not known, or no network of it was trained repeatedly.
+    """
+    get_images(images)
+    published = published_rows(images, folder)
+    spread = seed_differences([row for _, row in published])
+    if not len(spread):
+        raise ValueError(f"no network on {images!r} has runs of two seeds to measure their spread")
+    recipes = read_recipes((folder or data_folder()) / "recipes.json")
+    sample = list(islice(stratified_sample(published, seed), networks))
+    plan = {str(row["run_id"]): (row, planned_again(row, split, recipes)) for split, row in sample}
+    jobs = [
+        Job(run, recipes[run.recipe_id], options.images_folder, options.device, options.workers)
+        for _, run in plan.values()
+    ]
+    retrained: list[Row] = []
+    Crew(retrained.append, options).work(jobs, Progress("networks", len(jobs)))
+    found = [compare(plan[str(row["run_id"])][0], row, spread) for row in retrained]
+    found.sort(key=lambda comparison: comparison.run_id)
+    return Verification(len(jobs), tuple(found), tuple(verdicts(found, spread)))
+
+
+def published_rows(images: str, folder: Path | None = None) -> list[tuple[Split, Row]]:
+    """Return every published run of an image set with its split.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    splits = [split for name, split in released_splits(folder or data_folder()) if name == images]
+    if not splits:
+        raise FileNotFoundError(f"the release has no runs on {images!r} to be trained again")
+    found: list[tuple[Split, Row]] = []
+    for split in splits:
+        rows = load_runs(images, split, folder=folder).to_pylist()
+        found += [(split, row) for row in rows]  # type: ignore[misc]
+    return found
+
+
+def stratified_sample(published: Sequence[tuple[Split, Row]], seed: int) -> list[tuple[Split, Row]]:
+    """Return the runs that were trained, skeleton by skeleton in turn, each in a drawn order.
+
+    Any prefix is a sample with about as many networks of every skeleton.
+    """
+    groups: dict[str, list[tuple[Split, Row]]] = {}
+    for split, row in sorted(published, key=lambda entry: str(entry[1]["run_id"])):
+        if row["status"] in STATUSES:
+            groups.setdefault(str(row["skeleton"]), []).append((split, row))
+    drawn = []
+    for skeleton, entries in sorted(groups.items()):
+        order = stream("verify-v1", skeleton, seed).permutation(len(entries))
+        drawn.append([entries[i] for i in order])
+    turns = chain.from_iterable(zip_longest(*drawn))
+    return [entry for entry in turns if entry is not None]
+
+
+def planned_again(row: Row, split: Split, recipes: dict[str, Recipe]) -> PlannedRun:
+    """Return the planned run that a published row was made from."""
+    paired = row["paired_architecture_id"]
+    drawn = Drawn(
+        from_record(row["architecture"]),  # type: ignore[arg-type]
+        str(row["architecture_id"]),
+        str(row["drawn_architecture_id"]),
+        int(str(row["draw_index"])),
+        split,
+        None if paired is None else str(paired),
+        1,
+    )
+    recipe = recipes[str(row["recipe_id"])]
+    return planned(drawn, get_images(recipe.images), recipe, int(str(row["seed"])))
+
+
+def report(found: Verification) -> Iterator[str]:
+    """Yield a line for each network, then the verdict on each kind of difference."""
+    width = max([len(c.run_id) for c in found.comparisons], default=0)
+    yield f"{'run':{width}}  {'skeleton':14} published  retrained  difference"
+    for c in found.comparisons:
+        start = f"{c.run_id:{width}}  {c.skeleton:14} {c.published:9.4f}"
+        if c.retrained is None:
+            yield f"{start}  {c.status}"
+            continue
+        said = "identical" if c.identical else "" if c.within else "beyond 95 % of seeds"
+        yield f"{start}  {c.retrained:9.4f}  {c.retrained - c.published:+10.4f}  {said}".rstrip()
+    yield f"{len(found.comparisons)} of {found.asked} networks trained again"
+    for v in found.verdicts:
+        yield (
+            f"{v.kind}: {'agrees' if v.agrees else 'DOES NOT AGREE'}. {v.networks} networks, "
+            f"{v.identical} identical, {v.within} within the spread of seeds, {v.failed} failed; "
+            f"median difference {v.median:.4f}, between seeds {v.seeds_median:.4f}; "
+            f"p {_p_value(v.larger)} that no larger, {_p_value(v.shifted)} that not shifted"
+        )
+
+
+def _p_value(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

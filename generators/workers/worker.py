@@ -1,0 +1,160 @@
+"""What a worker process does: train planned runs, one after another, images loaded once."""
+
+import base64
+import multiprocessing
+import os
+import threading
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmark.recipes import Recipe
+from benchmark.schema import Run, Status
+from benchmark.space.imagesets import get_images
+from generators.environment import GENERATOR_VERSION, device_name, environment, environment_id
+from generators.training.batches import DevicePixels, to_device
+from generators.training.images import load_images
+from generators.training.train import Curves, train
+from generators.workers.planned_run import PlannedRun
+
+Row = dict[str, object]
+_LOADING = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A planned run with all that a worker needs to make it."""
+
+    run: PlannedRun
+    recipe: Recipe
+    folder: Path
+    device: str
+    in_flight: int
+    graphs: bool = True  # on a GPU; a run that failed is tried without
+
+
+def prepare() -> None:
+    """Set up a worker: one thread each, since networks are small; tiny numbers count as zero."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent does, so that a killed campaign leaves nothing running."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def prepare_gpu() -> None:
+    """Set up a process of networks in flight: the same kernels every time, and fp32 as it says.
+
+    An operation without a deterministic kernel warns and runs: what depends on it is tested. Left
+    alone, cuDNN would take ten bits of the mantissa for a convolution in fp32.
+    """
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # A debugging aid of deterministic mode, which would fill every new tensor first
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    prepare()
+
+
+@lru_cache(maxsize=4)
+def _loaded(name: str, folder: Path, device: str) -> DevicePixels:
+    pixels = to_device(load_images(name, folder), torch.device(device))
+    if pixels.mean.device.type == "cuda":
+        torch.cuda.synchronize(pixels.mean.device)  # other streams will read them
+    return pixels
+
+
+def _pixels(name: str, folder: Path, device: str) -> DevicePixels:
+    """Return an image set on the device, loaded once for all threads of the process."""
+    with _LOADING:
+        return _loaded(name, folder, device)
+
+
+def make_run(job: Job) -> Row:
+    """Train a planned run and return its row, with `correct` as base64 of packed bits.
+
+    What torch raises in a training ends as a row with its reason. An error that leaves a GPU's
+    context unusable ends the process instead, so that the next run starts in a new one.
+    """
+    pixels = _pixels(job.run.images, job.folder, job.device)
+    started = int(time.time())
+    try:
+        graphs = job.graphs and job.device.startswith("cuda")
+        curves = train(job.run.architecture, job.recipe, pixels, seed=job.run.seed, graphs=graphs)
+    except torch.OutOfMemoryError as error:
+        curves = Curves("out_of_memory", _first_line(error))
+    except RuntimeError as error:
+        if _is_lost(torch.device(job.device)):
+            os._exit(1)
+        curves = Curves("failed", f"{type(error).__name__}: {_first_line(error)}")
+    return row_of(job, curves, started)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")
+
+
+def _is_lost(device: torch.device) -> bool:
+    """Return whether a GPU's context answers no more, as after an illegal memory access."""
+    try:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+    except RuntimeError:
+        return True
+    return False
+
+
+def failed_row(job: Job, reason: str) -> Row:
+    """Return the row of a run whose worker died twice."""
+    return row_of(job, Curves("failed", reason), int(time.time()))
+
+
+def row_of(job: Job, curves: Curves, started: int) -> Row:
+    """Return the row of a run, as the record and the run files hold it."""
+    planned, measured = job.run, curves
+    trained = curves.status in ("completed", "diverged")
+    status: Status = curves.status  # type: ignore[assignment]
+    skip = ("status", "status_reason", "correct", "initial_valid_accuracy", "final_train_accuracy")
+    series = {n: getattr(measured, n) for n in Curves.__dataclass_fields__ if n not in skip}
+    run = Run(
+        run_id=planned.run_id,
+        architecture_id=planned.architecture_id,
+        drawn_architecture_id=planned.drawn_architecture_id,
+        draw_index=planned.draw_index,
+        paired_architecture_id=planned.paired_architecture_id,
+        skeleton=planned.architecture.skeleton,
+        architecture=planned.architecture,
+        images=planned.images,
+        recipe_id=planned.recipe_id,
+        seed=planned.seed,
+        parameters=planned.parameters,
+        macs=planned.macs,
+        status=status,
+        status_reason=curves.status_reason,
+        epochs_planned=job.recipe.epochs,
+        initial_valid_accuracy=curves.initial_valid_accuracy if trained else None,
+        final_train_accuracy=curves.final_train_accuracy if trained else None,
+        networks_in_flight=job.in_flight,
+        device=device_name(torch.device(job.device)),
+        environment_id=environment_id(environment()),
+        generator_version=GENERATOR_VERSION,
+        started_at=started,
+        **series,
+    )
+    images = get_images(planned.images)
+    right = curves.correct
+    if right is None:
+        right = np.zeros(images.valid + images.test, bool)
+    packed = base64.b64encode(np.packbits(right).tobytes()).decode()
+    return run.to_row() | {"correct": packed}

@@ -1,0 +1,247 @@
+"""Numbers from layer rows, for predictors: the Unified Layer Code, row features and counts.
+
+The Unified Layer Code (ULC) is that of Peephole (arXiv:1712.03351, section 3.1). It is a lossy
+view: it has no word for a linear layer, an addition or the convolution of a shortcut, which are
+left out, and it sees neither stride nor wiring.
+"""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.space.chain import RATIOS
+from benchmark.space.layer_walk import LayerRow, RowKind, macs, parameters
+from harness.features.layers import LAYER_NUMBERS, layer_numbers
+
+Array = NDArray[np.float64]
+
+ULC_TYPES: dict[RowKind, int] = {
+    "conv": 1,
+    "max_pool": 2,
+    "avg_pool": 3,
+    "global_pool": 3,
+    "relu": 4,
+    "sigmoid": 5,
+    "tanh": 6,
+    "bn": 7,
+    "dropout": 8,  # not of the paper, as the next: networks of another origin have them
+    "dense": 9,
+}
+# Bin b = 1..8 holds the ratios nearest, by factor, to the b-th ratio of the chain. Bin 0 is far
+# below the least of them (match layers), bin 9 far above the largest (the stem).
+RATIO_EDGES: tuple[float, ...] = (
+    RATIOS[0] / math.sqrt(2),
+    *(math.sqrt(low * high) for low, high in pairwise(RATIOS)),
+    RATIOS[-1] * math.sqrt(2),
+)
+RATIO_BINS = len(RATIO_EDGES) + 1
+ROW_FEATURES = (  # of `LAYER_NUMBERS`; the ULC has relative widths alone
+    "log2_out_channels",
+    "log2_in_resolution",
+    "log_macs",
+    "log_parameters",
+    "log2_receptive_field",
+)
+COUNT_FEATURES = ("log_parameters", "log_macs", "depth")
+KINDS: tuple[RowKind, ...] = (
+    "conv",
+    "max_pool",
+    "avg_pool",
+    "relu",
+    "sigmoid",
+    "tanh",
+    "bn",
+    "dropout",
+    "dense",
+)
+THIRDS = ("first", "middle", "last")
+SATURATING: tuple[RowKind, ...] = ("sigmoid", "tanh")
+PLACED: dict[str, tuple[RowKind, ...]] = {
+    "conv": ("conv",),
+    "bn": ("bn",),
+    "sigmoid": ("sigmoid",),
+    "pool": ("max_pool", "avg_pool"),
+}
+# Shortcuts and additions count towards parameters, MACs and the largest share alone. A run without
+# BN is what lies between two batch normalisations, or an end and one; "after BN" is straight after.
+ARCHITECTURE_FEATURES = (
+    *COUNT_FEATURES,
+    "block_layers",  # without the skeleton's own
+    *(f"{kind}_layers" for kind in KINDS),
+    *(f"{kind}_layers_in_{third}_third" for third in THIRDS for kind in PLACED),  # by position
+    "first_log2_width",  # output channels of the blocks' convolutions, as the next four
+    "last_log2_width",
+    "least_log2_width",
+    "largest_log2_width",
+    "mean_log2_width",
+    "mean_log2_kernel_area",  # of the blocks' convolutions, as the next two
+    "largest_log2_kernel_area",
+    "mean_log2_kernel_elongation",  # longer side over shorter side
+    "log2_receptive_field",  # area in pixels of the image, before the global pool
+    "mean_log2_conv_resolution",  # input resolution of all convolutions, as the next
+    "least_log2_conv_resolution",
+    "longest_conv_run_without_bn",
+    "longest_sigmoid_run_without_bn",
+    "longest_tanh_run_without_bn",
+    "sigmoid_layers_after_last_bn",  # anywhere after it
+    "tanh_layers_after_last_bn",
+    "sigmoid_layers_not_after_bn",
+    "tanh_layers_not_after_bn",
+    "share_of_saturating_not_after_bn",  # of the sigmoids and tanhs; 0 where there is none
+    "largest_share_of_macs",  # of one layer
+    "max_pool_log2_kernel_areas",  # sum over the blocks' pools, as the next
+    "avg_pool_log2_kernel_areas",
+)
+
+
+def in_ulc(row: LayerRow) -> bool:
+    """Return whether the ULC can express a layer."""
+    return row.kind in ULC_TYPES and row.role != "shortcut"
+
+
+def expressible(rows: tuple[LayerRow, ...]) -> tuple[LayerRow, ...]:
+    """Return the rows that the ULC can express, in order of computation."""
+    return tuple(row for row in rows if in_ulc(row))
+
+
+def ratio_bin(ratio: float) -> int:
+    """Return the bin, 0 to 9, of a ratio of output to input channels.
+
+    Rounded channels give ratios that the chain never draws, so bins stand for neighbourhoods.
+
+    >>> [ratio_bin(ratio) for ratio in (0.1, 0.25, 8 / 12, 1.0, 3.0, 16 / 3)]
+    [0, 1, 3, 4, 8, 9]
+    """
+    return int(np.searchsorted(RATIO_EDGES, ratio, side="right"))
+
+
+def ulc(rows: tuple[LayerRow, ...]) -> NDArray[np.int64]:
+    """Return the Unified Layer Code.
+
+    Returns:
+        (layers, 4): type (1 to 9), kernel width, kernel height (in pixels, 1 where a kernel means
+        nothing) and ratio bin (0 to 9). A global pool is an average pool of its kernel.
+    """
+    codes = [
+        (
+            ULC_TYPES[row.kind],
+            row.kernel_width,
+            row.kernel_height,
+            ratio_bin(row.out_channels / row.in_channels),
+        )
+        for row in expressible(rows)
+    ]
+    return np.array(codes, dtype=np.int64).reshape(-1, 4)
+
+
+def row_features(rows: tuple[LayerRow, ...]) -> Array:
+    """Return what the ULC lacks about each of its layers: absolute width, spatial size, cost.
+
+    Returns:
+        (layers, 5), columns named by `ROW_FEATURES`, for the same layers as `ulc`.
+    """
+    columns = [LAYER_NUMBERS.index(name) for name in ROW_FEATURES]
+    lines = [line for line, row in enumerate(rows) if in_ulc(row)]
+    return layer_numbers(rows)[lines][:, columns]
+
+
+def depth(rows: tuple[LayerRow, ...]) -> int:
+    """Return the number of layers from image to answer, shortcuts and additions left out."""
+    return sum(row.role not in ("shortcut", "add") for row in rows)
+
+
+def count_features(rows: tuple[LayerRow, ...]) -> Array:
+    """Return natural logarithms of parameters and MACs, and the depth, (3,).
+
+    Columns are named by `COUNT_FEATURES`.
+    """
+    return np.array([math.log(parameters(rows)), math.log(macs(rows)), depth(rows)])
+
+
+def architecture_features(rows: tuple[LayerRow, ...]) -> Array:
+    """Return simple features of a whole network, (47,), named by `ARCHITECTURE_FEATURES`."""
+    layers = expressible(rows)
+    block_layers = [row for row in layers if row.role == "block"]
+    counts = [sum(row.kind == kind for row in layers) for kind in KINDS]
+    return np.concatenate(
+        [
+            count_features(rows),
+            [len(block_layers)],
+            counts,
+            _counts_in_thirds(layers),
+            _convolution_statistics([row for row in block_layers if row.kind == "conv"]),
+            [_log2_receptive_field(layers)],
+            _conv_resolutions(layers),
+            _normalisation_statistics(layers),
+            [max(row.macs for row in rows) / macs(rows)],
+            [_log2_kernel_areas(block_layers, kind) for kind in ("max_pool", "avg_pool")],
+        ]
+    )
+
+
+def _counts_in_thirds(layers: tuple[LayerRow, ...]) -> list[int]:
+    """Return how many layers of each of `PLACED` lie in each third of the layers, (12,)."""
+    edges = [len(layers) * third // len(THIRDS) for third in range(len(THIRDS) + 1)]
+    return [
+        sum(row.kind in kinds for row in layers[start:end])
+        for start, end in pairwise(edges)
+        for kinds in PLACED.values()
+    ]
+
+
+def _convolution_statistics(convolutions: list[LayerRow]) -> Array:
+    """Return five numbers on the widths of convolutions, then three on their kernels, (8,)."""
+    widths = np.log2([row.out_channels for row in convolutions])
+    kernels = np.log2([(row.kernel_height, row.kernel_width) for row in convolutions])
+    areas, elongations = kernels.sum(axis=1), np.ptp(kernels, axis=1)
+    of_widths = [widths[0], widths[-1], widths.min(), widths.max(), widths.mean()]
+    return np.array([*of_widths, areas.mean(), areas.max(), elongations.mean()])
+
+
+def _log2_receptive_field(layers: tuple[LayerRow, ...]) -> float:
+    """Return log2 of height times width of what the input of the global pool sees of the image."""
+    height = width = step = 1
+    for row in layers:
+        if row.kind != "global_pool":
+            height += (row.kernel_height - 1) * step
+            width += (row.kernel_width - 1) * step
+            step *= row.stride
+    return math.log2(height * width)
+
+
+def _conv_resolutions(layers: tuple[LayerRow, ...]) -> list[float]:
+    """Return mean and minimum of log2 input resolution over convolutions, (2,)."""
+    resolutions = np.log2([row.in_resolution for row in layers if row.kind == "conv"])
+    return [resolutions.mean(), resolutions.min()]
+
+
+def _normalisation_statistics(layers: tuple[LayerRow, ...]) -> list[float]:
+    """Return what is not normalised, (8,): three longest runs, two last runs, two counts, a share.
+
+    Runs are counted in convolutions, sigmoids and tanhs, the last ones in sigmoids and tanhs.
+    """
+    longest, last = zip(*(_runs_without_bn(layers, k) for k in ("conv", *SATURATING)), strict=True)
+    bare = [_layers_not_after_bn(layers, kind) for kind in SATURATING]
+    saturating = sum(row.kind in SATURATING for row in layers)
+    return [*longest, *last[1:], *bare, sum(bare) / max(saturating, 1)]
+
+
+def _runs_without_bn(layers: tuple[LayerRow, ...], kind: RowKind) -> tuple[int, int]:
+    """Return the most layers of a kind in a run without BN, and how many are in the last run."""
+    longest = run = 0
+    for layer in layers:
+        run = 0 if layer.kind == "bn" else run + (layer.kind == kind)
+        longest = max(longest, run)
+    return longest, run
+
+
+def _layers_not_after_bn(layers: tuple[LayerRow, ...], kind: RowKind) -> int:
+    """Return the number of layers of a kind that do not come straight after a BN."""
+    return sum(b.kind == kind and a.kind != "bn" for a, b in pairwise(layers))
+
+
+def _log2_kernel_areas(layers: list[LayerRow], kind: RowKind) -> float:
+    """Return the sum of log2 kernel areas of the layers of a kind."""
+    return sum(math.log2(r.kernel_height * r.kernel_width) for r in layers if r.kind == kind)

@@ -1,0 +1,62 @@
+"""What predictors take from a network and from its observed epochs, as numbers for regression."""
+
+import numpy as np
+
+from benchmark.space.layer_walk import LayerRow
+from harness.features.architecture import architecture_features
+from harness.features.logits import to_logits
+from harness.features.signal_propagation import signal_features
+from harness.features.structure import structure_features
+from harness.protocol import Array, Queries, Runs
+
+LOST = 20.0  # in place of the logarithm of a loss or norm that is not there, after a divergence
+LEAST_PROXY = 1e-12  # least magnitude of a proxy whose logarithm is taken
+LEAST = 1e-6  # least loss, norm or rate whose logarithm is taken
+
+
+def network_features(networks: Runs | Queries) -> Array:
+    """Return what is known of each network before training, (networks, 163)."""
+    return np.stack([features_of(rows) for rows in networks.layer_rows])
+
+
+def features_of(rows: tuple[LayerRow, ...]) -> Array:
+    """Return all features made by hand of a network given by its layer rows, (163,)."""
+    parts = (architecture_features, signal_features, structure_features)
+    return np.concatenate([features(rows) for features in parts])
+
+
+def measured_features(networks: Runs | Queries) -> Array:
+    """Return the proxies of networks on two scales, (networks, 16); (networks, 0) without any.
+
+    Proxies span many orders: the inverse hyperbolic sine keeps their sign, the logarithm of their
+    magnitude tells the small ones apart.
+    """
+    if networks.proxies is None:
+        return np.zeros((len(networks), 0))
+    magnitudes = np.log(np.maximum(abs(networks.proxies), LEAST_PROXY))
+    return np.concatenate([np.arcsinh(networks.proxies), magnitudes], axis=1)
+
+
+def prefix_features(queries: Queries) -> Array:
+    """Return what the observed epochs say, (networks, 8 k); nothing for k = 0.
+
+    Logits of valid accuracy and their steps, logits of train accuracy, logarithms of losses and
+    norms and of the last tenth of each epoch, and the loss before training.
+    """
+    series = queries.series
+    if not queries.observed:
+        return np.zeros((len(queries), 0))
+    logits = to_logits(series.valid_accuracy)
+    parts = [logits, np.diff(logits, axis=1), to_logits(series.train_accuracy)]
+    parts += [_log(v) for v in (series.train_loss, series.valid_loss)]
+    parts += [_log(v) for v in (series.gradient_norm, series.weight_norm)]
+    parts.append(_log(series.train_loss_tenths[:, :, -1]))
+    if series.initial_valid_loss is not None:
+        parts.append(_log(series.initial_valid_loss)[:, None])
+    return np.concatenate(parts, axis=1)
+
+
+def _log(values: Array) -> Array:
+    """Return natural logarithms, bounded, with `LOST` for what is not there."""
+    logs = np.log(np.clip(np.where(np.isfinite(values), values, 1.0), LEAST, np.exp(LOST)))
+    return np.where(np.isfinite(values), logs, LOST)

@@ -1,0 +1,118 @@
+"""Pairs of networks that two orders agree on, counted for many resamples at once.
+
+The sign matrix of a truth and a prediction does not depend on the resample. With it, the pairs of
+a resample are a quadratic form of its counts, and those of all resamples are a matrix product.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.metrics.bootstrap import Array, Counts
+
+Signs = NDArray[np.float32]
+BLOCK = 256  # columns; only blocks on and above the diagonal are multiplied
+# Counts and their products are whole numbers up to the square of the rows: exact in float32 to 2^24
+EXACT_ROWS = 4096
+ROUNDING = 1e-12  # share of all pairs below which a difference of sums of weights is 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Agreement:
+    """Ordered pairs of drawn networks, (resamples, orders) each.
+
+    Two draws of the same network are tied in both orders.
+
+    Attributes:
+        net: Concordant less discordant pairs.
+        untied_truth: Pairs not tied in the truth.
+        untied_prediction: Pairs not tied in the prediction.
+    """
+
+    net: Array
+    untied_truth: Array
+    untied_prediction: Array
+
+    def tau_b(self) -> Array:
+        """Return Kendall's tau-b: 0 for a constant prediction, NaN for a constant truth."""
+        scale = np.sqrt(self.untied_truth * self.untied_prediction)
+        return self._divided(np.where(scale > 0, scale, 1.0))
+
+    def somers_d(self) -> Array:
+        """Return Somers' D given the truth: NaN for a constant truth."""
+        return self._divided(np.where(self.untied_truth > 0, self.untied_truth, 1.0))
+
+    def _divided(self, scale: Array) -> Array:
+        return np.where(self.untied_truth > 0, np.clip(self.net / scale, -1.0, 1.0), np.nan)
+
+
+def agreement(truth: Array, prediction: Array, weights: Counts | Array) -> Agreement:
+    """Count the pairs of each of several orders.
+
+    Args:
+        truth: (networks, orders), larger is better.
+        prediction: Likewise.
+        weights: (resamples, networks), how often each network is drawn; not always whole.
+    """
+    whole = np.issubdtype(weights.dtype, np.integer) and len(truth) <= EXACT_ROWS
+    factors: Array | Signs
+    factors = weights.astype(np.float32) if whole else weights.astype(np.float64)
+    columns: Array | Signs = factors.T.copy()
+    own = np.einsum("nr,nr->r", columns, columns).astype(np.float64)
+    total = columns.sum(axis=0, dtype=np.float64) ** 2
+    shape = (len(weights), truth.shape[1])
+    net, untied_truth, untied_prediction = np.empty(shape), np.empty(shape), np.empty(shape)
+    for order in range(truth.shape[1]):
+        truth_ranks, predicted_ranks = ranks(truth[:, order]), ranks(prediction[:, order])
+        net[:, order] = _net(truth_ranks, predicted_ranks, factors)
+        untied_truth[:, order] = _untied(truth_ranks, columns, own, total)
+        untied_prediction[:, order] = _untied(predicted_ranks, columns, own, total)
+    return Agreement(net, untied_truth, untied_prediction)
+
+
+def ranks(values: Array) -> NDArray[np.intp]:
+    """Return dense ranks from 0; equal values share one.
+
+    >>> ranks(np.array([0.5, 0.1, 0.5])).tolist()
+    [1, 0, 1]
+    """
+    return np.unique(values, return_inverse=True)[1]
+
+
+def _net(truth: NDArray[np.intp], prediction: NDArray[np.intp], weights: Array | Signs) -> Array:
+    """Return twice the sum over pairs of the product of weights and of signs, (resamples,)."""
+    first, second = truth.astype(np.float32), prediction.astype(np.float32)
+    total = np.zeros(len(weights))
+    for start in range(0, len(truth), BLOCK):
+        stop = min(start + BLOCK, len(truth))
+        signs = np.subtract.outer(first[:stop], first[start:stop])
+        signs *= np.subtract.outer(second[:stop], second[start:stop])
+        np.sign(signs, out=signs)
+        signs[start:] = np.triu(signs[start:])
+        reached = weights[:, :stop] @ signs.astype(weights.dtype, copy=False)
+        total += 2.0 * np.einsum("rn,rn->r", reached, weights[:, start:stop])
+    return total
+
+
+def _untied(values: NDArray[np.intp], columns: Array | Signs, own: Array, total: Array) -> Array:
+    """Return the ordered pairs of different value: all less those within each group of ties.
+
+    Args:
+        values: Dense ranks, (networks,).
+        columns: Weights, (networks, resamples).
+        own: Sum of squared weights, (resamples,): the pairs of a network with itself.
+        total: Square of the sum of weights, (resamples,).
+    """
+    sizes = np.bincount(values)
+    order = np.argsort(values, kind="stable")
+    shared = order[sizes[values[order]] > 1]
+    tied = own
+    if len(shared):
+        starts = np.flatnonzero(np.diff(values[shared], prepend=-1))
+        drawn = columns[shared]
+        groups = np.add.reduceat(drawn, starts, axis=0)
+        within = np.einsum("nr,nr->r", groups, groups) - np.einsum("nr,nr->r", drawn, drawn)
+        tied = own + within
+    untied = total - tied
+    return np.where(untied > ROUNDING * total, untied, 0.0)

@@ -1,0 +1,267 @@
+"""The metrics: name, direction, range, formula, and what happens to ties and constants.
+
+Adding a metric is one function in `harness.metrics.errors`, `ranks` or `selection` and one
+entry in `METRICS`. Accuracies are fractions; a metric is undefined (its score is None) by the truth
+alone, never by the prediction, so that every predictor has the same scores.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from math import inf
+from typing import Literal
+
+from harness.metrics import errors, ranks, selection
+from harness.metrics.bootstrap import Array
+from harness.metrics.metric_input import Sample
+
+Direction = Literal["higher", "lower", "target"]
+Needs = Literal["final", "curve", "std", "pairs", "classes"]
+Group = Literal["final", "order", "regret", "curve", "uncertainty", "learned"]
+
+HEADLINE = ("tau", "r2", "mse")  # in the order in which they are shown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """How one number judges a prediction.
+
+    Attributes:
+        name: Its key in `METRICS` and in every result.
+        label: Its name on the page.
+        groups: The groups of columns that it belongs to on the page.
+        direction: Which values are better; `target` are the values near `target`.
+        range: Smallest and largest value that can be reached.
+        formula: In one line, with y the truth and p the prediction.
+        ties: What equal values do.
+        constant: What a constant prediction and a constant truth give.
+        compute: Gives one value per resample of a sample, NaN where it is undefined.
+        needs: The final epoch alone, or beside it: the whole curve (`curve`), a standard deviation
+            (`std`), networks with a paired network (`pairs`), both kinds of networks, those that
+            learned and those that did not (`classes`).
+        decimals: With how many decimals it is shown.
+        target: The best value, if the direction is `target`.
+    """
+
+    name: str
+    label: str
+    groups: tuple[Group, ...]
+    direction: Direction
+    range: tuple[float, float]
+    formula: str
+    ties: str
+    constant: str
+    compute: Callable[[Sample], Array]
+    needs: Needs = "final"
+    decimals: int = 3
+    target: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check that a target is given exactly where it is needed, within the range."""
+        if (self.direction == "target") != (self.target is not None):
+            raise ValueError(
+                f"metric {self.name!r} with direction {self.direction!r} has target {self.target}; "
+                "a target and the direction 'target' go together"
+            )
+        if not self.range[0] < self.range[1]:
+            raise ValueError(f"metric {self.name!r} has the empty range {self.range}")
+
+
+_NO_TIES = "no effect"
+_CONSTANT_TRUTH = "a constant truth is undefined"
+_SCORED = "a constant prediction is scored like any other"
+_TAU = f"a constant prediction gives 0; {_CONSTANT_TRUTH}"
+_TAU_TIES = "pairs tied in the truth or in the prediction shrink the denominator"
+_R2 = f"the mean of the truth gives 0, any other constant less; {_CONSTANT_TRUTH}"
+
+
+def _regret(chosen: int) -> Metric:
+    return Metric(
+        name=f"regret_{chosen}",
+        label=f"regret, {chosen}",
+        groups=("regret",),
+        direction="lower",
+        range=(0.0, 1.0),
+        formula=f"max y - max of y among the {chosen} largest p",
+        ties="expected value over a random choice among tied predictions",
+        constant="a constant prediction chooses at random; a constant truth gives 0",
+        compute=partial(selection.regret, chosen=chosen),
+        decimals=5,
+    )
+
+
+_ALL = (
+    Metric(
+        name="mse",
+        label="MSE",
+        groups=("final",),
+        direction="lower",
+        range=(0.0, inf),
+        formula="mean (y - p)^2",
+        ties=_NO_TIES,
+        constant=_SCORED,
+        compute=errors.mse,
+        decimals=5,
+    ),
+    Metric(
+        name="tau",
+        label="Kendall’s τ",  # noqa: RUF001
+        groups=("final", "order"),
+        direction="higher",
+        range=(-1.0, 1.0),
+        formula="(concordant - discordant) / sqrt(pairs untied in y * pairs untied in p)",
+        ties=_TAU_TIES,
+        constant=_TAU,
+        compute=ranks.tau,
+    ),
+    Metric(
+        name="r2",
+        label="R²",
+        groups=("final",),
+        direction="higher",
+        range=(-inf, 1.0),
+        formula="1 - sum (y - p)^2 / sum (y - mean y)^2, over the stratum",
+        ties=_NO_TIES,
+        constant=_R2,
+        compute=errors.r2,
+    ),
+    Metric(
+        name="somers_d",
+        label="Somers’ D",  # noqa: RUF001
+        groups=("order",),
+        direction="higher",
+        range=(-1.0, 1.0),
+        formula="(concordant - discordant) / pairs untied in y",
+        ties="pairs tied in the truth are dropped, pairs tied in the prediction count 0",
+        constant=_TAU,
+        compute=ranks.somers_d,
+    ),
+    Metric(
+        name="squared_pearson",
+        label="Pearson²",
+        groups=("order",),
+        direction="higher",
+        range=(0.0, 1.0),
+        formula="cov(y, p)^2 / (var y * var p)",
+        ties=_NO_TIES,
+        constant=_TAU,
+        compute=errors.squared_pearson,
+    ),
+    Metric(
+        name="tau_top",
+        label="τ, top 20 %",
+        groups=("order",),
+        direction="higher",
+        range=(-1.0, 1.0),
+        formula="tau among the fifth (rounded up) of the networks with the largest y",
+        ties="networks tied in y at the edge of the top set share its last places as equal "
+        f"weights; within it {_TAU_TIES}",
+        constant="a constant prediction gives 0; a truth constant over the top set is undefined",
+        compute=selection.tau_top,
+    ),
+    _regret(1),
+    _regret(5),
+    _regret(10),
+    Metric(
+        name="curve_mse",
+        label="MSE",
+        groups=("curve",),
+        direction="lower",
+        range=(0.0, inf),
+        formula="mean over the predicted epochs of mse",
+        ties=_NO_TIES,
+        constant=_SCORED,
+        compute=errors.curve_mse,
+        needs="curve",
+        decimals=5,
+    ),
+    Metric(
+        name="curve_tau",
+        label="τ",
+        groups=("curve",),
+        direction="higher",
+        range=(-1.0, 1.0),
+        formula="mean over the predicted epochs of tau",
+        ties=_TAU_TIES,
+        constant="an epoch with a constant prediction gives 0; one with a constant truth is "
+        "undefined",
+        compute=ranks.curve_tau,
+        needs="curve",
+    ),
+    Metric(
+        name="curve_r2",
+        label="R²",
+        groups=("curve",),
+        direction="higher",
+        range=(-inf, 1.0),
+        formula="mean over the predicted epochs of r2, each about its own mean",
+        ties=_NO_TIES,
+        constant=f"{_R2}, at any epoch",
+        compute=errors.curve_r2,
+        needs="curve",
+    ),
+    Metric(
+        name="nll",
+        label="NLL",
+        groups=("uncertainty",),
+        direction="lower",
+        range=(-inf, inf),
+        formula="mean of log s + (log 2 pi + ((y - p) / s)^2) / 2, s the predicted std, in nats",
+        ties=_NO_TIES,
+        constant=_SCORED,
+        compute=errors.nll,
+        needs="std",
+    ),
+    Metric(
+        name="crps",
+        label="CRPS",
+        groups=("uncertainty",),
+        direction="lower",
+        range=(0.0, inf),
+        formula="mean of s (z (2 Phi(z) - 1) + 2 phi(z) - 1 / sqrt pi), z = (y - p) / s",
+        ties=_NO_TIES,
+        constant=_SCORED,
+        compute=errors.crps,
+        needs="std",
+        decimals=5,
+    ),
+    Metric(
+        name="coverage_90",
+        label="90 % coverage",
+        groups=("uncertainty",),
+        direction="target",
+        range=(0.0, 1.0),
+        formula="share of |y - p| <= 1.645 s",
+        ties="the ends of the interval belong to it",
+        constant=_SCORED,
+        compute=errors.coverage_90,
+        needs="std",
+        target=0.9,
+    ),
+    Metric(
+        name="auc_learned",
+        label="AUC, learned or not",
+        groups=("learned",),
+        direction="higher",
+        range=(0.0, 1.0),
+        formula="share of pairs (y above twice chance, y not above) whose p is in that order",
+        ties="pairs tied in the prediction count one half",
+        constant="a constant prediction gives 0.5; undefined if all or none of the networks "
+        "learned",
+        compute=selection.auc_learned,
+        needs="classes",
+    ),
+    Metric(
+        name="tau_paired",
+        label="τ, paired",
+        groups=(),
+        direction="higher",
+        range=(-1.0, 1.0),
+        formula="tau of y - y of the paired network, and p - p of the paired network",
+        ties=_TAU_TIES,
+        constant="constant predicted differences give 0; constant true differences are undefined",
+        compute=ranks.tau_paired,
+        needs="pairs",
+    ),
+)
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}

@@ -1,0 +1,114 @@
+"""An encoder of layers that is pretrained on sampled networks nobody trained.
+
+A bidirectional GRU reads every layer of a network (`harness.features.layers`) and learns to say
+what can be computed exactly: how signals and gradients stand at each layer, and all features of the
+whole network. What it has pooled on the way is then a description of the network for other models.
+The networks are drawn from the seen skeletons of the image set, with their shares.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from benchmark.space.layer_walk import LayerRow
+from harness.features.layers import LAYER_NUMBERS, LAYER_SIGNALS, layer_numbers
+from harness.predictors.recurrent.batches import length_batches, pad
+from harness.predictors.recurrent.gru import BidirectionalGru, reversal_of
+from harness.protocol import Array
+
+ENTRY, FEATURE_HIDDEN = 64, 256
+ANSWER_BATCH = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Means and standard deviations; what did not vary has a standard deviation of infinity.
+
+    So what was never seen to vary counts for nothing, whatever it is later.
+
+    Attributes:
+        mean: (columns,).
+        spread: Likewise.
+    """
+
+    mean: Array
+    spread: Array
+
+    def __call__(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return standardised values (rows, columns)."""
+        return np.asarray((values - self.mean) / self.spread, dtype=np.float32)
+
+
+def fit_scale(values: Array) -> Scale:
+    """Return the scale of values (rows, columns)."""
+    spread = values.std(axis=0)
+    return Scale(values.mean(axis=0), np.where(spread > 1e-6, spread, np.inf))
+
+
+class LayerEncoder(nn.Module):
+    """Two bidirectional GRU layers over the layers of a network, and what they are asked to say."""
+
+    def __init__(self, hidden: int, features: int) -> None:
+        """Make the layers, and heads for layer signals and a number of network features."""
+        super().__init__()
+        self.width = 6 * hidden  # of what is pooled
+        self.entry = nn.Sequential(nn.Linear(len(LAYER_NUMBERS), ENTRY), nn.GELU())
+        widths = (ENTRY, 2 * hidden)
+        self.layers = nn.ModuleList([BidirectionalGru(width, hidden) for width in widths])
+        self.attention = nn.Linear(2 * hidden, 1)
+        self.signals = nn.Linear(2 * hidden, len(LAYER_SIGNALS))
+        self.features = nn.Sequential(
+            nn.Linear(self.width, FEATURE_HIDDEN),
+            nn.GELU(),
+            nn.Linear(FEATURE_HIDDEN, features),
+        )
+
+    def states(self, numbers: Tensor, lengths: Tensor) -> Tensor:
+        """Return (networks, layers, 2 hidden) for standardised numbers (networks, layers, 23)."""
+        reversal = reversal_of(lengths, numbers.shape[1])
+        states: Tensor = self.entry(numbers)
+        for layer in self.layers:
+            states = layer(states, reversal)
+        return states
+
+    def pooled(self, states: Tensor, lengths: Tensor) -> Tensor:
+        """Return the mean, the attended mean and the two ends of states, (networks, 6 hidden)."""
+        inside = torch.arange(states.shape[1])[None] < lengths[:, None]
+        mean = (states * inside[..., None]).sum(dim=1) / lengths[:, None]
+        scores: Tensor = self.attention(states)[..., 0]
+        weights = scores.masked_fill(~inside, -torch.inf).softmax(dim=1)
+        attended = torch.einsum("nl,nlf->nf", weights, states)
+        half = states.shape[2] // 2
+        last = states[torch.arange(len(states)), lengths - 1, :half]
+        return torch.cat([mean, attended, last, states[:, 0, half:]], dim=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """A pretrained encoder with the scale of what it reads.
+
+    Attributes:
+        model: Its layers.
+        scale: Of layer numbers.
+        seconds: That its pretraining took, wherever it was done.
+    """
+
+    model: LayerEncoder
+    scale: Scale
+    seconds: int
+
+    def encode(self, layer_rows: tuple[tuple[LayerRow, ...], ...]) -> Array:
+        """Return what is pooled of each network, (networks, 6 hidden)."""
+        numbers = [self.scale(layer_numbers(rows)) for rows in layer_rows]
+        lengths = np.array([len(of_network) for of_network in numbers])
+        encoded = np.empty((len(numbers), self.model.width))
+        with torch.no_grad():
+            for index in length_batches(lengths, ANSWER_BATCH):
+                inside = torch.from_numpy(lengths[index])
+                batch = torch.from_numpy(pad([numbers[i] for i in index]))
+                pooled = self.model.pooled(self.model.states(batch, inside), inside)
+                encoded[index] = pooled.double().numpy()
+        return encoded

@@ -1,0 +1,120 @@
+"""What takes no model: the mean curve, the last value, and the last value plus the mean gain.
+
+Rarely beaten by much with some epochs observed (Egele et al., arXiv:2404.04111). With none, all
+three answer the mean curve of the training runs.
+"""
+
+import numpy as np
+
+from harness.predictors.base import check_fitted, check_observed, check_runs, later_epochs
+from harness.protocol import Array, Prediction, Queries, Runs
+
+
+class MeanCurve:
+    """The mean accuracy of the training runs at each epoch, and its standard deviation."""
+
+    def __init__(self) -> None:
+        """Make a predictor that is yet to be fitted."""
+        self._curves: Array | None = None
+
+    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
+        """Keep the training curves; nothing is chosen, nothing is random.
+
+        Raises:
+            ValueError: If `train` or `observed` is out of range.
+        """
+        check_runs(train, observed)
+        self._curves = train.series.valid_accuracy.copy()
+
+    def predict(self, queries: Queries) -> Prediction:
+        """Answer all epochs after the observed ones, the same for every network.
+
+        Raises:
+            ValueError: If the predictor was not fitted.
+        """
+        check_fitted(self._curves is not None)
+        assert self._curves is not None
+        return mean_curve(self._curves, queries)
+
+
+def mean_curve(curves: Array, queries: Queries) -> Prediction:
+    """Return the mean and standard deviation of `curves` (runs, epochs) for every query."""
+    epochs = later_epochs(curves.shape[1], queries.observed)
+    later = curves[:, queries.observed :]
+    shape = (len(queries), len(epochs))
+    mean = np.broadcast_to(later.mean(axis=0), shape).copy()
+    return Prediction(mean, epochs, np.broadcast_to(later.std(axis=0), shape).copy())
+
+
+class LastValue:
+    """The last observed accuracy, for ever; the mean curve of training where none is observed."""
+
+    def __init__(self) -> None:
+        """Make a predictor that is yet to be fitted."""
+        self._curves: Array | None = None
+        self._observed: int | None = None
+
+    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
+        """Keep the training curves; nothing is chosen, nothing is random.
+
+        Raises:
+            ValueError: If `train` or `observed` is out of range.
+        """
+        check_runs(train, observed)
+        self._curves, self._observed = train.series.valid_accuracy.copy(), observed
+
+    def predict(self, queries: Queries) -> Prediction:
+        """Answer all epochs after the observed ones.
+
+        Raises:
+            ValueError: If the predictor was not fitted, or for another number of epochs.
+        """
+        observed = check_observed(self._observed, queries)
+        assert self._curves is not None
+        if observed == 0:
+            fallback = mean_curve(self._curves, queries)
+            return Prediction(fallback.mean, fallback.epochs)
+        epochs = later_epochs(self._curves.shape[1], observed)
+        last = queries.series.valid_accuracy[:, -1:]
+        return Prediction(np.repeat(last, len(epochs), axis=1), epochs)
+
+
+class LastPlusGain:
+    """The last observed accuracy plus what training runs gained on average from there on.
+
+    With nothing observed the gain is counted from 0, which makes it the mean curve of training. The
+    standard deviation is that of the gains.
+    """
+
+    def __init__(self) -> None:
+        """Make a predictor that is yet to be fitted."""
+        self._gains: Array | None = None  # (runs, epochs after the observed ones)
+        self._observed: int | None = None
+
+    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
+        """Keep the gains of the training runs; nothing is chosen, nothing is random.
+
+        Raises:
+            ValueError: If `train` or `observed` is out of range.
+        """
+        check_runs(train, observed)
+        curves = train.series.valid_accuracy
+        self._gains, self._observed = curves[:, observed:] - _last(curves, observed), observed
+
+    def predict(self, queries: Queries) -> Prediction:
+        """Answer all epochs after the observed ones, clipped to [0, 1].
+
+        Raises:
+            ValueError: If the predictor was not fitted, or for another number of epochs.
+        """
+        observed = check_observed(self._observed, queries)
+        assert self._gains is not None
+        last = _last(queries.series.valid_accuracy, observed)
+        mean = np.clip(last + self._gains.mean(axis=0), 0, 1)
+        epochs = later_epochs(observed + self._gains.shape[1], observed)
+        return Prediction(mean, epochs, np.broadcast_to(self._gains.std(axis=0), mean.shape).copy())
+
+
+def _last(curves: Array, observed: int) -> Array:
+    """Return the accuracy after the observed epochs, (runs, 1); 0 where none is observed."""
+    return curves[:, observed - 1 : observed] if observed else np.zeros((len(curves), 1))

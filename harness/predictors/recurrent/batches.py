@@ -1,0 +1,124 @@
+"""Networks as padded tensors of layers, for the predictors that read layer by layer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmark.space.layer_walk import LayerRow
+from harness.features.architecture import count_features, row_features, ulc
+from harness.protocol import Array
+
+Rows = tuple[tuple[LayerRow, ...], ...]
+Number = TypeVar("Number", np.int64, np.float32, np.float64)
+LENGTH_JITTER = 2.0  # layers; batches change from epoch to epoch at the price of some padding
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """Means and standard deviations of the training networks' features.
+
+    Attributes:
+        row_mean: (2,), over all layers.
+        row_spread: Likewise; 1 where a feature does not vary.
+        count_mean: (3,), over all networks.
+        count_spread: Likewise.
+    """
+
+    row_mean: Array
+    row_spread: Array
+    count_mean: Array
+    count_spread: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some networks, padded to the longest.
+
+    Attributes:
+        codes: (networks, layers, 4), Unified Layer Code; all 0 after a network's last layer.
+        rows: (networks, layers, 2), standardised row features; likewise.
+        counts: (networks, 3), standardised counts.
+        lengths: (networks,), layers of each network.
+    """
+
+    codes: Tensor
+    rows: Tensor
+    counts: Tensor
+    lengths: Tensor
+
+
+class Encoded:
+    """The encodings of some networks, computed once."""
+
+    def __init__(self, layer_rows: Rows) -> None:
+        """Encode networks given by their layer rows."""
+        self.codes = [ulc(rows) for rows in layer_rows]
+        self.rows = [row_features(rows) for rows in layer_rows]
+        self.counts = np.stack([count_features(rows) for rows in layer_rows])
+        self.lengths = np.array([len(codes) for codes in self.codes])
+
+    def __len__(self) -> int:
+        """Return the number of networks."""
+        return len(self.codes)
+
+    def scaling(self) -> Scaling:
+        """Return the means and standard deviations of these networks."""
+        return Scaling(*_moments(np.concatenate(self.rows)), *_moments(self.counts))
+
+    def batch(self, index: NDArray[np.intp], scaling: Scaling) -> Batch:
+        """Return some networks, in the order of `index`."""
+        rows = [(self.rows[i] - scaling.row_mean) / scaling.row_spread for i in index]
+        counts = (self.counts[index] - scaling.count_mean) / scaling.count_spread
+        return Batch(
+            torch.from_numpy(pad([self.codes[i] for i in index])),
+            torch.from_numpy(pad(rows)).float(),
+            torch.from_numpy(counts).float(),
+            torch.from_numpy(self.lengths[index]),
+        )
+
+    def batches(self, size: int, rng: np.random.Generator | None = None) -> list[NDArray[np.intp]]:
+        """Return a division into batches of similar length, as `length_batches` does."""
+        return length_batches(self.lengths, size, rng)
+
+
+def length_batches(
+    lengths: NDArray[np.int64], size: int, rng: np.random.Generator | None = None
+) -> list[NDArray[np.intp]]:
+    """Return a division into batches of similar length, none above `size` or of a single one.
+
+    Batches differ by at most one network, so that one is alone only where there is no other.
+
+    Args:
+        lengths: (networks,), layers of each.
+        size: Most networks of a batch, at least 2.
+        rng: If given, networks of similar length and the batches are shuffled.
+    """
+    keys = lengths.astype(np.float64)
+    if rng is not None:
+        keys += rng.uniform(-LENGTH_JITTER, LENGTH_JITTER, len(keys))
+    parts = np.array_split(np.argsort(keys, kind="stable"), -(-len(keys) // size))
+    if rng is not None:
+        rng.shuffle(order := np.arange(len(parts)))
+        return [parts[i] for i in order]
+    return parts
+
+
+def _moments(values: Array) -> tuple[Array, Array]:
+    """Return the mean and standard deviation of each column, 1 where it is constant."""
+    spread = values.std(axis=0)
+    return values.mean(axis=0), np.where(spread > 0, spread, 1.0)
+
+
+def pad(sequences: Sequence[NDArray[Number]]) -> NDArray[Number]:
+    """Return sequences (layers, features) as one array, zero after the end of each."""
+    longest = max(len(sequence) for sequence in sequences)
+    first = sequences[0]
+    padded = np.zeros((len(sequences), longest, first.shape[1]), dtype=first.dtype)
+    for row, sequence in zip(padded, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return padded

@@ -1,0 +1,57 @@
+"""The Peephole LSTM (Deng, Yan and Lin 2017, arXiv:1712.03351)."""
+
+import torch
+from torch import Tensor, nn
+
+from harness.predictors.recurrent.batches import Batch
+from harness.predictors.recurrent.training import LayerEmbedding, RecurrentPredictor, Training
+from harness.protocol import Prediction, Queries, Runs
+
+HIDDEN, LAYERS = 160, 2
+TRAINING_EPOCHS, DROPOUT = 100, 0.2
+
+
+class LstmReader(nn.Module):
+    """An LSTM over the embedded layers; the feature is its hidden state after the last of them."""
+
+    def __init__(self, dropout: float) -> None:
+        """Make the embeddings and the LSTM."""
+        super().__init__()
+        self.embedding = LayerEmbedding(dropout)
+        self.lstm = nn.LSTM(LayerEmbedding.width, HIDDEN, LAYERS, batch_first=True)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return (networks, 160), the hidden state after each network's own last layer."""
+        outputs: Tensor = self.lstm(self.embedding(batch.codes))[0]
+        return outputs[torch.arange(len(outputs)), batch.lengths - 1]
+
+
+class Peephole:
+    """Peephole as published: it knows the layer codes alone and fits the final accuracy alone.
+
+    Its epoch embedding makes it possible to fit every epoch instead. Its answer is the same however
+    many epochs are observed, and covers the epochs that it was fitted to.
+    """
+
+    def __init__(
+        self, *, every_epoch: bool = False, training_epochs: int = TRAINING_EPOCHS
+    ) -> None:
+        """Set whether every epoch is fitted, and the passes over the training runs."""
+        training = Training(training_epochs, DROPOUT)
+        self._lstm = RecurrentPredictor(LstmReader, HIDDEN, training, every_epoch=every_epoch)
+
+    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
+        """Train the network; `validation` is not used.
+
+        Raises:
+            ValueError: If `train` or `observed` is out of range.
+        """
+        self._lstm.fit(train, observed, seed)
+
+    def predict(self, queries: Queries) -> Prediction:
+        """Answer the final epoch, or all epochs after the observed ones.
+
+        Raises:
+            ValueError: If the predictor was not fitted.
+        """
+        return self._lstm.predict(queries)

@@ -1,0 +1,93 @@
+"""The noise ceiling of an image set, from networks that were trained more than once."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from benchmark.runs import load_runs, series
+from benchmark.space.imagesets import get_images
+from benchmark.tasks import STATUSES
+from harness.metrics.bootstrap import Array
+from harness.results.result import (
+    HARNESS_VERSION,
+    SCHEMA_VERSION,
+    Ceiling,
+    ceiling_path,
+    read_ceiling,
+    write_ceiling,
+)
+from harness.scoring.noise_ceiling import ceiling
+from harness.scoring.targets import PARTS
+
+ROUNDING = 1e-9  # of a score; that of rescoring
+
+
+def repeated_finals(images: str, folder: Path | None = None) -> list[Array]:
+    """Return the final valid accuracies of each network with two runs or more, in order of seed.
+
+    Networks of test and held-out skeletons, by architecture id; runs that completed or diverged.
+
+    Raises:
+        FileNotFoundError: If the data lacks one of the two splits.
+        ValueError: If the image set is not known.
+    """
+    columns = ["architecture_id", "seed", "status", "valid_accuracy"]
+    finals: dict[str, list[tuple[int, float]]] = {}
+    for part in PARTS:
+        table = load_runs(images, part, columns=columns, folder=folder)
+        trained = [status in STATUSES for status in table["status"].to_pylist()]
+        table = table.filter(pa.array(trained, pa.bool_()))
+        ids, seeds = table["architecture_id"].to_pylist(), table["seed"].to_pylist()
+        for name, seed, curve in zip(ids, seeds, series(table, "valid_accuracy"), strict=True):
+            finals.setdefault(name, []).append((seed, float(curve[-1])))
+    return [
+        np.array([final for _, final in sorted(runs)])
+        for _, runs in sorted(finals.items())
+        if len(runs) > 1
+    ]
+
+
+def build_ceiling(images: str, folder: Path | None = None) -> Ceiling | None:
+    """Return the ceiling of an image set; None if no network was trained repeatedly.
+
+    Raises as `repeated_finals`.
+    """
+    finals = repeated_finals(images, folder)
+    if not finals:
+        return None
+    classes = get_images(images).classes
+    learned = sum(int((runs > 2 / classes).sum()) > 1 for runs in finals)
+    return Ceiling(
+        schema_version=SCHEMA_VERSION,
+        images=images,
+        target="valid_accuracy",
+        harness_version=HARNESS_VERSION,
+        networks={"all": len(finals), "learned": learned},
+        scores=ceiling(finals, classes=classes),
+    )
+
+
+def write_ceilings(images: list[str], results: Path, folder: Path | None = None) -> list[Path]:
+    """Write the ceilings of image sets into a folder of results; return their paths.
+
+    Image sets without repeated runs have none. A file that differs by rounding alone stays as it
+    is: processors and versions of numpy round differently. Raises as `repeated_finals`.
+    """
+    built = [ceiling for name in images if (ceiling := build_ceiling(name, folder)) is not None]
+    paths = [ceiling_path(results, ceiling.images) for ceiling in built]
+    for path, ceiling in zip(paths, built, strict=True):
+        if not path.is_file() or not _same(read_ceiling(path), ceiling):
+            write_ceiling(results, ceiling)
+    return paths
+
+
+def _same(one: Ceiling, other: Ceiling) -> bool:
+    """Return whether two ceilings say the same, numbers within a rounding."""
+    numbers, others = (
+        np.array([(s.value, s.low, s.high) for kind in c.scores.values() for s in kind.values()])
+        for c in (one, other)
+    )
+    close = np.allclose(numbers.astype(float), others.astype(float), 0, ROUNDING, equal_nan=True)
+    return replace(one, scores=other.scores) == other and close

@@ -1,0 +1,242 @@
+"""The predictions stored beside a result, one row per run and epoch.
+
+Columns: run_id (string), epoch (int32, from 1), mean and std (float64, accuracies as fractions; std
+is null for predictors without one), sorted by run_id and epoch. They are the mean over seeds. Where
+there are several, a second file holds what was predicted with each, under a first column seed
+(int32) and sorted by it first: scores are means over seeds, and only from each can they be found
+again. All are rounded, so that files stay small, and what is scored is what is stored: `as_stored`.
+"""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from benchmark.runs import read_pages
+from benchmark.util.strict_json import broken
+from harness.protocol import Prediction
+
+Array = NDArray[np.float64]
+PREDICTIONS = pa.schema(
+    [
+        pa.field("run_id", pa.string(), nullable=False),
+        pa.field("epoch", pa.int32(), nullable=False),
+        pa.field("mean", pa.float64(), nullable=False),
+        pa.field("std", pa.float64()),
+    ]
+)
+
+SEEDED = pa.schema([pa.field("seed", pa.int32(), nullable=False), *PREDICTIONS])
+STEP = 2.0**-14  # of a stored accuracy: finer than one image of 10,000
+LARGEST_STD = 2.0**15  # that half precision holds
+COMPRESSION = 19  # of zstd; 3, its default, makes files a tenth larger
+
+
+def as_stored(prediction: Prediction) -> Prediction:
+    """Return a checked prediction as it is scored and stored.
+
+    Accuracies are rounded to multiples of `STEP`, standard deviations to half precision (eleven
+    significant bits) and at least `STEP`. Doing it twice changes nothing.
+
+    >>> as_stored(Prediction(np.array([[0.50001]]), (20,), np.array([[0.1]]))).mean.tolist()
+    [[0.5]]
+    """
+    std = None if prediction.std is None else _rounded_std(prediction.std)
+    return Prediction(_rounded_mean(prediction.mean), prediction.epochs, std)
+
+
+def _rounded_mean(mean: Array) -> Array:
+    return np.round(mean / STEP) * STEP
+
+
+def _rounded_std(std: Array) -> Array:
+    return np.clip(std, STEP, LARGEST_STD).astype(np.float16).astype(np.float64)
+
+
+def predictions_table(
+    run_ids: Sequence[str], epochs: Sequence[int], mean: Array, std: Array | None = None
+) -> pa.Table:
+    """Return predictions as the rows of their file, sorted by run and epoch.
+
+    Args:
+        run_ids: One per network.
+        epochs: From 1, in order.
+        mean: Predicted accuracy, (networks, epochs).
+        std: Standard deviation, likewise.
+
+    >>> predictions_table(["b", "a"], [20], np.array([[0.5], [0.25]])).to_pydict()
+    {'run_id': ['a', 'b'], 'epoch': [20, 20], 'mean': [0.25, 0.5], 'std': [None, None]}
+    """
+    order = sorted(range(len(run_ids)), key=lambda i: run_ids[i])
+    deviations = None if std is None else pa.array(std[order].ravel())
+    size = len(order) * len(epochs)
+    columns = [
+        pa.array([run_ids[i] for i in order for _ in epochs], pa.string()),
+        pa.array(list(epochs) * len(order), pa.int32()),
+        pa.array(mean[order].ravel(), pa.float64()),
+        pa.nulls(size, pa.float64()) if deviations is None else deviations,
+    ]
+    return pa.table(columns, schema=PREDICTIONS)
+
+
+def seeds_table(seeds: Sequence[int], tables: Sequence[pa.Table]) -> pa.Table:
+    """Return the predictions of each seed as one table: that of a single one as it is.
+
+    Args:
+        seeds: All different.
+        tables: Of each seed, as `predictions_table` makes them, of the same runs and epochs.
+    """
+    if len(seeds) == 1:
+        return tables[0]
+    pairs = sorted(zip(seeds, tables, strict=True), key=lambda pair: pair[0])
+    numbered = [
+        table.add_column(0, SEEDED.field("seed"), pa.array([seed] * len(table), pa.int32()))
+        for seed, table in pairs
+    ]
+    return pa.concat_tables(numbered).combine_chunks()
+
+
+def mean_table(table: pa.Table) -> pa.Table:
+    """Return the mean over seeds of what `seeds_table` returned, rounded as `as_stored` does."""
+    if "seed" not in table.column_names:
+        return table
+    seeds = len(np.unique(table["seed"].to_numpy()))
+    first = table.slice(0, len(table) // seeds)
+    columns = [first["run_id"], first["epoch"]]
+    for name in ("mean", "std"):
+        if table[name].null_count:
+            columns.append(pa.nulls(len(first), pa.float64()))
+            continue
+        rounded = _rounded_mean if name == "mean" else _rounded_std
+        columns.append(pa.array(rounded(table[name].to_numpy().reshape(seeds, -1).mean(axis=0))))
+    return pa.table(columns, schema=PREDICTIONS)
+
+
+def check_seeds(table: pa.Table, networks: int, seeds: Sequence[int]) -> None:
+    """Check the rows of a file of several seeds.
+
+    Args:
+        table: The rows.
+        networks: How many networks each seed must be about.
+        seeds: That must be there.
+
+    Raises:
+        ValueError: If columns, seeds, order, epochs or values are not as the module says.
+    """
+    if not table.schema.equals(SEEDED):
+        found = ", ".join(f"{field.name} {field.type}" for field in table.schema)
+        expected = ", ".join(f"{field.name} {field.type}" for field in SEEDED)
+        raise ValueError(f"columns ({found}) must be ({expected})")
+    numbers = table["seed"].to_numpy()
+    there = np.unique(numbers).tolist()
+    if there != sorted(seeds) or np.any(np.diff(numbers) < 0):
+        raise ValueError(f"seeds (={there}) must be {sorted(seeds)}, in order")
+    rows = len(table) // len(there)
+    for place in range(len(there)):
+        part = table.slice(place * rows, rows)
+        if len(np.unique(part["seed"].to_numpy())) > 1:
+            raise ValueError(
+                f"every seed must have the same number of rows; there are {len(table)}"
+            )
+        check_predictions(part.drop_columns(["seed"]), networks)
+
+
+def check_predictions(table: pa.Table, networks: int) -> None:
+    """Check the rows of a predictions file.
+
+    Args:
+        table: The rows.
+        networks: How many networks they must be about.
+
+    Raises:
+        ValueError: If columns, order, epochs or values are not as the module says.
+    """
+    if not table.schema.equals(PREDICTIONS):
+        found = ", ".join(f"{field.name} {field.type}" for field in table.schema)
+        expected = ", ".join(f"{field.name} {field.type}" for field in PREDICTIONS)
+        raise ValueError(f"columns ({found}) must be ({expected})")
+    names, epochs = np.asarray(table["run_id"].to_pylist(), np.str_), table["epoch"].to_numpy()
+    same = names[1:] == names[:-1]
+    if not np.all((names[1:] > names[:-1]) | (same & (epochs[1:] > epochs[:-1]))):
+        raise ValueError("rows must be sorted by run_id and epoch, each pair once")
+    runs, distinct = len(names) - int(same.sum()), np.unique(epochs)
+    if runs != networks or not networks:
+        raise ValueError(f"predictions are of {runs} networks, not {networks}")
+    if distinct[0] < 1 or len(names) != runs * len(distinct):
+        raise ValueError("every network must have the same epochs, from 1 on")
+    _check_range(table["mean"], "mean", (0.0, 1.0))
+    if table["std"].null_count not in (0, len(table)):
+        raise ValueError("`std` must be given everywhere or nowhere")
+    _check_range(table["std"].drop_null(), "std", (0.0, np.inf))
+
+
+def _check_range(column: pa.ChunkedArray, name: str, limits: tuple[float, float]) -> None:
+    values = column.to_numpy()
+    wrong = values[~(np.isfinite(values) & (values >= limits[0]) & (values <= limits[1]))]
+    if len(wrong):
+        broken(name, float(wrong[0]), f"finite and within [{limits[0]:g}, {limits[1]:g}]")
+
+
+def to_parquet(table: pa.Table) -> bytes:
+    """Return the content of the file of checked predictions."""
+    buffer = io.BytesIO()
+    pq.write_table(
+        table,
+        buffer,
+        compression="zstd",
+        compression_level=COMPRESSION,
+        write_page_checksum=True,
+        use_dictionary=[name for name in table.column_names if name not in ("mean", "std")],
+        column_encoding={"mean": "BYTE_STREAM_SPLIT", "std": "BYTE_STREAM_SPLIT"},
+    )
+    return buffer.getvalue()
+
+
+def read_predictions(path: Path, networks: int) -> pa.Table:
+    """Return the rows of a predictions file, checked.
+
+    Raises:
+        ValueError: If it is no Parquet file, damaged, or breaks a rule; the message starts with the
+            path.
+        OSError: If it cannot be read.
+    """
+    table = read_pages(path)
+    try:
+        check_predictions(table, networks)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return table
+
+
+def predicted_epochs(table: pa.Table) -> tuple[int, ...]:
+    """Return the epochs that checked predictions are of, in order."""
+    return tuple(np.unique(table["epoch"].to_numpy()).tolist())
+
+
+def matrix(table: pa.Table, column: str, run_ids: Sequence[str]) -> Array:
+    """Return a column of checked predictions as (networks, epochs), networks in the order asked.
+
+    Args:
+        table: Checked predictions.
+        column: `mean` or `std`.
+        run_ids: Exactly the networks of the table, in any order.
+
+    Raises:
+        ValueError: If the networks are not those of the table.
+
+    >>> table = predictions_table(["b", "a"], [19, 20], np.array([[0.5, 0.75], [0.25, 0.5]]))
+    >>> matrix(table, "mean", ["b", "a"]).tolist()
+    [[0.5, 0.75], [0.25, 0.5]]
+    """
+    epochs = len(predicted_epochs(table))
+    known = table["run_id"].to_pylist()[::epochs]
+    if sorted(run_ids) != known:
+        odd = sorted(set(run_ids) ^ set(known))[:1] or ["a network twice"]
+        raise ValueError(f"networks of the predictions are not those of the task: {odd[0]}")
+    row = {run_id: i for i, run_id in enumerate(known)}
+    values: Array = table[column].to_numpy().reshape(len(known), epochs)
+    return values[[row[run_id] for run_id in run_ids]]

@@ -1,0 +1,128 @@
+"""Scores of one prediction: every metric in every stratum, with 95 % intervals.
+
+Strata: `test`; `heldout` and its two halves, each the average of its skeletons' scores and never
+pooled; every skeleton; and the networks that learned. Intervals are of a bootstrap over
+architectures, with the same resamples for every prediction of the same networks.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.space.skeletons import Novelty
+from harness.metrics.bootstrap import Array, interval
+from harness.scoring.strata import strata, tabulate
+from harness.scoring.targets import Part, Truth
+
+__all__ = ["Part", "Score", "Truth", "flags", "score_of", "score_prediction"]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A value and its 95 % interval; None where it is undefined."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+def score_of(samples: Array) -> Score:
+    """Return the score of a value followed by its values in the resamples.
+
+    >>> score_of(np.array([0.5, 0.4, 0.4]))
+    Score(value=0.5, low=0.4, high=0.4)
+    >>> score_of(np.array([np.nan, 1.0]))
+    Score(value=None, low=None, high=None)
+    """
+    if not np.isfinite(samples[0]):
+        return Score(None, None, None)
+    low, high = interval(samples[1:]) or (None, None)
+    return Score(float(samples[0]), low, high)
+
+
+def score_prediction(
+    truth: Truth,
+    mean: Array,
+    *,
+    epochs: tuple[int, ...],
+    std: Array | None = None,
+    novelty: Mapping[str, Novelty | None] | None = None,
+) -> dict[str, dict[str, Score]]:
+    """Return the scores by stratum and metric; what does not apply is absent.
+
+    The order of the runs has no effect.
+
+    Args:
+        truth: The runs.
+        mean: Predicted accuracy, (runs, len(epochs)).
+        epochs: From 1: all after the observed ones, or the last alone.
+        std: Predicted standard deviations in the shape of `mean`.
+        novelty: Why each skeleton is held out; by default that of `benchmark.space.skeletons`.
+
+    Raises:
+        ValueError: If shapes, epochs or values are not as above.
+    """
+    _check_epochs(epochs, truth.curves.shape[1])
+    _check_values(truth, mean, "mean", epochs)
+    if std is not None:
+        _check_values(truth, std, "std", epochs)
+        wrong = np.argwhere(std <= 0)
+        if len(wrong):
+            raise ValueError(f"{_entry(truth, std, 'std', epochs, wrong[0])} must be above 0")
+    table = tabulate(truth, mean, epochs=epochs, std=std)
+    return {
+        stratum: {name: score_of(values) for name, values in samples.items()}
+        for stratum, samples in strata(table, novelty).items()
+    }
+
+
+def flags(mean: Array, skeletons: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return what a reader of the scores should know of the predicted final accuracies.
+
+    `constant`: all networks are predicted the same, so that every tau is 0; `constant in NAME`: all
+    networks of a skeleton are.
+
+    Args:
+        mean: Predicted accuracy, (runs, epochs).
+        skeletons: Of each run, to look at each skeleton by itself.
+
+    >>> flags(np.array([[0.1, 0.5], [0.2, 0.5]]))
+    ('constant',)
+    >>> flags(np.array([[0.5], [0.5], [0.7], [0.8]]), ("a", "a", "b", "b"))
+    ('constant in a',)
+    """
+    final = mean[:, -1]
+    if np.ptp(final) == 0:
+        return ("constant",)
+    owners = np.asarray(skeletons, dtype=np.str_)
+    names = sorted(set(skeletons))
+    return tuple(f"constant in {name}" for name in names if np.ptp(final[owners == name]) == 0)
+
+
+def _check_epochs(epochs: tuple[int, ...], last: int) -> None:
+    """Check that epochs run from some epoch to the last one without a gap."""
+    first = epochs[0] if epochs else 0
+    if not 1 <= first <= last or epochs != tuple(range(first, last + 1)):
+        raise ValueError(
+            f"epochs (={epochs}) must be all from one after the observed to {last}, or ({last},)"
+        )
+
+
+def _check_values(truth: Truth, values: Array, name: str, epochs: tuple[int, ...]) -> None:
+    shape = (len(truth.run_ids), len(epochs))
+    if values.shape != shape:
+        raise ValueError(f"{name} of shape {values.shape} must be (runs, epochs) = {shape}")
+    wrong = np.argwhere(~np.isfinite(values))
+    if len(wrong):
+        raise ValueError(f"{_entry(truth, values, name, epochs, wrong[0])} must be finite")
+
+
+def _entry(
+    truth: Truth, values: Array, name: str, epochs: tuple[int, ...], at: NDArray[np.intp]
+) -> str:
+    """Return the words for one entry of a prediction."""
+    row, column = at
+    run_id, epoch = truth.run_ids[row], epochs[column]
+    return f"{name} of run {run_id!r} at epoch {epoch} (={values[row, column]})"

@@ -1,0 +1,187 @@
+"""Choosing among candidates early: epochs spent, and how much of the best is given up.
+
+Somebody has N networks and wants the best of them without training them all. Every way to do that
+is tried on the same random sets of N test networks:
+
+- *stop after i*: train all for i epochs, keep those that are best so far (Egele et al. 2024);
+- *successive halving*: train all for one epoch, keep the best third for three, and so on;
+- *a predictor at k*: train all for k epochs, keep those with the best predicted final accuracy.
+
+What is kept is trained to the end, and the best of it is the choice. Its *regret* is how much lower
+its final accuracy is than that of the best of the N; epochs are counted over all networks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.tasks import Task
+from benchmark.util.rng import stream
+from harness.results.predictions import matrix, read_predictions
+from harness.results.result import read_result, result_path
+from harness.task_data import load_truths
+
+Array = NDArray[np.float64]
+
+CANDIDATES = 100  # N
+SETS = 1000  # random sets of candidates
+KEPT = (1, 5, 10)
+ETA = 3  # of successive halving: a third is kept, for three times the epochs
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A way to choose, and what it costs and gives up on average.
+
+    Attributes:
+        strategy: "stop after i", "successive halving" or a predictor's name.
+        observed: Epochs of every candidate before the first is dropped.
+        kept: Networks trained to the end.
+        epochs: Of all candidates together, as a share of training all to the end.
+        regret: Mean over the sets.
+        low: 5 % quantile of the regret over the sets.
+        high: 95 % quantile.
+        best: Share of the sets in which the best network was chosen.
+    """
+
+    strategy: str
+    observed: int
+    kept: int
+    epochs: float
+    regret: float
+    low: float
+    high: float
+    best: float
+
+
+def choices(
+    tasks: Sequence[Task],
+    predictors: Sequence[str],
+    results: Path,
+    *,
+    candidates: int = CANDIDATES,
+    folder: Path | None = None,
+) -> list[Choice]:
+    """Return every way to choose among the test networks of some tasks of one image set.
+
+    Args:
+        tasks: Over the same rows, with different observed epochs.
+        predictors: Names of results; those without a score on a task are left out there.
+        results: Folder of all results.
+        candidates: N, at most the test networks.
+        folder: Another copy of the data than the installed one.
+
+    Raises:
+        ValueError: If the tasks are not of the same rows, or N is out of range.
+    """
+    if len({task.digest for task in tasks}) != 1:
+        raise ValueError("tasks must be of the same rows to be compared")
+    truth = load_truths(tasks[0], folder).target
+    order = np.argsort(truth.run_ids)  # so that the sets do not depend on the task
+    test = np.array([i for i in order if truth.parts[i] == "test"])
+    if not max(KEPT) <= candidates <= len(test):
+        raise ValueError(f"`candidates` (={candidates}) must be in {max(KEPT)}..{len(test)}")
+    curves, sets = truth.curves[test], random_sets(len(test), candidates)
+    found = [*_stops(curves, sets), successive_halving(curves, sets)]
+    for task in tasks:
+        for name in predictors:
+            path = result_path(results, task.name, name)
+            if path.exists() and read_result(path).status == "scored":
+                table = read_predictions(path.with_suffix(".parquet"), len(truth.run_ids))
+                scores = matrix(table, "mean", truth.run_ids)[test, -1]
+                found += [keep(name, scores, task.observed, m, curves, sets) for m in KEPT]
+    return found
+
+
+def random_sets(networks: int, candidates: int) -> NDArray[np.intp]:
+    """Return `SETS` sets of different networks, (sets, candidates), the same every time."""
+    rng = stream("discarding-v1", networks, candidates)
+    order = rng.random((SETS, networks)).argsort(axis=1)
+    return np.asarray(order[:, :candidates], dtype=np.intp)
+
+
+def keep(
+    strategy: str,
+    scores: Array,
+    observed: int,
+    kept: int,
+    curves: Array,
+    sets: NDArray[np.intp],
+) -> Choice:
+    """Return the choice that keeps the candidates with the best scores.
+
+    Args:
+        strategy: Its name.
+        scores: (networks,), higher is better; ties are broken by the order of a set.
+        observed: Epochs that the scores took.
+        kept: How many are trained to the end.
+        curves: True accuracies (networks, epochs).
+        sets: Candidates, (sets, candidates).
+    """
+    best = np.argsort(-scores[sets], axis=1, kind="stable")[:, :kept]
+    survivors = np.take_along_axis(sets, best, axis=1)
+    epochs, candidates = curves.shape[1], sets.shape[1]
+    spent = candidates * observed + kept * (epochs - observed)
+    return _choice(strategy, observed, survivors, spent / (candidates * epochs), curves, sets)
+
+
+def _stops(curves: Array, sets: NDArray[np.intp]) -> list[Choice]:
+    """Return the choices after 1, 2, ... epochs."""
+    return [
+        keep("stop after i", curves[:, i - 1], i, m, curves, sets)
+        for i in range(1, curves.shape[1])
+        for m in KEPT
+    ]
+
+
+def successive_halving(curves: Array, sets: NDArray[np.intp]) -> Choice:
+    """Return the choice of successive halving from one epoch on."""
+    epochs, left = curves.shape[1], sets
+    reached, spent = 0, 0
+    for rung in _rungs(epochs):
+        spent += left.shape[1] * (rung - reached)
+        reached = rung
+        if rung < epochs:
+            survivors = max(1, left.shape[1] // ETA)
+            order = np.argsort(-curves[left, rung - 1], axis=1, kind="stable")
+            left = np.take_along_axis(left, order[:, :survivors], axis=1)
+    share = spent / (sets.shape[1] * epochs)
+    return _choice("successive halving", 1, left, share, curves, sets)
+
+
+def _rungs(epochs: int) -> list[int]:
+    """Return the epochs after which candidates are dropped, and the last.
+
+    >>> _rungs(20)
+    [1, 3, 9, 20]
+    """
+    rungs = [1]
+    while rungs[-1] * ETA < epochs:
+        rungs.append(rungs[-1] * ETA)
+    return [*rungs, epochs]
+
+
+def _choice(
+    strategy: str,
+    observed: int,
+    survivors: NDArray[np.intp],
+    share: float,
+    curves: Array,
+    sets: NDArray[np.intp],
+) -> Choice:
+    final = curves[:, -1]
+    regret = final[sets].max(axis=1) - final[survivors].max(axis=1)
+    low, high = np.quantile(regret, [0.05, 0.95])
+    return Choice(
+        strategy,
+        observed,
+        survivors.shape[1],
+        share,
+        float(regret.mean()),
+        float(low),
+        float(high),
+        float((regret <= 0).mean()),
+    )

@@ -1,0 +1,237 @@
+"""From a task's rows to what a predictor is passed, and to the truth that it is scored on.
+
+Nothing that a predictor is passed leads to what it must predict: `Queries` own copies of the first
+`observed` entries of each series, and neither they nor the `Runs` to fit on hold a test series, a
+status, a time, a device or a run of another seed. What is on disk is not hidden.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from benchmark.proxies import PROXIES, load_proxies
+from benchmark.recipes import RECIPES, Recipe, read_recipes
+from benchmark.runs import data_folder, load_runs, series
+from benchmark.schema import TENTHS
+from benchmark.space.architectures import from_record
+from benchmark.space.imagesets import get_images
+from benchmark.space.layer_walk import walk
+from benchmark.space.splits import SPLITS
+from benchmark.tasks import STATUSES, Task, rows_digest, task_rows
+from benchmark.util.rng import stream
+from harness.protocol import Array, Queries, Runs, Series
+from harness.scoring.targets import PARTS, Part, Truth
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truths:
+    """What is true of the networks that a task asks for, all in one order.
+
+    Attributes:
+        target: Of the series that is predicted.
+        second: Of the other series that the same predictions are scored on.
+    """
+
+    target: Truth
+    second: Truth
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """The data of a task.
+
+    Attributes:
+        train: To fit on.
+        validation: To choose with.
+        queries: Test and held-out networks, shuffled, under opaque ids.
+        truths: Of the queries, in their order.
+    """
+
+    train: Runs
+    validation: Runs
+    queries: Queries
+    truths: Truths
+
+
+def load_parts(task: Task, folder: Path | None = None) -> Parts:
+    """Return the data of a task.
+
+    Args:
+        task: Any.
+        folder: Another copy of the data than the installed one.
+
+    Raises:
+        FileNotFoundError: If the data lacks a split.
+        ValueError: If the data lacks a run or the recipe of the task, or has other rows.
+    """
+    tables = load_tables(task, folder)
+    recipe = recipe_of(tables["train"], folder)
+    rows, parts = asked_rows(task, tables)
+    return Parts(
+        build_runs(tables["train"], recipe, "t", folder),
+        build_runs(tables["validation"], recipe, "v", folder),
+        build_runs(rows, recipe, "q", folder).observe(task.observed),
+        build_truths(task, rows, parts),
+    )
+
+
+def load_truths(task: Task, folder: Path | None = None) -> Truths:
+    """Return what is true of a task's test and held-out networks. Raises as `load_parts`."""
+    return build_truths(task, *asked_rows(task, load_tables(task, folder)))
+
+
+def load_tables(task: Task, folder: Path | None = None) -> dict[str, pa.Table]:
+    """Return the rows of each split of a task, having checked that they are those it was frozen on.
+
+    Raises:
+        FileNotFoundError: If the data lacks a split.
+        ValueError: If the data lacks a run of the task or has other values.
+    """
+    tables: dict[str, pa.Table] = {split: task_rows(task, split, folder) for split in SPLITS}
+    found = rows_digest([tables[split] for split in SPLITS])
+    if found != task.digest:
+        raise ValueError(
+            f"the rows of task {task.name!r} have digest {found}, not {task.digest} as when frozen"
+        )
+    return tables
+
+
+def scored_rows(tables: Mapping[str, pa.Table]) -> tuple[pa.Table, tuple[Part, ...]]:
+    """Return the rows that predictions are scored on, part by part, and the part of each."""
+    rows = pa.concat_tables([tables[part] for part in PARTS])
+    return rows, tuple(part for part in PARTS for _ in range(len(tables[part])))
+
+
+def asked_rows(task: Task, tables: Mapping[str, pa.Table]) -> tuple[pa.Table, tuple[Part, ...]]:
+    """Return the rows of the queries, shuffled by the task's name, and the part of each."""
+    rows, parts = scored_rows(tables)
+    order = stream("queries-v1", task.name).permutation(len(rows))
+    return rows.take(pa.array(order)).combine_chunks(), tuple(parts[i] for i in order)
+
+
+def build_truths(task: Task, rows: pa.Table, parts: tuple[Part, ...]) -> Truths:
+    """Return the truths of rows for both targets of a task."""
+    target = Truth(
+        tuple(rows["run_id"].to_pylist()),
+        tuple(rows["architecture_id"].to_pylist()),
+        tuple(rows["skeleton"].to_pylist()),
+        parts,
+        tuple(rows["paired_architecture_id"].to_pylist()),
+        series(rows, task.target),
+        task.classes,
+    )
+    return Truths(target, replace(target, curves=series(rows, task.second_target)))
+
+
+def build_runs(rows: pa.Table, recipe: Recipe, prefix: str, folder: Path | None) -> Runs:
+    """Return rows as runs that own their memory, numbered in their order.
+
+    Args:
+        rows: All columns, or those that a predictor may see, and `architecture`.
+        recipe: Of all rows.
+        prefix: Of the ids.
+        folder: Where the proxies are; None for the installed data.
+
+    Raises:
+        ValueError: If the data has proxies, but not of all the networks.
+    """
+    images = get_images(recipe.images)
+    architectures = tuple(map(from_record, rows["architecture"].to_pylist()))
+    return Runs(
+        tuple(f"{prefix}{i:04d}" for i in range(len(rows))),
+        images.name,
+        recipe,
+        architectures,
+        tuple(walk(architecture, images) for architecture in architectures),
+        _build_series(rows, recipe.epochs),
+        _build_proxies(rows, images.name, folder),
+    )
+
+
+def _build_proxies(rows: pa.Table, images: str, folder: Path | None) -> Array | None:
+    """Return the proxies of the networks of rows, (rows, proxies); None if the data has none."""
+    table = load_proxies(images, folder)
+    if table is None:
+        return None
+    place = {name: i for i, name in enumerate(table["architecture_id"].to_pylist())}
+    names = rows["architecture_id"].to_pylist()
+    missing = [name for name in names if name not in place]
+    if missing:
+        raise ValueError(
+            f"the proxies of {images!r} lack {len(missing)} networks, {missing[0]!r} the first; "
+            f"`peephole generate proxies --images {images}` computes them"
+        )
+    values = np.stack([table[name].to_numpy() for name in PROXIES], axis=1)
+    return values[[place[name] for name in names]].copy()
+
+
+def _build_series(rows: pa.Table, epochs: int) -> Series:
+    """Return copies of what a predictor may see of whole runs, null as NaN."""
+    values: dict[str, Array] = {}
+    for field in fields(Series):
+        if field.name.startswith("initial_"):
+            column = rows[field.name].to_numpy()
+            values[field.name] = np.array(column, dtype=np.float64)
+        elif field.name == "train_loss_tenths":
+            flat = series(rows, field.name)
+            values[field.name] = flat.reshape(len(rows), epochs, TENTHS).copy()
+        else:
+            values[field.name] = series(rows, field.name).copy()
+    return Series(**values)
+
+
+def recipe_of(rows: pa.Table, folder: Path | None = None) -> Recipe:
+    """Return the one recipe of some rows: a current one, or one that the data describes.
+
+    Raises:
+        ValueError: If the rows have several, or it is not known.
+    """
+    ids = sorted(set(rows["recipe_id"].to_pylist()))
+    if len(ids) != 1:
+        raise ValueError(f"runs must share one recipe; these have {', '.join(ids) or 'none'}")
+    known = {recipe.recipe_id: recipe for recipe in RECIPES.values()}
+    path = (folder or data_folder()) / "recipes.json"
+    if ids[0] not in known and path.exists():
+        known = read_recipes(path)
+    if ids[0] not in known:
+        raise ValueError(f"recipe {ids[0]!r} of the runs is neither current nor in {str(path)!r}")
+    return known[ids[0]]
+
+
+def training_runs(images: str, networks: int, folder: Path | None = None) -> Runs:
+    """Return the first training runs of the released data, of seed 0 and with whole curves.
+
+    Raises:
+        FileNotFoundError: If the data lacks them.
+        ValueError: If the image set or the recipe is not known.
+    """
+    table = load_runs(images, "train", folder=folder)
+    keep = pc.and_(
+        pc.equal(table.column("seed"), 0),
+        pc.is_in(table.column("status"), pa.array(STATUSES)),
+    )
+    rows = table.filter(keep).sort_by("run_id").slice(0, networks).combine_chunks()
+    return build_runs(rows, recipe_of(rows, folder), "t", folder)
+
+
+def copy_queries(queries: Queries) -> Queries:
+    """Return queries with arrays of their own, so that whoever has them can change no others."""
+    return take_queries(queries, np.arange(len(queries)))
+
+
+def take_queries(queries: Queries, index: Sequence[int] | NDArray[np.intp]) -> Queries:
+    """Return some queries, in the order of `index`, with arrays of their own."""
+    chosen = np.asarray(index, dtype=np.intp)
+    return replace(
+        queries,
+        ids=tuple(queries.ids[i] for i in chosen),
+        architectures=tuple(queries.architectures[i] for i in chosen),
+        layer_rows=tuple(queries.layer_rows[i] for i in chosen),
+        series=queries.series.take(chosen, queries.observed),
+        proxies=None if queries.proxies is None else queries.proxies[chosen].copy(),
+    )

@@ -1,0 +1,233 @@
+"""What a torch module or function does to its input, in the words of layer rows.
+
+Three tables say what is understood: modules, functions and tensor methods. How borders are padded
+is no part of a row, only the resolutions that it leads to are; nor is whether a layer has a bias.
+"""
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from benchmark.space.layer_walk import RowKind
+
+SUPPORTED = (
+    "convolution, max, average and global average pooling, ReLU, sigmoid, tanh, batch "
+    "normalisation, addition, dropout, flattening and fully connected layers"
+)
+Kind = RowKind | Literal["nothing", "reshape", "pad", "mean", "adaptive", "last"]
+Size = int | tuple[int, ...] | list[int] | torch.Size
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is done to a value; kernels and strides where they mean something.
+
+    Kinds that are no rows: `nothing`, `reshape`, `pad`, `mean` over dimensions, `adaptive` average
+    pools, and `last`, which is allowed behind the last layer alone.
+    """
+
+    kind: Kind
+    kernel: tuple[int, int] = (1, 1)
+    stride: int = 1
+
+
+def of_module(module: nn.Module) -> Call | None:
+    """Return what a module does; None if it is not known.
+
+    Raises:
+        ValueError: If a row cannot say it; the message is the end of a sentence about the module.
+    """
+    make = MODULES.get(type(module))
+    return None if make is None else make(module)
+
+
+def of_function(target: object, arguments: tuple[object, ...], named: dict[str, object]) -> (
+    Call | None
+):  # fmt: skip
+    """Return what a function or tensor method does; None if it is not known.
+
+    Args:
+        target: The function, or the name of the method.
+        arguments: What it is called with behind its first argument.
+        named: Likewise, by name.
+
+    Raises:
+        ValueError: If a row cannot say it; the message is the end of a sentence about the call.
+    """
+    table: dict[object, Callable[..., Call]] = METHODS if isinstance(target, str) else FUNCTIONS
+    make = table.get(target)
+    try:
+        return None if make is None else make(*arguments, **named)
+    except TypeError as error:
+        raise ValueError(f"is called in a way that is not understood ({error})") from error
+
+
+def _pair(size: Size) -> tuple[int, int]:
+    numbers = (size, size) if isinstance(size, int) else tuple(size)
+    return (numbers[0], numbers[-1])
+
+
+def _one(name: str, size: Size) -> int:
+    """Return a number that must be the same in both directions."""
+    height, width = _pair(size)
+    if height != width:
+        raise ValueError(f"has {name}={tuple(_pair(size))}, which a layer row has one number for")
+    return height
+
+
+def _must(name: str, found: object, wanted: object) -> None:
+    if found != wanted:
+        raise ValueError(f"has {name}={found!r}, and a layer row can only say {name}={wanted!r}")
+
+
+def _convolution(module: nn.Module) -> Call:
+    assert isinstance(module, nn.Conv2d)
+    _must("groups", module.groups, 1)
+    _must("dilation", _pair(module.dilation), (1, 1))
+    _must("padding_mode", module.padding_mode, "zeros")
+    return Call("conv", _pair(module.kernel_size), _one("stride", module.stride))
+
+
+def _max_pool(
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Call:
+    _must("dilation", _pair(dilation), (1, 1))
+    _must("return_indices", return_indices, False)
+    return Call("max_pool", _pair(kernel_size), _one("stride", stride or kernel_size))
+
+
+def _average_pool(
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Call:
+    _must("divisor_override", divisor_override, None)
+    return Call("avg_pool", _pair(kernel_size), _one("stride", stride or kernel_size))
+
+
+def _adaptive(output_size: Size) -> Call:
+    return Call("adaptive", (_one("output_size", output_size),) * 2)
+
+
+def _dropout(p: float = 0.5, training: bool = True, inplace: bool = False) -> Call:
+    return Call("dropout" if training and p > 0 else "nothing")
+
+
+def _add(other: object = None, *, alpha: float = 1) -> Call:
+    _must("alpha", alpha, 1)
+    return Call("add")
+
+
+def _pad(pad: Size, mode: str = "constant", value: float | None = None) -> Call:
+    _must("mode", mode, "constant")
+    if min(pad if not isinstance(pad, int) else (pad,)) < 0:
+        raise ValueError(f"has pad={tuple(pad)!r}, which cuts pixels off")  # type: ignore[arg-type]
+    return Call("pad")
+
+
+def _mean(dim: object = None, keepdim: bool = False) -> Call:
+    return Call("mean")
+
+
+def _simple(kind: Kind) -> Callable[..., Call]:
+    """Return what makes a call of a kind, whatever the arguments."""
+    return lambda *_, **__: Call(kind)
+
+
+def _module_max_pool(module: nn.Module) -> Call:
+    assert isinstance(module, nn.MaxPool2d)
+    return _max_pool(
+        module.kernel_size, module.stride, 0, module.dilation, False, module.return_indices
+    )
+
+
+def _module_average_pool(module: nn.Module) -> Call:
+    assert isinstance(module, nn.AvgPool2d)
+    return _average_pool(
+        module.kernel_size, module.stride, divisor_override=module.divisor_override
+    )
+
+
+def _module_adaptive(module: nn.Module) -> Call:
+    assert isinstance(module, nn.AdaptiveAvgPool2d)
+    return _adaptive(module.output_size)  # type: ignore[arg-type]
+
+
+def _module_dropout(module: nn.Module) -> Call:
+    assert isinstance(module, nn.Dropout | nn.Dropout2d)
+    return _dropout(module.p)
+
+
+def _module_pad(module: nn.Module) -> Call:
+    assert isinstance(module, nn.ZeroPad2d | nn.ConstantPad2d)
+    return _pad(module.padding)
+
+
+MODULES: dict[type[nn.Module], Callable[[nn.Module], Call]] = {
+    nn.Conv2d: _convolution,
+    nn.MaxPool2d: _module_max_pool,
+    nn.AvgPool2d: _module_average_pool,
+    nn.AdaptiveAvgPool2d: _module_adaptive,
+    nn.ReLU: _simple("relu"),
+    nn.Sigmoid: _simple("sigmoid"),
+    nn.Tanh: _simple("tanh"),
+    nn.BatchNorm1d: _simple("bn"),
+    nn.BatchNorm2d: _simple("bn"),
+    nn.Dropout: _module_dropout,
+    nn.Dropout2d: _module_dropout,
+    nn.Linear: _simple("linear"),
+    nn.Flatten: _simple("reshape"),
+    nn.Unflatten: _simple("reshape"),
+    nn.ZeroPad2d: _module_pad,
+    nn.ConstantPad2d: _module_pad,
+    nn.Identity: _simple("nothing"),
+    nn.LogSoftmax: _simple("last"),
+}
+FUNCTIONS: dict[object, Callable[..., Call]] = {
+    functional.max_pool2d: _max_pool,
+    torch.max_pool2d: _max_pool,
+    functional.avg_pool2d: _average_pool,
+    functional.adaptive_avg_pool2d: _adaptive,
+    functional.relu: _simple("relu"),
+    functional.relu_: _simple("relu"),
+    torch.relu: _simple("relu"),
+    functional.sigmoid: _simple("sigmoid"),
+    torch.sigmoid: _simple("sigmoid"),
+    functional.tanh: _simple("tanh"),
+    torch.tanh: _simple("tanh"),
+    functional.dropout: _dropout,
+    functional.dropout2d: _dropout,
+    functional.pad: _pad,
+    functional.log_softmax: _simple("last"),
+    torch.log_softmax: _simple("last"),
+    torch.flatten: _simple("reshape"),
+    torch.reshape: _simple("reshape"),
+    torch.squeeze: _simple("reshape"),
+    torch.mean: _mean,
+    torch.add: _add,
+    operator.add: _add,
+    operator.iadd: _add,
+}
+METHODS: dict[object, Callable[..., Call]] = {
+    **dict.fromkeys(("relu", "relu_"), _simple("relu")),
+    **dict.fromkeys(("sigmoid", "sigmoid_"), _simple("sigmoid")),
+    **dict.fromkeys(("tanh", "tanh_"), _simple("tanh")),
+    **dict.fromkeys(("view", "reshape", "flatten", "squeeze", "unsqueeze"), _simple("reshape")),
+    **dict.fromkeys(("contiguous", "clone", "float"), _simple("nothing")),
+    **dict.fromkeys(("add", "add_"), _add),
+    "mean": _mean,
+    "log_softmax": _simple("last"),
+}

@@ -1,0 +1,250 @@
+"""Whole folders of results verified: their sources, their numbers and, if asked, their code.
+
+Levels: `self-reported` by whoever ran it; `rescored`, its numbers follow from its stored
+predictions; `rerun`, its predictions came out again where only train and validation can be read.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.util.unknown_name import nearest
+from harness.predictors.registry import PREDICTORS
+from harness.results.result import Result, Seconds, read_result, result_path
+from harness.running.submission import (
+    FILE,
+    Submission,
+    find_submission,
+    submission_names,
+    submissions_folder,
+)
+from harness.verification.rerun import (
+    MINUTES,
+    Rerun,
+    Reruns,
+    check_claim,
+    code_of,
+    read_reruns,
+    rerun,
+    write_rerun,
+)
+from harness.verification.rescore import (
+    Rescoring,
+    can_be_rescored,
+    raise_level,
+    rescore_all,
+    result_paths,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be verified, and how.
+
+    Attributes:
+        results: Folder of results, with `submissions` beside it.
+        predictors: Only these; all if empty.
+        shard: (i, n): intervals of reference results are computed for every n-th from the i-th.
+            Their values, and all of submissions, are always computed.
+        folder: Another copy of the data than the installed one.
+        processes: How many at a time.
+    """
+
+    results: Path
+    predictors: tuple[str, ...] = ()
+    shard: tuple[int, int] = (1, 1)
+    folder: Path | None = None
+    processes: int = 2
+
+    def __post_init__(self) -> None:
+        """Check the shard."""
+        index, count = self.shard
+        if not 1 <= index <= count:
+            raise ValueError(f"`shard` (={index}/{count}) must be i/n with i from 1 to n")
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Return (i, n) of "i/n".
+
+    Raises:
+        ValueError: If the text is of another form.
+    """
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdecimal() and count.isdecimal()):
+        raise ValueError(f"`shard` (={text!r}) must be i/n, as 1/4")
+    return int(index), int(count)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found.
+
+    Attributes:
+        proven: Results whose numbers follow from their predictions, intervals included.
+        values: Likewise, their intervals left to another shard.
+        unproven: Results that cannot be rescored: failed ones, and those of several seeds without
+            the predictions of each.
+        problems: What is wrong, each a message that starts with a path.
+    """
+
+    proven: tuple[Path, ...]
+    values: tuple[Path, ...]
+    unproven: tuple[Path, ...]
+    problems: tuple[str, ...]
+
+
+def verify(request: Request) -> Report:
+    """Return what is right and wrong with a folder of results; nothing is written or executed.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If a predictor has no results there.
+    """
+    paths = _asked_paths(request)
+    submissions = submissions_folder(request.results)
+    reruns = read_reruns(request.results)
+    problems: list[str] = []
+    jobs: list[Rescoring] = []
+    unproven: list[Path] = []
+    references = 0
+    for path in paths:
+        try:
+            result = read_result(path)
+            _check_source(path, result, submissions)
+            _check_level(path, result, reruns, submissions)
+        except (ValueError, OSError) as error:
+            problems.append(str(error))
+            continue
+        if result.status == "failed" or not can_be_rescored(path, result):
+            unproven.append(path)
+            continue
+        references += result.predictor in PREDICTORS
+        turn = references % request.shard[1] == request.shard[0] % request.shard[1]
+        intervals = turn or result.predictor not in PREDICTORS
+        jobs.append(Rescoring(path, intervals, request.folder))
+    problems += _missing(request, submissions)
+    found = rescore_all(jobs, processes=request.processes)
+    fine = [job for job, problem in zip(jobs, found, strict=True) if not problem]
+    return Report(
+        tuple(job.path for job in fine if job.intervals),
+        tuple(job.path for job in fine if not job.intervals),
+        tuple(unproven),
+        (*problems, *(problem for problem in found if problem)),
+    )
+
+
+def _asked_paths(request: Request) -> list[Path]:
+    if not request.results.is_dir():
+        raise FileNotFoundError(f"no folder of results {str(request.results)!r}")
+    known = sorted({path.stem for path in result_paths(request.results)})
+    for name in request.predictors:
+        if name not in known:
+            raise ValueError(nearest("predictor", name, known))
+    return result_paths(request.results, request.predictors)
+
+
+def _check_source(path: Path, result: Result, submissions: Path) -> None:
+    """Check that a result is of a reference predictor or of a submission that says the same."""
+    if result.predictor in PREDICTORS:
+        return
+    if result.predictor not in submission_names(submissions):
+        raise ValueError(
+            f"{path}: predictor {result.predictor!r} must be a reference predictor or have a "
+            f"submission in {str(submissions)!r}"
+        )
+    submission = find_submission(submissions, result.predictor)
+    said = _said(submission, result)
+    for field, (found, expected) in said.items():
+        if found != expected:
+            raise ValueError(
+                f"{path}: `{field}` (={found!r}) is {expected!r} in {submission.name}/{FILE}"
+            )
+
+
+def _said(submission: Submission, result: Result) -> dict[str, tuple[object, object]]:
+    """Return what a result and its submission both say, by field of the result."""
+    said: dict[str, tuple[object, object]] = {
+        "title": (result.title, submission.title),
+        "seeds": (len(result.seeds), submission.seeds),
+        "task": (result.task, result.task if result.task in submission.tasks else None),
+    }
+    if submission.kind == "predictions":
+        said["seconds"] = (result.seconds, seconds_of(submission))
+        said["counts"] = (dict(result.counts), {})
+    return said
+
+
+def seconds_of(submission: Submission) -> Seconds | None:
+    """Return the cost that a submission of predictions states."""
+    if submission.fit_seconds is None or submission.predict_seconds is None:
+        return None
+    return Seconds(submission.fit_seconds, submission.predict_seconds)
+
+
+def _check_level(path: Path, result: Result, reruns: Reruns, submissions: Path) -> None:
+    """Check that a result claims no more than can be shown."""
+    if result.verification != "self-reported" and not can_be_rescored(path, result):
+        raise ValueError(
+            f"{path}: `verification` (={result.verification!r}) must be 'self-reported': the "
+            "predictions of each seed are not there"
+        )
+    if result.status == "failed" and result.verification != "self-reported":
+        raise ValueError(
+            f"{path}: `verification` (={result.verification!r}) must be 'self-reported' for a "
+            "failed predictor"
+        )
+    check_claim(path, result, reruns)
+    if result.verification == "rerun":
+        digest = code_of(result.predictor, submissions)[1]
+        key = (result.task, result.predictor)
+        known = {(r.task, r.predictor): r.code_sha256 for r in reruns.reruns}
+        if digest != known[key]:
+            raise ValueError(
+                f"{path}: `verification` (='rerun') must be 'rescored' at most: the code was "
+                "changed since"
+            )
+
+
+def _missing(request: Request, submissions: Path) -> list[str]:
+    """Return which results a submission names that are not there."""
+    problems = []
+    for name in submission_names(submissions):
+        if request.predictors and name not in request.predictors:
+            continue
+        try:
+            tasks = find_submission(submissions, name).tasks
+        except (ValueError, OSError) as error:
+            problems.append(str(error))
+            continue
+        for task in tasks:
+            path = result_path(request.results, task, name)
+            if not path.is_file():
+                problems.append(f"{path}: the result of submission {name!r} must lie here")
+    return problems
+
+
+def raise_levels(report: Report) -> list[Path]:
+    """Write `rescored` into proven results that are `self-reported`, and return their paths."""
+    raised = [p for p in report.proven if read_result(p).verification == "self-reported"]
+    for path in raised:
+        raise_level(path, "rescored")
+    return raised
+
+
+def rerun_all(request: Request, paths: Sequence[Path], *, minutes: float = MINUTES) -> list[Rerun]:
+    """Run the code of proven results again, enter each in the record, and raise its level.
+
+    Raises:
+        ValueError: If one cannot be run or gives other predictions; those before it are kept.
+    """
+    found = []
+    for path in paths:
+        entry = rerun(
+            Rescoring(path, intervals=False, folder=request.folder),
+            submissions_folder(request.results),
+            minutes=minutes,
+        )
+        write_rerun(request.results, entry)
+        raise_level(path, "rerun")
+        found.append(entry)
+    return found

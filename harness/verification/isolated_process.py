@@ -1,0 +1,198 @@
+"""A submitted predictor asked in a process of its own, whose data folder has no test networks.
+
+The process runs a copy of `benchmark` and `harness` in a temporary folder, whose data holds train
+and validation alone, with no results beside it and an environment without the caller's variables.
+It is passed the runs to fit on and the queries, never the truth; what it answers is read as plain
+arrays, never as Python objects, and checked here.
+
+This keeps honest code honest, and shows that the answers need nothing but what predictors are
+given. It is no prison: the code has the rights of the user who runs it, and could look for another
+copy of the data on the disk or in the network. Run code that you do not trust in a container.
+"""
+
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from benchmark.runs import correct_path, data_folder, split_path
+from benchmark.space.imagesets import IMAGES
+from benchmark.util.processes import ONE_THREAD
+from benchmark.util.strict_json import read_record
+from harness.protocol import Prediction, Queries, Runs
+from harness.results.result import Seconds
+from harness.running.find_predictor import find
+from harness.running.fit_predict import Answer, ask, checked
+from harness.task_data import Parts
+
+FITTED_ON = ("train", "validation")  # the splits whose runs a predictor may see whole
+PLAIN = ("recipes.json", "environments.json")
+ANSWER, COUNTS, ERRORS = "answer.npz", "counts.json", "errors.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A predictor, and the files that it is in.
+
+    Attributes:
+        predictor: As `harness.running.find_predictor.find` takes it, seen from a folder that holds
+            the files.
+        files: Copied there; none for code of an installed package.
+    """
+
+    predictor: str
+    files: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """What the process is passed: never a truth."""
+
+    predictor: str
+    train: Runs
+    validation: Runs
+    queries: Queries
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a predictor counted with each seed."""
+
+    counts: tuple[Mapping[str, int], ...]
+
+
+def ask_apart(
+    code: Code,
+    parts: Parts,
+    seeds: tuple[int, ...],
+    *,
+    minutes: float,
+    folder: Path | None = None,
+) -> list[Answer]:
+    """Return what code answers with each seed, having run in a process of its own.
+
+    The seconds of the answers are not measured and stand as 0.
+
+    Args:
+        code: What to run.
+        parts: Of a task; the truths stay here.
+        seeds: To fit with.
+        minutes: The process is ended after.
+        folder: Another copy of the data than the installed one.
+
+    Raises:
+        ValueError: If the code fails, takes too long, or answers against the protocol.
+        OSError: If a file cannot be written.
+    """
+    with TemporaryDirectory(prefix="peephole-rerun-") as name:
+        home = Path(name)
+        copy_tree(home / "tree", folder or data_folder())
+        work = home / "work"
+        work.mkdir()
+        for path in code.files:
+            shutil.copy(path, work)
+        question = Question(code.predictor, parts.train, parts.validation, parts.queries, seeds)
+        (home / "question.pickle").write_bytes(pickle.dumps(question))
+        _run(home, minutes)
+        return _read_answers(home, parts.queries, seeds)
+
+
+def copy_tree(tree: Path, data: Path) -> None:
+    """Copy the two packages that predictors need, and the data they are fitted on."""
+    here = Path(__file__).parents[2]
+    for package in ("benchmark", "harness"):
+        ignored = shutil.ignore_patterns("data", "__pycache__")
+        shutil.copytree(here / package, tree / package, ignore=ignored)
+    copied = tree / "benchmark" / "data"
+    for images in IMAGES:
+        for split in FITTED_ON:
+            for place in (split_path, correct_path):
+                _copy(place(images, split, data), place(images, split, copied))
+        _copy(data / "images" / f"{images}.json", copied / "images" / f"{images}.json")
+    for name in PLAIN:
+        _copy(data / name, copied / name)
+    for path in sorted((data / "tasks").glob("*.json")):  # names of runs, and no measurement
+        _copy(path, copied / "tasks" / path.name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file that a release may lack."""
+    if source.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
+
+
+def _run(home: Path, minutes: float) -> None:
+    """Run the process and wait for it."""
+    work = home / "work"
+    variables = {"PATH": os.defpath, "PYTHONPATH": str(home / "tree"), "PYTHONSAFEPATH": "1"}
+    variables |= ONE_THREAD | {"HOME": str(work), "TMPDIR": str(work), "LANG": "C.UTF-8"}
+    command = [sys.executable, "-m", "harness.verification.isolated_process", str(home)]
+    with (home / ERRORS).open("wb") as errors:
+        try:
+            done = subprocess.run(
+                command,
+                cwd=work,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                timeout=60 * minutes,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ValueError(f"the predictor must answer within {minutes:g} minutes") from error
+    if done.returncode:
+        lines = (home / ERRORS).read_text(errors="replace").strip().splitlines()
+        why = lines[-1] if lines else f"exit code {done.returncode}"
+        raise ValueError(f"the predictor failed where only train and validation can be read: {why}")
+
+
+def _read_answers(home: Path, queries: Queries, seeds: tuple[int, ...]) -> list[Answer]:
+    """Return the answers of the process, which are arrays that may hold anything."""
+    counts = read_record(home / COUNTS, Counts).counts
+    try:
+        with np.load(home / ANSWER, allow_pickle=False) as arrays:
+            given = {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"the answer of the predictor cannot be read: {error}") from error
+    answers = []
+    for place, seed in enumerate(seeds):
+        if f"mean_{seed}" not in given or f"epochs_{seed}" not in given or place >= len(counts):
+            raise ValueError(f"the predictor gave no answer with seed {seed}")
+        epochs = tuple(int(epoch) for epoch in given[f"epochs_{seed}"].ravel())
+        prediction = Prediction(given[f"mean_{seed}"], epochs, given.get(f"std_{seed}"))
+        answers.append(Answer(checked(prediction, queries), Seconds(0.0, 0.0), counts[place]))
+    return answers
+
+
+def answer(home: Path) -> None:
+    """Answer the question of a folder: what the process does."""
+    question = pickle.loads((home / "question.pickle").read_bytes())
+    make = find(question.predictor).make
+    arrays = {}
+    counts = []
+    for seed in question.seeds:
+        given = ask(make, question, seed)
+        prediction = given.prediction
+        arrays[f"mean_{seed}"] = prediction.mean
+        arrays[f"epochs_{seed}"] = np.array(prediction.epochs)
+        if prediction.std is not None:
+            arrays[f"std_{seed}"] = prediction.std
+        counts.append(dict(given.counts))
+    np.savez(home / ANSWER, allow_pickle=False, **arrays)
+    (home / COUNTS).write_text(json.dumps({"counts": counts}))
+
+
+if __name__ == "__main__":
+    answer(Path(sys.argv[1]))

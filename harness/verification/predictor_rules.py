@@ -1,0 +1,276 @@
+"""Whether a predictor keeps the rules: a suite that anyone can run before submitting.
+
+Every rule is tried by itself, so that a predictor that breaks one is told which, and what was seen.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+
+import numpy as np
+
+from benchmark.space.imagesets import get_images
+from harness.protocol import Array, Prediction, Predictor, Queries, Runs, Series
+from harness.running.fit_predict import (
+    copy_runs,
+    epochs_problem,
+    finite_problem,
+    range_problem,
+    shape_problem,
+    std_problem,
+    type_problem,
+)
+from harness.task_data import copy_queries, take_queries
+
+OBSERVED = (0, 1, 5)  # epochs, all tried
+ONE = 1  # for the rules that are tried with one number of observed epochs
+LEAST_RUNS = 12
+TOLERANCE = 1e-5  # of an accuracy; float32 sums in another order differ by less
+SEED = 7
+ANSWER_RULES = {
+    "epochs": epochs_problem,
+    "shape": shape_problem,
+    "finite": finite_problem,
+    "std": std_problem,
+    "range": range_problem,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What came of trying a rule.
+
+    Attributes:
+        rule: Its name.
+        passed: Whether the predictor kept it.
+        seen: What was seen, on one line.
+    """
+
+    rule: str
+    passed: bool
+    seen: str
+
+
+class BrokenRule(Exception):
+    """What was seen of a rule that is broken."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Suite:
+    """What the rules are tried with.
+
+    Attributes:
+        make: Returns a new predictor.
+        train: Whole runs, half of all.
+        validation: Whole runs, an eighth.
+        others: The rest, to ask about.
+        known: Predictors already fitted, by observed epochs, for rules that need no new one.
+    """
+
+    make: Callable[[], Predictor]
+    train: Runs
+    validation: Runs
+    others: Runs
+    known: dict[int, Predictor] = field(default_factory=dict)
+
+    def fitted(self, observed: int) -> Predictor:
+        """Return a predictor that was fitted on copies, once."""
+        if observed not in self.known:
+            self.known[observed] = self.fit(self.make(), observed)
+        return self.known[observed]
+
+    def fit(self, predictor: Predictor, observed: int) -> Predictor:
+        """Fit a predictor on copies and return it."""
+        train, validation = copy_runs(self.train), copy_runs(self.validation)
+        predictor.fit(train, validation, observed=observed, seed=SEED)
+        return predictor
+
+
+def _typed_answer(predictor: Predictor, queries: Queries) -> Prediction:
+    """Return the answer to copies of queries, of the right type."""
+    answer = predictor.predict(copy_queries(queries))
+    _require(type_problem(answer))
+    return answer
+
+
+def _answer(predictor: Predictor, queries: Queries) -> Prediction:
+    """Return the answer to copies of queries, of the right type, epochs and shape."""
+    answer = _typed_answer(predictor, queries)
+    _require(epochs_problem(answer, queries))
+    _require(shape_problem(answer, queries))
+    return answer
+
+
+def check_predictor(make: Callable[[], Predictor], runs: Runs) -> list[Finding]:
+    """Return a finding for each rule.
+
+    Args:
+        make: Returns a new predictor, yet to be fitted.
+        runs: Training runs of released data, a few dozen for a quick check; no others are used.
+
+    Raises:
+        ValueError: If there are fewer than 12 runs.
+    """
+    if len(runs) < LEAST_RUNS:
+        raise ValueError(f"a check needs at least {LEAST_RUNS} runs, not {len(runs)}")
+    order = np.arange(len(runs))
+    first, second = len(runs) // 2, len(runs) // 2 + len(runs) // 8
+    train, validation = runs.take(order[:first]), runs.take(order[first:second])
+    suite = _Suite(make, train, validation, runs.take(order[second:]))
+    return [_finding(rule, partial(trial, suite)) for rule, trial in RULES.items()]
+
+
+def _finding(rule: str, trial: Callable[[], str]) -> Finding:
+    """Try a rule; whatever a predictor raises is what was seen."""
+    try:
+        return Finding(rule, True, trial())
+    except BrokenRule as error:
+        return Finding(rule, False, str(error))
+    except Exception as error:
+        return Finding(rule, False, f"{type(error).__name__}: {error}".removesuffix(": "))
+
+
+def _require(problem: str) -> None:
+    if problem:
+        raise BrokenRule(problem)
+
+
+def _works(observed: int, suite: _Suite) -> str:
+    answer = _typed_answer(suite.fitted(observed), suite.others.observe(observed))
+    return f"{len(suite.train)} runs fitted, {len(answer.mean)} networks answered"
+
+
+def _answer_rule(rule: str, suite: _Suite) -> str:
+    """Try a rule on the answers with each number of observed epochs; describe the last one."""
+    for observed in OBSERVED:
+        queries = suite.others.observe(observed)
+        answer = _typed_answer(suite.fitted(observed), queries)
+        _require(_at(ANSWER_RULES[rule](answer, queries), observed))
+    described = {
+        "epochs": f"{len(answer.epochs)} epochs with {observed} observed",
+        "shape": f"{answer.mean.shape} with {observed} epochs observed",
+        "finite": "every number",
+        "std": "none given" if answer.std is None else "all above 0",
+        "range": f"{answer.mean.min():.3f} to {answer.mean.max():.3f}",
+    }
+    return described[rule]
+
+
+def _at(problem: str, observed: int) -> str:
+    return problem and f"with {observed} epochs observed: {problem}"
+
+
+def _order(suite: _Suite) -> str:
+    queries, predictor = suite.others.observe(ONE), suite.fitted(ONE)
+    order = np.random.default_rng(SEED).permutation(len(queries))
+    first = _answer(predictor, queries)
+    std = None if first.std is None else first.std[order]
+    expected = Prediction(first.mean[order], first.epochs, std)
+    second = _answer(predictor, take_queries(queries, order))
+    return _same(expected, second, "with the queries in another order")
+
+
+def _single(suite: _Suite) -> str:
+    queries = take_queries(suite.others.observe(ONE), [0])
+    _require(finite_problem(_answer(suite.fitted(ONE), queries), queries))
+    return "one network answered"
+
+
+def _same_object(suite: _Suite) -> str:
+    queries, predictor = suite.others.observe(ONE), suite.fit(suite.make(), ONE)
+    first = _answer(predictor, queries)
+    second = _answer(suite.fit(predictor, ONE), queries)
+    return _same(first, second, "with the same object fitted again with the same seed")
+
+
+def _another_object(suite: _Suite) -> str:
+    queries = suite.others.observe(ONE)
+    first, second = (_answer(suite.fit(suite.make(), ONE), queries) for _ in range(2))
+    return _same(first, second, "with another object fitted with the same seed")
+
+
+def _twice(suite: _Suite) -> str:
+    queries, predictor = suite.others.observe(ONE), suite.fitted(ONE)
+    first = _answer(predictor, queries)
+    return _same(first, _answer(predictor, queries), "when asked again")
+
+
+def _keeps_runs(suite: _Suite) -> str:
+    train, validation = copy_runs(suite.train), copy_runs(suite.validation)
+    before = _contents(train), _contents(validation)
+    suite.make().fit(train, validation, observed=ONE, seed=SEED)
+    _require(_changed("train", before[0], _contents(train)))
+    _require(_changed("validation", before[1], _contents(validation)))
+    return "train and validation are as they were"
+
+
+def _keeps_queries(suite: _Suite) -> str:
+    queries = suite.others.observe(ONE)
+    before = _contents(queries)
+    suite.fitted(ONE).predict(queries)
+    _require(_changed("queries", before, _contents(queries)))
+    return "queries are as they were"
+
+
+def _diverged(suite: _Suite) -> str:
+    """Ask about networks that diverged in their first epoch, having seen some that did, too."""
+    train, others = diverge(suite.train, len(suite.train) // 4), diverge(suite.others, 2)
+    failing = replace(suite, train=train, others=others, known={})
+    for observed in OBSERVED[1:]:
+        queries = others.observe(observed)
+        answer = _answer(failing.fitted(observed), queries)
+        _require(_at(finite_problem(answer, queries), observed))
+    return "finite answers with losses that are NaN"
+
+
+def diverge(runs: Runs, number: int) -> Runs:
+    """Return a copy whose first runs diverged in their first epoch, as the record has it."""
+    copied = copy_runs(runs)
+    chance = get_images(runs.images).chance
+    for entry in fields(Series):
+        values: Array = getattr(copied.series, entry.name)
+        if entry.name == "learning_rate" or entry.name.startswith("initial_"):
+            continue
+        values[:number] = chance if entry.name.endswith("accuracy") else np.nan
+    return copied
+
+
+def _same(first: Prediction, second: Prediction, when: str) -> str:
+    """Return how far two answers that must be the same are apart, if that is not too far."""
+    if first.epochs != second.epochs or (first.std is None) != (second.std is None):
+        raise BrokenRule(f"epochs or std are others {when}")
+    pairs = [(first.mean, second.mean)]
+    if first.std is not None and second.std is not None:
+        pairs.append((first.std, second.std))
+    apart = max(float(np.abs(one - two).max()) for one, two in pairs)
+    if not apart <= TOLERANCE:
+        raise BrokenRule(f"answers differ by {apart:.2g} {when}; at most {TOLERANCE:g} may be")
+    return f"answers differ by {apart:.2g} {when}"
+
+
+def _contents(networks: Runs | Queries) -> dict[str, bytes]:
+    """Return the bytes of every array."""
+    values = {entry.name: getattr(networks.series, entry.name) for entry in fields(Series)}
+    values["proxies"] = networks.proxies
+    return {name: value.tobytes() for name, value in values.items() if value is not None}
+
+
+def _changed(where: str, before: dict[str, bytes], after: dict[str, bytes]) -> str:
+    names = [name for name in before if before[name] != after[name]]
+    return f"`{names[0]}` of {where} was changed" if names else ""
+
+
+RULES: dict[str, Callable[[_Suite], str]] = {
+    **{
+        f"works with {observed} epochs observed": partial(_works, observed) for observed in OBSERVED
+    },
+    **{name: partial(_answer_rule, name) for name in ANSWER_RULES},
+    "order": _order,
+    "single query": _single,
+    "same seed, same object": _same_object,
+    "same seed, another object": _another_object,
+    "same question twice": _twice,
+    "changes no runs": _keeps_runs,
+    "changes no queries": _keeps_queries,
+    "diverged networks": _diverged,
+}

@@ -1,0 +1,114 @@
+"""The page served on this machine: built anew when it is asked for and results have changed."""
+
+import errno
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from leaderboard.board import TaskTruth, load_truth, read_board
+from leaderboard.page.page import render
+
+HOST = "127.0.0.1"
+PATHS = ("/", "/board.html")
+REFUSED = (ValueError, OSError)  # what reading results raises; the reader is told
+Stamp = tuple[tuple[str, int, int], ...]
+
+
+class Site:
+    """A folder of results and the page last made of it."""
+
+    def __init__(self, results: Path) -> None:
+        """Name the folder; nothing is read yet."""
+        self.results = results
+        self._truths: dict[str, TaskTruth] = {}
+        self._stamp: Stamp | None = None
+        self._page = b""
+        self._lock = threading.Lock()
+
+    def page(self) -> bytes:
+        """Return the page of the results as they are now.
+
+        Raises:
+            ValueError: If a result breaks a rule.
+            OSError: If the folder or a file of it cannot be read.
+        """
+        with self._lock:
+            stamp = self.stamp()
+            if stamp != self._stamp:
+                board = read_board(self.results)
+                for task in board.tasks:
+                    if task.name not in self._truths:
+                        self._truths[task.name] = load_truth(task.name)
+                self._page = render(board, self._truths).encode()
+                self._stamp = stamp
+            return self._page
+
+    def stamp(self) -> Stamp:
+        """Return name, time of change and size of every file of the folder."""
+        files = sorted(path for path in self.results.rglob("*") if path.is_file())
+        stats = [(str(path), path.stat()) for path in files]
+        return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers requests for the one page."""
+
+    server: "Server"
+    server_version = "peephole"
+
+    def do_GET(self) -> None:
+        """Send the page, or say why there is none."""
+        if self.path.split("?")[0] not in PATHS:
+            self._send(HTTPStatus.NOT_FOUND, "text/plain", b"there is one page, at /\n")
+            return
+        try:
+            self._send(HTTPStatus.OK, "text/html", self.server.site.page())
+        except REFUSED as error:
+            message = f"the board cannot be built: {error}\n".encode()
+            self._send(HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain", message)
+
+    do_HEAD = do_GET
+
+    def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing of each request."""
+
+
+class Server(ThreadingHTTPServer):
+    """Listens on this machine only."""
+
+    daemon_threads = True
+
+    def __init__(self, site: Site, port: int) -> None:
+        """Start to listen.
+
+        Args:
+            site: What is served.
+            port: 0 for any that is free.
+
+        Raises:
+            ValueError: If the port is taken or may not be used.
+        """
+        self.site = site
+        try:
+            super().__init__((HOST, port), Handler)
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+            raise ValueError(
+                f"port {port} is taken or reserved; --port 0 takes one that is free"
+            ) from error
+
+    @property
+    def address(self) -> str:
+        """Where the page is."""
+        return f"http://{HOST}:{self.server_address[1]}/"

@@ -1,0 +1,156 @@
+"""The README's table: the same rows as the page, as Markdown between two markers."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from harness.results.result import Ceiling
+from harness.scoring.score_rules import SeedScore
+from leaderboard.board import Board, Row, TaskBoard
+
+START, END = "<!-- board -->", "<!-- /board -->"
+PARTS = ("test", "heldout")
+_HEADER = (
+    "| rank | predictor | tau, test | tau, held out | R², test | R², held out | MSE, test "
+    "| MSE, held out | verified |\n|--:|---|--:|--:|--:|--:|--:|--:|---|"
+)
+
+
+def readme_table(board: Board) -> str:
+    """Return an overview of each image set, and under it one folded Markdown table per task.
+
+    Ranks and intervals are 95 %; a rank is an interval because predictors within each other's
+    reach cannot be told apart.
+    """
+    texts = []
+    for images in dict.fromkeys(task.images for task in board.tasks):
+        tasks = [task for task in board.tasks if task.images == images]
+        texts.append(_overview(images, tasks, board.ceilings.get(images)))
+        for task in tasks:
+            table = _task_table(task, board.ceilings.get(images))
+            summary = f"<details><summary>{_caption(task)}</summary>"
+            texts.append(f"{summary}\n\n{table}\n\n</details>")
+    return "\n\n".join(texts)
+
+
+def best_first(tasks: Sequence[TaskBoard]) -> list[str]:
+    """Return the predictors of some tasks by their mean tau on test; one missing counts as -1."""
+    total: dict[str, float] = {}
+    for task in tasks:
+        for row in task.rows:
+            tau = score_of(row, "test", "tau").value
+            above = 0.0 if tau is None else tau + 1.0
+            total[row.result.predictor] = total.get(row.result.predictor, 0.0) + above
+    return sorted(total, key=lambda name: (-total[name], name))
+
+
+def _overview(images: str, tasks: Sequence[TaskBoard], ceiling: Ceiling | None) -> str:
+    """Return tau of every predictor on every task, the best on average first."""
+    found: dict[str, list[str]] = {}
+    for place, task in enumerate(tasks):
+        for row in task.rows:
+            cells = found.setdefault(row.result.predictor, [_number(None, 3)] * len(tasks))
+            cells[place] = _overview_cell(row)
+    lines = [f"| {_escape(name)} | {' | '.join(found[name])} |" for name in best_first(tasks)]
+    if ceiling is not None and tasks[0].observed == 0:
+        limit = _number(ceiling.scores["all"]["tau"].value, 3)
+        lines.append(f"| *ceiling: noise of seeds* | {limit} |{' |' * (len(tasks) - 1)}")
+    heads = " | ".join(moment(task.observed) for task in tasks)
+    return "\n".join(
+        [
+            f"**{images}: Kendall's tau of the final accuracy, on test / on held-out skeletons**",
+            "",
+            f"| predictor | {heads} |",
+            f"|---|{'--:|' * len(tasks)}",
+            *lines,
+        ]
+    )
+
+
+def _overview_cell(row: Row) -> str:
+    """Return tau on both parts, bold where no predictor is surely better on test."""
+    if row.rank is None:
+        return "failed"
+    text = " / ".join(_number(score_of(row, part, "tau").value, 3) for part in PARTS)
+    return f"**{text}**" if row.rank[0] == 1 else text
+
+
+def moment(observed: int) -> str:
+    """Return when a task asks, in words.
+
+    >>> moment(0), moment(1), moment(5)
+    ('before training', 'after 1 epoch', 'after 5 epochs')
+    """
+    if observed == 0:
+        return "before training"
+    return f"after {observed} epoch{'s' if observed > 1 else ''}"
+
+
+def _caption(task: TaskBoard) -> str:
+    networks = f"{task.networks['test']:,} test and {task.networks['heldout']:,} held-out networks"
+    return f"{task.images}, {moment(task.observed)} (`{task.name}`, {networks})"
+
+
+def _task_table(task: TaskBoard, ceiling: Ceiling | None) -> str:
+    lines = [_HEADER, *(_line(row) for row in task.rows)]
+    if task.observed == 0 and ceiling is not None:
+        tau, r2 = ceiling.scores["all"]["tau"], ceiling.scores["all"]["r2"]
+        known = SeedScore(tau.value, tau.low, tau.high, None)
+        lines.append(f"| | *ceiling: noise of seeds* | {_cell(known, 3)} | | "
+                     f"{_number(r2.value, 3)} | | | | |")  # fmt: skip
+    return "\n".join(lines)
+
+
+def _line(row: Row) -> str:
+    """Return a predictor's line; a failed one has its reason's first line instead of scores."""
+    name = _escape(row.result.predictor)
+    if row.rank is None or row.result.failure is not None:
+        reason = _escape((row.result.failure or "").splitlines()[0])
+        return f"| | {name} | failed: {reason} | | | | | | |"
+    low, high = row.rank
+    rank = f"{low}" if low == high else f"{low}–{high}"  # noqa: RUF001
+    cells = [_cell(score_of(row, part, "tau"), 3) for part in PARTS]
+    cells += [_number(score_of(row, part, "r2").value, 3) for part in PARTS]
+    cells += [_number(score_of(row, part, "mse").value, 5) for part in PARTS]
+    flags = f" ({_escape(', '.join(row.result.flags))})" if row.result.flags else ""
+    return f"| {rank} | {name}{flags} | {' | '.join(cells)} | {row.result.verification} |"
+
+
+def _escape(text: str) -> str:
+    """Return text that can neither leave its cell nor become HTML."""
+    words = " ".join(text.split())
+    for sign, written in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "&#124;")):
+        words = words.replace(sign, written)
+    return words
+
+
+def score_of(row: Row, part: str, metric: str) -> SeedScore:
+    """Return a score of a row, all None where it has none."""
+    metrics: Mapping[str, SeedScore] = row.result.scores.get(part, {})
+    return metrics.get(metric, SeedScore(None, None, None, None))
+
+
+def _number(value: float | None, digits: int) -> str:
+    """Return a number as the page shows it; a dash if undefined."""
+    return "–" if value is None else f"{value:.{digits}f}"  # noqa: RUF001
+
+
+def _cell(score: SeedScore, digits: int) -> str:
+    """Return a value with its interval, if it has one."""
+    if score.low is None or score.high is None:
+        return _number(score.value, digits)
+    ends = f"{_number(score.low, digits)}, {_number(score.high, digits)}"
+    return f"{_number(score.value, digits)} [{ends}]"
+
+
+def with_table(path: Path, text: str) -> str:
+    """Return what a file would hold with a text between its markers.
+
+    Raises:
+        ValueError: If the markers are not there once each, in order.
+        OSError: If the file cannot be read.
+    """
+    whole = path.read_text(encoding="utf-8")
+    if whole.count(START) != 1 or whole.count(END) != 1 or whole.index(START) > whole.index(END):
+        raise ValueError(f"{path}: must have the lines {START} and {END} once each, in this order")
+    head, rest = whole.split(START)
+    return f"{head}{START}\n{text.strip()}\n{END}{rest.split(END)[1]}"

@@ -1,0 +1,101 @@
+"""What terminal views and pictures share: layers as words, curves in characters, saved figures."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.util.atomic import whole
+from benchmark.util.unknown_name import nearest
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
+
+FORMATS = ("png", "svg", "pdf")
+DOTS_PER_INCH = 150
+EIGHTHS = " ▁▂▃▄▅▆▇█"
+SHADES = " ·░▒▓█"
+CHART_ROWS = 11  # of a chart, from accuracy 1 to 0 in tenths
+STEP = 3  # columns of a chart for each epoch
+
+
+def histogram(values: Array, bins: int) -> str:
+    """Return how many of some accuracies lie in each of equal ranges from 0 to 1, as bars.
+
+    >>> histogram(np.array([0.1, 0.9, 0.95]), 4)
+    '▄  █'
+    """
+    counts, _ = np.histogram(values, bins, (0.0, 1.0))
+    heights = np.ceil(counts / max(counts.max(), 1) * (len(EIGHTHS) - 1)).astype(int)
+    return "".join(EIGHTHS[height] for height in heights)
+
+
+def chart(curves: Array, marks: Sequence[str]) -> Iterator[str]:
+    """Yield a chart of accuracies against epochs.
+
+    Args:
+        curves: Accuracies (curves, epochs).
+        marks: A character for each curve; where two meet there is a `*`.
+    """
+    epochs = curves.shape[1]
+    cells = [[" "] * (STEP * epochs) for _ in range(CHART_ROWS)]
+    for curve, mark in zip(curves, marks, strict=True):
+        for epoch, accuracy in enumerate(curve):
+            line = CHART_ROWS - 1 - round(float(accuracy) * (CHART_ROWS - 1))
+            column = STEP * epoch + 1
+            cells[line][column] = mark if cells[line][column] == " " else "*"
+    for index, line_cells in enumerate(cells):
+        label = f"{1 - index / (CHART_ROWS - 1):.1f}"
+        yield f"{label:>5} ┤{''.join(line_cells)}".rstrip()
+    yield f"{'':5} └{'─' * (STEP * epochs)}"
+    shown = [e if e == 1 or e % 5 == 0 else "" for e in range(1, epochs + 1)]
+    ticks = "".join(f"{e:^{STEP}}" for e in shown)
+    yield f"{'':7}{ticks}".rstrip() + "  epoch"
+
+
+def density(x: Array, y: Array, columns: int, rows: int) -> Iterator[str]:
+    """Yield how many points in [0, 1] x [0, 1] lie in each cell, as shades, y upwards."""
+    counts, _, _ = np.histogram2d(y, x, (rows, columns), ((0, 1), (0, 1)))
+    shade = np.ceil(np.sqrt(counts / max(counts.max(), 1)) * (len(SHADES) - 1)).astype(int)
+    for index in range(rows - 1, -1, -1):
+        label = {rows - 1: "1", 0: "0"}.get(index, "")
+        yield f"{label:>3} │{''.join(SHADES[s] for s in shade[index])}│"
+    yield f"    └{'─' * columns}┘"
+    yield f"     0{'predicted':^{columns - 2}}1"
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """Return an empty figure, in inches, on white.
+
+    Raises:
+        ValueError: If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ValueError(
+            "a picture needs matplotlib, which the extra `plot` installs: pip install "
+            "'peephole-bench[plot]'"
+        ) from error
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def check_ending(path: Path) -> None:
+    """Check that a picture's name ends as a format that can be written.
+
+    Raises:
+        ValueError: If it does not; the message has the nearest one.
+    """
+    ending = path.suffix.removeprefix(".").lower()
+    if ending not in FORMATS:
+        raise ValueError(nearest("picture format", ending, FORMATS))
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """Write a figure whole or not at all, in the format of the file's ending."""
+    with whole(path) as draft:
+        figure.savefig(draft, dpi=DOTS_PER_INCH, format=path.suffix[1:].lower())

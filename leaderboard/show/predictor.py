@@ -1,0 +1,132 @@
+"""A predictor on a task: what it is, its scores by part and skeleton, predicted against true."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.tasks import read_task
+from benchmark.util.unknown_name import nearest
+from harness.predictors.registry import PREDICTORS
+from harness.results.predictions import matrix, read_predictions
+from harness.results.result import Result, read_result, result_path
+from harness.scoring.score_rules import STRATA, SeedScore
+from harness.scoring.targets import PARTS, Truth
+from harness.task_data import load_truths
+from leaderboard.board import RESULTS
+from leaderboard.show.chart import Array, density
+
+GRID = (32, 12)  # columns and rows of a density in the terminal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """What a predictor answered on a task.
+
+    Attributes:
+        result: Its scores.
+        truth: Of the task's test and held-out networks.
+        predicted: Final accuracy, (networks,), in the order of the truth.
+    """
+
+    result: Result
+    truth: Truth
+    predicted: Array
+
+    def of(self, part: str) -> tuple[Array, Array]:
+        """Return predicted and true final accuracies of a part or a skeleton."""
+        names = self.truth.parts if part in PARTS else self.truth.skeletons
+        chosen = np.array([name == part for name in names])
+        return self.predicted[chosen], self.truth.curves[chosen, -1]
+
+
+def load_answers(
+    name: str, task_name: str, results: Path | None = None, folder: Path | None = None
+) -> Answers:
+    """Return a predictor's answers.
+
+    Args:
+        name: Of the predictor.
+        task_name: A frozen task.
+        results: Folder of all results; the package's own by default.
+        folder: Another copy of the data than the installed one.
+
+    Raises:
+        ValueError: If the task is not known, or the predictor has no scored result on it; the
+            message has the nearest name.
+        FileNotFoundError: If the predictions are not there.
+    """
+    task = read_task(task_name, None if folder is None else folder / "tasks")
+    place = results or RESULTS
+    known = sorted(path.stem for path in (place / task.name).glob("*.json"))
+    if name not in known:
+        raise ValueError(nearest(f"predictor with a result on {task.name}", name, known))
+    result = _read(place, task.name, name)
+    if result.failure is not None:
+        reason = result.failure.splitlines()[0]
+        raise ValueError(f"predictor {name!r} failed on {task.name}: {reason}")
+    truth = load_truths(task, folder).target
+    path = result_path(place, task.name, name).with_suffix(".parquet")
+    table = read_predictions(path, len(truth.run_ids))
+    return Answers(result, truth, matrix(table, "mean", truth.run_ids)[:, -1])
+
+
+def _read(place: Path, task: str, name: str) -> Result:
+    """Return a result, saying so if only its predictions are missing."""
+    path = result_path(place, task, name)
+    try:
+        return read_result(path)
+    except ValueError as error:
+        if path.with_suffix(".parquet").exists():
+            raise
+        raise FileNotFoundError(
+            f"the predictions of {name!r} on {task} are not in {str(place)!r}; they come with a "
+            "checkout, not with an installed package"
+        ) from error
+
+
+def predictor_lines(answers: Answers) -> Iterator[str]:
+    """Yield what a predictor is, its scores and its answers, in at most 80 columns."""
+    result = answers.result
+    yield f"{result.predictor}: {result.title}"
+    entry = PREDICTORS.get(result.predictor)
+    if entry is not None:
+        curve = "reads the observed curve" if entry.uses_curve else "reads the network alone"
+        yield f"source: {entry.source}; {curve}; {entry.target}"
+    seeds = f"{len(result.seeds)} seed{'s' if len(result.seeds) > 1 else ''}"
+    took = "" if result.seconds is None else f"; fitted in {result.seconds.fit:.1f} s"
+    yield f"task {result.task}: {result.observed} epochs observed; {seeds}{took}"
+    yield ""
+    yield f"{'':28}{'networks':>8}  {'tau [95 %]':>22} {'R2':>7} {'MSE':>9}"
+    for stratum in STRATA:
+        if stratum in result.scores:
+            yield _stratum(answers, stratum)
+    yield ""
+    yield "true (upwards) against predicted final accuracy; darker: more networks"
+    yield from _densities(answers)
+
+
+def _stratum(answers: Answers, stratum: str) -> str:
+    metrics = answers.result.scores[stratum]
+    name = stratum.removeprefix("skeleton/")
+    count = len(answers.of(name)[0])
+    tau, r2, mse = (metrics.get(key) for key in ("tau", "r2", "mse"))
+    ends = "" if tau is None or tau.low is None else f" [{tau.low:.3f}, {tau.high:.3f}]"
+    indent = "  " if stratum.startswith("skeleton/") else ""
+    start = f"{indent + name:28}{count or '':>8}"
+    return f"{start}  {_number(tau, 3) + ends:>22} {_number(r2, 3):>7} {_number(mse, 5):>9}"
+
+
+def _number(score: SeedScore | None, digits: int) -> str:
+    return "-" if score is None or score.value is None else f"{score.value:.{digits}f}"
+
+
+def _densities(answers: Answers) -> Iterator[str]:
+    """Yield the two parts beside each other."""
+    width = GRID[0] + 6
+    heads = [f"{part}, {len(answers.of(part)[0])} networks" for part in PARTS]
+    yield f"{heads[0]:^{width}}  {heads[1]:^{width}}".rstrip()
+    drawn = [list(density(*answers.of(part), *GRID)) for part in PARTS]
+    for one, other in zip(*drawn, strict=True):
+        yield f"{one:{width}}  {other}".rstrip()

@@ -1,0 +1,126 @@
+"""The runs of an image set: how many of each split and skeleton, and how accurate they became."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+
+from benchmark.runs import load_runs, series, split_path
+from benchmark.space.imagesets import IMAGES, get_images
+from benchmark.space.skeletons import SKELETONS
+from benchmark.space.splits import SPLITS
+from leaderboard.show.chart import Array, histogram
+
+COLUMNS = ("architecture_id", "skeleton", "seed", "status", "valid_accuracy")
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+SHOWN_EPOCHS = (1, 2, 3, 5, 10, 20)
+BINS = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """The runs of a split and skeleton.
+
+    Attributes:
+        split: Their split.
+        skeleton: Their skeleton.
+        runs: All, of every seed and status.
+        networks: Different architectures.
+        statuses: How many runs ended so.
+        curves: Valid accuracy of the trained runs of seed 0, (networks, epochs).
+    """
+
+    split: str
+    skeleton: str
+    runs: int
+    networks: int
+    statuses: Mapping[str, int]
+    curves: Array
+
+
+def load_groups(images: str, folder: Path | None = None) -> list[Group]:
+    """Return the groups of an image set, by split and skeleton.
+
+    Raises:
+        ValueError: If the images are not known; the message has the nearest name.
+        FileNotFoundError: If the release has no data of them; the message says what it has.
+    """
+    get_images(images)
+    if not any(split_path(images, split, folder).exists() for split in SPLITS):
+        there = [n for n in IMAGES if any(split_path(n, s, folder).exists() for s in SPLITS)]
+        raise FileNotFoundError(
+            f"data of {images!r} is not in this release; there is data of "
+            f"{', '.join(there) or 'no image set'}"
+        )
+    groups = []
+    for split in SPLITS:
+        table = load_runs(images, split, columns=COLUMNS, folder=folder)
+        for skeleton in SKELETONS:
+            rows = table.filter(pc.equal(table["skeleton"], skeleton))
+            if len(rows):
+                seen = pc.and_(
+                    pc.equal(rows["seed"], 0),
+                    pc.greater(pc.list_value_length(rows["valid_accuracy"]), 0),
+                )
+                statuses = Counter(rows["status"].to_pylist())
+                networks = len(rows["architecture_id"].unique())
+                curves = series(rows.filter(seen), "valid_accuracy")
+                groups.append(Group(split, skeleton, len(rows), networks, statuses, curves))
+    return groups
+
+
+def pooled(groups: list[Group]) -> dict[str, Array]:
+    """Return the curves of each split, all skeletons together, (networks, epochs)."""
+    found: dict[str, list[Array]] = {}
+    for group in groups:
+        if len(group.curves):
+            found.setdefault(group.split, []).append(group.curves)
+    return {split: np.concatenate(curves) for split, curves in found.items()}
+
+
+def group_lines(images: str, groups: list[Group]) -> Iterator[str]:
+    """Yield counts, final accuracies and quantiles of curves, in at most 80 columns."""
+    runs, networks = sum(g.runs for g in groups), sum(g.networks for g in groups)
+    yield f"{images}: {runs:,} runs of {networks:,} networks"
+    yield ""
+    yield f"{'':34}{'final valid accuracy of seed 0':>46}"
+    heads = "".join(f"{f'{q:.0%}':>6}" for q in (0.05, 0.5, 0.95))
+    start = f"{'split':11}{'skeleton':14}{'nets':>5}{'runs':>6}"
+    yield f"{start}{heads}  0{'':{BINS - 2}}1 {'learned':>7}"
+    split = ""
+    chance = get_images(images).chance
+    for group in groups:
+        yield _group(group, "" if group.split == split else group.split, chance)
+        split = group.split
+    yield ""
+    statuses = sum((Counter(group.statuses) for group in groups), Counter())
+    yield "statuses: " + ", ".join(f"{name} {n:,}" for name, n in statuses.most_common())
+    yield "learned: share of networks that end above twice chance"
+    yield ""
+    yield from _quantiles(pooled(groups))
+
+
+def _group(group: Group, split: str, chance: float) -> str:
+    start = f"{split:11}{group.skeleton:14}{group.networks:5}{group.runs:6}"
+    if not len(group.curves):
+        return f"{start}  no run was trained"
+    final = group.curves[:, -1]
+    quantiles = "".join(f"{v:6.3f}" for v in np.quantile(final, (0.05, 0.5, 0.95)))
+    learned = float((final > 2 * chance).mean())
+    return f"{start}{quantiles}  {histogram(final, BINS)} {learned:7.0%}"
+
+
+def _quantiles(curves: Mapping[str, Array]) -> Iterator[str]:
+    """Yield quantiles over networks of the valid accuracy after some epochs."""
+    epochs = [e for e in SHOWN_EPOCHS if all(e <= c.shape[1] for c in curves.values())]
+    heads = "".join(f"{e:>7}" for e in epochs)
+    yield f"{'split':11}{'networks':>9}  {'after epoch':>11}{heads}"
+    for split, values in curves.items():
+        for quantile in QUANTILES:
+            first = quantile == QUANTILES[0]
+            name = f"{split:11}{len(values):9}" if first else f"{'':20}"
+            found = np.quantile(values[:, np.array(epochs) - 1], quantile, axis=0)
+            yield f"{name}  {quantile:>11.0%}" + "".join(f"{v:7.3f}" for v in found)

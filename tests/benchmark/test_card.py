@@ -1,0 +1,78 @@
+"""The card: a header that the Hub reads, and a datasheet that answers every section."""
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from benchmark.publish.datasheet import Section, answers
+from benchmark.release import read_manifest
+from benchmark.runs import data_folder
+from benchmark.space.imagesets import IMAGES, ImageSet
+from benchmark.space.splits import SPLITS
+
+# https://github.com/huggingface/hub-docs, datasetcard.md: the values that the Hub knows.
+SIZES = {"n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M"}
+MEASURED_ONLY = {"dataCollectionType", "dataCollectionTimeframe"}  # properties that need no answer
+
+
+def published() -> str:
+    return (data_folder() / "README.md").read_text()
+
+
+def released(images: str) -> set[str]:
+    """Return the splits that the published release has of an image set."""
+    return {entry.split for entry in read_manifest(data_folder()).splits if entry.images == images}
+
+
+def test_the_hub_s_own_reader_takes_the_header() -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    found = hub.DatasetCard(published()).data
+    manifest = read_manifest(data_folder())
+    assert (found.license, found.size_categories) == ("cc-by-4.0", ["1K<n<10K"])
+    assert found.pretty_name.startswith("peephole-bench")
+    assert set(found.size_categories) <= SIZES
+    configs = {config["config_name"]: config for config in found.to_dict()["configs"]}
+    whole = [name for name in IMAGES if released(name) == set(SPLITS)]
+    assert list(configs) == [*whole, "digits-proxies"]
+    assert [c["config_name"] for c in configs.values() if c.get("default")] == whole[:1]
+    assert {config["version"] for config in configs.values()} == {manifest.version}
+    for config in configs.values():
+        for entry in config["data_files"]:
+            assert (data_folder() / entry["path"]).exists()
+    assert [entry["split"] for entry in configs["digits"]["data_files"]] == list(SPLITS)
+
+
+@pytest.mark.parametrize("config", ["digits", "digits-proxies", None])
+def test_load_dataset_reads_every_config_of_the_published_folder(
+    config: str | None, tmp_path: Path
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    found = datasets.load_dataset(str(data_folder()), config, cache_dir=str(tmp_path))
+    manifest = read_manifest(data_folder())
+    name = config or next(name for name in IMAGES if released(name) == set(SPLITS))
+    expected = {entry.split: entry.runs for entry in manifest.splits if entry.images == name}
+    if config == "digits-proxies":
+        expected = {"networks": manifest.proxies[0].networks}
+    assert {split: rows.num_rows for split, rows in found.items()} == expected
+
+
+def test_every_section_of_the_datasheet_is_answered_and_on_the_card() -> None:
+    text = published().split("## Datasheet\n")[1]
+    found = answers(list(dict.fromkeys(one.images for one in read_manifest(data_folder()).splits)))
+    places = [text.index(f"### {section}\n") for section in get_args(Section)]
+    assert places == sorted(places)
+    assert {answer.section for answer in found} == set(get_args(Section))
+    for answer in found:
+        assert f"- **{answer.question}** {answer.text}\n" in text
+
+
+def test_no_two_answers_have_one_property() -> None:
+    names = [answer.rai for answer in answers(["digits"]) if answer.rai]
+    assert len(set(names)) == len(names)
+    assert not set(names) & MEASURED_ONLY
+
+
+@pytest.mark.parametrize("images", IMAGES.values(), ids=list(IMAGES))
+def test_the_datasheet_names_the_source_of_every_image_set(images: ImageSet) -> None:
+    assert any(images.source in answer.text for answer in answers([images.name]))

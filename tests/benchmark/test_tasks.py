@@ -1,0 +1,195 @@
+"""Tasks: what freezes them, what their digest sees, and what it does not."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from click.testing import CliRunner
+
+from benchmark.cli import task as command
+from benchmark.publish.verify import verify_release
+from benchmark.runs import load_runs, read_table, rows_to_table, split_path, write_table
+from benchmark.schema import EPOCH_SERIES
+from benchmark.space.splits import SPLITS
+from benchmark.tasks import (
+    Task,
+    check_digest,
+    freeze,
+    read_task,
+    rows_digest,
+    task_names,
+    task_rows,
+    write_task,
+)
+from tests.toys.campaign import edit, published_rows, toy_release
+
+MEASURED = [name for name in EPOCH_SERIES if name != "epoch_seconds"]
+DIGESTED = ["architecture_id", "skeleton", "status", "train_loss_tenths", *MEASURED]
+OTHER: dict[str, object] = {
+    "skeleton": "deep-3x3",
+    "architecture_id": "0123456789abcdef",
+    "status": "failed",
+    "train_loss_tenths": [0.5] * 20,
+}
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy_release(tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture(scope="module")
+def task(original: Path) -> Task:
+    return freeze("digits", 1, folder=original)
+
+
+@pytest.fixture
+def folder(original: Path, tmp_path: Path) -> Path:
+    """Return a copy of the release, to be changed."""
+    return Path(shutil.copytree(original, tmp_path / "data"))
+
+
+def test_a_task_asks_for_all_networks_once(original: Path, task: Task) -> None:
+    assert (task.name, task.images, task.observed, task.epochs) == ("digits-k1-v1", "digits", 1, 2)
+    assert (task.target, task.second_target, task.classes) == (
+        "valid_accuracy",
+        "test_accuracy",
+        10,
+    )
+    assert list(task.parts) == list(SPLITS)
+    for split, ids in task.parts.items():
+        table = load_runs("digits", split, folder=original)
+        rows = [(r["run_id"], r["seed"]) for r in table.select(["run_id", "seed"]).to_pylist()]
+        assert list(ids) == sorted(name for name, seed in rows if seed == 0)
+    assert re.fullmatch("[0-9a-f]{64}", task.digest)
+    assert freeze("digits", 0, folder=original).digest == task.digest  # k is no part of the rows
+
+
+@pytest.mark.parametrize(("status", "taken"), [("diverged", True), ("failed", False)])
+def test_runs_that_ended_for_other_reasons_are_no_part(
+    folder: Path, task: Task, status: str, taken: bool
+) -> None:
+    name = edit(folder, "heldout", 0, status=status)
+    assert (name in freeze("digits", 1, folder=folder).parts["heldout"]) is taken
+    assert name in task.parts["heldout"]
+
+
+def test_a_task_written_and_read_is_the_same(task: Task, tmp_path: Path) -> None:
+    path = write_task(task, tmp_path / "tasks")
+    assert path == tmp_path / "tasks" / "digits-k1-v1.json"
+    assert read_task("digits-k1-v1", tmp_path / "tasks") == task
+    assert task_names(tmp_path / "tasks") == ["digits-k1-v1"]
+    assert json.loads(path.read_text())["digest"] == task.digest
+
+
+def test_a_frozen_task_is_never_overwritten(task: Task, tmp_path: Path) -> None:
+    path = write_task(task, tmp_path)
+    before = path.read_bytes()
+    write_task(task, tmp_path)  # the same content again is fine
+    message = "task 'digits-k1-v1' is frozen with other rows; a changed task needs a new version"
+    with pytest.raises(FileExistsError, match=f"^{re.escape(message)}$"):
+        write_task(replace(task, digest="0" * 64), tmp_path)
+    assert path.read_bytes() == before
+
+
+def test_the_command_freezes_a_version_and_signs_the_release(folder: Path) -> None:
+    words = ["freeze", "digits", "--observed", "0", "--observed", "1", "--version", "3"]
+    result = CliRunner().invoke(command, [*words, "--folder", str(folder)])
+    assert result.exit_code == 0
+    paths = [folder / "tasks" / f"digits-k{k}-v3.json" for k in (0, 1)]
+    assert result.stdout.splitlines() == [str(path) for path in paths]
+    assert [read_task(path.stem, folder / "tasks").observed for path in paths] == [0, 1]
+    assert verify_release(folder) == []
+
+
+def test_an_unknown_task_gives_the_nearest(task: Task, tmp_path: Path) -> None:
+    write_task(task, tmp_path)
+    message = "unknown task 'digits-k2-v1'; did you mean 'digits-k1-v1'? Known: digits-k1-v1"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        read_task("digits-k2-v1", tmp_path)
+
+
+@pytest.mark.parametrize("observed", [-1, 2, 20])
+def test_observed_epochs_out_of_range_are_refused(original: Path, observed: int) -> None:
+    message = f"`observed` (={observed}) must be in 0..1"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        freeze("digits", observed, folder=original)
+
+
+def test_a_version_is_in_the_name_and_no_part_of_the_rows(original: Path, task: Task) -> None:
+    second = freeze("digits", 1, version=2, folder=original)
+    assert (second.name, second.digest) == ("digits-k1-v2", task.digest)
+    with pytest.raises(ValueError, match=r"^`version` \(=0\) must be at least 1$"):
+        freeze("digits", 1, version=0, folder=original)
+
+
+def test_rows_of_a_task_are_sorted_and_of_its_part(original: Path, task: Task) -> None:
+    for split in SPLITS:
+        rows = task_rows(task, split, original)
+        assert tuple(rows.column("run_id").to_pylist()) == task.parts[split]
+
+
+def test_added_rows_do_not_change_the_digest(original: Path, folder: Path, task: Task) -> None:
+    for split in SPLITS:  # only the first seed, in another order
+        path = split_path("digits", split, folder)
+        rows = read_table(path).filter(pc.equal(read_table(path).column("seed"), 0))
+        write_table(rows.take(list(range(len(rows)))[::-1]), path)
+        assert len(rows) == len(task.parts[split])
+    assert freeze("digits", 1, folder=folder).digest == task.digest
+    repeats = sum(len(load_runs("digits", split, folder=original)) for split in SPLITS)
+    assert repeats > sum(map(len, task.parts.values()))  # the original has more, and agrees
+    check_digest(task, original)
+    check_digest(task, folder)
+
+
+def test_added_columns_do_not_change_the_digest(folder: Path, task: Task) -> None:
+    path = split_path("digits", "test", folder)
+    table = read_table(path)
+    write_table(table.append_column("colour", pa.array(["red"] * len(table))), path)
+    check_digest(task, folder)
+
+
+@pytest.mark.parametrize("name", DIGESTED)
+def test_one_changed_value_changes_the_digest(folder: Path, task: Task, name: str) -> None:
+    edit(folder, "heldout", 0, **{name: OTHER.get(name, [0.125, 0.25])})
+    tables = [task_rows(task, split, folder) for split in SPLITS]
+    message = (
+        f"the rows of task 'digits-k1-v1' have digest {rows_digest(tables)}, not {task.digest} as "
+        "when frozen"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_digest(task, folder)
+
+
+@pytest.mark.parametrize("name", ["epoch_seconds", "device", "generator_version"])
+def test_times_and_devices_are_no_part_of_the_digest(folder: Path, task: Task, name: str) -> None:
+    value: object = [9.0, 9.0] if name == "epoch_seconds" else "another"
+    edit(folder, "heldout", 0, **{name: value})
+    check_digest(task, folder)
+
+
+def test_a_missing_run_is_named(folder: Path, task: Task) -> None:
+    path = split_path("digits", "test", folder)
+    rows = [r for r in published_rows(path) if r["run_id"] not in task.parts["test"][1:3]]
+    write_table(rows_to_table(rows), path)
+    message = (
+        f"task 'digits-k1-v1' asks for 2 runs of 'test' that the data lacks, "
+        f"{task.parts['test'][1]!r} first"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_digest(task, folder)
+
+
+def test_a_run_that_is_there_twice_is_named(folder: Path, task: Task) -> None:
+    path = split_path("digits", "test", folder)
+    rows = published_rows(path)
+    asked = [r for r in rows if r["run_id"] in task.parts["test"]]
+    write_table(rows_to_table([*rows, asked[0]]), path)
+    message = f"'test' of 'digits' has 1 runs more than once, {asked[0]['run_id']!r} first"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_digest(task, folder)

@@ -1,0 +1,326 @@
+"""Proxies of a release: what is computed, what a kill leaves, and what the release says of them."""
+
+import fcntl
+import json
+import re
+import shutil
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+
+from benchmark.proxies import PROXIES, Proxies, load_proxies, proxies_path, proxy_table, table_rows
+from benchmark.publish.finish import finish_release
+from benchmark.publish.verify import verify_release
+from benchmark.release import read_manifest
+from benchmark.runs import load_runs, write_table
+from benchmark.schema import SCHEMA
+from benchmark.space.splits import SPLITS
+from generators.proxies import compute as proxy_campaign
+from generators.proxies.compute import JOURNAL, ProxyJob, add_proxies
+from generators.workers.scheduler import RunOptions
+from generators.workers.worker import prepare
+from peephole import main
+from tests.toys.campaign import edit, options_of, toy_release
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy_release(tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture
+def folder(original: Path, tmp_path: Path) -> Path:
+    """Return a copy of a release without proxies."""
+    return Path(shutil.copytree(original, tmp_path / "data"))
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the architectures that are measured, in a thread in place of processes."""
+    names: list[str] = []
+
+    honest = proxy_campaign.work
+
+    def work(job: ProxyJob) -> Proxies:
+        row = honest(job)
+        names.append(row.architecture_id)
+        return row
+
+    monkeypatch.setattr(proxy_campaign, "work", work)
+    monkeypatch.setattr(proxy_campaign, "_pool", lambda options: ThreadPoolExecutor(1))
+    return names
+
+
+def architectures(folder: Path) -> set[str]:
+    tables = [load_runs("digits", s, columns=["architecture_id"], folder=folder) for s in SPLITS]
+    return {name for table in tables for name in table["architecture_id"].to_pylist()}
+
+
+def journal(folder: Path) -> Path:
+    return folder / "digits" / JOURNAL
+
+
+def rows_of(folder: Path) -> list[Proxies]:
+    table = load_proxies("digits", folder)
+    assert table is not None
+    return table_rows(table)
+
+
+def test_every_architecture_is_computed_once_and_the_release_is_whole(
+    folder: Path, measured: list[str]
+) -> None:
+    assert add_proxies("digits", folder, options_of()) == len(measured)
+    rows = rows_of(folder)
+    assert [row.architecture_id for row in rows] == sorted(architectures(folder))
+    assert sorted(measured) == sorted(architectures(folder))
+    assert verify_release(folder) == []
+    assert not journal(folder).exists()
+    manifest = read_manifest(folder)
+    assert manifest.version == "1.3.0"  # after 1.2.3
+    (counts,) = manifest.proxies
+    assert (counts.images, counts.networks, counts.seed, counts.batch) == (
+        "digits", len(rows), 1000, 50,
+    )  # fmt: skip
+    assert rows[0].environment_id in json.loads((folder / "environments.json").read_text())
+
+
+def test_with_nothing_missing_nothing_changes(folder: Path, measured: list[str]) -> None:
+    add_proxies("digits", folder, options_of())
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    measured.clear()
+    assert add_proxies("digits", folder, options_of()) == 0
+    assert measured == []
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_after_a_kill_what_was_finished_stays_and_half_a_line_does_not(
+    folder: Path, measured: list[str]
+) -> None:
+    add_proxies("digits", folder, options_of())
+    whole = proxies_path("digits", folder).read_bytes()
+    rows = rows_of(folder)
+    lines = [json.dumps(asdict(row)) + "\n" for row in rows[:6]]
+    proxies_path("digits", folder).unlink()
+    finish_release(folder)
+    stale = json.dumps(asdict(rows[6]) | {"generator_version": "0.0.1"}) + "\n"
+    journal(folder).write_text("".join([*lines[:5], stale, lines[5][:40]]))
+    measured.clear()
+    assert add_proxies("digits", folder, options_of()) == len(rows) - 5
+    assert sorted(measured) == [row.architecture_id for row in rows[5:]]
+    assert proxies_path("digits", folder).read_bytes() == whole
+    assert verify_release(folder) == []
+
+
+def test_a_network_at_a_time_is_kept_before_the_next(
+    folder: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[str] = []
+
+    def note(file: object, row: Proxies) -> None:
+        proxy_note(file, row)  # type: ignore[arg-type]
+        kept.append(row.architecture_id)
+        assert len(journal(folder).read_text().splitlines()) == len(kept)
+        if len(kept) == 3:
+            raise KeyboardInterrupt
+
+    proxy_note = proxy_campaign._note
+    monkeypatch.setattr(proxy_campaign, "_note", note)
+    with pytest.raises(KeyboardInterrupt):
+        add_proxies("digits", folder, options_of())
+    assert not proxies_path("digits", folder).exists()
+    assert verify_release(folder) == []  # unfinished files are no problem
+    monkeypatch.setattr(proxy_campaign, "_note", proxy_note)
+    assert add_proxies("digits", folder, options_of()) == len(architectures(folder)) - 3
+
+
+def test_a_kill_between_file_and_checksums_is_made_good(folder: Path, measured: list[str]) -> None:
+    add_proxies("digits", folder, options_of())
+    sums, signed = folder / "SHA256SUMS", (folder / "SHA256SUMS").read_text()
+    sums.write_text("".join(line for line in signed.splitlines(True) if "proxies" not in line))
+    assert add_proxies("digits", folder, options_of()) == 0
+    assert sums.read_text() == signed
+    assert read_manifest(folder).version == "1.3.0"  # the same file raises it once
+
+
+def test_networks_that_a_release_gained_are_added_and_published_values_kept(
+    folder: Path, measured: list[str]
+) -> None:
+    add_proxies("digits", folder, options_of())
+    rows = rows_of(folder)
+    kept = [row if i else _changed(row) for i, row in enumerate(rows[:-2])]
+    write_table(proxy_table(kept), proxies_path("digits", folder))
+    measured.clear()
+    add_proxies("digits", folder, options_of(), "2.0.0")
+    assert sorted(measured) == [row.architecture_id for row in rows[-2:]]
+    assert rows_of(folder) == [*kept, *rows[-2:]]
+    assert read_manifest(folder).version == "2.0.0"
+
+
+def _changed(row: Proxies) -> Proxies:
+    return Proxies(**(asdict(row) | {"snip": 7.0}))
+
+
+def test_two_commands_at_once_are_refused(folder: Path, measured: list[str]) -> None:
+    message = f"another process computes proxies into {str(folder / 'digits')!r}; wait for it"
+    with journal(folder).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(BlockingIOError, match=f"^{re.escape(message)}$"):
+            add_proxies("digits", folder, options_of())
+
+
+def test_a_release_without_runs_on_these_images_is_refused(folder: Path) -> None:
+    message = f"{str(folder)!r} holds no runs on 'mnist'"
+    with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
+        add_proxies("mnist", folder, options_of())
+    with pytest.raises(
+        ValueError, match=r"^unknown images 'digit'; did you mean 'digits'\? Known: "
+    ):
+        add_proxies("digit", folder, options_of())
+
+
+def test_runs_of_two_recipes_are_refused(folder: Path) -> None:
+    edit(folder, "test", 0, recipe_id="another")
+    with pytest.raises(ValueError, match=r"^runs must share one recipe; these have .+, another$"):
+        add_proxies("digits", folder, options_of())
+
+
+def test_a_worker_that_dies_says_that_the_command_goes_on(
+    folder: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dying(ThreadPoolExecutor):
+        def submit(self, *args: object, **kwargs: object) -> Future[object]:  # type: ignore[override]
+            future: Future[object] = Future()
+            future.set_exception(BrokenProcessPool())
+            return future
+
+    monkeypatch.setattr(proxy_campaign, "_pool", lambda options: Dying(1))
+    count = len(architectures(folder))
+    message = f"a worker process died after 0 of {count} networks; the same command goes on from "
+    with pytest.raises(ChildProcessError, match=f"^{message}there$"):
+        add_proxies("digits", folder, options_of())
+
+
+def test_the_command_computes_in_processes_and_says_what_it_did(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forks(options: RunOptions) -> Executor:  # torch is loaded once, not in every process
+        server = get_context("forkserver")
+        server.set_forkserver_preload(["tests.toys.campaign"])
+        return ProcessPoolExecutor(options.workers, server, initializer=prepare)
+
+    monkeypatch.setattr(proxy_campaign, "_pool", forks)
+    count = len(architectures(folder))
+    arguments = ["generate", "proxies", "--folder", str(folder), "--processes"]
+    first = CliRunner().invoke(main, [*arguments, "2"])
+    assert first.exit_code == 0
+    assert first.stdout == f"{count} networks computed; release 1.3.0 in {folder}\n"
+    assert f"{count}/{count} networks" in first.stderr
+    bytes_of_two = proxies_path("digits", folder).read_bytes()
+    proxies_path("digits", folder).unlink()
+    assert CliRunner().invoke(main, [*arguments, "1"]).exit_code == 0
+    assert proxies_path("digits", folder).read_bytes() == bytes_of_two
+    shown = CliRunner().invoke(main, ["data", "info", "--folder", str(folder)])
+    assert re.search(rf"^digits   proxies +{count} +0\.\d\d$", shown.stdout, re.MULTILINE)
+    good = CliRunner().invoke(main, ["data", "verify", "--folder", str(folder)])
+    assert good.stdout == f"4 files of runs and 1 of proxies in {folder}: all as published\n"
+
+
+def test_the_card_explains_every_column_and_datasets_reads_runs_and_proxies(
+    folder: Path, measured: list[str], tmp_path: Path
+) -> None:
+    add_proxies("digits", folder, options_of())
+    text = (folder / "README.md").read_text()
+    count = len(architectures(folder))
+    assert (
+        f"- `digits/proxies.parquet`: {count} networks, initialised with seed 1000, on 50 training "
+        "images\n" in text
+    )
+    section = text.split("## Zero-cost proxies\n")[1].split("\n## ")[0]
+    for name in PROXIES:
+        (line,) = [line for line in section.splitlines() if line.startswith(f"| `{name}` |")]
+        assert len(re.split(r"(?<!\\)\|", line)) == 6  # a bar in a definition ends no cell
+    datasets = pytest.importorskip("datasets")
+    cache = str(tmp_path / "cache")
+    for config in ("digits", None):  # runs are what comes without a name
+        found = datasets.load_dataset(str(folder), config, cache_dir=cache)
+        assert list(found) == list(SPLITS)
+        assert set(found["train"].column_names) == set(SCHEMA.names)
+    found = datasets.load_dataset(str(folder), "digits-proxies", cache_dir=cache)
+    table = load_proxies("digits", folder)
+    assert table is not None
+    assert list(found) == ["networks"]
+    assert found["networks"].to_list() == table.to_pylist()
+
+
+def damaged(folder: Path, table: pa.Table) -> list[str]:
+    """Return what is found wrong with a table of proxies under right checksums."""
+    write_table(table, proxies_path("digits", folder))
+    finish_release(folder)
+    return verify_release(folder)
+
+
+def test_what_breaks_the_promises_of_the_file_is_named(folder: Path, measured: list[str]) -> None:
+    add_proxies("digits", folder, options_of())
+    table = load_proxies("digits", folder)
+    assert table is not None
+    rows: list[dict[str, object]] = table.to_pylist()
+    names = [str(row["architecture_id"]) for row in rows]
+
+    def problems(place: int, **fields: object) -> list[str]:
+        changed = [row | (fields if i == place else {}) for i, row in enumerate(rows)]
+        return damaged(folder, pa.Table.from_pylist(changed, schema=table.schema))
+
+    assert problems(0) == []
+    start = f"of architecture {names[2]!r}"
+    assert problems(2, snip=-1.0) == [f"`snip` {start} (=-1.0) must be >= 0"]
+    assert problems(2, signal_share=1.5) == [f"`signal_share` {start} (=1.5) must be in [0, 1]"]
+    for value in (float("nan"), float("inf"), None):
+        text = f"`jacov` {start} (={value!r}) must be a finite number"
+        assert problems(2, jacov=value) == [text]
+    assert problems(2, seed=0) == [
+        f"`seed` (=0) {start} is that of a run",
+        "proxies of 'digits' mix seeds or sizes of the batch",
+    ]
+    assert problems(2, batch=7) == ["proxies of 'digits' mix seeds or sizes of the batch"]
+    assert problems(2, architecture_id=names[3]) == [
+        f"proxies of 'digits' lack {names[2]}", f"proxies of 'digits' hold twice {names[3]}",
+    ]  # fmt: skip
+    assert problems(2, architecture_id="f" * 16) == [
+        f"proxies of 'digits' lack {names[2]}",
+        f"proxies of 'digits' hold what no run has: {'f' * 16}",
+    ]
+    other = damaged(folder, table.append_column("colour", pa.array(["red"] * len(table))))
+    assert other == ["proxies.parquet of 'digits' has another schema than this release"]
+    path = proxies_path("digits", folder)
+    write_table(table.replace_schema_metadata({"schema_version": "0"}), path)
+    text = f"{str(path)!r} has schema version 0, and this release reads 1"
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        load_proxies("digits", folder)
+
+
+def test_an_empty_file_of_proxies_cannot_be_counted(folder: Path, measured: list[str]) -> None:
+    path = proxies_path("digits", folder)
+    write_table(proxy_table([]), path)
+    with pytest.raises(ValueError, match=f"^{re.escape(repr(str(path)))} holds no proxies$"):
+        finish_release(folder, "1.3.1")
+
+
+def test_proxies_that_are_not_finite_are_no_proxies() -> None:
+    values: dict[str, float] = dict.fromkeys(PROXIES, 0.5)
+    row = Proxies("0" * 16, 1000, 50, **values, device="d", environment_id="e",
+                  generator_version="g")  # fmt: skip
+    message = f"`naswot` of architecture {'0' * 16!r} (=nan) must be a finite number"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        Proxies(**(asdict(row) | {"naswot": float("nan")}))
+
+
+def test_proxies_of_unknown_images_are_refused_and_of_others_none(folder: Path) -> None:
+    assert load_proxies("digits", folder) is None
+    with pytest.raises(ValueError, match=r"^unknown images 'digit'; did you mean 'digits'\?"):
+        load_proxies("digit", folder)

@@ -1,0 +1,203 @@
+"""Networks in flight: threads of one child process, its end, and which of them may start."""
+
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import pytest
+import torch
+
+import generators.workers.admission
+import generators.workers.scheduler
+from benchmark.recipes import RECIPES
+from benchmark.space.imagesets import get_images
+from benchmark.space.layer_walk import walk
+from benchmark.util.progress import Progress
+from generators.workers.admission import Pace, device_room, predicted_memory
+from generators.workers.gpu_process import Flight
+from generators.workers.scheduler import Crew, job_memory
+from generators.workers.worker import Job, Row, make_run, prepare, prepare_gpu
+from tests.toys.campaign import (
+    job_of,
+    options_of,
+    tiny_architecture,
+    tiny_plan,
+    toy_campaign,
+    toy_row,
+    without_times,
+)
+
+PLAN = tiny_plan(4)
+
+
+def nothing() -> None:
+    """Prepare nothing."""
+
+
+def place() -> tuple[int, int]:
+    """Return the process and thread of a call, which takes a moment."""
+    time.sleep(0.2)
+    return os.getpid(), threading.get_ident()
+
+
+def fail(text: str) -> None:
+    raise ValueError(text)
+
+
+def end() -> None:
+    os._exit(1)
+
+
+def test_calls_run_on_threads_of_one_other_process() -> None:
+    with Flight(3, nothing) as flight:
+        places = [future.result() for future in [flight.submit(place) for _ in range(6)]]
+    assert {process for process, _ in places} != {os.getpid()}
+    assert len({process for process, _ in places}) == 1
+    assert len({thread for _, thread in places}) == 3
+
+
+def test_an_error_of_a_call_is_raised_where_its_result_is_asked_for() -> None:
+    with Flight(1, nothing) as flight:
+        failing, fine = flight.submit(fail, "so"), flight.submit(divmod, 7, 2)
+        with pytest.raises(ValueError, match=r"^so$"):
+            failing.result()
+        assert fine.result() == (3, 1)
+
+
+def test_the_end_of_the_process_breaks_what_it_had_and_what_comes_later() -> None:
+    with Flight(2, nothing) as flight:
+        lost = [flight.submit(time.sleep, 60), flight.submit(end)]
+        wait(lost)
+        for future in lost:
+            with pytest.raises(BrokenProcessPool, match=r"^the process of the networks in flight"):
+                future.result()
+        with pytest.raises(BrokenProcessPool, match=r"^the process of the networks in flight"):
+            flight.submit(place)
+
+
+def settings() -> tuple[bool, ...]:
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    exact = torch.are_deterministic_algorithms_enabled()
+    return cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32, exact
+
+
+def test_networks_in_flight_compute_fp32_in_fp32_and_the_same_every_time() -> None:
+    with Flight(1, prepare_gpu) as flight:
+        assert flight.submit(settings).result() == (False, False, False, True)
+
+
+def test_a_flight_trains_what_a_lone_worker_trains(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1, initializer=prepare) as pool:
+        alone = [without_times(row) for row in pool.map(make_run, map(job_of, PLAN))]
+    with Flight(3, prepare_gpu) as flight:
+        futures = [flight.submit(make_run, job_of(run)) for run in PLAN]
+        together = [without_times(future.result()) for future in futures]
+    assert together == alone
+
+
+def test_a_crew_on_a_gpu_flies_and_one_on_a_cpu_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    monkeypatch.setattr(generators.workers.scheduler, "Flight", lambda width, _: made.append(width))
+    Crew(lambda _: None, options_of(device="cuda:0", workers=3))._pool()
+    assert made == [3]
+    Crew(lambda _: None, options_of(device="cpu"))._pool().shutdown()
+    assert made == [3]
+
+
+def flying(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """Let crews fly on the CPU."""
+    monkeypatch.setattr(Crew, "_pool", lambda _: Flight(width, nothing))
+
+
+def end_with_graphs(job: Job) -> Row:
+    """Stand in for a training that a graph kills."""
+    if job.graphs and job.run.draw_index == 0:
+        os._exit(1)
+    return toy_row(job.run) | {"status_reason": f"graphs {job.graphs}"}
+
+
+def test_a_lost_process_is_replaced_and_its_runs_made_without_graphs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flying(monkeypatch, 2)
+    campaign = toy_campaign(tmp_path, PLAN)
+    crew = Crew(campaign.store, options_of(workers=2), end_with_graphs)
+    jobs = [job_of(run) for run in PLAN]
+    assert crew.work(jobs, Progress("networks", len(jobs))) == 4
+    seen = {row["draw_index"]: row["status_reason"] for row in campaign.rows()}
+    assert seen[0] == "graphs False"
+    assert seen[3] == "graphs True"  # it was not in hand when the process died
+
+
+def test_a_bound_holds_where_time_has_a_fixed_part_and_one_that_grows() -> None:
+    def taken(cost: int) -> float:
+        return 2.0 + cost / 100
+
+    pace = Pace()
+    assert pace.bound(100) == 0.0
+    for cost in (10, 50, 400, 900, 1000, 2000):
+        pace.add(cost, taken(cost))
+    for cost in (5, 10, 70, 500, 1999, 5000):
+        assert pace.bound(cost) >= 1.3 * taken(cost)
+
+
+def test_one_slow_small_run_does_not_hold_up_large_ones() -> None:
+    pace = Pace()
+    pace.add(1, 3.0)  # seconds per cost of a run that is all fixed part
+    for cost in (800, 900, 1000, 1100, 1200):
+        pace.add(cost, 6.0)
+    assert pace.bound(1000) == pytest.approx(1.3 * 6 * 1000 / 800)
+
+
+def test_predicted_memory_is_that_of_a_network_worked_by_hand() -> None:
+    """`digits`, 8x8: 8 channels in stem, BN, ReLU and in one block; then 4x4 and 2x2.
+
+    Every row's answer is counted from the walk's own widths and resolutions; here they are summed
+    once more, and pools apart.
+    """
+    images, recipe = get_images("digits"), RECIPES["digits"]
+    rows = walk(tiny_architecture(), images)
+    answers = [row.out_channels * row.out_resolution**2 for row in rows]
+    assert answers[:3] == [8 * 64] * 3
+    pools = [8 * 16, rows[[r.kind for r in rows].index("max_pool", 8)].out_channels * 4]
+    step = 50 * (4 * sum(answers) + 8 * sum(pools))
+    assert [r.kind for r in rows].count("max_pool") == 2
+    expected = 1.5 * 2 * (step + 2 * max(answers) * 4 * 350) + 300e6
+    assert predicted_memory(rows, images, recipe) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("room", "width"), [(None, 3), (2.5, 2), (0.5, 1)])
+def test_only_what_fits_the_device_is_in_hand(
+    monkeypatch: pytest.MonkeyPatch, room: float | None, width: int
+) -> None:
+    each = max(job_memory(job_of(run)) for run in PLAN)
+    monkeypatch.setattr(generators.workers.scheduler, "device_room", lambda _: room and room * each)
+    monkeypatch.setattr(generators.workers.scheduler, "predicted_memory", lambda *_: each)
+    lock, now, most = threading.Lock(), [0], [0]
+
+    def watched(job: Job) -> Row:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        time.sleep(0.3)
+        with lock:
+            now[0] -= 1
+        return toy_row(job.run)
+
+    monkeypatch.setattr(Crew, "_pool", lambda _: ThreadPoolExecutor(3))
+    crew = Crew(lambda _: None, options_of(workers=3), watched)
+    assert crew.work([job_of(run) for run in PLAN], Progress("networks", 4)) == 4
+    assert most == [width]
+
+
+def test_a_cpu_has_no_end_of_room_and_a_gpu_most_of_its_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert device_room("cpu") is None
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda _: type("", (), {"total_memory": 1000})
+    )
+    assert device_room("cuda:0") == 850

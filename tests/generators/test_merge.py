@@ -1,0 +1,274 @@
+"""From run files to a release: what is kept, what is refused, and what a kill leaves."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import generators.campaign.merge
+from benchmark.publish.verify import verify_release
+from benchmark.runs import correct_path, load_runs, split_path, write_table
+from benchmark.space.splits import SPLITS
+from generators.campaign.campaign import Campaign, _signed
+from generators.campaign.merge import merge
+from generators.workers.planned_run import PlannedRun
+from tests.benchmark.test_runs import single
+from tests.toys.campaign import Row, bits, release_plan, tiny_plan, toy_campaign, toy_row
+
+PLAN = release_plan()
+ROWS = [toy_row(run) for run in PLAN]
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Return every file of a folder; what a killed process left unfinished is no file of it."""
+    paths = (p for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix != ".part")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def campaign_of(folder: Path, indices: range) -> Campaign:
+    return toy_campaign(folder, [PLAN[i] for i in indices], [ROWS[i] for i in indices])
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> Campaign:
+    return campaign_of(tmp_path / "campaign", range(len(PLAN)))
+
+
+@pytest.fixture(scope="module")
+def merged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Return the files of an undisturbed merge of the whole campaign."""
+    folder = tmp_path_factory.mktemp("merged")
+    merge([campaign_of(folder / "campaign", range(len(PLAN)))], folder / "data", "1.2.3")
+    return content(folder / "data")
+
+
+def test_every_run_is_in_its_split_as_it_was_stored(campaign: Campaign, tmp_path: Path) -> None:
+    found = merge([campaign], tmp_path / "data", "1.2.3")
+    stored = {str(row["run_id"]): row for row in ROWS}
+    seen = set()
+    for split in SPLITS:
+        table = load_runs("digits", split, folder=tmp_path / "data")
+        planned = {run.run_id for run in PLAN if run.split == split}
+        assert set(table.column("run_id").to_pylist()) == planned
+        assert found.counts["digits", split] == len(planned) > 0
+        for row in table.to_pylist():
+            row["started_at"] = int(row["started_at"].timestamp())
+            original = {name: single(value) for name, value in stored[row["run_id"]].items()}
+            assert row == {name: value for name, value in original.items() if name != "correct"}
+            seen.add(row["run_id"])
+    assert seen == set(stored)
+    assert verify_release(tmp_path / "data") == []
+
+
+def test_bits_are_those_of_the_final_accuracies(campaign: Campaign, tmp_path: Path) -> None:
+    merge([campaign], tmp_path, "1.2.3")
+    stored = {str(row["run_id"]): row for row in ROWS}
+    for split in SPLITS:
+        for row in pq.read_table(correct_path("digits", split, tmp_path)).to_pylist():
+            right = np.unpackbits(np.frombuffer(row["correct"], np.uint8))
+            assert np.array_equal(right, bits(stored[row["run_id"]]))
+            finals = [stored[row["run_id"]][f"{part}_accuracy"][-1] for part in ("valid", "test")]  # type: ignore[index]
+            assert finals == pytest.approx([right[:350].mean(), right[350:700].mean()])
+
+
+def test_merging_twice_changes_no_byte(
+    campaign: Campaign, tmp_path: Path, merged: dict[str, bytes]
+) -> None:
+    for _ in range(2):
+        merge([campaign], tmp_path / "data", "1.2.3")
+        assert content(tmp_path / "data") == merged
+
+
+def test_parts_merged_one_after_another_are_the_whole(
+    tmp_path: Path, merged: dict[str, bytes]
+) -> None:
+    cuts = (0, 2, 26, len(PLAN))  # the first part lacks whole splits, the last adds to few
+    for i in range(3):
+        part = campaign_of(tmp_path / f"part-{i}", range(cuts[i], cuts[i + 1]))
+        merge([part], tmp_path / "data", f"1.2.{i + 1}")
+    assert content(tmp_path / "data") == merged
+
+
+def test_campaigns_merged_together_are_the_whole(tmp_path: Path, merged: dict[str, bytes]) -> None:
+    parts = [
+        campaign_of(tmp_path / "even", range(0, len(PLAN), 2)),
+        campaign_of(tmp_path / "rest", range(1, len(PLAN), 2)),
+        campaign_of(tmp_path / "again", range(5)),  # the same rows: no conflict
+    ]
+    merge(parts, tmp_path / "data", "1.2.3")
+    assert content(tmp_path / "data") == merged
+
+
+def refused(campaigns: list[Campaign], data: Path, message: str) -> None:
+    """Assert that a merge is refused with a message and changes nothing."""
+    before = content(data)
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        merge(campaigns, data, "1.2.4")
+    assert content(data) == before
+
+
+def changed(row: Row, **fields: object) -> Row:
+    return {**row, **fields}
+
+
+def test_conflicting_duplicates_are_refused(campaign: Campaign, tmp_path: Path) -> None:
+    other = toy_campaign(tmp_path / "other", PLAN[:1], [changed(ROWS[0], seed=9)])
+    message = f"run {PLAN[0].run_id!r} is in two campaigns with different content"
+    refused([campaign, other], tmp_path / "data", message)
+
+
+def in_split(split: str) -> int:
+    """Return the place of a run of a split in the plan."""
+    return next(i for i, run in enumerate(PLAN) if run.split == split)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_published_run_is_never_changed(campaign: Campaign, tmp_path: Path, split: str) -> None:
+    data, index = tmp_path / "data", in_split(split)
+    others = [i for i in range(len(PLAN)) if i % 3 or i == index]
+    first = toy_campaign(tmp_path / "first", [PLAN[i] for i in others], [ROWS[i] for i in others])
+    merge([first], data, "1.2.3")
+    campaign.store(changed(ROWS[index], weight_norm=[10.0, 11.5]))
+    path = split_path("digits", split, data)
+    message = f"run {PLAN[index].run_id!r} is in {str(path)!r} with other content; a published "
+    refused([campaign], data, message + "run is kept")
+
+
+def other_recipe(run: PlannedRun) -> tuple[PlannedRun, Row]:
+    """Return a run and its row as if another recipe had made it."""
+    name = run.run_id.replace(run.recipe_id, "0123456789ab")
+    row = changed(toy_row(run), run_id=name, recipe_id="0123456789ab")
+    return replace(run, run_id=name, recipe_id="0123456789ab"), row
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_mixed_recipes_are_refused(campaign: Campaign, tmp_path: Path, published: bool) -> None:
+    run, row = other_recipe(tiny_plan(30)[-1])
+    other = toy_campaign(tmp_path / "other", [run], [row])
+    if published:
+        merge([campaign], tmp_path / "data", "1.2.3")
+    message = (
+        f"runs on 'digits' mix the recipes {PLAN[0].recipe_id!r} and '0123456789ab'; a release has "
+        "one recipe for each image set"
+    )
+    refused([other] if published else [campaign, other], tmp_path / "data", message)
+
+
+def test_recipes_are_not_mixed_over_splits_either(tmp_path: Path) -> None:
+    train = in_split("train")
+    merge([campaign_of(tmp_path / "a", range(train, train + 1))], tmp_path / "data", "1.2.3")
+    run, row = other_recipe(PLAN[in_split("test")])
+    other = toy_campaign(tmp_path / "b", [run], [row])
+    message = (
+        f"runs on 'digits' mix the recipes {PLAN[0].recipe_id!r} and '0123456789ab'; a release has "
+        "one recipe for each image set"
+    )
+    refused([other], tmp_path / "data", message)
+
+
+def test_a_run_outside_the_plan_is_refused(campaign: Campaign, tmp_path: Path) -> None:
+    stranger = tiny_plan(40)[-1]
+    campaign.store(toy_row(stranger))
+    message = f"run {stranger.run_id!r} is not in the plan of {str(campaign.folder)!r}"
+    refused([campaign], tmp_path / "data", message)
+
+
+def test_a_damaged_run_file_is_named(campaign: Campaign, tmp_path: Path) -> None:
+    name = f"{PLAN[3].run_id}.json"
+    path = campaign.runs / name
+    text = path.read_text()
+    row = json.loads(text) | {"valid_loss": [1.0]}
+    del row["sha256"]
+    path.write_text(_signed(json.dumps(row)))
+    message = (
+        f"{str(path)!r} is damaged (`valid_loss` of run {PLAN[3].run_id!r} has 1 entries, not 1 "
+        "for each of 2 epochs); delete it to redo it"
+    )
+    refused([campaign], tmp_path / "data", message)
+    path.write_text(text[:100])
+    start, end = re.escape(f"{str(path)!r} is damaged ("), re.escape("); delete it to redo it")
+    with pytest.raises(ValueError, match=f"^{start}.+{end}$"):
+        merge([campaign], tmp_path / "data", "1.2.3")
+
+
+def killed_after(files: int, written: list[Path]) -> Callable[[object, Path], None]:
+    """Return what writes tables until there are a number of them, and notes which."""
+
+    def write(table: object, path: Path) -> None:
+        if len(written) == files:
+            raise KeyboardInterrupt
+        write_table(table, path)
+        written.append(path)
+
+    return write
+
+
+@pytest.mark.parametrize("files", [0, 1, 2, 5])
+def test_a_merge_killed_midway_leaves_whole_files_and_can_be_made_again(
+    campaign: Campaign,
+    tmp_path: Path,
+    merged: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    files: int,
+) -> None:
+    data = tmp_path / "data"
+    written: list[Path] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(generators.campaign.merge, "write_table", killed_after(files, written))
+        with pytest.raises(KeyboardInterrupt):
+            merge([campaign], data, "1.2.3")
+    assert {str(p.relative_to(data)): p.read_bytes() for p in written}.items() <= merged.items()
+    merge([campaign], data, "1.2.3")
+    assert content(data) == merged
+
+
+def test_a_second_merge_killed_midway_leaves_the_old_files(
+    tmp_path: Path, merged: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    merge([campaign_of(tmp_path / "half", range(15))], data, "1.2.2")
+    before = content(data)
+
+    def half(table: object, where: Path, **_: object) -> None:
+        Path(where).write_bytes(b"PAR1")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pq, "write_table", half)
+        with pytest.raises(KeyboardInterrupt):
+            merge([campaign_of(tmp_path / "rest", range(15, len(PLAN)))], data, "1.2.3")
+    assert content(data) == before
+    assert verify_release(data) == []
+    merge([Campaign(tmp_path / "rest")], data, "1.2.3")
+    assert content(data) == merged
+
+
+@pytest.mark.parametrize("files", [1, 2, 3, 5])
+def test_a_second_merge_killed_between_bits_and_runs_can_be_made_again(
+    tmp_path: Path, merged: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, files: int
+) -> None:
+    data = tmp_path / "data"
+    merge([campaign_of(tmp_path / "half", range(15))], data, "1.2.2")
+    written: list[Path] = []
+    rest = campaign_of(tmp_path / "rest", range(15, len(PLAN)))
+    with monkeypatch.context() as patch:
+        patch.setattr(generators.campaign.merge, "write_table", killed_after(files, written))
+        with pytest.raises(KeyboardInterrupt):
+            merge([rest], data, "1.2.3")
+    merge([rest], data, "1.2.3")
+    assert content(data) == merged
+
+
+def test_recipes_and_environments_lie_beside_the_data(campaign: Campaign, tmp_path: Path) -> None:
+    merge([campaign], tmp_path, "1.2.3")
+    recipes = json.loads((tmp_path / "recipes.json").read_text())
+    environments = json.loads((tmp_path / "environments.json").read_text())
+    assert recipes.keys() == {row["recipe_id"] for row in ROWS}
+    assert environments.keys() == {row["environment_id"] for row in ROWS}
+    assert recipes[PLAN[0].recipe_id]["epochs"] == 2
+    assert set(next(iter(environments.values()))) >= {"torch", "numpy", "python"}

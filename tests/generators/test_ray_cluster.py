@@ -1,0 +1,273 @@
+"""A campaign on a Ray cluster of several machines, here all on one, of which one is killed."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmark.publish.verify import verify_release
+from benchmark.schema import check_row
+from benchmark.util.progress import Progress
+from generators.campaign.campaign import Campaign, run_campaign
+from generators.campaign.merge import merge
+from generators.workers.planned_run import PlannedRun
+from generators.workers.scheduler import Crew, RunOptions
+from generators.workers.worker import Job, make_run, prepare
+from tests.toys.campaign import (
+    Row,
+    die_on_the_first,
+    job_of,
+    options_of,
+    release_plan,
+    tiny_plan,
+    toy_campaign,
+    toy_row,
+    without_times,
+)
+
+if TYPE_CHECKING:
+    from ray._private.node import Node
+    from ray.cluster_utils import Cluster
+
+ROOT = Path(__file__).parents[2]
+PLAN = tiny_plan(6)
+PATIENCE = 300.0  # seconds until a cluster that does nothing fails its test
+
+
+def test_a_lost_machine_gives_back_what_it_had_and_blames_no_run() -> None:
+    stored: list[Row] = []
+    crew = Crew(stored.append, options_of(workers=2), toy_row_of)
+    crew.start = lambda _: LosingPool(2)
+    crew.waiting = [job_of(run) for run in PLAN]
+    with pytest.raises(ConnectionError, match=r"^gone$"):
+        crew.work_off(Progress("networks", 6))
+    assert (stored, crew.faults) == ([], {})
+    assert sorted(job.run.draw_index for job in crew.waiting) == list(range(6))
+    other = replace(crew, start=lambda _: ThreadPoolExecutor(2), made=0)
+    other.work_off(Progress("networks", 6))
+    assert (other.made, crew.waiting) == (6, [])
+    assert {row["status"] for row in stored} == {"completed"}
+
+
+def test_a_suspect_on_a_lost_machine_stays_one() -> None:
+    crew = Crew(lambda _: None, options_of(workers=2), toy_row_of, start=lambda _: LosingPool(2))
+    crew.suspects, crew.faults = [job_of(PLAN[0])], {PLAN[0].run_id: 1}
+    crew.waiting = [job_of(PLAN[1])]
+    with pytest.raises(ConnectionError, match=r"^gone$"):
+        crew.work_off(Progress("networks", 2))
+    assert [job.run for job in crew.suspects] == [PLAN[0]]
+    assert [job.run for job in crew.waiting] == [PLAN[1]]
+
+
+def test_a_run_with_which_four_machines_are_lost_is_stored_as_failed() -> None:
+    stored: list[Row] = []
+    crew = Crew(stored.append, options_of(), toy_row_of, start=lambda _: LosingPool(1))
+    crew.waiting = [job_of(PLAN[0])]
+    for _ in range(4):
+        assert stored == []
+        with pytest.raises(ConnectionError, match=r"^gone$"):
+            crew.work_off(Progress("networks", 1))
+    (row,) = stored
+    check_row(row)
+    assert (row["status"], row["status_reason"]) == ("failed", "the machine was lost 4 times")
+    assert crew.waiting == crew.suspects == []
+
+
+def toy_row_of(job: Job) -> Row:
+    return toy_row(job.run)
+
+
+class LosingPool(ThreadPoolExecutor):
+    """A pool whose machine is lost while runs are in hand."""
+
+    def submit(self, *_: object, **__: object) -> Future[object]:  # type: ignore[override]
+        future: Future[object] = Future()
+        future.set_exception(ConnectionError("gone"))
+        return future
+
+
+def test_an_engine_that_is_not_known_is_refused() -> None:
+    message = "unknown engine 'rya'; did you mean 'ray'? Known: local, ray"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        options_of(engine="rya")
+
+
+def test_a_missing_package_is_named_with_what_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "generators.workers.ray_cluster", raising=False)
+    monkeypatch.delitem(sys.modules, "generators.workers.ray_actor", raising=False)
+    campaign = toy_campaign(tmp_path, PLAN[:1])
+    message = (
+        "the engine 'ray' needs the package 'ray'; `pip install 'peephole-bench[ray]'` installs it"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        run_campaign(campaign, options_of(engine="ray"))
+
+
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """A cluster whose head does no work."""
+
+    cluster: "Cluster"
+
+    @property
+    def address(self) -> str:
+        return str(self.cluster.address)
+
+    def add(self) -> "Node":
+        machine: Node = self.cluster.add_node(num_cpus=1, include_dashboard=False)
+        return machine
+
+    def kill(self, machine: "Node") -> None:
+        self.cluster.remove_node(machine, allow_graceful=False)
+
+
+@pytest.fixture(scope="module")
+def machines() -> Iterator[Machines]:
+    """Start a cluster of a head and a machine of one CPU."""
+    utilities = pytest.importorskip("ray.cluster_utils", reason="needs the extra `ray`")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        head = {"num_cpus": 0, "include_dashboard": False}
+        cluster = utilities.Cluster(initialize_head=True, head_node_args=head)
+        try:
+            Machines(cluster).add()
+            yield Machines(cluster)
+        finally:
+            cluster.shutdown()
+
+
+@contextmanager
+def command(campaign: Campaign, machines: Machines) -> "Iterator[subprocess.Popen[str]]":
+    """Run a campaign on the cluster; it is killed in the end, if it has not ended."""
+    words = ["generate", "run", "--engine", "ray", "--address", machines.address, "--workers", "1"]
+    with (
+        campaign.folder.with_suffix(".log").open("w") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "peephole", *words, "--campaign", str(campaign.folder)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.kill()
+            assert process.stdout is not None
+            if not process.stdout.closed:  # wait for all that writes to it
+                process.communicate()
+
+
+def wait_for_runs(campaign: Campaign, count: int, process: "subprocess.Popen[str]") -> None:
+    end = time.monotonic() + PATIENCE
+    while len(campaign.done()) < count:
+        assert process.poll() is None, campaign.folder.with_suffix(".log").read_text()
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def trained(plan: list[PlannedRun]) -> list[Row]:
+    with ThreadPoolExecutor(1, initializer=prepare) as pool:
+        return list(pool.map(make_run, map(job_of, plan)))
+
+
+@pytest.mark.slow
+def test_a_campaign_outlives_its_command_and_a_machine_and_gives_the_rows_of_a_local_one(
+    machines: Machines, tmp_path: Path
+) -> None:
+    plan = release_plan()
+    campaign = toy_campaign(tmp_path / "campaign", plan)
+    lost = machines.add()
+    with command(campaign, machines) as first:
+        wait_for_runs(campaign, 3, first)
+    before = len(campaign.done())
+    assert before < len(plan)
+    with command(campaign, machines) as second:
+        wait_for_runs(campaign, before + 4, second)
+        machines.kill(lost)
+        at_death = len(campaign.done())
+        printed = second.communicate(timeout=PATIENCE)[0]
+    assert printed == f"{len(plan) - before} runs made, 0 left\n"
+    assert at_death < len(plan)
+    found = {str(row["run_id"]): without_times(row) for row in campaign.rows()}
+    assert found == {str(row["run_id"]): without_times(row) for row in trained(plan)}
+    merged = merge([campaign], tmp_path / "data", "1.2.3")
+    assert sum(merged.counts.values()) == len(plan)
+    assert verify_release(tmp_path / "data") == []
+
+
+def fleet_work(
+    campaign: Campaign, jobs: list[Job], options: RunOptions, train: Callable[[Job], Row]
+) -> int:
+    from generators.workers.ray_cluster import Fleet
+
+    crew = Crew(campaign.store, options, train)
+    return Fleet(crew, campaign.note_environment).work(jobs, Progress("networks", len(jobs)))
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_on_a_machine_is_treated_as_one_here(
+    machines: Machines, tmp_path: Path
+) -> None:
+    campaign = toy_campaign(tmp_path, PLAN)
+    options = options_of(engine="ray", address=machines.address)
+    assert fleet_work(campaign, [*map(job_of, PLAN)], options, die_on_the_first) == len(PLAN)
+    rows = {row["draw_index"]: row for row in campaign.rows()}
+    statuses = {index: row["status"] for index, row in rows.items()}
+    assert statuses == {0: "failed", **dict.fromkeys(range(1, 6), "completed")}
+    assert rows[0]["status_reason"] == "the worker process died 2 times"
+    assert rows[0]["environment_id"] in campaign.environments_json()
+
+
+@pytest.mark.slow
+def test_a_machine_without_the_images_is_named(machines: Machines, tmp_path: Path) -> None:
+    campaign = toy_campaign(tmp_path, PLAN)
+    job = replace(job_of(PLAN[0]), run=replace(PLAN[0], images="mnist"), folder=tmp_path)
+    options = options_of(engine="ray", address=machines.address)
+    start = r"on the machine [\d.]+: mnist is not whole in "
+    with pytest.raises(FileNotFoundError, match=f"^{start}.*`peephole images download mnist .*$"):
+        fleet_work(campaign, [job], options, toy_row_of)
+    assert campaign.done() == set()
+
+
+@pytest.mark.slow
+def test_a_cluster_without_room_is_told_so(machines: Machines, tmp_path: Path) -> None:
+    address = machines.address
+    campaign = toy_campaign(tmp_path, PLAN)
+    for fields, need in (({"workers": 64}, "64 CPUs"), ({"device": "cuda"}, "a GPU")):
+        options = options_of(engine="ray", address=address, **fields)
+        message = (
+            f"no machine of the Ray cluster at {address!r} has {need}, and 1 runs wait; the same "
+            "command goes on"
+        )
+        with pytest.raises(ConnectionError, match=f"^{re.escape(message)}$"):
+            fleet_work(campaign, [job_of(PLAN[0])], options, toy_row_of)
+    options = options_of(engine="ray", address=address, minutes=0.0)
+    assert fleet_work(campaign, [job_of(PLAN[0])], options, toy_row_of) == 0
+
+
+@pytest.mark.slow
+def test_an_address_without_a_cluster_is_told_so(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="needs the extra `ray`")
+    campaign = toy_campaign(tmp_path, PLAN)
+    options = options_of(engine="ray", address="nowhere")
+    message = (
+        "no Ray cluster at 'nowhere' (Invalid address format: nowhere); `ray start --head` starts "
+        "one, and --address local one for this command alone"
+    )
+    with pytest.raises(ConnectionError, match=f"^{re.escape(message)}$"):
+        fleet_work(campaign, [job_of(PLAN[0])], options, toy_row_of)

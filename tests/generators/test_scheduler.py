@@ -1,0 +1,236 @@
+"""A campaign's workers that run out of time or memory, fail or die - and what becomes of runs."""
+
+import json
+import os
+import re
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import generators.workers.scheduler
+import generators.workers.worker
+from benchmark.schema import check_row
+from benchmark.util.progress import Progress
+from generators.campaign.campaign import Campaign
+from generators.training.train import Curves
+from generators.workers.scheduler import Crew, RunOptions
+from generators.workers.worker import Job, make_run
+from tests.toys.campaign import (
+    Row,
+    bits,
+    die,
+    die_on_the_first,
+    die_once,
+    job_of,
+    options_of,
+    tiny_plan,
+    toy_campaign,
+    toy_row,
+)
+
+PLAN = tiny_plan(8)
+Held = dict[Future[Row], object]
+
+
+def work(campaign: Campaign, train: Callable[[Job], Row], options: RunOptions) -> int:
+    jobs = [replace(job_of(run), folder=campaign.folder) for run in campaign.plan()]
+    return Crew(campaign.store, options, train).work(jobs, Progress("networks", len(jobs)))
+
+
+class Clockwork:
+    """A clock, and a pool whose jobs each take their cost in seconds of it, one after another."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.jobs: dict[Future[Row], Job] = {}
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def __enter__(self) -> "Clockwork":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert not any(not future.done() for future in self.jobs)
+
+    def submit(self, _: object, job: Job) -> Future[Row]:
+        future: Future[Row] = Future()
+        self.jobs[future] = job
+        return future
+
+    def wait(self, held: Held, **_: object) -> tuple[set[Future[Row]], set[Future[Row]]]:
+        first = next(iter(held))
+        self.now += self.jobs[first].run.cost
+        first.set_result(toy_row(self.jobs[first].run))
+        return {first}, set(held) - {first}
+
+
+def made_in(
+    minutes: float | None, costs: list[int], folder: Path, patch: pytest.MonkeyPatch
+) -> tuple[int, float]:
+    """Return how many runs a budget makes, and the minutes they take."""
+    clock = Clockwork()
+    patch.setattr(generators.workers.scheduler, "time", clock)
+    patch.setattr(generators.workers.scheduler, "wait", clock.wait)
+    patch.setattr(Crew, "_pool", lambda _: clock)
+    plan = [replace(run, cost=c) for run, c in zip(tiny_plan(len(costs)), costs, strict=True)]
+    campaign = toy_campaign(folder, plan)
+    crew = Crew(campaign.store, options_of(minutes=minutes), started=0.0)
+    made = crew.work([job_of(run) for run in plan], Progress("networks", len(plan)))
+    assert made == len(campaign.done())
+    return made, clock.now / 60
+
+
+@pytest.mark.parametrize(
+    ("minutes", "costs", "made"),
+    [
+        (None, [60] * 8, 8),
+        (5.0, [60] * 8, 4),  # after four minutes one is left, and a run may take 1.3
+        (9.0, [60] * 8, 8),
+        (5.0, [60, 60, 180, 60], 2),  # three minutes are left, and the next may take 3.9
+        (6.0, [60, 60, 180, 60], 3),
+        (0.0, [60], 0),
+    ],
+)
+def test_a_budget_starts_nothing_that_it_cannot_finish(
+    minutes: float | None,
+    costs: list[int],
+    made: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found, used = made_in(minutes, costs, tmp_path, monkeypatch)
+    assert found == made
+    assert minutes is None or used <= minutes
+
+
+def test_a_worker_that_dies_is_tried_once_more(tmp_path: Path, forks: None) -> None:
+    campaign = toy_campaign(tmp_path, PLAN[:2])
+    assert work(campaign, die_once, options_of()) == 2
+    assert {row["status"] for row in campaign.rows()} == {"completed"}
+
+
+def test_a_worker_that_dies_twice_leaves_a_failed_row(tmp_path: Path, forks: None) -> None:
+    campaign = toy_campaign(tmp_path, PLAN[:1])
+    assert work(campaign, die, options_of()) == 1  # a row is made, and no work is left
+    (row,) = campaign.rows()
+    check_row(row)
+    assert (row["status"], row["status_reason"]) == ("failed", "the worker process died 2 times")
+    assert (row["epochs_planned"], row["epochs_done"]) == (2, 0)
+    assert row["valid_accuracy"] == row["train_loss_tenths"] == []
+    assert row["initial_valid_accuracy"] is row["final_train_accuracy"] is None
+    assert not bits(row).any()
+
+
+def test_a_network_beside_one_that_dies_is_not_lost(tmp_path: Path, forks: None) -> None:
+    campaign = toy_campaign(tmp_path, PLAN[:6])
+    assert work(campaign, die_on_the_first, options_of(workers=2)) == 6
+    statuses = {row["draw_index"]: row["status"] for row in campaign.rows()}
+    assert statuses == {0: "failed", **dict.fromkeys(range(1, 6), "completed")}
+
+
+def test_a_pool_that_breaks_before_it_takes_a_run_loses_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pools = iter([BrokenPool(), ThreadPoolExecutor(1)])
+    monkeypatch.setattr(Crew, "_pool", lambda _: next(pools))
+    campaign = toy_campaign(tmp_path, PLAN[:2])
+    assert work(campaign, toy_row_of, options_of()) == 2
+
+
+class BrokenPool(ThreadPoolExecutor):
+    """A pool whose worker died while it was idle."""
+
+    def submit(self, *_: object, **__: object) -> Future[object]:  # type: ignore[override]
+        raise BrokenProcessPool
+
+
+def toy_row_of(job: Job) -> Row:
+    return toy_row(job.run)
+
+
+def test_out_of_memory_is_a_row_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore\nlines")
+
+    monkeypatch.setattr(generators.workers.worker, "train", full)
+    row = make_run(job_of(PLAN[0]))
+    check_row(row)
+    assert row["status"] == "out_of_memory"
+    assert row["status_reason"] == "CUDA out of memory. Tried to allocate 2 GiB."
+    assert (row["epochs_done"], row["test_accuracy"]) == (0, [])
+    assert json.loads(json.dumps(row, allow_nan=False)) == row
+
+
+@pytest.mark.parametrize("shard", [(0, 2), (3, 2), (-1, 1), (1, 0)])
+def test_a_shard_out_of_range_is_refused(shard: tuple[int, int]) -> None:
+    message = f"`shard` (={shard[0]}/{shard[1]}) must be i/n with 1 <= i <= n"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        options_of(shard=shard)
+
+
+def test_no_worker_is_refused() -> None:
+    message = "`workers` (=0) must be at least 1"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        options_of(workers=0)
+
+
+class FailingTrain:
+    """Stands in for a training that raises the first few times."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    def __call__(self, *_: object, **__: object) -> Curves:
+        self.left -= 1
+        if self.left >= 0:
+            raise RuntimeError("CUDNN_STATUS_EXECUTION_FAILED\nmore lines")
+        return Curves(correct=np.zeros(700, bool))
+
+
+@pytest.mark.parametrize(("times", "status"), [(1, "completed"), (2, "failed")])
+def test_a_training_that_fails_is_tried_once_more_then_stored(
+    tmp_path: Path, threads: None, monkeypatch: pytest.MonkeyPatch, times: int, status: str
+) -> None:
+    monkeypatch.setattr(generators.workers.worker, "train", FailingTrain(times))
+    campaign = toy_campaign(tmp_path, PLAN[:1])
+    stored: list[Row] = []
+    crew = Crew(stored.append, options_of())
+    assert crew.work([job_of(run) for run in campaign.plan()], Progress("networks", 1)) == 1
+    assert [row["status"] for row in stored] == [status]
+    if status == "failed":
+        check_row(stored[0])
+        assert stored[0]["status_reason"] == "RuntimeError: CUDNN_STATUS_EXECUTION_FAILED"
+
+
+def test_what_is_no_failure_of_a_training_ends_the_campaign(
+    tmp_path: Path, threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mistaken(*_: object, **__: object) -> None:
+        raise TypeError("a mistake in the code")
+
+    monkeypatch.setattr(generators.workers.worker, "train", mistaken)
+    campaign = toy_campaign(tmp_path, PLAN[:1])
+    with pytest.raises(TypeError, match=r"^a mistake in the code$"):
+        work(campaign, make_run, options_of())
+    assert campaign.done() == set()
+
+
+def test_a_lost_device_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_: object) -> None:
+        raise RuntimeError("an illegal memory access was encountered")
+
+    ended: list[int] = []
+    monkeypatch.setattr(generators.workers.worker, "train", FailingTrain(1))
+    monkeypatch.setattr(generators.workers.worker, "_pixels", lambda *_: None)
+    monkeypatch.setattr(torch.cuda, "synchronize", lost)
+    monkeypatch.setattr(generators.workers.worker, "device_name", lambda _: "made up")
+    monkeypatch.setattr(os, "_exit", ended.append)
+    make_run(replace(job_of(PLAN[0]), device="cuda:0"))
+    assert ended == [1]

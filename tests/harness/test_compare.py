@@ -1,0 +1,141 @@
+"""Paired comparison: by hand, against scipy, and what naive intervals would miss."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from scipy.stats import false_discovery_control
+
+from benchmark.tasks import Task, read_task
+from harness.cli import compare as command
+from harness.protocol import Prediction
+from harness.results.result import write_result
+from harness.running.evaluate import failed, scored
+from harness.studies.compare import compare, holm, p_value
+from harness.task_data import Truths, load_truths
+from tests.toys.data import toy_release
+
+NAME = "digits-k1-v1"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy_release(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def task(folder: Path) -> Task:
+    return read_task(NAME, folder / "tasks")
+
+
+@pytest.fixture(scope="module")
+def results(folder: Path, task: Task, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return results of the truth, of it with noise and with more, and of one that failed."""
+    place, truths = tmp_path_factory.mktemp("results"), load_truths(task, folder)
+    noise = np.random.default_rng(0).normal(0, 0.15, len(truths.target.run_ids))
+    store(place, task, truths, "exact", np.zeros(len(noise)))
+    store(place, task, truths, "noisy", noise)
+    store(place, task, truths, "noisier", 1.05 * noise)
+    result = failed(task, (0,), name="broken", title="Broken", failure="Error: no")
+    write_result(place, result, None)
+    return place
+
+
+def store(
+    place: Path,
+    task: Task,
+    truths: Truths,
+    name: str,
+    error: "np.ndarray[tuple[int], np.dtype[np.float64]]",
+) -> None:
+    final = np.clip(truths.target.curves[:, -1] + error, 0, 1)[:, None]
+    unscored = failed(task, (0,), name=name, title=name, failure="not yet")
+    write_result(place, *scored(unscored, [Prediction(final, (20,))], truths, None))
+
+
+def test_holm_is_worked_by_hand_and_never_below_the_false_discovery_rate() -> None:
+    assert holm([0.01, 0.02, 0.02]) == pytest.approx([0.03, 0.04, 0.04])
+    assert holm([0.5, 0.6]) == [1.0, 1.0]
+    p_values = np.random.default_rng(0).random(20) ** 3
+    assert (np.array(holm(list(p_values))) >= false_discovery_control(p_values) - 1e-12).all()
+
+
+@pytest.mark.parametrize(
+    ("resamples", "expected"),
+    [([1.0] * 1000, 0.001), ([1.0, -1.0], 1.0), ([0.0] * 10, 1.0), ([1.0] * 9 + [-1.0], 0.2)],
+)
+def test_a_p_value_is_twice_the_smaller_side(resamples: list[float], expected: float) -> None:
+    assert p_value(np.array([0.5, *resamples])) == pytest.approx(expected)
+
+
+def test_the_better_one_is_named_whatever_the_direction(
+    task: Task, results: Path, folder: Path
+) -> None:
+    for metric, sign in (("tau", 1), ("mse", -1), ("r2", 1)):
+        (found,) = compare(task, ["exact", "noisy"], results, metric=metric, folder=folder)
+        assert found.better == "exact"
+        assert np.sign(found.value) == sign
+        (turned,) = compare(task, ["noisy", "exact"], results, metric=metric, folder=folder)
+        assert turned.better == "exact"
+        assert turned.value == -found.value
+
+
+def test_paired_differences_tell_what_two_intervals_cannot(
+    task: Task, results: Path, folder: Path
+) -> None:
+    """MSEs of the same errors but for 5 % have intervals that overlap; their difference has not."""
+    (found,) = compare(task, ["noisy", "noisier"], results, metric="mse", folder=folder)
+    assert found.better == "noisy"
+    assert found.low is not None
+    assert found.high is not None
+    assert found.high < 0
+
+
+def test_a_predictor_ties_with_its_copy(
+    task: Task, results: Path, folder: Path, tmp_path: Path
+) -> None:
+    truths = load_truths(task, folder)
+    for name in ("one", "two"):
+        store(tmp_path, task, truths, name, np.full(24, 0.01))
+    (found,) = compare(task, ["one", "two"], tmp_path, folder=folder)
+    assert (found.value, found.p_value, found.better) == (0.0, 1.0, None)
+
+
+def test_pairs_are_all_there_and_corrected(task: Task, results: Path, folder: Path) -> None:
+    names = ["exact", "noisy", "noisier"]
+    found = compare(task, names, results, metric="mse", stratum="heldout", folder=folder)
+    assert [(d.one, d.other) for d in found] == [
+        ("exact", "noisy"), ("exact", "noisier"), ("noisy", "noisier"),
+    ]  # fmt: skip
+    (alone,) = compare(task, names[:2], results, metric="mse", stratum="heldout", folder=folder)
+    assert found[0].p_value == pytest.approx(3 * alone.p_value)
+
+
+def test_what_cannot_be_compared_says_why(task: Task, results: Path, folder: Path) -> None:
+    cases = [
+        (["exact", "exat"], {}, "no result: unknown predictor 'exat'; did you mean 'exact'?"),
+        (["exact", "exact"], {}, "a comparison needs at least two predictors"),
+        (["exact", "broken"], {}, f"predictor 'broken' failed on {NAME!r}: Error: no"),
+        (["exact", "noisy"], {"metric": "taw"}, "unknown metric 'taw'; did you mean 'tau'?"),
+        (["exact", "noisy"], {"metric": "nll"}, "predictor 'exact' has no 'nll' in 'test'"),
+        (["exact", "noisy"], {"stratum": "tests"}, "unknown stratum 'tests'; did you mean 'test'?"),
+    ]
+    for names, options, message in cases:
+        with pytest.raises((ValueError, FileNotFoundError), match=f"^{re.escape(message)}"):
+            compare(task, names, results, folder=folder, **options)
+
+
+def test_the_command_prints_a_line_for_each_pair(results: Path, folder: Path) -> None:
+    arguments = ["exact", "noisy", "--task", NAME, "--metric", "mse", "--results", str(results),
+                 "--folder", str(folder)]  # fmt: skip
+    lines = CliRunner().invoke(command, arguments).stdout.splitlines()
+    assert lines[0] == f"mse on test of {NAME}"
+    assert re.fullmatch(
+        r"exact less noisy: -0\.\d{4} \[-0\.\d{4}, -0\.\d{4}\], p 0\.\d{3}, exact is better",
+        lines[1],
+    )
+    (line,) = CliRunner().invoke(command, [*arguments, "--json"]).stdout.splitlines()
+    assert json.loads(line)["better"] == "exact"

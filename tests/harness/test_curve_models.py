@@ -1,0 +1,178 @@
+"""The closed forms that curve predictors share, against direct computation."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from scipy.stats import multivariate_normal
+
+from harness.features.logits import to_logits
+from harness.features.observed import (
+    LOST,
+    measured_features,
+    network_features,
+    prefix_features,
+)
+from harness.predictors.arc.residuals import Explained, Knowledge, folds
+from harness.predictors.arc.support import SupportCurves
+from harness.predictors.curve_basis import fit_basis, fit_final_basis
+from harness.predictors.gaussian import accuracy_moments, chosen_gaussian, shrunk
+from harness.predictors.trees import gains
+from tests.toys.runs import EPOCHS, toy_runs
+
+RUNS = toy_runs(30)
+
+
+def test_conditioning_is_that_of_a_normal_distribution() -> None:
+    rng = np.random.default_rng(0)
+    residuals = rng.standard_normal((50, 4)) @ rng.standard_normal((4, 4))
+    gaussian = shrunk(residuals, 0.01)
+    mean, variance = gaussian.condition(residuals[:3, :2])
+    cov = gaussian.covariance
+    for i in range(3):
+        given = np.linalg.solve(cov[:2, :2], residuals[i, :2])
+        assert mean[i] == pytest.approx(cov[2:, :2] @ given)
+    rest = cov[2:, 2:] - cov[2:, :2] @ np.linalg.solve(cov[:2, :2], cov[:2, 2:])
+    assert variance == pytest.approx(np.diag(rest))
+    joint = multivariate_normal(np.zeros(4), cov)
+    marginal = multivariate_normal(np.zeros(2), cov[:2, :2])
+    x = residuals[0]
+    own = multivariate_normal(mean[0], rest)
+    assert joint.logpdf(x) - marginal.logpdf(x[:2]) == pytest.approx(own.logpdf(x[2:]))
+
+
+def test_with_nothing_observed_the_mean_stays_and_all_variance_is_left() -> None:
+    residuals = np.random.default_rng(0).standard_normal((20, 3))
+    mean, variance = shrunk(residuals, 0.01).condition(residuals[:, :0])
+    assert not mean.any()
+    assert variance == pytest.approx(np.diag(shrunk(residuals, 0.01).covariance))
+
+
+def test_more_shrinkage_is_chosen_where_networks_are_few_and_noise_is_much() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((8, 6))
+    line = np.outer(rng.standard_normal(200), np.ones(6)) + 0.01 * rng.standard_normal((200, 6))
+    few, many = chosen_gaussian(noise, 3, 0), chosen_gaussian(line, 3, 0)
+
+    def share(
+        gaussian: object, residuals: np.ndarray[tuple[int, int], np.dtype[np.float64]]
+    ) -> float:
+        raw = residuals.T @ residuals / len(residuals)
+        return float((gaussian.covariance - raw)[0, 0] / np.trace(raw) * 6)  # type: ignore[attr-defined]
+
+    assert share(few, noise) > share(many, line)
+
+
+def test_moments_of_accuracies_are_those_of_many_draws() -> None:
+    rng = np.random.default_rng(0)
+    logits, variances = np.array([-1.0, 0.5, 3.0]), np.array([0.01, 1.0, 4.0])
+    mean, std = accuracy_moments(logits, variances)
+    draws = expit(logits + np.sqrt(variances) * rng.standard_normal((200_000, 3)))
+    assert mean == pytest.approx(draws.mean(axis=0), abs=3e-3)
+    assert std == pytest.approx(draws.std(axis=0), abs=3e-3)
+
+
+def test_a_basis_of_all_components_gives_curves_back_and_fewer_the_nearest() -> None:
+    curves = to_logits(RUNS.series.valid_accuracy)
+    whole = fit_basis(curves, EPOCHS)
+    assert whole.curves(whole.weights(curves)) == pytest.approx(curves)
+    two = fit_basis(curves, 2)
+    error = np.square(two.curves(two.weights(curves)) - curves).sum()
+    singular = np.linalg.svd(curves - curves.mean(axis=0), compute_uv=False)
+    assert error == pytest.approx(np.square(singular[2:]).sum())
+
+
+def test_the_first_component_of_a_final_basis_is_the_last_epoch_alone() -> None:
+    curves = to_logits(RUNS.series.valid_accuracy)
+    basis = fit_final_basis(curves, 3)
+    weights = basis.weights(curves)
+    assert weights[:, 0] == pytest.approx(curves[:, -1] - curves[:, -1].mean())
+    assert basis.curves(weights)[:, -1] == pytest.approx(curves[:, -1])
+    assert basis.directions[1:, -1] == pytest.approx(0, abs=1e-9)
+    for epoch in range(EPOCHS):  # the direction is a regression on the last epoch
+        slope = np.polyfit(curves[:, -1], curves[:, epoch], 1)[0]
+        assert basis.directions[0, epoch] == pytest.approx(slope)
+    whole = fit_final_basis(curves, EPOCHS)
+    assert whole.curves(whole.weights(curves)) == pytest.approx(curves)
+    plain = fit_basis(curves, 3)  # which is less right at the end, and nearer on the whole
+    assert abs(plain.curves(plain.weights(curves)) - curves)[:, -1].max() > 1e-3
+
+
+def test_a_constant_last_epoch_has_a_basis() -> None:
+    curves = np.array([[0.0, 1.0], [2.0, 1.0], [4.0, 1.0]])
+    basis = fit_final_basis(curves, 2)
+    assert basis.curves(basis.weights(curves)) == pytest.approx(curves)
+
+
+def test_what_explains_a_training_network_was_not_fitted_on_it() -> None:
+    known = Knowledge.of(RUNS.observe(2), np.zeros((len(RUNS), 0)))
+    curves = to_logits(RUNS.series.valid_accuracy)
+    explained = Explained(0)
+    held_out = explained.fit(known, curves)
+    seen = explained.features(known)
+    assert held_out.shape == seen.shape == (len(RUNS), 3 + 2)
+    # Of what it was fitted on it knows more: the last column but the prefix's is nearer the truth.
+    assert (
+        np.square(seen[:, 1] - curves[:, -1]).mean()
+        < np.square(held_out[:, 1] - curves[:, -1]).mean()
+    )
+    inside, outside = folds(len(RUNS), 5, 0)[0]
+    model = SupportCurves(4).fit(known.architecture[inside], curves[inside])
+    by_hand = model.predict(known.architecture[outside])
+    assert held_out[outside, :2] == pytest.approx(by_hand[:, [(EPOCHS - 1) // 2, EPOCHS - 1]])
+    assert held_out[outside, 3:] == pytest.approx(curves[outside, :2] - by_hand[:, :2])
+
+
+def test_observed_residuals_move_the_last_epoch_as_their_covariance_says() -> None:
+    known = Knowledge.of(RUNS.observe(2), np.zeros((len(RUNS), 0)))
+    explained = Explained(0)
+    explained.fit(known, to_logits(RUNS.series.valid_accuracy))
+    features = explained.features(known)
+    gaussian = explained._gaussian
+    assert gaussian is not None
+    shift, _ = gaussian.condition(features[:, 3:])
+    assert features[:, 2] == pytest.approx(features[:, 1] + shift[:, -1])
+
+
+def test_gains_are_counted_from_the_last_observed_epoch() -> None:
+    logits = to_logits(RUNS.series.valid_accuracy)
+    assert gains(RUNS.series.valid_accuracy, 0) == pytest.approx(logits)
+    assert gains(RUNS.series.valid_accuracy, 2) == pytest.approx(logits[:, 2:] - logits[:, 1:2])
+
+
+def test_features_have_their_shapes_and_say_where_nothing_is_left() -> None:
+    assert network_features(RUNS).shape == (30, 163)
+    assert prefix_features(RUNS.observe(0)).shape == (30, 0)
+    for k in (1, 3):
+        features = prefix_features(RUNS.observe(k))
+        assert features.shape == (30, 8 * k)
+        assert np.isfinite(features).all()
+        lost = np.isnan(RUNS.series.valid_loss[:, :k]).any(axis=1)
+        assert ((features == LOST).any(axis=1) == lost).all()
+
+
+def test_proxies_are_told_on_two_scales_where_there_are_any() -> None:
+    assert measured_features(replace(RUNS, proxies=None)).shape == (30, 0)
+    proxies = np.array([[0.0, -3.0, 1e6], [1e-15, 0.5, 2.0]])
+    told = measured_features(replace(RUNS.take(np.arange(2)), proxies=proxies))
+    assert told[:, :3] == pytest.approx(np.arcsinh(proxies))
+    assert told[0, 3:] == pytest.approx(np.log([1e-12, 3.0, 1e6]))
+    assert told[1, 3] == told[0, 3]
+
+
+def test_every_network_is_held_out_once() -> None:
+    parts = folds(23, 5, 0)
+    assert sorted(np.concatenate([outside for _, outside in parts])) == list(range(23))
+    assert all(not set(inside) & set(outside) for inside, outside in parts)
+    assert {len(inside) + len(outside) for inside, outside in parts} == {23}
+    assert [len(outside) for _, outside in folds(3, 5, 0)] == [1, 1, 1]
+
+
+def test_support_vectors_learn_a_smooth_curve_family() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.uniform(-1, 1, (200, 3))
+    curves = np.sin(2 * features[:, :1]) + features[:, 1:2] * np.linspace(0, 1, 6)
+    model = SupportCurves(3).fit(features[:150], curves[:150])
+    error = np.square(model.predict(features[150:]) - curves[150:]).mean()
+    assert error < 0.05 * curves.var()

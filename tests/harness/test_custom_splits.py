@@ -1,0 +1,160 @@
+"""Skeletons left out and ladders: what is fitted on, what is asked for, and how it is printed."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from benchmark.tasks import read_task
+from harness.cli import evaluate
+from harness.protocol import Prediction, Queries, Runs
+from harness.running.custom_splits import (
+    TrialScore,
+    failed_trials,
+    ladder_trials,
+    score_trials,
+    skeleton_trials,
+)
+from harness.running.evaluate_many import Setting, try_many
+from harness.running.find_predictor import Candidate, find
+
+TASK = "digits-k1-v2"
+
+
+def skeletons(runs: object) -> set[str]:
+    return {network.skeleton for network in runs.architectures}  # type: ignore[attr-defined]
+
+
+def test_a_skeleton_left_out_is_asked_for_and_fitted_on_nowhere() -> None:
+    task = read_task(TASK)
+    trials = skeleton_trials(task)
+    assert [t.label for t in trials] == [
+        f"without {name}" for name in ("peephole-3x2", "shallow-3x1", "wide-3x1")
+    ]
+    total = len(task.parts["train"]) + len(task.parts["validation"])
+    assert sum(len(t.test) for t in trials) == total  # and none of test or heldout
+    for trial in trials:
+        left_out = {trial.label.removeprefix("without ")}
+        assert skeletons(trial.test) == left_out
+        assert not left_out & (skeletons(trial.train) | skeletons(trial.validation))
+        assert len(trial.train) + len(trial.validation) + len(trial.test) == total
+
+
+def test_networks_of_two_parts_keep_their_proxies() -> None:
+    trials = skeleton_trials(read_task(TASK))
+    for trial in trials:
+        for runs in (trial.train, trial.validation, trial.test):
+            assert runs.proxies is not None
+            assert len(runs.proxies) == len(runs)
+    assert len({row.tobytes() for t in trials for row in t.test.proxies}) == 720  # type: ignore[union-attr]
+
+
+def test_each_rung_of_a_ladder_holds_the_one_below() -> None:
+    trials = ladder_trials(read_task(TASK), [50, 200, 600])
+    assert [(t.label, len(t.train), len(t.test)) for t in trials] == [
+        ("50 networks", 50, 480), ("200 networks", 200, 480), ("600 networks", 600, 480),
+    ]  # fmt: skip
+    assert trials[0].train.ids == trials[1].train.ids[:50]
+    assert set(trials[1].train.ids) <= set(trials[2].train.ids)
+    with pytest.raises(ValueError, match=r"^`train-size` \(=601\) must be in 2..600$"):
+        ladder_trials(read_task(TASK), [601])
+
+
+def test_scores_are_those_of_a_fit_by_hand() -> None:
+    (trial,) = ladder_trials(read_task(TASK), [100])
+    (score,) = score_trials(find("last-plus-gain"), [trial], 5, 1)
+    y = trial.test.series.valid_accuracy
+    gain = (
+        trial.train.series.valid_accuracy[:, -1] - trial.train.series.valid_accuracy[:, 4]
+    ).mean()
+    p = np.clip(y[:, 4] + gain, 0, 1)
+    assert score.mse == pytest.approx(np.square(p - y[:, -1]).mean())
+    assert score.r2 == pytest.approx(1 - np.square(p - y[:, -1]).mean() / y[:, -1].var())
+    assert (score.fitted, score.asked) == (100, 480)
+
+
+def test_more_networks_help_one_who_learns() -> None:
+    trials = ladder_trials(read_task(TASK), [50, 600])
+    few, many = score_trials(find("curve-svd"), trials, 3, 1)
+    assert (few.failures, many.failures) == ((), ())
+    assert (many.tau or 0) > (few.tau or 0)
+    assert (many.mse or 0) < (few.mse or 0)
+
+
+class Fussy:
+    """Fails on an odd seed."""
+
+    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
+        if seed % 2:
+            raise ZeroDivisionError("odd")
+
+    def predict(self, queries: Queries) -> Prediction:
+        return Prediction(np.full((len(queries), 1), 0.5), (20,))
+
+
+def test_fits_that_fail_are_counted_and_the_others_scored() -> None:
+    trials = ladder_trials(read_task(TASK), [50])
+    (score,) = score_trials(Candidate("fussy", "", Fussy), trials, 1, 4)
+    assert score.failures == ("ZeroDivisionError: odd",) * 2
+    y = trials[0].test.final_accuracy
+    assert score.tau == 0.0
+    assert score.mse == pytest.approx(np.square(0.5 - y).mean())
+    (always,) = failed_trials("fussy", trials, 1, "killed")
+    assert (always.tau, always.r2, always.mse, always.asked) == (None, None, None, 480)
+    assert always.failures == ("killed",)
+
+
+def test_the_command_counts_failed_fits_and_ends_with_1(tmp_path: Path) -> None:
+    own = tmp_path / "own.py"
+    own.write_text(
+        "import os\nclass Dying:\n"
+        "    def fit(self, train, validation, *, observed, seed): os._exit(9)\n"
+        "    def predict(self, queries): ...\n"
+    )
+    words = [f"{own}:Dying", "mean-curve", "--task", TASK, "--train-size", "50"]
+    done = CliRunner().invoke(evaluate, words)
+    assert done.exit_code == 1
+    _, dying, mean = done.stdout.splitlines()
+    said = "  1 failed: the process of the predictor ended early: killed, or out of memory"
+    assert dying == f"{'dying':20} {'50 networks':22} {1:8} {50:6} {480:6}{said}"
+    assert "failed" not in mean
+
+
+def test_a_predictor_that_sees_no_curve_is_fitted_once_for_all_observed_epochs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[tuple[str, int]] = []
+
+    def alone(
+        calls: Sequence[partial[list[TrialScore]]], _: int
+    ) -> Iterator[tuple[int, list[TrialScore]]]:
+        for number, call in enumerate(calls):
+            name, _, observed, _ = call.args
+            ran.append((name, observed))
+            yield number, call()
+
+    monkeypatch.setattr("harness.running.evaluate_many.answers", alone)
+    trials = ladder_trials(read_task(TASK), [50])
+    found = try_many(["parameters", "last-value"], trials, [0, 1, 3], Setting(tmp_path))
+    assert ran == [("parameters", 0), ("last-value", 0), ("last-value", 1), ("last-value", 3)]
+    assert [(s.predictor, s.observed) for s in found] == [
+        (name, k) for name in ("parameters", "last-value") for k in (0, 1, 3)
+    ]
+    assert found[1:3] == score_trials(find("parameters"), trials, 1, 1) + score_trials(
+        find("parameters"), trials, 3, 1
+    )
+
+
+def test_the_command_prints_a_line_for_each_trial(tmp_path: Path) -> None:
+    words = ["mean-curve", "--task", TASK, "--leave-one-skeleton-out"]
+    lines = CliRunner().invoke(evaluate, words).stdout.splitlines()
+    assert len(lines) == 4
+    elsewhere = CliRunner().invoke(evaluate, [*words, "--folder", str(tmp_path)])
+    assert isinstance(elsewhere.exception, ValueError)  # that folder has no such task
+    assert lines[1].startswith("mean-curve           without peephole-3x2 ")
+    both = CliRunner().invoke(evaluate, [*words, "--train-size", "50"])
+    assert both.exit_code == 2
+    assert "give one of --external, --leave-one-skeleton-out, --train-size" in both.stderr

@@ -1,0 +1,239 @@
+"""`peephole predict`: a network of somebody's own, from its file to its predicted curve."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from benchmark.runs import load_runs
+from benchmark.space.architectures import from_record
+from benchmark.space.imagesets import get_images
+from benchmark.space.layer_walk import LayerRow, parameters, walk
+from benchmark.tasks import latest_task, read_task
+from harness.features.observed import network_features
+from harness.predictors.arc.predictor import Arc
+from harness.predictors.trees import Boosting
+from harness.running.find_predictor import find
+from harness.studies.predict_cli import predict
+from harness.studies.predict_module import FEATURES, check_released, find_network, predict_network
+from harness.studies.predict_module_text import outlook_lines
+from harness.task_data import load_parts
+from harness.tracing.trace import layer_rows
+from peephole import Root
+from tests.toys.data import toy_release
+from tests.toys.plain_networks import PlainNetwork, SmallResNet
+
+ROOT = Root("peephole", commands={"predict": predict})
+OWN = """
+from torch import nn
+
+from tests.toys.plain_networks import SmallResNet as Net
+
+made = Net()
+number = 3
+
+
+def function():
+    return Net(1)
+
+
+class Wide(Net):
+    def __init__(self, width):
+        super().__init__()
+
+
+def nothing():
+    return None
+
+
+class Grouped(Net):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 8, 3, padding=1, groups=1, dilation=2)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy_release(tmp_path_factory.mktemp("release"), (0, 1))
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("own") / "my_net.py"
+    path.write_text(OWN)
+    return path
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(ROOT, [str(a) for a in arguments], prog_name="peephole")
+
+
+def released_rows(folder: Path, split: str) -> tuple[LayerRow, ...]:
+    record = load_runs("digits", split, folder=folder)["architecture"][0].as_py()
+    return walk(from_record(record), get_images("digits"))
+
+
+@pytest.mark.parametrize("split", ["train", "test", "heldout"])
+def test_a_traced_network_is_predicted_as_its_walk_is(folder: Path, split: str) -> None:
+    candidate = replace(find("arc"), make=lambda: Arc(trees=5, boosting=Boosting(rounds=5)))
+    rows = released_rows(folder, split)
+    traced = layer_rows(PlainNetwork(rows, named=True), get_images("digits"))
+    known = predict_network(rows, "digits", candidate, folder=folder)
+    assert predict_network(traced, "digits", candidate, folder=folder) == known
+    assert known.low is not None
+    other = layer_rows(SmallResNet(), get_images("digits"))
+    assert predict_network(other, "digits", candidate, folder=folder).mean != known.mean
+    if split == "train":
+        assert (known.outside, known.unseen) == ((), ())
+
+
+def test_the_curve_its_interval_and_its_place_are_the_predictors(folder: Path) -> None:
+    """Against the predictor asked alone, and shares counted by hand."""
+    rows = layer_rows(SmallResNet(), get_images("digits"))
+    outlook = predict_network(rows, "digits", find("empirical-gaussian"), folder=folder)
+    parts = load_parts(read_task("digits-k0-v1", folder / "tasks"), folder)
+    curves = parts.train.series.valid_accuracy
+    assert outlook.mean == pytest.approx(curves.mean(axis=0), abs=0.05)
+    assert outlook.low is not None
+    assert outlook.high is not None
+    middle = (np.array(outlook.low) + np.array(outlook.high)) / 2
+    inside = (np.array(outlook.low) > 0) & (np.array(outlook.high) < 1)
+    assert inside.any()
+    assert middle[inside] == pytest.approx(np.array(outlook.mean)[inside])
+    truth = parts.truths.target
+    test = np.array([part == "test" for part in truth.parts])
+    true = truth.curves[test, -1]
+    assert outlook.above_true == pytest.approx((true < outlook.mean[-1]).mean())
+    assert outlook.above_predicted == 0.5  # it says the same of every network
+    assert (outlook.compared, outlook.fitted) == (test.sum(), len(parts.train))
+
+
+def test_a_predictor_without_a_spread_gets_no_interval(folder: Path) -> None:
+    rows = layer_rows(SmallResNet(), get_images("digits"))
+    outlook = predict_network(rows, "digits", find("macs"), folder=folder)
+    assert (outlook.low, outlook.high) == (None, None)
+    lines = list(outlook_lines(outlook, "Net", 5130))
+    assert "(macs gives no spread, so there is no interval)" in lines
+
+
+def test_features_outside_the_training_networks_are_listed_farthest_first(folder: Path) -> None:
+    rows = layer_rows(SmallResNet(), get_images("digits"))
+    outlook = predict_network(rows, "digits", find("mean-curve"), folder=folder)
+    parts = load_parts(read_task("digits-k0-v1", folder / "tasks"), folder)
+    known = network_features(parts.train)
+    assert known.shape[1] == len(FEATURES)
+    found = {o.feature: o for o in outlook.outside}
+    pools = found["max_pool_layers"]
+    column = known[:, FEATURES.index("max_pool_layers")]
+    assert (pools.value, pools.low, pools.high) == (0, column.min(), column.max())
+    distances = [o.distance for o in outlook.outside]
+    assert distances == sorted(distances, reverse=True)
+    assert min(distances) > 0
+    assert outlook.unseen == (
+        "add", "conv of stride 2", "conv of stride 2 of a shortcut", "bn of a shortcut",
+    )  # fmt: skip
+
+
+def test_predict_prints_a_line_for_each_epoch_within_80_columns(own: Path, folder: Path) -> None:
+    result = run("predict", f"{own}:Net", "--predictor", "mean-curve", "--folder", folder)
+    assert result.exit_code == 0, result.output
+    assert result.stderr == "fitting mean-curve on the training networks of digits\n"
+    lines = result.stdout.splitlines()
+    assert lines[1] == "5,130 parameters, 135,840 multiply-accumulates, 21 layers"
+    assert lines[2] == "(the predictor counts 5,194 parameters: rows have a bias in every layer)"
+    epochs = [line for line in lines if re.match(r" {3,4}\d+  +0\.\d{3}  0\.\d{3} to ", line)]
+    assert [int(line.split()[0]) for line in epochs] == list(range(1, 21))
+    assert all("●" in line and "─" in line for line in epochs)
+    assert max(map(len, lines[1:])) <= 80
+    assert any(line.startswith("extrapolation: not like any of the ") for line in lines)
+
+
+def test_predict_writes_one_object(own: Path, folder: Path) -> None:
+    arguments = ("predict", f"{own}:made", "--predictor", "macs", "--folder", folder, "--json")
+    record = json.loads(run(*arguments).stdout)
+    assert record["network"] == f"{own}:made"
+    assert (record["module_parameters"], record["parameters"]) == (5130, 5194)
+    assert len(record["mean"]) == len(record["epochs"]) == 20
+    assert record["outside"][0].keys() == {"feature", "value", "low", "high"}
+
+
+def test_layers_are_shown_for_images_without_data(own: Path) -> None:
+    lines = run("predict", f"{own}:Net", "--images", "mnist", "--layers").stdout.splitlines()
+    assert lines[0].split() == ["row", "layer", "kernel", "channels", "pixels", "role", "reads"]
+    assert lines[9].split() == ["8", "add", "8", "->", "8", "28", "->", "28", "add", "7,", "2"]
+    assert lines[11].split()[:3] == ["10", "conv", "3x3/2"]
+    assert len(lines) == 22
+    text = run("predict", f"{own}:Net", "--images", "mnist", "--layers", "--json").stdout
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert [row["kind"] for row in rows] == [line.split()[1] for line in lines[1:]]
+
+
+@pytest.mark.parametrize("name", ["Net", "made", "function"])
+def test_a_class_a_module_and_a_function_are_networks(own: Path, name: str) -> None:
+    rows = layer_rows(find_network(f"{own}:{name}"), get_images("digits"))
+    assert parameters(rows) == 5194
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ("my_net", "network 'my_net' must be path/to/file.py:Class or package.module:Class"),
+        (
+            "{own}:Nett",
+            "network '{own}:Nett': unknown class 'Nett'; did you mean 'Net'? Known: Net, "
+            "made, function, Wide, nothing, Grouped",
+        ),
+        ("{own}:number", "network '{own}:number' must be a torch module, not 3"),
+        ("{own}:nothing", "network '{own}:nothing' must make a torch module, not None"),
+        (
+            "{own}:Wide",
+            "network '{own}:Wide' cannot be made without arguments (TypeError: Wide.__init__() "
+            "missing 1 required positional argument: 'width')",
+        ),
+        ("no_such.py:Net", "no file 'no_such.py' for the network 'no_such.py:Net'"),
+        (
+            "no_such_module:Net",
+            "network 'no_such_module:Net' cannot be imported: No module named 'no_such_module'",
+        ),
+        (
+            "{own}:Grouped",
+            "'conv1' (Conv2d) has dilation=(2, 2), and a layer row can only say dilation=(1, 1)",
+        ),
+    ],
+)
+def test_what_is_no_network_is_said_on_one_line(own: Path, network: str, message: str) -> None:
+    result = run("predict", network.format(own=own))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"peephole: error: {message.format(own=own)}\n"
+
+
+def test_images_without_data_are_said_with_what_there_is(own: Path, folder: Path) -> None:
+    message = (
+        "data of 'mnist' is not in this release, so no predictor can be fitted for it; there is "
+        "data of digits"
+    )
+    with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
+        check_released("mnist", folder)
+    result = run("predict", f"{own}:Net", "--images", "mnist", "--folder", folder)
+    assert (result.exit_code, result.stderr) == (2, f"peephole: error: {message}\n")
+    result = run("predict", f"{own}:Net", "--images", "cifar", "--folder", folder)
+    assert result.stderr.startswith("peephole: error: unknown images 'cifar'; did you mean 'cifar1")
+
+
+def test_the_latest_task_is_the_one_of_the_highest_version(folder: Path, tmp_path: Path) -> None:
+    text = (folder / "tasks/digits-k0-v1.json").read_text()
+    for version in (2, 10):
+        name = f"digits-k0-v{version}"
+        (tmp_path / f"{name}.json").write_text(text.replace("digits-k0-v1", name))
+    assert latest_task("digits", 0, tmp_path).name == "digits-k0-v10"
+    message = (
+        "this release has no data of 'mnist' with 0 epochs observed; its tasks: digits-k0-v10, "
+        "digits-k0-v2"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        latest_task("mnist", 0, tmp_path)

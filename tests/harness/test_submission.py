@@ -1,0 +1,180 @@
+"""`submission.yaml`: strict, with a message that names the field and the rule."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.running.submission import (
+    FILE,
+    Submission,
+    code_digest,
+    find_submission,
+    read_submission,
+    submission_names,
+    submissions_folder,
+    to_yaml,
+)
+
+ROOT = Path(__file__).parents[2]
+WHOLE = """
+name: ours
+title: 'A title: with a colon'
+authors: Ann and Bob
+kind: code
+predictor: predictor.py:Net
+seeds: 5
+tasks: [digits-k0-v2, digits-k1-v2]
+"""
+PREDICTIONS = """
+name: ours
+title: A title
+authors: Ann
+kind: predictions
+tasks: [digits-k0-v2]
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / FILE).write_text(text)
+    (folder / "predictor.py").write_text("class Net: ...\n")
+    return folder
+
+
+def test_a_submission_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    found = read_submission(write(tmp_path / "ours", WHOLE))
+    assert found == Submission(
+        name="ours",
+        title="A title: with a colon",
+        authors="Ann and Bob",
+        kind="code",
+        tasks=("digits-k0-v2", "digits-k1-v2"),
+        predictor="predictor.py:Net",
+        seeds=5,
+    )
+    assert found.file == "predictor.py"
+    assert read_submission(write(tmp_path / "ours", to_yaml(found))) == found
+
+
+def test_code_in_a_package_needs_no_file(tmp_path: Path) -> None:
+    text = WHOLE.replace("predictor.py:Net", "my.package:Net\nrequirement: my-package==1.0")
+    assert read_submission(write(tmp_path / "ours", text)).file is None
+
+
+def test_submissions_lie_beside_results(tmp_path: Path) -> None:
+    place = submissions_folder(tmp_path / "results")
+    assert place == tmp_path / "submissions"
+    assert submission_names(place) == []
+    place.mkdir()
+    write(place / "ours", WHOLE)
+    write(place / "theirs", WHOLE)
+    assert submission_names(place) == ["ours", "theirs"]
+    assert find_submission(place, "ours").name == "ours"
+    message = f"{place / 'theirs' / FILE}: `name` (='ours') must be that of the folder"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        find_submission(place, "theirs")
+
+
+def test_the_digest_is_of_every_file(tmp_path: Path) -> None:
+    folder = write(tmp_path / "ours", WHOLE)
+    first = code_digest(folder)
+    (folder / "README.md").write_text("words")
+    assert code_digest(folder) == first
+    (folder / "more.py").write_text("")
+    second = code_digest(folder)
+    (folder / "predictor.py").write_text("class Net: 'changed'\n")
+    assert len({first, second, code_digest(folder)}) == 3
+
+
+def line(name: str, text: str) -> str:
+    """Return the whole submission with another line in place of a field's."""
+    return re.sub(rf"^{name}:.*$", lambda _: text, WHOLE, flags=re.MULTILINE)
+
+
+OFFENCES = [
+    (line("name", "name: Ours"), "`name` (='Ours') must be of a-z, 0-9 and '-', not starting with "
+     "'-'"),
+    (line("name", "name: gru"), "`name` (='gru') must be another than that of a reference "
+     "predictor"),
+    (line("name", ""), "field `name` is missing"),
+    (line("name", "name: no"), "`name` (=False) must be text"),  # YAML's other words for it
+    (line("title", "title: ' '"), "`title` (=' ') must be one line that is not empty"),
+    (line("authors", 'authors: "a\\nb"'), "`authors` (='a\\nb') must be one line that is not "
+     "empty"),
+    (line("kind", "kind: codes"), "`kind` (='codes') must be one of predictions, code"),
+    (line("tasks", "tasks: []"), "`tasks` (=()) must be at least one, all different"),
+    (line("tasks", "tasks: [a, a]"), "`tasks` (=('a', 'a')) must be at least one, all different"),
+    (line("tasks", "tasks: a"), "`tasks` (='a') must be a list"),
+    (line("seeds", "seeds: 0"), "`seeds` (=0) must be at least 1"),
+    (line("seeds", "seeds: 1.5"), "`seeds` (=1.5) must be a whole number"),
+    (line("seeds", "url: ftp://a"), "`url` (='ftp://a') must be an address that starts with "
+     "https:// or http://"),
+    (line("seeds", "sed: 1"), "unknown field 'sed'; did you mean 'seeds'? Known: name, title, "
+     "authors, kind, tasks, predictor, requirement, seeds, fit_seconds, predict_seconds, hardware, "
+     "contact, url"),
+    (line("predictor", ""), "`predictor` (=None) must be given for code, and for code only"),
+    (line("predictor", "predictor: a/b.py:Net"), "`predictor` (='a/b.py:Net') must be a class of a "
+     ".py file in the submission's folder"),
+    (line("predictor", "predictor: net.py:Net"), "`predictor` (='net.py:Net') must be in the "
+     "folder"),
+    (WHOLE + "fit_seconds: 1.0", "`fit_seconds` (=1.0) must be at least 0, and given for "
+     "predictions only: code is timed"),
+    (PREDICTIONS + "requirement: a", "`requirement` (='a') must be given for code only"),
+    (PREDICTIONS + "predictor: a", "`predictor` (='a') must be given for code, and for code only"),
+    (PREDICTIONS + "predict_seconds: -1", "`predict_seconds` (=-1.0) must be at least 0, and given "
+     "for predictions only: code is timed"),
+    (PREDICTIONS + "fit_seconds: .inf", "`fit_seconds` (=inf) must be a finite number"),
+    (PREDICTIONS + "fit_seconds: 1", "`fit_seconds` and `predict_seconds` must be given both or "
+     "neither"),
+    (WHOLE + "seeds: 3", "field `seeds` must stand there once, not twice"),
+    ("a: &x 1\nb: *x", "aliases (`*name`) are not used here"),
+    ("[1, 2]", "`file` (=[1, 2]) must be an object"),
+    ("", "`file` (=None) must be an object"),
+    ("[" * 3000, "maximum recursion depth exceeded"),
+    ("x" * 70_000, "70,000 bytes must be at most 65,536"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message"), OFFENCES, ids=[m for _, m in OFFENCES])
+def test_a_file_that_breaks_a_rule_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    folder = write(tmp_path / "ours", text)
+    tail = ".*" if message.startswith("maximum") else ""
+    expected = f"^{re.escape(f'{folder / FILE}: {message}')}{tail}$"
+    with pytest.raises(ValueError, match=expected):
+        read_submission(folder)
+
+
+@pytest.mark.parametrize("text", ["name: [", "a: !!python/object:os.system x", "\t- a", "\x00"])
+def test_what_is_no_plain_yaml_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+    folder = write(tmp_path / "ours", text)
+    with pytest.raises(ValueError, match=f"^{re.escape(f'{folder / FILE}: ')}.+$"):
+        read_submission(folder)
+
+
+def test_code_as_large_as_data_is_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path / "ours", WHOLE)
+    (folder / "more.py").write_text("#" * 70_000)
+    message = f"{folder / 'more.py'}: 70,000 bytes must be at most 65,536"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        read_submission(folder)
+
+
+@pytest.mark.parametrize("places", [["leaderboard"], ["leaderboard/submissions", "leaderboard"]])
+def test_pytest_never_runs_what_was_submitted(tmp_path: Path, places: list[str]) -> None:
+    """It collects doctests of every module, and would import these and obey their `conftest.py`."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    own = tmp_path / "leaderboard" / "own.py"
+    for folder in ("submissions/theirs", "submissions/theirs/inner", "results/theirs"):
+        for name in ("net.py", "conftest.py", "test_net.py"):
+            path = own.parent / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("import pathlib\npathlib.Path(__file__ + '.ran').touch()\n")
+    own.write_text('"""Ours.\n\n>>> 1 + 1\n2\n"""\n')
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *places]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert list(tmp_path.rglob("*.ran")) == []

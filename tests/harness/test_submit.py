@@ -1,0 +1,347 @@
+"""A submission from its draft to the board: laid out, run apart, refused whole."""
+
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from benchmark.runs import data_folder, split_path
+from harness.cli import check, submit
+from harness.results.result import Seconds, read_result, result_path, seeds_path
+from harness.running.evaluate_many import Setting
+from harness.running.find_predictor import find
+from harness.running.submission import FILE, submissions_folder
+from harness.task_data import load_parts
+from harness.verification.audit import Request, rerun_all, verify
+from harness.verification.isolated_process import Code, ask_apart, copy_tree
+from harness.verification.rerun import code_of, read_reruns, rerun
+from harness.verification.rescore import Rescoring
+from harness.verification.submit import make_draft, read_draft
+from harness.verification.submit import submit as lay_out
+from leaderboard.cli import board
+from peephole import Root
+from tests.toys.data import toy_release
+from tests.toys.submissions import CODE, TASK, submit_predictions, toy_predictions, toy_task
+
+ROOT = Root("peephole", commands={"check": check, "submit": submit, "board": board})
+TEMPLATE = Path(__file__).parents[2] / "template"
+FIELDS = {"name": "ours", "title": "Ours", "authors": "Us", "tasks": (TASK,)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy_release(tmp_path_factory.mktemp("release"), (0, 1))
+
+
+def run(*arguments: str | Path) -> tuple[int, str, str]:
+    done = CliRunner().invoke(ROOT, [str(a) for a in arguments], prog_name="peephole")
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_the_template_goes_the_whole_way(folder: Path, tmp_path: Path) -> None:
+    mine, results = tmp_path / "mine", tmp_path / "results"
+    shutil.copytree(TEMPLATE, mine, ignore=shutil.ignore_patterns("__pycache__"))
+    file = mine / FILE
+    file.write_text(file.read_text().replace("-v2", "-v1"))
+    given = ("--folder", folder)
+    code, out, error = run("check", mine, *given)
+    assert (code, out.count("ok  ")) == (0, len(out.splitlines())), out + error
+    code, out, error = run("submit", mine, *given, "--results", results)
+    assert code == 0, out + error
+    assert [line.split()[:2] for line in out.splitlines()[2:]] == [
+        ["digits-k0-v1", "my-ridge"], ["digits-k1-v1", "my-ridge"],
+    ]  # fmt: skip
+    place = tmp_path / "submissions" / "my-ridge"
+    assert sorted(path.name for path in place.iterdir()) == ["predictor.py", FILE]
+    code, out, error = run("board", "rescore", "--rerun", "my-ridge", *given, "--results", results)
+    assert (code, out.splitlines()[0]) == (
+        0, f"{results}  2 rescored, 0 but for their intervals, 0 cannot be, 0 wrong; "
+        "2 raised to rescored, 2 to rerun",
+    ), error  # fmt: skip
+    assert all(" my-ridge  rerun within " in line for line in out.splitlines()[1:])
+    assert verify(Request(results, folder=folder, processes=1)).problems == ()
+    (place / "predictor.py").write_text((place / "predictor.py").read_text() + "# changed\n")
+    assert verify(Request(results, folder=folder, processes=1)).problems == tuple(
+        f"{result_path(results, task, 'my-ridge')}: `verification` (='rerun') must be 'rescored' "
+        "at most: the code was changed since" for task in ("digits-k0-v1", "digits-k1-v1")
+    )  # fmt: skip
+
+
+def test_predictions_of_several_seeds_are_submitted_whole(folder: Path, tmp_path: Path) -> None:
+    result = submit_predictions(folder, tmp_path, seeds=2)
+    assert (result.predictor, result.title, result.seeds) == ("ours", "Ours", (0, 1))
+    assert (result.verification, result.seconds) == ("self-reported", None)
+    path = result_path(tmp_path / "results", TASK, "ours")
+    assert pq.read_table(seeds_path(path)).equals(toy_predictions(folder, toy_task(folder), 2))
+    assert list((tmp_path / "submissions" / "ours").iterdir()) == [
+        tmp_path / "submissions" / "ours" / FILE
+    ]
+
+
+def draft(place: Path, folder: Path, extra: str = "", seeds: int = 1) -> Path:
+    """Return a draft folder with predictions."""
+    (place / "predictions").mkdir(parents=True)
+    text = f"name: ours\ntitle: Ours\nauthors: Us\nkind: predictions\ntasks: [{TASK}]\n{extra}"
+    (place / FILE).write_text(text)
+    table = toy_predictions(folder, toy_task(folder), seeds)
+    pq.write_table(table, place / "predictions" / f"{TASK}.parquet")
+    return place
+
+
+def test_a_folder_of_predictions_states_its_cost(folder: Path, tmp_path: Path) -> None:
+    mine = draft(tmp_path / "mine", folder, "fit_seconds: 2\npredict_seconds: 0.5\n")
+    (result,) = lay_out(read_draft(mine), Setting(tmp_path / "results", folder))
+    assert result.seconds == Seconds(2.0, 0.5)
+    kept = tmp_path / "submissions" / "ours" / FILE
+    assert kept.read_text() == (mine / FILE).read_text()
+
+
+def test_a_submission_is_replaced_only_if_asked_for(folder: Path, tmp_path: Path) -> None:
+    submit_predictions(folder, tmp_path)
+    mine = draft(tmp_path / "mine", folder, "seeds: 2\n", seeds=2)
+    setting = Setting(tmp_path / "results", folder)
+    message = "submission 'ours' is there already; --replace replaces it"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        lay_out(read_draft(mine), setting)
+    lay_out(read_draft(mine), setting, again=True)
+    path = result_path(tmp_path / "results", TASK, "ours")
+    assert read_result(path).seeds == (0, 1)
+    file = mine / FILE
+    file.write_text(file.read_text().replace(TASK, "digits-k0-v1"))
+    pq.write_table(
+        toy_predictions(folder, toy_task(folder, "digits-k0-v1"), 2),
+        mine / "predictions" / "digits-k0-v1.parquet",
+    )
+    lay_out(read_draft(mine), setting, again=True)
+    assert not path.exists()
+    assert not seeds_path(path).exists()
+    assert verify(Request(setting.results, folder=folder, processes=1)).problems == ()
+
+
+def test_what_is_refused_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+    mine = draft(tmp_path / "mine", folder, "seeds: 2\n")
+    path = mine / "predictions" / f"{TASK}.parquet"
+    message = f"{path}: predictions of 1 seeds must be of 2, as `seeds` of {FILE} says"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        lay_out(read_draft(mine), Setting(tmp_path / "results", folder))
+    table = toy_predictions(folder, toy_task(folder), 2)
+    pq.write_table(table.slice(1), path)
+    with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: seed 0: run .* must be there$"):
+        lay_out(read_draft(mine), Setting(tmp_path / "results", folder))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["mine"]
+
+
+def test_seeds_of_other_epochs_are_refused(folder: Path, tmp_path: Path) -> None:
+    mine = draft(tmp_path / "mine", folder, "seeds: 2\n", seeds=2)
+    path = mine / "predictions" / f"{TASK}.parquet"
+    table = pq.read_table(path)
+    keep = [s == 0 or e == 20 for s, e in zip(*(table[n].to_pylist() for n in ("seed", "epoch")),
+                                              strict=True)]  # fmt: skip
+    pq.write_table(table.filter(pa.array(keep)), path)
+    message = f"{path}: every seed must have the same epochs"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        lay_out(read_draft(mine), Setting(tmp_path / "results", folder))
+
+
+def test_a_draft_without_what_it_names_is_refused(folder: Path, tmp_path: Path) -> None:
+    mine = draft(tmp_path / "mine", folder)
+    (mine / "code.py").write_text("")
+    message = f"{mine / 'code.py'}: a submission of predictions must hold no code"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        read_draft(mine)
+    (mine / "code.py").unlink()
+    path = mine / "predictions" / f"{TASK}.parquet"
+    path.unlink()
+    message = f"no predictions {str(path)!r} for a task of {FILE}"
+    with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
+        read_draft(mine)
+
+
+@pytest.mark.parametrize(
+    ("what", "fields", "message"),
+    [
+        ("a.parquet", {"tasks": ("a", "b")}, "a.parquet: one file of predictions answers one task, "
+         f"not 2; for more, make a folder with {FILE} as template/ shows"),
+        ("a.parquet", {"title": None}, "`title` (=None) must be text"),
+        ("no.py:Net", {}, "no file 'no.py' for the predictor 'no.py:Net'"),
+    ],
+)  # fmt: skip
+def test_a_draft_from_options_keeps_the_same_rules(
+    what: str, fields: Mapping[str, object], message: str
+) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=f"^{re.escape(message)}$"):
+        make_draft(what, {**FIELDS, **fields})
+
+
+def coded(place: Path, body: str = "") -> Path:
+    """Return a file of code, with other lines before its answer."""
+    place.mkdir(exist_ok=True)
+    path = place / "net.py"
+    path.write_text(CODE.replace("        sizes =", f"{body}        sizes ="))
+    return path
+
+
+def test_code_that_breaks_a_rule_or_fails_is_refused(folder: Path, tmp_path: Path) -> None:
+    setting = Setting(tmp_path / "results", folder)
+    path = coded(tmp_path / "code", "        return [0.5]\n")
+    message = (
+        "net.py:Sizes breaks the rule 'works with 0 epochs observed': the answer must be a "
+        "Prediction, not list"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        lay_out(make_draft(f"{path}:Sizes", FIELDS), setting)
+    coded(tmp_path / "code", "        assert len(queries) < 20, 'too many'\n")
+    message = f"net.py:Sizes failed on {TASK}: AssertionError: too many"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        lay_out(make_draft(f"{path}:Sizes", FIELDS), setting)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["code"]
+
+
+PEEK = """
+        from benchmark.runs import data_folder, load_runs
+        from pathlib import Path
+        assert Path.cwd().name == "work", Path.cwd()
+        assert not (Path.cwd().parent / "tree" / "leaderboard").exists()
+        load_runs("digits", "train"), load_runs("digits", "validation")
+        load_runs("digits", "{split}")
+"""
+
+
+def test_code_apart_reads_train_and_validation_and_nothing_else(
+    folder: Path, tmp_path: Path
+) -> None:
+    parts = load_parts(toy_task(folder), folder)
+    path = coded(tmp_path / "code", PEEK.format(split="train"))
+    (answer,) = ask_apart(Code("net.py:Sizes", (path,)), parts, (0,), minutes=5, folder=folder)
+    assert answer.prediction.mean.shape == (24, 1)
+    coded(tmp_path / "code", PEEK.format(split="test"))
+    start = "the predictor failed where only train and validation can be read: FileNotFoundError: "
+    with pytest.raises(
+        ValueError, match=f"^{start}no runs at .*digits/test.parquet'; there is .*$"
+    ):
+        ask_apart(Code("net.py:Sizes", (path,)), parts, (0,), minutes=5, folder=folder)
+
+
+def test_the_copied_data_holds_no_bit_of_a_test_network(tmp_path: Path) -> None:
+    copy_tree(tmp_path, data_folder())
+    copied = tmp_path / "benchmark" / "data"
+    names = {path.name for path in copied.rglob("*.parquet")}
+    assert names == {"train.parquet", "validation.parquet"}
+    assert split_path("digits", "train", copied).is_file()
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("        import os; os._exit(7)\n", "the predictor failed where only train and validation "
+         "can be read: exit code 7"),
+        ("        import time; time.sleep(60)\n", "the predictor must answer within 0.1 minutes"),
+    ],
+)  # fmt: skip
+def test_code_apart_that_ends_or_hangs_is_told(
+    folder: Path, tmp_path: Path, body: str, message: str
+) -> None:
+    parts = load_parts(toy_task(folder), folder)
+    path = coded(tmp_path / "code", body)
+    minutes = 5 if "exit" in body else 0.1
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        ask_apart(Code("net.py:Sizes", (path,)), parts, (0,), minutes=minutes, folder=folder)
+
+
+FORGE = """
+        import atexit, json, pathlib
+        home = pathlib.Path.cwd().parent
+        def forge():
+            (home / "answer.npz").write_bytes({answer})
+            (home / "counts.json").write_text('{counts}')
+        atexit.register(forge)
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "counts", "message"),
+    [
+        (b"\x80\x04N.", '{"counts": [{}]}', "the answer of the predictor cannot be read: "),
+        (b"", '{"counts": [{}]}', "the answer of the predictor cannot be read: "),
+        (b"", "[]", r".*counts\.json: `file` \(=\[\]\) must be an object"),
+    ],
+)
+def test_an_answer_is_read_as_plain_arrays(
+    folder: Path, tmp_path: Path, answer: bytes, counts: str, message: str
+) -> None:
+    parts = load_parts(toy_task(folder), folder)
+    path = coded(tmp_path / "code", FORGE.format(answer=answer, counts=counts))
+    with pytest.raises(ValueError, match=f"^{message}"):
+        ask_apart(Code("net.py:Sizes", (path,)), parts, (0,), minutes=5, folder=folder)
+
+
+def test_predictions_that_do_not_come_out_again_are_refused(folder: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    path = coded(tmp_path / "code")
+    lay_out(make_draft(f"{path}:Sizes", FIELDS), Setting(results, folder))
+    stored = result_path(results, TASK, "ours")
+    place = submissions_folder(results)
+    kept = place / "ours" / "net.py"
+    kept.write_text(kept.read_text().replace("/ 200", "/ 190"))
+    with pytest.raises(ValueError, match=(
+        rf"^{re.escape(str(stored))}: `mean` of run '\S+' at epoch 20 \(=0\.\d+\) is 0\.\d+ when "
+        r"it is run again; at most 0\.001 may lie between them$"
+    )):  # fmt: skip
+        rerun(Rescoring(stored, False, folder), place, minutes=5)
+    assert read_reruns(results).reruns == ()
+    kept.write_text(kept.read_text().replace("/ 190", "/ 200").replace("{}", '{"fits": 1}'))
+    message = f"{stored}: `counts` (={{}}) is {{'fits': 1}} when it is run again"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        rerun_all(Request(results, folder=folder), [stored], minutes=5)
+    assert read_result(stored).verification == "self-reported"
+
+
+def test_predictions_have_no_code_to_run(folder: Path, tmp_path: Path) -> None:
+    submit_predictions(folder, tmp_path)
+    place = submissions_folder(tmp_path / "results")
+    message = "submission 'ours' is of predictions; there is no code to run"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        code_of("ours", place)
+    message = "submission 'ours' is of predictions, which are scored and not run"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        find(str(place / "ours"))
+    assert code_of("gru", place) == (Code("gru"), None)
+
+
+def test_an_installed_package_offers_predictors_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "their_package.py").write_text(CODE)
+    (tmp_path / "broken_package.py").write_text("raise ImportError('not today')\n")
+    info = tmp_path / "their_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[peephole.predictors]\ntheir-sizes = their_package:Sizes\nother = broken_package:Net\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ValueError, match=r"^unknown predictor 'their-size'; did you mean "
+                       r"'their-sizes\'\? Known: mean-curve, .*, other, their-sizes$"):  # fmt: skip
+        find("their-size")
+    assert not {"their_package", "broken_package"} & set(sys.modules)
+    found = find("their-sizes")
+    assert (found.name, found.title) == (
+        "their-sizes", "A two hundredth of the number of layers.",
+    )  # fmt: skip
+    assert "broken_package" not in sys.modules
+    with pytest.raises(ValueError, match=r"^predictor 'other' cannot be imported: not today$"):
+        find("other")
+
+
+def test_fields_of_a_folder_are_not_given_twice(folder: Path, tmp_path: Path) -> None:
+    mine = draft(tmp_path / "mine", folder)
+    code, _, error = run("submit", mine, "--name", "theirs")
+    assert (code, error.endswith("Error: `name` stands in submission.yaml; change it there\n")) == (
+        2, True,
+    )  # fmt: skip

@@ -1,0 +1,195 @@
+"""The commands of the board: build, check, serve."""
+
+import http.client
+import json
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import leaderboard.board
+import leaderboard.page.server
+from harness.results.result import result_path
+from leaderboard.board import Board, read_board
+from leaderboard.cli import board as command
+from leaderboard.page.server import Server, Site
+from leaderboard.readme.table import END, START
+from tests.toys.results import toy_truth, write_toy, write_toy_board
+
+Run = Callable[..., tuple[int, str, str]]
+COUNTS = "2 tasks, 6 results, 1 failed"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(leaderboard.board, "load_truth", lambda name: toy_truth())
+    monkeypatch.setattr(leaderboard.page.server, "load_truth", lambda name: toy_truth())
+    write_toy_board(tmp_path / "results")
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def run(folder: Path) -> Run:
+    def invoke(verb: str, *arguments: str) -> tuple[int, str, str]:
+        given = [verb, "--results", str(folder), *arguments]
+        found = CliRunner().invoke(command, given, catch_exceptions=False)
+        return found.exit_code, found.stdout, found.stderr
+
+    return invoke
+
+
+@pytest.fixture
+def readme(tmp_path: Path) -> Path:
+    path = tmp_path / "README.md"
+    path.write_text(f"{START}\nold\n{END}\n")
+    return path
+
+
+def test_build_writes_the_page_the_table_and_the_pictures(
+    run: Run, tmp_path: Path, readme: Path
+) -> None:
+    page = tmp_path / "out" / "page.html"
+    pictures = [tmp_path / "leaderboard" / f"board-{theme}.svg" for theme in ("light", "dark")]
+    code, out, _ = run("build", "--output", str(page), "--readme", str(readme))
+    size = f"{page.stat().st_size:,} bytes"
+    lines = [f"{page}  {size}  {COUNTS}", *(f"{p}  updated" for p in (readme, *pictures))]
+    assert (code, out.splitlines()) == (0, lines)
+    _, out, _ = run("build", "--output", str(page), "--readme", str(readme))
+    assert out.splitlines()[1:] == [f"{p}  up to date" for p in (readme, *pictures)]
+    found = run("check", "--readme", str(readme), "--page", str(page))
+    upto = [f"{path} up to date" for path in (readme, *pictures, page)]
+    assert found == (0, "  ".join([*upto, COUNTS]) + "\n", "")
+
+
+def test_check_names_what_is_old_and_writes_nothing(run: Run, tmp_path: Path, readme: Path) -> None:
+    page = tmp_path / "page.html"
+    code, out, error = run("check", "--readme", str(readme), "--page", str(page))
+    assert (code, out) == (1, "")
+    old = [
+        readme,
+        *(tmp_path / "leaderboard" / f"board-{theme}.svg" for theme in ("light", "dark")),
+    ]
+    said = [(path, f"--readme {readme}") for path in old] + [(page, f"--output {page}")]
+    assert error.splitlines() == [
+        f"peephole: error: {path} is not what the results make; bring it up to date with: "
+        f"peephole board build {option}"
+        for path, option in said
+    ]
+    assert readme.read_text() == f"{START}\nold\n{END}\n"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["README.md", "results"]
+
+
+def test_check_alone_checks_the_results(run: Run, folder: Path) -> None:
+    assert run("check") == (0, f"{COUNTS}\n", "")
+    result_path(folder, "digits-k0-v1", "bad").write_text("{")
+    with pytest.raises(ValueError, match=r"bad\.json"):
+        run("check")
+
+
+def test_check_finds_predictions_of_networks_that_the_data_lacks(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = toy_truth(1)
+    ids = tuple(f"other-{i}" for i in range(len(other.truth.run_ids)))
+    object.__setattr__(other.truth, "run_ids", ids)
+    monkeypatch.setattr(leaderboard.board, "load_truth", lambda name: other)
+    with pytest.raises(ValueError, match=r"^networks of the predictions are not those of the task"):
+        run("check")
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[Server]:
+    with Server(Site(folder), 0) as found:
+        thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield found
+        found.shutdown()
+        thread.join()
+
+
+def ask(server: Server, path: str, method: str = "GET") -> tuple[int, dict[str, str], str]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=30)
+    connection.request(method, path)
+    answer = connection.getresponse()
+    found = answer.status, dict(answer.getheaders()), answer.read().decode()
+    connection.close()
+    return found
+
+
+@pytest.mark.parametrize("path", ["/", "/board.html", "/?x=1"])
+def test_the_page_is_served(server: Server, path: str) -> None:
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", server.address)
+    status, headers, text = ask(server, path)
+    assert status == 200
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    assert headers["Cache-Control"] == "no-store"
+    assert text == server.site.page().decode()
+    assert ask(server, path, "HEAD")[2] == ""
+
+
+def test_nothing_else_is_served(server: Server) -> None:
+    for path in ("/results", "/../README.md", "/digits-k0-v1/good.json"):
+        assert ask(server, path)[0::2] == (404, "there is one page, at /\n")
+    assert ask(server, "/", "POST")[0] == 501
+
+
+def test_the_page_is_built_anew_only_if_results_have_changed(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[Path] = []
+
+    def counted(results: Path) -> Board:
+        built.append(results)
+        return read_board(results)
+
+    monkeypatch.setattr(leaderboard.page.server, "read_board", counted)
+    first = ask(server, "/")[2]
+    assert ask(server, "/")[2] == first
+    assert len(built) == 1
+    write_toy(folder, "newer", 0.1)
+    assert ask(server, "/")[2] != first
+    assert len(built) == 2
+
+
+def test_a_result_that_breaks_a_rule_is_said_until_it_is_mended(
+    server: Server, folder: Path
+) -> None:
+    first = ask(server, "/")[2]
+    path = result_path(folder, "digits-k0-v1", "bad")
+    good = path.read_text()
+    record = json.loads(good)
+    record["scores"]["test"]["tau"]["value"] = 7
+    path.write_text(json.dumps(record))
+    status, headers, text = ask(server, "/")
+    assert status == 500
+    assert headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert text.startswith("the board cannot be built: ")
+    assert "bad.json" in text
+    path.write_text(good)
+    assert ask(server, "/")[2] == first
+
+
+def test_a_port_that_is_taken_is_refused(folder: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        message = f"^port {port} is taken or reserved; --port 0 takes one that is free$"
+        with pytest.raises(ValueError, match=message):
+            Server(Site(folder), port)
+
+
+def test_serve_says_where_and_ends_with_an_interrupt(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: Server) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Server, "serve_forever", interrupted)
+    code, out, error = run("serve", "--port", "0")
+    assert (code, error) == (0, "")
+    assert re.fullmatch(rf"http://127\.0\.0\.1:\d+/  of {folder}; Ctrl-C ends it\n", out)

@@ -1,0 +1,248 @@
+"""The page in a browser: sorting, filtering, links that bring a view back, one network."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.toys.pages import HOSTILE
+from tests.toys.results import toy_truth
+
+Visit = Callable[..., Page]
+K0, K1 = "#task=digits-k0-v1", "#task=digits-k1-v1"
+RANKED = ["good", "rescored-one", "bad", "constant", "broken", "hostile"]
+METRIC = "#h-compare ~ .controls select.metric"
+
+
+def names(page: Page) -> list[str]:
+    """Return the predictors of the table, from the top."""
+    return page.locator("#board tbody button.pick").all_text_contents()
+
+
+def values(page: Page, column: str) -> list[float]:
+    """Return a column's numbers, from the top, without those of failed predictors."""
+    headings = page.locator("#board thead tr:last-child th").all()
+    place = [h.get_attribute("data-column") for h in headings].index(column)
+    cells = page.locator("#board tbody tr:not(.ceiling):not(.failed)")
+    texts = [row.locator("> *").nth(place).inner_text() for row in cells.all()]
+    return [float(text.split("\n")[0].replace("\u2212", "-")) for text in texts]
+
+
+def heading(page: Page, name: str) -> str | None:
+    """Press a heading and return how its column is sorted then."""
+    page.get_by_role("button", name=name, exact=True).click()
+    button = page.get_by_role("button", name=name, exact=True)
+    return button.locator("xpath=..").get_attribute("aria-sort")
+
+
+def test_rows_stand_by_rank_at_first(visit: Visit) -> None:
+    page = visit(K0)
+    assert names(page) == RANKED
+    assert page.locator("th[aria-sort]").inner_text() == "rank"
+    assert page.locator("tr.chosen button.pick").inner_text() == "good"
+
+
+def test_a_heading_sorts_the_best_first_then_last(visit: Visit) -> None:
+    page = visit(K0)
+    assert heading(page, "sort by MSE, held out") == "ascending"
+    found = values(page, "mse heldout")
+    assert found == sorted(found)
+    assert len(set(found)) == 4
+    assert heading(page, "sort by MSE, held out") == "descending"
+    assert values(page, "mse heldout") == found[::-1]
+    assert heading(page, "sort by Kendall’s τ, test") == "descending"  # noqa: RUF001
+    assert names(page)[:4] == RANKED[:4]
+
+
+@pytest.mark.parametrize(
+    ("name", "order"),
+    [
+        ("sort by name", ["bad", "constant", "good", "rescored-one", "broken", "hostile"]),
+        ("sort by rank", ["constant", "bad", "rescored-one", "good", "broken", "hostile"]),
+    ],
+)
+def test_failed_predictors_stay_last(visit: Visit, name: str, order: list[str]) -> None:
+    page = visit(K0)
+    heading(page, name)
+    assert names(page) == order
+
+
+def test_words_are_found_in_names_and_descriptions(visit: Visit) -> None:
+    page = visit(K0)
+    page.get_by_label("Find").fill("BOLD src")
+    assert names(page) == ["bad", "hostile"]
+    assert page.locator("#count").inner_text() == "2 of 6 predictors; ranks are among all"
+    page.get_by_label("Find").fill("nobody")
+    assert names(page) == []
+    page.get_by_role("button", name="Clear filters").click()
+    assert names(page) == RANKED
+    expect(page.get_by_label("Find")).to_be_focused()
+
+
+@pytest.mark.parametrize(
+    ("label", "option", "expected"),
+    [
+        ("Verification", "rescored", ["rescored-one"]),
+        ("Verification", "rerun", []),
+        ("Depends on", "architecture and curve", ["good", "rescored-one"]),
+        ("Depends on", "architecture", ["bad"]),
+        ("Depends on", "not known", ["constant", "broken", "hostile"]),
+    ],
+)
+def test_rows_are_filtered(visit: Visit, label: str, option: str, expected: list[str]) -> None:
+    page = visit(K0)
+    page.get_by_role("combobox", name=label).select_option(option)
+    assert names(page) == expected
+
+
+def test_filters_hold_for_the_charts(visit: Visit) -> None:
+    page = visit(K0)
+    expect(page.locator("#transfer text", has_text="rescored-one")).to_have_count(1)
+    page.get_by_label("Find").fill("bad")
+    expect(page.locator("#transfer text", has_text="rescored-one")).to_have_count(0)
+    expect(page.locator("#transfer text", has_text="good")).to_have_count(1)  # highlighted
+
+
+def pick(page: Page, label: str, task: str) -> None:
+    """Pick an image set or a number of epochs, and wait until the task's data is unpacked."""
+    page.get_by_label(label, exact=True).check(force=True)
+    expect(page.locator("#about")).to_contain_text(f"{task}: ")
+
+
+def change_everything(page: Page) -> None:
+    pick(page, "digits", "digits-k0-v1")
+    pick(page, "1", "digits-k1-v1")
+    page.get_by_role("combobox", name="Verification").select_option("self-reported")
+    page.get_by_role("combobox", name="Columns").select_option("heldout")
+    page.locator(METRIC).select_option("r2")
+    page.get_by_role("combobox", name="Scored against").select_option("testAccuracy")
+    heading(page, "sort by R², deep-3x3")
+    heading(page, "sort by R², deep-3x3")
+    page.get_by_label("Find").fill("d")
+    page.get_by_role("button", name="bad", exact=True).click()
+    page.locator("#stratum").get_by_label("held out").check(force=True)
+    page.locator("#part").select_option("wide-3x1")
+    page.locator("#walk").press("End")
+
+
+def test_a_link_brings_the_whole_view_back(visit: Visit) -> None:
+    page = visit()
+    change_everything(page)
+    link = page.url.partition("#")[2]
+    assert [part.split("=")[0] for part in link.split("&")] == [
+        "task", "predictor", "find", "verified", "columns", "metric", "against", "sort",
+        "reversed", "stratum", "part", "network",
+    ]  # fmt: skip
+    again = visit(f"#{link}")
+    assert again.inner_html("main") == page.inner_html("main")
+    assert again.inner_html("main") != visit().inner_html("main")
+    assert again.locator("#notice").is_hidden()
+
+
+def test_the_back_button_takes_steps_back(visit: Visit) -> None:
+    page = visit(K0)
+    start = page.inner_html("main")
+    heading(page, "sort by name")
+    page.get_by_role("button", name="bad", exact=True).click()
+    page.get_by_role("button", name="bad", exact=True).click()  # no step
+    expect(page.locator("tr.chosen button.pick")).to_have_text("bad")
+    page.go_back()
+    expect(page.locator("tr.chosen button.pick")).to_have_text("good")
+    assert names(page)[0] == "bad"
+    page.go_back()
+    expect(page.locator("th[aria-sort]")).to_have_text("rank")
+    page.locator("h1").click()  # what had the focus keeps it
+    assert page.inner_html("main") == start
+    page.go_forward()
+    expect(page.locator("th[aria-sort]")).to_have_text("predictor")
+
+
+def test_a_link_to_what_is_not_there_says_so(visit: Visit) -> None:
+    page = visit(
+        "#task=digits-k0-v9&predictor=nobody&sort=x&network=1&part=y&columns=z&metric=toString"
+    )
+    text = page.locator("#notice").inner_text()
+    for name, value in [("task", "digits-k0-v9"), ("predictor", "nobody"), ("metric", "toString")]:
+        assert f"no {name} “{value}”" in text
+    assert text.endswith("; shown instead is what it has.")
+    assert names(page) == ["good", "bad"]  # the first task
+
+
+def test_links_bring_no_markup(visit: Visit) -> None:
+    page = visit(f"#task={HOSTILE}&predictor={HOSTILE}&find={HOSTILE}".replace(" ", "%20"))
+    assert page.locator("main img, main b, header img, header b").count() == 0
+    assert page.title().startswith("peephole-bench: ")
+
+
+def test_hostile_results_stay_text(visit: Visit) -> None:
+    page = visit(K0 + "&predictor=hostile")
+    assert page.locator("main img, main b, main i, main script").count() == 0
+    assert page.title() == "peephole-bench: digits, before training"
+    assert page.locator("#facts p").first.inner_text() == f"hostile {HOSTILE}"
+    assert page.locator("tr.failed", has_text="document.title='broken'</script>").count() == 1
+    assert page.locator("#scatter").inner_text() == (
+        "This predictor failed here: it has no predictions."
+    )
+
+
+def test_every_image_set_and_epoch_can_be_picked(visit: Visit) -> None:
+    page = visit()
+    assert page.locator("#about").inner_text().startswith("cifar10-k0-v1: 24 test and 12 held-out")
+    assert page.get_by_label("1", exact=True).is_disabled()
+    pick(page, "digits", "digits-k0-v1")
+    pick(page, "1", "digits-k1-v1")
+    assert page.locator("#about").inner_text().endswith("networks, asked after 1 epoch.")
+
+
+def test_each_held_out_skeleton_has_a_column(visit: Visit) -> None:
+    page = visit(K0)
+    page.get_by_role("combobox", name="Columns").select_option("heldout")
+    heads = page.locator("#board thead tr:last-child th button").all_inner_texts()
+    assert heads[2:5] == ["held out", "extrapolates", "deep-3x3"]
+    assert values(page, "tau skeleton/deep-3x3") == values(page, "tau heldout")
+
+
+def test_pointing_at_a_network_shows_its_curve_and_layers(visit: Visit) -> None:
+    page = visit(K0)
+    truth = toy_truth().truth
+    for place in (0, 35):
+        mark = page.locator("#scatter .mark").nth(place)
+        mark.hover(force=True)
+        shown = page.locator("#about-network").inner_text()
+        ids = [i for i in truth.architecture_ids if i in shown]
+        assert len(ids) == 1
+        final = truth.curves[truth.architecture_ids.index(ids[0]), -1]
+        assert f"{final:.4f} true" in shown
+        assert page.locator("#network path.line").count() == 2
+        assert (
+            page.locator("#network .picture rect").count() == page.locator(".layers span").count()
+        )
+    assert "network=" not in page.url
+    mark.click(force=True)
+    assert page.url.endswith(f"&network={ids[0]}")
+    page.locator("#scatter .mark").nth(0).hover(force=True)
+    assert ids[0] in page.locator("#about-network").inner_text()  # kept
+
+
+def test_pointing_at_a_predictor_names_it_and_a_click_chooses_it(visit: Visit) -> None:
+    page = visit(K0)
+    page.locator("#transfer .other .mark").last.hover(force=True)
+    tip = page.locator("#transfer .floating text").inner_html()
+    assert tip.split(":")[0] in ("bad", "constant", "rescored-one")
+    page.locator("#transfer .other .mark").last.click(force=True)
+    expect(page.locator("tr.chosen button.pick")).to_have_text(tip.split(":")[0])
+
+
+def test_the_table_is_saved_as_comma_separated_values(visit: Visit, tmp_path: Path) -> None:
+    page = visit(K0)
+    heading(page, "sort by name")
+    with page.expect_download() as found:
+        page.get_by_role("button", name="Save as CSV").click()
+    found.value.save_as(tmp_path / "table.csv")
+    assert found.value.suggested_filename == "digits-k0-v1.csv"
+    head, first, *rest = (tmp_path / "table.csv").read_text().splitlines()
+    assert head.startswith('"task","predictor","status","rank_first","rank_last","verification",')
+    assert first.startswith('"digits-k0-v1","bad","scored",3,3,"self-reported",0.3')
+    assert len(rest) == 5
+    assert all(line.count(",") == head.count(",") for line in [first, *rest])

@@ -1,0 +1,118 @@
+"""The README's tables: the overview, one for each task, and how they get into the file."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.results.result import read_result, result_path
+from leaderboard.board import read_board as read
+from leaderboard.readme.table import END, START, best_first, moment, readme_table, with_table
+from tests.toys.results import write_toy
+
+
+def test_the_table_has_the_scores_of_the_files(board_results: Path) -> None:
+    text = readme_table(read(board_results))
+    good = read_result(result_path(board_results, "digits-k0-v1", "good"))
+    tau, r2 = good.scores["test"]["tau"], good.scores["heldout"]["r2"]
+    assert tau.value is not None
+    assert r2.value is not None
+    line = next(line for line in text.splitlines() if line.startswith("| 1 | good |"))
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[0] == "1"
+    assert cells[2] == f"{tau.value:.3f} [{tau.low:.3f}, {tau.high:.3f}]"
+    assert cells[5] == f"{r2.value:.3f}"
+
+
+def test_the_table_says_who_failed_and_who_is_constant(board_results: Path) -> None:
+    text = readme_table(read(board_results))
+    assert "| | broken | failed: Error: no &lt;b&gt; &#124; | | | | | |" in text
+    assert "| constant (constant) | 0.000 [0.000, 0.000] |" in text
+
+
+def test_the_ceiling_stands_before_training_only(board_results: Path) -> None:
+    before, after = readme_table(read(board_results)).split("<summary>digits, after 1 epoch")
+    assert "| | *ceiling: noise of seeds* | 0.850 [0.750, 0.900] | | 0.900 | | | |" in before
+    assert "ceiling" not in after
+
+
+def cells_of(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_every_line_of_a_table_has_as_many_cells_as_its_header(board_results: Path) -> None:
+    lines = [
+        line for line in readme_table(read(board_results)).splitlines() if line.startswith("|")
+    ]
+    assert [len(cells_of(line)) for line in lines] == [3] * (2 + 5) + [9] * (2 * 2 + 5 + 2)
+
+
+def test_the_overview_has_tau_of_every_task(board_results: Path) -> None:
+    lines = readme_table(read(board_results)).splitlines()
+    caption, _, head, _, *rows = lines[:9]
+    assert caption.startswith("**digits: Kendall's tau of the final accuracy")
+    assert cells_of(head) == ["predictor", "before training", "after 1 epoch"]
+    found = {name: cells for name, *cells in map(cells_of, rows)}
+    for name, cells in found.items():
+        for k, cell in enumerate(cells):
+            if name.startswith("*ceiling"):
+                assert cell == ("0.850", "")[k]
+            elif (board_results / f"digits-k{k}-v1" / f"{name}.json").exists():
+                result = read_result(result_path(board_results, f"digits-k{k}-v1", name))
+                if result.status == "failed":
+                    assert cell == "failed"
+                    continue
+                taus = [result.scores[part]["tau"].value for part in ("test", "heldout")]
+                assert cell.strip("*") == f"{taus[0]:.3f} / {taus[1]:.3f}"
+            else:
+                assert cell == "–"  # noqa: RUF001
+    assert list(found) == ["good", "bad", "constant", "broken", "*ceiling: noise of seeds*"]
+    assert [cell.startswith("**") for cell in found["good"]] == [True, True]
+    assert not found["constant"][0].startswith("**")
+
+
+def test_every_task_is_folded_under_its_image_set(board_results: Path) -> None:
+    board = read(board_results)
+    other = replace(board.tasks[1], images="mnist", name="mnist-k1-v1")
+    text = readme_table(replace(board, tasks=(board.tasks[0], other)))
+    assert text.count("<details>") == text.count("</details>") == 2
+    assert f"<summary>mnist, {moment(1)} (`mnist-k1-v1`, 24 test" in text
+    assert text.index("**digits: ") < text.index("digits-k0-v1") < text.index("**mnist: ")
+
+
+def test_the_table_stands_between_the_markers_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(f"before\n{START}\nold\n{END}\nafter\n")
+    assert with_table(path, "new") == f"before\n{START}\nnew\n{END}\nafter\n"
+    path.write_text(with_table(path, "new"))
+    assert with_table(path, "new") == path.read_text()
+
+
+@pytest.mark.parametrize("text", ["", START, f"{END}\n{START}", f"{START}{START}{END}"])
+def test_a_readme_without_its_markers_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(text)
+    message = f"{path}: must have the lines {START} and {END} once each, in this order"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        with_table(path, "new")
+    assert path.read_text() == text
+
+
+def test_a_new_result_changes_the_table(board_results: Path) -> None:
+    before = readme_table(read(board_results))
+    write_toy(board_results, "newer", 0.1)
+    after = readme_table(read(board_results))
+    assert "| newer |" in after
+    assert "| newer |" not in before
+
+
+def test_a_predictor_that_lacks_a_task_counts_as_the_worst_there(board_results: Path) -> None:
+    board = read(board_results)
+    first, second = board.tasks
+    kept = tuple(row for row in second.rows if row.result.predictor != "good")
+    assert best_first((first, second))[0] == "good"
+    # Tau of about 1 and none is about 1 and -1, less than that of the bad one on both
+    less = best_first((first, replace(second, rows=kept)))
+    assert less.index("bad") < less.index("good")
+    assert set(less) == set(best_first((first, second)))

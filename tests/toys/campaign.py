@@ -1,0 +1,210 @@
+"""Tiny networks on `digits` that train in a tenth of a second, and campaigns of them.
+
+Module-level functions stand in for training where a worker process must find them by name.
+"""
+
+import base64
+import hashlib
+import itertools
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from benchmark.recipes import RECIPES
+from benchmark.runs import read_table, rows_to_table, split_path, write_table
+from benchmark.space.architectures import Architecture, Block, Layer, architecture_id
+from benchmark.space.imagesets import get_images
+from benchmark.space.sampler import Drawn
+from benchmark.space.splits import split_of
+from benchmark.util.rng import stream
+from generators.campaign.campaign import Campaign
+from generators.campaign.merge import merge
+from generators.campaign.plan import planned
+from generators.environment import environment
+from generators.training.train import Curves
+from generators.workers.planned_run import PlannedRun
+from generators.workers.scheduler import RunOptions
+from generators.workers.worker import Job, row_of
+
+Row = dict[str, object]
+
+RECIPE = replace(RECIPES["digits"], epochs=2, peak_rate=0.1)
+STEPS = RECIPE.steps_per_epoch
+STAGES = {"shallow-3x1": 3, "stages-4x1": 4}
+TIMES = ("epoch_seconds", "started_at")  # what differs between two trainings of one run
+
+
+def tiny_architecture(
+    skeleton: str = "shallow-3x1", kernel: tuple[int, int] = (3, 3), channels: int = 8
+) -> Architecture:
+    """Return a network of a few small, normalised convolutions; one block in each stage."""
+    stages = STAGES[skeleton]
+    rest = _block((2, 1), 8)
+    return Architecture(skeleton, (8,) * stages, (_block(kernel, channels), *[rest] * (stages - 1)))
+
+
+def _block(kernel: tuple[int, int], channels: int) -> Block:
+    return Block(
+        (
+            Layer("conv", *kernel, channels),
+            Layer("bn", 1, 1, channels),
+            Layer("relu", 1, 1, channels),
+        )
+    )
+
+
+def tiny_plan(networks: int, *, skeleton: str = "shallow-3x1", seed: int = 0) -> list[PlannedRun]:
+    """Return runs of different tiny networks, whatever their splits."""
+    kernels = itertools.product((8, 16, 24), range(1, 6), range(1, 6))
+    runs = []
+    for index, (channels, *kernel) in enumerate(itertools.islice(kernels, networks)):
+        architecture = tiny_architecture(skeleton, (kernel[0], kernel[1]), channels)
+        identity = architecture_id(architecture)
+        split = split_of(skeleton, identity)
+        drawn = Drawn(architecture, identity, identity, index, split, None, 1)
+        runs.append(planned(drawn, get_images("digits"), RECIPE, seed))
+    return runs
+
+
+def release_plan() -> list[PlannedRun]:
+    """Return runs in all four splits, repeats among them."""
+    seen, room = [], {"train": 12, "validation": 3, "test": 8}
+    for run in tiny_plan(75):
+        if room[run.split] > 0:
+            room[run.split] -= 1
+            seen.append(run)
+    assert not any(room.values())
+    return [*seen, *tiny_plan(4, skeleton="stages-4x1"), *tiny_plan(3, seed=1)]
+
+
+def toy_row(run: PlannedRun, *, status: str = "completed") -> Row:
+    """Return the row of a run with made-up curves, drawn from a stream of its own."""
+    images = get_images(run.images)
+    rng = stream("toy", run.run_id)
+    right = rng.random(images.valid + images.test) < rng.uniform(0.3, 0.9)
+    right[: images.valid // 10] = True
+    final = float(right[: images.valid].mean()), float(right[images.valid :].mean())
+    curves = Curves(
+        status,
+        epochs_done=RECIPE.epochs,
+        initial_valid_loss=2.3,
+        initial_valid_accuracy=0.1,
+        learning_rate=[0.02, 0.001],
+        train_loss=[float(x) for x in rng.random(2)],
+        train_accuracy=[0.25, 0.5],
+        valid_loss=[float(x) for x in rng.random(2)],
+        valid_accuracy=[0.2, final[0]],
+        test_loss=[float(x) for x in rng.random(2)],
+        test_accuracy=[0.2, final[1]],
+        gradient_norm=[1.5, 0.5],
+        weight_norm=[10.0, 11.0],
+        epoch_seconds=[0.25, 0.25],
+        train_loss_tenths=[float(x) for x in rng.random(20)],
+        final_train_accuracy=0.75,
+        correct=right,
+    )
+    if status == "diverged":
+        _diverge(curves)
+    return row_of(job_of(run), curves, 1_700_000_000)
+
+
+def _diverge(curves: Curves) -> None:
+    """Make the second epoch that of a divergence."""
+    curves.status_reason, curves.epochs_done = "a loss or norm was not finite in epoch 2", 1
+    for lost in (curves.train_loss, curves.valid_loss, curves.test_loss):
+        lost[1] = None
+    curves.gradient_norm[1] = curves.weight_norm[1] = None
+    for accuracy in (curves.train_accuracy, curves.valid_accuracy, curves.test_accuracy):
+        accuracy[1] = 0.1
+    curves.train_loss_tenths[10:] = [None] * 10
+    assert curves.correct is not None
+    curves.correct[:] = False
+
+
+def job_of(run: PlannedRun) -> Job:
+    """Return what a worker is given to make a run."""
+    return Job(run, RECIPE, Path("images"), "cpu", 1)
+
+
+def toy_campaign(folder: Path, runs: list[PlannedRun], rows: list[Row] | None = None) -> Campaign:
+    """Return a campaign on disk, with some runs done."""
+    campaign = Campaign(folder)
+    campaign.create(runs, {RECIPE.recipe_id: RECIPE})
+    campaign.note_environment(environment())
+    for row in rows or []:
+        campaign.store(row)
+    return campaign
+
+
+def toy_release(folder: Path) -> Path:
+    """Return the folder of a release of `release_plan`, one of its networks diverged."""
+    plan = release_plan()
+    rows = [toy_row(plan[0], status="diverged"), *map(toy_row, plan[1:])]
+    merge([toy_campaign(folder / "campaign", plan, rows)], folder / "data", "1.2.3")
+    shutil.rmtree(folder / "campaign")
+    return folder / "data"
+
+
+def published_rows(path: Path) -> list[Row]:
+    """Return the rows of a release's file in the form in which run files hold them."""
+    rows: list[Row] = read_table(path).to_pylist()
+    times = read_table(path).column("started_at").cast(pa.timestamp("s", tz="UTC")).cast(pa.int64())
+    return [{**row, "started_at": s} for row, s in zip(rows, times.to_pylist(), strict=True)]
+
+
+def edit(folder: Path, split: str, index: int, **fields: object) -> str:
+    """Change fields of the row at a place of a release's file; return its run id."""
+    path = split_path("digits", split, folder)
+    rows = published_rows(path)
+    rows[index] |= fields
+    write_table(rows_to_table(rows), path)
+    return str(rows[index]["run_id"])
+
+
+def sign(folder: Path) -> None:
+    """Write the checksums of what is in a folder, as one who covers up an edit would."""
+    sums = folder / "SHA256SUMS"
+    sums.unlink(missing_ok=True)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    digests = [(hashlib.sha256(p.read_bytes()).hexdigest(), p.relative_to(folder)) for p in files]
+    sums.write_text("".join(f"{digest}  {name.as_posix()}\n" for digest, name in digests))
+
+
+def without_times(row: Row) -> Row:
+    """Return a row without what differs between two trainings of one run."""
+    return {name: value for name, value in row.items() if name not in TIMES}
+
+
+def bits(row: Row) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
+    """Return the bits of a row of a run file, one for each valid and test image (and padding)."""
+    return np.unpackbits(np.frombuffer(base64.b64decode(str(row["correct"])), np.uint8))
+
+
+def die(job: Job) -> Row:
+    """Stand in for a training whose process dies."""
+    os._exit(1)
+
+
+def die_on_the_first(job: Job) -> Row:
+    """Stand in for trainings of which that of the network numbered 0 kills its process."""
+    if job.run.draw_index == 0:
+        os._exit(1)
+    return toy_row(job.run)
+
+
+def die_once(job: Job) -> Row:
+    """Stand in for a training whose process dies at the first try; `job.folder` remembers."""
+    mark = job.folder / f"{job.run.run_id}.died"
+    if not mark.exists():
+        mark.touch()
+        os._exit(1)
+    return toy_row(job.run)
+
+
+def options_of(**fields: object) -> RunOptions:
+    """Return how to work on a toy campaign, with one worker unless told otherwise."""
+    return replace(RunOptions(Path("images"), workers=1), **fields)  # type: ignore[arg-type]

@@ -1,0 +1,59 @@
+"""A page of made-up results on two image sets, with every kind of row and hostile names."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from harness.results.predictions import read_predictions
+from harness.results.result import read_result, result_path, write_result
+from leaderboard.board import TaskTruth, read_board
+from leaderboard.page.page import render
+from tests.toys.results import toy_result, toy_truth, write_toy, write_toy_board
+
+HOSTILE = "<img src=x onerror=\"document.title='broken'\"><b>bold</b> </script>"
+FAILURE = "Error: <script>document.title='broken'</script>"
+
+
+def write_toy_page(folder: Path) -> Path:
+    """Write results and their page; return the page's path."""
+    results = folder / "results"
+    page = folder / "board.html"
+    truths = write_browsed_board(results)
+    page.write_text(render(read_board(results), truths), encoding="utf-8")
+    return page
+
+
+def write_browsed_board(results: Path) -> Mapping[str, TaskTruth]:
+    """Write the toy board, a row of each verification but rerun, and a second image set."""
+    truths = write_toy_board(results)
+    for observed in (0, 1):
+        write_toy(results, "rescored-one", 0.05, observed=observed, curve=True)
+        change(results, f"digits-k{observed}-v1", "rescored-one", verification="rescored")
+    change(results, "digits-k0-v1", "bad", title=HOSTILE, flags=("<i>flag</i>",))
+    change(results, "digits-k0-v1", "good", counts={"failed_fits": 2})
+    write_result(results, replace(toy_result("hostile"), title=HOSTILE, failure=FAILURE), None)
+    for name in ("good", "bad"):
+        copy_to_cifar(results, name)
+    return {**truths, "cifar10-k0-v1": toy_truth()}
+
+
+def change(results: Path, task: str, predictor: str, **fields: object) -> None:
+    """Change fields of a result that nothing else depends on."""
+    path = result_path(results, task, predictor)
+    result = read_result(path)
+    table = read_predictions(
+        path.with_suffix(".parquet"), result.networks["test"] + result.networks["heldout"]
+    )
+    write_result(results, replace(result, **fields), table)  # type: ignore[arg-type]
+
+
+def copy_to_cifar(results: Path, predictor: str) -> None:
+    """Write a result on digits as one on another image set."""
+    path = result_path(results, "digits-k0-v1", predictor)
+    result = read_result(path)
+    table = read_predictions(
+        path.with_suffix(".parquet"), result.networks["test"] + result.networks["heldout"]
+    )
+    digest = "c" * 64
+    other = replace(result, task="cifar10-k0-v1", images="cifar10", task_digest=digest)
+    write_result(results, other, table)

@@ -1,0 +1,160 @@
+"""Results of made-up predictions on made-up curves, scored and written as real ones are."""
+
+import functools
+import hashlib
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.space.imagesets import get_images
+from benchmark.space.layer_walk import walk
+from benchmark.space.sampler import sequence
+from benchmark.space.skeletons import SKELETONS
+from harness.protocol import Array
+from harness.results.predictions import predictions_table
+from harness.results.result import (
+    Ceiling,
+    Environment,
+    Result,
+    Seconds,
+    write_ceiling,
+    write_result,
+)
+from harness.scoring.score_rules import Scores, SeedScore
+from harness.scoring.scores import Score, flags, score_prediction
+from harness.scoring.targets import Truth
+from leaderboard.board import TaskTruth
+
+EPOCHS = 6
+PER_SKELETON = 12
+TOY_SKELETONS = ("peephole-3x2", "wide-3x1", "deep-3x3")
+NETWORKS = {"train": 30, "validation": 6, "test": 2 * PER_SKELETON, "heldout": PER_SKELETON}
+
+
+@functools.cache
+def toy_truth(seed: int = 0) -> TaskTruth:
+    """Return real sampled architectures, one skeleton of them held out, with made-up curves."""
+    images = get_images("digits")
+    drawn = [
+        draw
+        for name in TOY_SKELETONS
+        for draw in itertools.islice(sequence(name, images), PER_SKELETON)
+    ]
+    rng = np.random.default_rng(seed)
+    final = 0.3 + 0.6 * rng.random(len(drawn))
+    curves = (np.linspace(0.5, 1, EPOCHS) * final[:, None]).round(4)
+    ids = tuple(draw.architecture_id for draw in drawn)
+    names = tuple(draw.architecture.skeleton for draw in drawn)
+    truth = Truth(
+        tuple(f"run-{i}" for i in ids),
+        ids,
+        names,
+        tuple("heldout" if SKELETONS[name].held_out else "test" for name in names),
+        (None,) * len(ids),
+        curves,
+        images.classes,
+    )
+    return TaskTruth(truth, tuple(walk(draw.architecture, images) for draw in drawn))
+
+
+def toy_result(predictor: str = "toy", *, observed: int = 0) -> Result:
+    """Return a result without scores, to be replaced."""
+    task = f"digits-k{observed}-v1"
+    return Result(
+        schema_version=1,
+        task=task,
+        task_digest=hashlib.sha256(task.encode()).hexdigest(),
+        images="digits",
+        observed=observed,
+        target="valid_accuracy",
+        predictor=predictor,
+        title=predictor.capitalize(),
+        status="failed",
+        failure="RuntimeError: it broke",
+        harness_version="0.1.0",
+        environment=Environment("3.11.0", "Linux x86_64", "2.0.0", "1.14.0", None, None),
+        seeds=(0,),
+        scores={},
+        scores_test_accuracy={},
+        flags=(),
+        counts={"failed_fits": 0},
+        networks=NETWORKS,
+        seconds=None,
+        observed_epochs_total=observed * 3 * PER_SKELETON,
+        predictions_sha256=None,
+        verification="self-reported",
+    )
+
+
+def seeded(scores: dict[str, dict[str, Score]]) -> Scores:
+    """Return the scores of a single seed."""
+    return {
+        stratum: {
+            name: SeedScore(score.value, score.low, score.high, None)
+            for name, score in metrics.items()
+        }
+        for stratum, metrics in scores.items()
+    }
+
+
+def write_toy(
+    folder: Path, predictor: str, noise: float, *, observed: int = 0, curve: bool = False
+) -> Result:
+    """Score and write a prediction that is the truth and noise; return its result."""
+    result, epochs, mean = scored(predictor, noise, observed, curve)
+    write_result(folder, result, predictions_table(toy_truth().truth.run_ids, epochs, mean))
+    return result
+
+
+@functools.cache
+def scored(
+    predictor: str, noise: float, observed: int, curve: bool
+) -> tuple[Result, tuple[int, ...], Array]:
+    """Return a result, its epochs and its prediction, (networks, epochs)."""
+    truth = toy_truth().truth
+    epochs = tuple(range(observed + 1, EPOCHS + 1)) if curve else (EPOCHS,)
+    wanted: Array = truth.curves[:, np.array(epochs) - 1]
+    seed = int.from_bytes(hashlib.sha256(predictor.encode()).digest()[:4], "big")
+    spread = np.random.default_rng(seed).normal(size=wanted.shape)
+    constant = np.isinf(noise)
+    mean = np.full_like(wanted, 0.5) if constant else (wanted + noise * spread).clip(0, 1)
+    scores = seeded(score_prediction(truth, mean, epochs=epochs))
+    final = {
+        stratum: {n: s for n, s in metrics.items() if not n.startswith("curve_")}
+        for stratum, metrics in scores.items()
+    }
+    result = replace(
+        toy_result(predictor, observed=observed),
+        status="scored",
+        failure=None,
+        scores=scores,
+        scores_test_accuracy=final,
+        flags=flags(mean),
+        seconds=Seconds(1.5, 0.25),
+    )
+    return result, epochs, mean
+
+
+def toy_ceiling() -> Ceiling:
+    """Return a made-up ceiling."""
+    scores = {"r2": Score(0.9, 0.8, 0.95), "tau": Score(0.85, 0.75, 0.9)}
+    networks = {"all": 20, "learned": 18}
+    return Ceiling(
+        1, "digits", "valid_accuracy", "0.1.0", networks, {"all": scores, "learned": scores}
+    )
+
+
+def write_toy_board(folder: Path) -> dict[str, TaskTruth]:
+    """Write two tasks with a good, a bad, a constant and a failed predictor; return their truth."""
+    for observed in (0, 1):
+        write_toy(folder, "good", 0.02, observed=observed, curve=True)
+        write_toy(folder, "bad", 0.4, observed=observed)
+    write_toy(folder, "constant", np.inf)
+    failed = replace(
+        toy_result("broken"), title="Broken </script> | <b>", failure="Error: no <b> |\nwhy"
+    )
+    write_result(folder, failed, None)
+    write_ceiling(folder, toy_ceiling())
+    return {name: toy_truth() for name in ("digits-k0-v1", "digits-k1-v1")}
