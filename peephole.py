@@ -90,7 +90,7 @@ def demo(output: Path, task_name: str, networks: int) -> None:
     """
     from benchmark.tasks import read_task
     from harness.running.evaluate_many import Setting, evaluate_many
-    from leaderboard.board import load_truths, read_board
+    from leaderboard.board import load_all_networks, read_board
     from leaderboard.page.page import render
 
     task = read_task(task_name)
@@ -101,7 +101,7 @@ def demo(output: Path, task_name: str, networks: int) -> None:
     print_results(results, as_json=False)
     page = output / "board.html"
     found = read_board(output / "results")
-    page.write_text(render(found, load_truths(found)), "utf-8")
+    page.write_text(render(found, load_all_networks(found)), "utf-8")
     click.echo(f"\n3. The page: {page.resolve().as_uri()}")
     if any(result.status == "failed" for result in results):
         raise click.ClickException("a predictor failed")

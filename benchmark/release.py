@@ -11,7 +11,7 @@ from benchmark.proxies import load_proxies, proxies_path
 from benchmark.runs import read_table, sha256, split_path
 from benchmark.space.imagesets import IMAGES
 from benchmark.space.splits import SPLITS
-from benchmark.util.atomic import write_whole
+from benchmark.util.atomic import write_atomically
 
 MANIFEST, SUMS, CARD, CROISSANT = "manifest.json", "SHA256SUMS", "README.md", "croissant.json"
 LICENCE_FILE, CITATION = "LICENSE", "CITATION.cff"
@@ -136,7 +136,9 @@ def described(folder: Path) -> dict[str, str]:
 
 def write_sums(folder: Path) -> None:
     """Write the checksums of the files that are there, in the form `sha256sum -c` reads."""
-    write_whole(folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in digests(folder)))
+    write_atomically(
+        folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in digests(folder))
+    )
 
 
 def digests(folder: Path) -> Iterator[tuple[str, str]]:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from benchmark.schema import COLUMNS, SCHEMA, SCHEMA_VERSION
 from benchmark.space.imagesets import get_images
 from benchmark.space.splits import SPLITS
-from benchmark.util.atomic import whole
-from benchmark.util.unknown_name import nearest
+from benchmark.util.atomic import replacing
+from benchmark.util.unknown_name import unknown_name
 
 # Losses, norms and times are noise in their last bits, so splitting their bytes into streams lets
 # zstd find what is regular; accuracies take few values and ids repeat, so dictionaries serve them.
@@ -51,7 +51,7 @@ def split_path(images: str, split: str, folder: Path | None = None) -> Path:
     """
     get_images(images)
     if split not in SPLITS:
-        raise ValueError(nearest("split", split, SPLITS))
+        raise ValueError(unknown_name("split", split, SPLITS))
     return (folder or data_folder()) / images / f"{split}.parquet"
 
 
@@ -63,7 +63,7 @@ def correct_path(images: str, split: str, folder: Path | None = None) -> Path:
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a table whole or not at all, compressed, with a checksum on every page."""
     streamed = {name: f"{name}.list.element" for name in STREAMED if name in table.column_names}
-    with whole(path) as draft:
+    with replacing(path) as draft:
         pq.write_table(
             table,
             draft,
@@ -98,7 +98,7 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """
     for name in columns or ():
         if name not in COLUMNS:
-            raise ValueError(nearest("column", name, COLUMNS))
+            raise ValueError(unknown_name("column", name, COLUMNS))
     if not path.exists():
         folder = path.parent.parent
         there = sorted(str(p.relative_to(folder)) for p in folder.glob("*/*.parquet"))

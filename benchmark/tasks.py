@@ -14,8 +14,8 @@ from benchmark.runs import data_folder, load_runs, series
 from benchmark.schema import EPOCH_SERIES
 from benchmark.space.imagesets import get_images
 from benchmark.space.splits import SPLITS
-from benchmark.util.atomic import write_whole
-from benchmark.util.unknown_name import nearest
+from benchmark.util.atomic import write_atomically
+from benchmark.util.unknown_name import unknown_name
 
 OBSERVED = (0, 1, 2, 3, 5)
 TARGET, SECOND_TARGET = "valid_accuracy", "test_accuracy"
@@ -77,7 +77,7 @@ def read_task(name: str, folder: Path | None = None) -> Task:
     """
     path = (folder or tasks_folder()) / f"{name}.json"
     if not path.exists():
-        raise ValueError(nearest("task", name, task_names(folder)))
+        raise ValueError(unknown_name("task", name, task_names(folder)))
     fields = json.loads(path.read_text())
     fields["parts"] = {split: tuple(ids) for split, ids in fields["parts"].items()}
     return Task(**fields)
@@ -203,5 +203,5 @@ def write_task(task: Task, folder: Path | None = None) -> Path:
         raise FileExistsError(
             f"task {task.name!r} is frozen with other rows; a changed task needs a new version"
         )
-    write_whole(path, text)
+    write_atomically(path, text)
     return path

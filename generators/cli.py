@@ -230,13 +230,13 @@ def merge(campaigns: tuple[Path, ...], data: Path, release: str | None) -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="Write the table here as well.")
 def pilot(campaign: Path, name: str, output: Path | None) -> None:
     """Show what the learning-rate pilot gave at each rate, and which rate it chooses."""
-    from benchmark.util.atomic import write_whole
+    from benchmark.util.atomic import write_atomically
     from generators.campaign.campaign import Campaign
     from generators.campaign.learning_rate_pilot import pilot_csv, pilot_rates
 
     text = pilot_csv(pilot_rates(Campaign(campaign), name))
     if output is not None:
-        write_whole(output, text)
+        write_atomically(output, text)
     click.echo(text, nl=False)
 
 

@@ -88,7 +88,7 @@ def evaluate(
     from benchmark.tasks import read_task, task_names
     from harness.predictors.registry import PREDICTORS
     from harness.results.ceiling import write_ceilings
-    from harness.running.custom_splits import answerable
+    from harness.running.custom_splits import applicable
     from harness.running.evaluate_many import Setting, evaluate_many, try_many
     from harness.score_text import json_lines, trial_lines
 
@@ -100,7 +100,7 @@ def evaluate(
     known = None if folder is None else folder / "tasks"
     read = [read_task(name, known) for name in asked]
     trials = _asked_trials(read[0], external, leave_out, train_sizes, folder)
-    place, names = results_folder(results), predictors or answerable(tuple(PREDICTORS), trials)
+    place, names = results_folder(results), predictors or applicable(tuple(PREDICTORS), trials)
     setting = Setting(place, folder, seeds, processes)
     if trials:
         observed = sorted({task.observed for task in read})
@@ -124,7 +124,7 @@ def _asked_trials(
     folder: Path | None,
 ) -> "list[Trial]":
     """Return the trials that options ask for, on the runs of a task; none if none is asked for."""
-    from benchmark.util.unknown_name import nearest
+    from benchmark.util.unknown_name import unknown_name
     from harness.running.custom_splits import ladder_trials, skeleton_trials
     from harness.studies.metaqnn import metaqnn_trials
 
@@ -133,7 +133,7 @@ def _asked_trials(
     if external is not None:
         origin, file = external
         if origin != "metaqnn":
-            raise ValueError(nearest("origin", origin, ["metaqnn"]))
+            raise ValueError(unknown_name("origin", origin, ["metaqnn"]))
         return metaqnn_trials(Path(file))
     if leave_out:
         return skeleton_trials(task, folder)

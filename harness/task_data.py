@@ -23,42 +23,42 @@ from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import walk
 from benchmark.space.splits import SPLITS
 from benchmark.tasks import STATUSES, Task, rows_digest, task_rows
-from benchmark.util.rng import stream
+from benchmark.util.rng import generator_for
 from harness.protocol import Array, Queries, Runs, Series
-from harness.scoring.targets import PARTS, Part, Truth
+from harness.scoring.targets import SCORED_SPLITS, ScoredSplit, Targets
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Truths:
+class TaskTargets:
     """What is true of the networks that a task asks for, all in one order.
 
     Attributes:
-        target: Of the series that is predicted.
-        second: Of the other series that the same predictions are scored on.
+        valid_accuracy: Of the series that is predicted.
+        test_accuracy: Of the other series that the same predictions are scored on.
     """
 
-    target: Truth
-    second: Truth
+    valid_accuracy: Targets
+    test_accuracy: Targets
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Parts:
+class TaskData:
     """The data of a task.
 
     Attributes:
         train: To fit on.
         validation: To choose with.
         queries: Test and held-out networks, shuffled, under opaque ids.
-        truths: Of the queries, in their order.
+        targets: Of the queries, in their order.
     """
 
     train: Runs
     validation: Runs
     queries: Queries
-    truths: Truths
+    targets: TaskTargets
 
 
-def load_parts(task: Task, folder: Path | None = None) -> Parts:
+def load_task_data(task: Task, folder: Path | None = None) -> TaskData:
     """Return the data of a task.
 
     Args:
@@ -71,18 +71,18 @@ def load_parts(task: Task, folder: Path | None = None) -> Parts:
     """
     tables = load_tables(task, folder)
     recipe = recipe_of(tables["train"], folder)
-    rows, parts = asked_rows(task, tables)
-    return Parts(
+    rows, splits = query_rows(task, tables)
+    return TaskData(
         build_runs(tables["train"], recipe, "t", folder),
         build_runs(tables["validation"], recipe, "v", folder),
         build_runs(rows, recipe, "q", folder).observe(task.observed),
-        build_truths(task, rows, parts),
+        build_targets(task, rows, splits),
     )
 
 
-def load_truths(task: Task, folder: Path | None = None) -> Truths:
-    """Return what is true of a task's test and held-out networks. Raises as `load_parts`."""
-    return build_truths(task, *asked_rows(task, load_tables(task, folder)))
+def load_targets(task: Task, folder: Path | None = None) -> TaskTargets:
+    """Return what is true of a task's test and held-out networks. Raises as `load_task_data`."""
+    return build_targets(task, *query_rows(task, load_tables(task, folder)))
 
 
 def load_tables(task: Task, folder: Path | None = None) -> dict[str, pa.Table]:
@@ -101,31 +101,33 @@ def load_tables(task: Task, folder: Path | None = None) -> dict[str, pa.Table]:
     return tables
 
 
-def scored_rows(tables: Mapping[str, pa.Table]) -> tuple[pa.Table, tuple[Part, ...]]:
+def evaluation_rows(tables: Mapping[str, pa.Table]) -> tuple[pa.Table, tuple[ScoredSplit, ...]]:
     """Return the rows that predictions are scored on, part by part, and the part of each."""
-    rows = pa.concat_tables([tables[part] for part in PARTS])
-    return rows, tuple(part for part in PARTS for _ in range(len(tables[part])))
+    rows = pa.concat_tables([tables[part] for part in SCORED_SPLITS])
+    return rows, tuple(part for part in SCORED_SPLITS for _ in range(len(tables[part])))
 
 
-def asked_rows(task: Task, tables: Mapping[str, pa.Table]) -> tuple[pa.Table, tuple[Part, ...]]:
+def query_rows(
+    task: Task, tables: Mapping[str, pa.Table]
+) -> tuple[pa.Table, tuple[ScoredSplit, ...]]:
     """Return the rows of the queries, shuffled by the task's name, and the part of each."""
-    rows, parts = scored_rows(tables)
-    order = stream("queries-v1", task.name).permutation(len(rows))
-    return rows.take(pa.array(order)).combine_chunks(), tuple(parts[i] for i in order)
+    rows, splits = evaluation_rows(tables)
+    order = generator_for("queries-v1", task.name).permutation(len(rows))
+    return rows.take(pa.array(order)).combine_chunks(), tuple(splits[i] for i in order)
 
 
-def build_truths(task: Task, rows: pa.Table, parts: tuple[Part, ...]) -> Truths:
+def build_targets(task: Task, rows: pa.Table, splits: tuple[ScoredSplit, ...]) -> TaskTargets:
     """Return the truths of rows for both targets of a task."""
-    target = Truth(
+    target = Targets(
         tuple(rows["run_id"].to_pylist()),
         tuple(rows["architecture_id"].to_pylist()),
         tuple(rows["skeleton"].to_pylist()),
-        parts,
+        splits,
         tuple(rows["paired_architecture_id"].to_pylist()),
         series(rows, task.target),
         task.classes,
     )
-    return Truths(target, replace(target, curves=series(rows, task.second_target)))
+    return TaskTargets(target, replace(target, curves=series(rows, task.second_target)))
 
 
 def build_runs(rows: pa.Table, recipe: Recipe, prefix: str, folder: Path | None) -> Runs:

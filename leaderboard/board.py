@@ -20,8 +20,8 @@ from harness.cli import results_folder
 from harness.results.predictions import predicted_epochs, read_predictions
 from harness.results.result import Ceiling, Result, read_ceiling, read_result
 from harness.scoring.score_rules import is_average, variance
-from harness.scoring.targets import Truth
-from harness.task_data import build_truths, load_tables, scored_rows
+from harness.scoring.targets import Targets
+from harness.task_data import build_targets, evaluation_rows, load_tables
 from harness.verification.rerun import check_claim, read_reruns
 
 RESULTS = Path(__file__).parent / "results"
@@ -72,27 +72,27 @@ class Board:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TaskTruth:
+class TaskNetworks:
     """What the page shows beside the predictions of a task.
 
     Attributes:
-        truth: True curves of the task's test and held-out runs.
+        targets: True curves of the task's test and held-out runs.
         layer_rows: The layer walk of each run's network, in the order of the truth.
     """
 
-    truth: Truth
+    targets: Targets
     layer_rows: tuple[tuple[LayerRow, ...], ...]
 
     def __post_init__(self) -> None:
         """Check that both are of the same runs."""
-        if len(self.layer_rows) != len(self.truth.run_ids):
+        if len(self.layer_rows) != len(self.targets.run_ids):
             raise ValueError(
                 f"layer_rows (={len(self.layer_rows)} networks) must have one entry per run "
-                f"({len(self.truth.run_ids)})"
+                f"({len(self.targets.run_ids)})"
             )
 
 
-def load_truth(task_name: str, folder: Path | None = None) -> TaskTruth:
+def load_networks(task_name: str, folder: Path | None = None) -> TaskNetworks:
     """Return the truth of a task from the data; the one place where the board reads data.
 
     Args:
@@ -105,15 +105,17 @@ def load_truth(task_name: str, folder: Path | None = None) -> TaskTruth:
     """
     task = read_task(task_name, None if folder is None else folder / "tasks")
     images = get_images(task.images)
-    rows, parts = scored_rows(load_tables(task, folder))
-    truth = build_truths(task, rows, parts).target
+    rows, splits = evaluation_rows(load_tables(task, folder))
+    targets = build_targets(task, rows, splits).valid_accuracy
     architectures = map(from_record, rows["architecture"].to_pylist())
-    return TaskTruth(truth, tuple(walk(architecture, images) for architecture in architectures))
+    return TaskNetworks(
+        targets, tuple(walk(architecture, images) for architecture in architectures)
+    )
 
 
-def load_truths(board: Board) -> dict[str, TaskTruth]:
-    """Return the truth of every task of a board, by name. Raises as `load_truth`."""
-    return {task.name: load_truth(task.name) for task in board.tasks}
+def load_all_networks(board: Board) -> dict[str, TaskNetworks]:
+    """Return the truth of every task of a board, by name. Raises as `load_networks`."""
+    return {task.name: load_networks(task.name) for task in board.tasks}
 
 
 def read_board(folder: Path) -> Board:

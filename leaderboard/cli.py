@@ -39,14 +39,14 @@ def build(results: Path | None, output: Path, readme: Path | None) -> None:
     <!-- /board -->; the pictures that it opens with are leaderboard/board-light.svg and
     leaderboard/board-dark.svg, from its folder.
     """
-    from benchmark.util.atomic import write_whole
-    from leaderboard.board import load_truths, read_board, results_here
+    from benchmark.util.atomic import write_atomically
+    from leaderboard.board import load_all_networks, read_board, results_here
     from leaderboard.page.page import render
     from leaderboard.readme.sync import bring_up_to_date, readme_files
 
     found = read_board(results or results_here())
     files = {} if readme is None else readme_files(found, readme)
-    write_whole(output, render(found, load_truths(found)))
+    write_atomically(output, render(found, load_all_networks(found)))
     click.echo(f"{output}  {output.stat().st_size:,} bytes  {_counts(found)}")
     written = bring_up_to_date(files)
     for path in files:
@@ -64,12 +64,12 @@ def check(ctx: click.Context, results: Path | None, readme: Path | None, page: P
     Results are checked alone, against each other and against the networks of the data. Nothing is
     written. Fails if --readme, its pictures or --page are not what `board build` makes.
     """
-    from leaderboard.board import load_truths, read_board, results_here
+    from leaderboard.board import load_all_networks, read_board, results_here
     from leaderboard.page.page import render
     from leaderboard.readme.sync import outdated, readme_files
 
     found = read_board(results or results_here())
-    made = render(found, load_truths(found))
+    made = render(found, load_all_networks(found))
     files = ({} if readme is None else readme_files(found, readme)) | ({page: made} if page else {})
     old = outdated(files)
     for path in old:

@@ -1,4 +1,4 @@
-"""Crews whose workers start fast, as torch takes seconds to load; a browser for the page."""
+"""Pools whose workers start fast, as torch takes seconds to load; a browser for the page."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from generators.workers.scheduler import Crew, started
+import generators.workers.scheduler
+from generators.workers.scheduler import RunOptions, start_processes
 from generators.workers.worker import prepare
-from leaderboard.board import TaskTruth
+from leaderboard.board import TaskNetworks
 from tests.toys.pages import write_toy_page
-from tests.toys.results import toy_truth, write_toy_board
+from tests.toys.results import toy_networks, write_toy_board
 
 if TYPE_CHECKING:  # tests of the engine run where there is no Playwright
     from playwright.sync_api import Browser, Page, Route
@@ -35,27 +36,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def in_threads(self: Crew) -> ThreadPoolExecutor:
-    """Stand in for a crew's processes where no process has to die."""
-    return ThreadPoolExecutor(self.options.workers, initializer=prepare)
+def in_threads(options: RunOptions) -> ThreadPoolExecutor:
+    """Stand in for the processes of a pool where no process has to die."""
+    return ThreadPoolExecutor(options.workers, initializer=prepare)
 
 
-def in_forks(self: Crew) -> ProcessPoolExecutor:
-    """Stand in for a crew's processes: torch is loaded once, in the server they are forked from."""
+def in_forks(options: RunOptions) -> ProcessPoolExecutor:
+    """Stand in for the processes of a pool: forked from a server that has loaded torch once."""
     server = get_context("forkserver")
     server.set_forkserver_preload(["tests.toys.campaign"])
-    pool = ProcessPoolExecutor(self.options.workers, server, initializer=prepare)
-    return started(pool, self.options)
+    pool = ProcessPoolExecutor(options.workers, server, initializer=prepare)
+    start_processes(pool, options.workers)
+    return pool
 
 
 @pytest.fixture
 def threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Crew, "_pool", in_threads)
+    monkeypatch.setattr(generators.workers.scheduler, "local_pool", in_threads)
 
 
 @pytest.fixture
 def forks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Crew, "_pool", in_forks)
+    monkeypatch.setattr(generators.workers.scheduler, "local_pool", in_forks)
 
 
 @pytest.fixture
@@ -66,9 +68,9 @@ def board_results(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def truths() -> dict[str, TaskTruth]:
+def all_networks() -> dict[str, TaskNetworks]:
     """Return the truths of the tasks of the toy board."""
-    return {name: toy_truth() for name in ("digits-k0-v1", "digits-k1-v1")}
+    return {name: toy_networks() for name in ("digits-k0-v1", "digits-k1-v1")}
 
 
 # Of a module and no longer: while it is there, its thread has a running event loop

@@ -21,7 +21,7 @@ from harness.results.predictions import as_stored
 from harness.results.result import read_result, result_path
 from harness.running.submission import FILE, read_submission
 from harness.scoring.scores import score_prediction
-from harness.task_data import Truths, load_truths
+from harness.task_data import TaskTargets, load_targets
 from harness.verification.prediction_file import score_predictions
 from harness.verification.rescore import Rescoring, rescore
 from tests.toys.data import EPOCHS, toy_release
@@ -50,8 +50,8 @@ def task(folder: Path) -> Task:
 
 
 @pytest.fixture(scope="module")
-def truths(task: Task, folder: Path) -> Truths:
-    return load_truths(task, folder)
+def targets(task: Task, folder: Path) -> TaskTargets:
+    return load_targets(task, folder)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_predictions_are_scored_as_they_are_or_refused(
     tmp_path: Path,
     task: Task,
     folder: Path,
-    truths: Truths,
+    targets: TaskTargets,
     table: pa.Table,
     cells: Cells,
     left_out: list[int],
@@ -116,11 +116,11 @@ def test_predictions_are_scored_as_they_are_or_refused(
         assert why.startswith(f"{path}: ")
         return
     assert sorted(rows) == list(range(len(table)))
-    order = np.argsort(np.argsort(truths.target.run_ids))
+    order = np.argsort(np.argsort(targets.valid_accuracy.run_ids))
     mean, std = (np.array(columns[n]).reshape(24, EPOCHS - 1)[order] for n in ("mean", "std"))
     epochs = tuple(range(2, EPOCHS + 1))
     given = as_stored(Prediction(mean, epochs, std))
-    expected = score_prediction(truths.target, given.mean, epochs=epochs, std=given.std)
+    expected = score_prediction(targets.valid_accuracy, given.mean, epochs=epochs, std=given.std)
     for stratum, metrics in expected.items():
         values = {name: score.value for name, score in found.scores[stratum].items()}
         assert values == pytest.approx({n: s.value for n, s in metrics.items()}, abs=1e-12)

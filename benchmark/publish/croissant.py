@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from benchmark.proxies import COLUMNS as PROXY_COLUMNS
 from benchmark.publish.citation import AUTHORS, KEYWORDS, LICENCE_URL, TITLE, bibtex
-from benchmark.publish.datasheet import answers, run_days
+from benchmark.publish.datasheet import entries, run_days
 from benchmark.release import Manifest, SplitCounts
 from benchmark.schema import COLUMNS, Column
 from benchmark.space.skeletons import SKELETONS
@@ -128,7 +128,7 @@ def croissant_text(manifest: Manifest, folder: Path, files: Mapping[str, str]) -
 
 def _responsible(images: Sequence[str], days: tuple[str, str]) -> Json:
     """Return the properties of the responsible-AI vocabulary."""
-    texts: Json = {f"rai:{answer.rai}": answer.text for answer in answers(images) if answer.rai}
+    texts: Json = {f"rai:{answer.rai}": answer.text for answer in entries(images) if answer.rai}
     # The specification spells the last both ways, and mlcroissant reads the second alone.
     return texts | {
         "rai:dataCollectionType": "Experiments",

@@ -26,7 +26,7 @@ Section = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Entry:
     """One question and its answer; `rai` is the property of Croissant that asks the same."""
 
     section: Section
@@ -35,34 +35,34 @@ class Answer:
     rai: str = ""
 
 
-def answers(images: Sequence[str]) -> tuple[Answer, ...]:
+def entries(images: Sequence[str]) -> tuple[Entry, ...]:
     """Return the datasheet of a release of some image sets, in the order of its sections."""
     sources = " and ".join(dict.fromkeys(get_images(name).source for name in images))
     return (*_made(), *_contents(), *_origin(sources), *_use(), *_care())
 
 
-def _made() -> tuple[Answer, ...]:
+def _made() -> tuple[Entry, ...]:
     return (
-        Answer(
+        Entry(
             "Motivation",
             "Why was it made?",
             "To measure how well a network's accuracy can be predicted before or early in its "
             "training. No open dataset had whole curves of sampled networks with test networks of "
             "other skeletons than the training networks.",
         ),
-        Answer("Motivation", "Who made it?", f"{AUTHORS}."),
+        Entry("Motivation", "Who made it?", f"{AUTHORS}."),
     )
 
 
-def _contents() -> tuple[Answer, ...]:
+def _contents() -> tuple[Entry, ...]:
     return (
-        Answer(
+        Entry(
             "Composition",
             "What is a row?",
             "One training of one network with one recipe and seed; in a file of proxies, one "
             "network.",
         ),
-        Answer(
+        Entry(
             "Composition",
             "Is anything missing?",
             "No run is left out for what came of it. Networks that diverged, ran out of memory or "
@@ -70,7 +70,7 @@ def _contents() -> tuple[Answer, ...]:
             "losses and norms are null.",
             "dataCollectionMissingData",
         ),
-        Answer(
+        Entry(
             "Composition",
             "Does it describe people?",
             "No. Rows hold networks and their measurements, nothing personal or sensitive, and no "
@@ -80,9 +80,9 @@ def _contents() -> tuple[Answer, ...]:
     )
 
 
-def _origin(sources: str) -> tuple[Answer, ...]:
+def _origin(sources: str) -> tuple[Entry, ...]:
     return (
-        Answer(
+        Entry(
             "Collection",
             "How was it made?",
             "By experiment: `peephole generate` drew the networks, trained each from scratch and "
@@ -90,27 +90,27 @@ def _origin(sources: str) -> tuple[Answer, ...]:
             "no device trained is never stored.",
             "dataCollection",
         ),
-        Answer(
+        Entry(
             "Collection",
             "What was it made from?",
             f"Networks were trained on {sources}.",
             "dataCollectionRawData",
         ),
-        Answer(
+        Entry(
             "Collection",
             "Who labelled it?",
             "Nobody: all values are measured. The labels that networks learn are those of the "
             "image sets.",
             "dataAnnotationProtocol",
         ),
-        Answer(
+        Entry(
             "Preprocessing",
             "Was anything cleaned or changed?",
             "Nothing is filtered, smoothed or rescaled; measurements are kept in single precision, "
             "proxies in double.",
             "dataPreprocessingProtocol",
         ),
-        Answer(
+        Entry(
             "Preprocessing",
             "Was anything filled in?",
             "From the epoch of a divergence on, accuracies are chance, 1 / classes: what a network "
@@ -120,30 +120,30 @@ def _origin(sources: str) -> tuple[Answer, ...]:
     )
 
 
-def _use() -> tuple[Answer, ...]:
+def _use() -> tuple[Entry, ...]:
     return (
-        Answer(
+        Entry(
             "Uses",
             "What is it for?",
             "Fitting (train), choosing (validation) and scoring (test, heldout) predictors of "
             "accuracies and learning curves.",
             "dataUseCases",
         ),
-        Answer(
+        Entry(
             "Uses",
             "What does it not show?",
             "One recipe per image set, and three skeletons to fit on. It should not be used to "
             "rank recipes, or for claims about networks far from these skeletons.",
             "dataLimitations",
         ),
-        Answer(
+        Entry(
             "Uses",
             "Where is it lopsided?",
             "Seven in ten networks of each seen split have one skeleton. All blocks come from one "
             "Markov chain, and networks above a cap of multiply-accumulates were drawn again.",
             "dataBiases",
         ),
-        Answer(
+        Entry(
             "Uses",
             "Whom does it affect?",
             "Nobody directly. Better predictions would save trainings, and their energy.",
@@ -152,15 +152,15 @@ def _use() -> tuple[Answer, ...]:
     )
 
 
-def _care() -> tuple[Answer, ...]:
+def _care() -> tuple[Entry, ...]:
     return (
-        Answer(
+        Entry(
             "Distribution",
             "How is it had, and under which licence?",
             "As a folder inside the Python package peephole-bench; `peephole data export` makes a "
             f"copy or a versioned archive. {LICENCE}.",
         ),
-        Answer(
+        Entry(
             "Maintenance",
             "How is it kept?",
             "A release whose rows change raises its version; a published run is never changed, and "
@@ -190,7 +190,7 @@ def datasheet_text(images: Sequence[str], days: tuple[str, str]) -> str:
     lines = ["## Datasheet"]
     for section in get_args(Section):
         lines.append(f"\n### {section}\n")
-        lines += [f"- **{a.question}** {a.text}" for a in answers(images) if a.section == section]
+        lines += [f"- **{a.question}** {a.text}" for a in entries(images) if a.section == section]
         if section == "Collection":
             lines.append(f"- **When?** Runs started from {days[0]} to {days[1]} (UTC).")
     return "\n".join([*lines, ""])

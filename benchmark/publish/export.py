@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from benchmark.publish.verify import verify_release
 from benchmark.release import SUMS, digests, read_manifest
 from benchmark.runs import sha256
-from benchmark.util.atomic import whole
+from benchmark.util.atomic import replacing
 
 NAME = "peephole-bench-data"
 MODE = 0o100644 << 16  # a plain file that all may read
@@ -58,7 +58,7 @@ def export_archive(source: Path, target: Path) -> Path:
     stem = f"{NAME}-{manifest.version}"
     year, month, day = map(int, manifest.date.split("-"))
     path = target / f"{stem}.zip"
-    with whole(path) as draft:
+    with replacing(path) as draft:
         with zipfile.ZipFile(draft, "w") as archive:
             for name in content(source):
                 entry = zipfile.ZipInfo(f"{stem}/{name}", (year, month, day, 0, 0, 0))

@@ -22,7 +22,7 @@ from benchmark.release import (
     write_sums,
 )
 from benchmark.schema import SCHEMA_VERSION
-from benchmark.util.atomic import write_whole
+from benchmark.util.atomic import write_atomically
 
 
 def finish_release(folder: Path, version: str | None = None) -> Manifest:
@@ -43,10 +43,10 @@ def finish_release(folder: Path, version: str | None = None) -> Manifest:
     day = old.date if old and agreed == old.version else today
     found = replace(counted, version=agreed, date=day)
     _write_manifest(found, folder)
-    write_whole(folder / LICENCE_FILE, licence_text())
-    write_whole(folder / CITATION, citation_cff(found.version, found.date))
-    write_whole(folder / CARD, card_text(found, folder))
-    write_whole(folder / CROISSANT, croissant_text(found, folder, described(folder)))
+    write_atomically(folder / LICENCE_FILE, licence_text())
+    write_atomically(folder / CITATION, citation_cff(found.version, found.date))
+    write_atomically(folder / CARD, card_text(found, folder))
+    write_atomically(folder / CROISSANT, croissant_text(found, folder, described(folder)))
     write_sums(folder)
     return found
 
@@ -59,4 +59,4 @@ def _write_manifest(manifest: Manifest, folder: Path) -> None:
         "splits": [asdict(entry) for entry in manifest.splits],
         "proxies": [asdict(entry) for entry in manifest.proxies],
     }
-    write_whole(folder / MANIFEST, json.dumps(content, indent=1) + "\n")
+    write_atomically(folder / MANIFEST, json.dumps(content, indent=1) + "\n")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from benchmark.space.skeletons import Skeleton
-from benchmark.util.unknown_name import nearest
+from benchmark.util.unknown_name import unknown_name
 
 Loader = Literal["torchvision", "scikit-learn"]
 DEEP_BLOCKS = 3  # blocks in a stage from which on a skeleton has the higher cap
@@ -211,5 +211,5 @@ def get_images(name: str) -> ImageSet:
         ValueError: If there is none; the message has the nearest name.
     """
     if name not in IMAGES:
-        raise ValueError(nearest("images", name, IMAGES))
+        raise ValueError(unknown_name("images", name, IMAGES))
     return IMAGES[name]

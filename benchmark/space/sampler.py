@@ -13,7 +13,7 @@ from benchmark.space.imagesets import IMAGES, ImageSet
 from benchmark.space.layer_walk import macs, walk
 from benchmark.space.skeletons import SKELETONS, Skeleton, get_skeleton
 from benchmark.space.splits import Split, split_of
-from benchmark.util.rng import stream
+from benchmark.util.rng import generator_for
 
 DRAWS = 500  # of each skeleton, to estimate the share that is accepted
 
@@ -98,7 +98,7 @@ def sequence(
     if skeleton.paired_with is not None:
         yield from _paired(skeleton, images, purpose)
         return
-    rng = stream("architectures-v1", purpose, images.sequence.name, skeleton.name)
+    rng = generator_for("architectures-v1", purpose, images.sequence.name, skeleton.name)
     seen: set[str] = set()
     index = attempts = 0
     while True:

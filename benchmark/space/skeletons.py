@@ -7,7 +7,7 @@ depth, width, down-sampling and wiring, and four of them are held out of every t
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmark.util.unknown_name import nearest
+from benchmark.util.unknown_name import unknown_name
 
 Novelty = Literal["extrapolates", "unseen feature"]
 
@@ -82,5 +82,5 @@ def get_skeleton(name: str) -> Skeleton:
         ValueError: If there is none; the message has the nearest name.
     """
     if name not in SKELETONS:
-        raise ValueError(nearest("skeleton", name, SKELETONS))
+        raise ValueError(unknown_name("skeleton", name, SKELETONS))
     return SKELETONS[name]

@@ -10,7 +10,7 @@ NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """Yield a draft beside `path` to write to; it takes the place of `path` if all went well.
 
     If anything is raised, the draft is removed and what was there before stays. Folders on the way
@@ -31,7 +31,7 @@ def whole(path: Path) -> Iterator[Path]:
         raise
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str) -> None:
     """Write a text file in UTF-8, whole or not at all."""
-    with whole(path) as draft:
+    with replacing(path) as draft:
         draft.write_text(text, encoding="utf-8")

@@ -20,7 +20,7 @@ class EndedEarlyError(Exception):
     """A process ended before its answer was there; the message says how."""
 
 
-def answers(
+def run_in_processes(
     calls: Sequence[Callable[[], Answer]], processes: int
 ) -> Iterator[tuple[int, Answer | EndedEarlyError]]:
     """Yield the number of each call and its answer, as soon as it is there.

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 
 
-def stream(*key: str | int) -> np.random.Generator:
+def generator_for(*key: str | int) -> np.random.Generator:
     """Return the counter-based generator of a key, independent of every other key's.
 
     The key is hashed, so streams of neighbouring seeds or epochs share nothing.

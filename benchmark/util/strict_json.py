@@ -13,7 +13,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from benchmark.util.unknown_name import nearest
+from benchmark.util.unknown_name import unknown_name
 
 Record = TypeVar("Record")
 LARGEST = 1e300
@@ -134,7 +134,9 @@ def _dataclass(kind: type, value: dict[str, object], where: str) -> object:
     required = [field.name for field in fields(kind) if field.default is MISSING]
     for name in value:
         if name not in names:
-            raise ValueError(nearest("field", _join(where, name), [_join(where, n) for n in names]))
+            raise ValueError(
+                unknown_name("field", _join(where, name), [_join(where, n) for n in names])
+            )
     for name in required:
         if name not in value:
             raise ValueError(f"field `{_join(where, name)}` is missing")

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 
-def nearest(what: str, name: str, known: Iterable[str]) -> str:
+def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     """Return a message that names the unknown value, its nearest match and all known names.
 
     >>> nearest("images", "cifar", ["cifar10", "mnist"])

@@ -21,17 +21,18 @@ from benchmark.schema import check_row
 from benchmark.space.architectures import architecture_id, from_record
 from benchmark.space.imagesets import get_images
 from benchmark.tasks import STATUSES
-from benchmark.util.atomic import write_whole
+from benchmark.util.atomic import write_atomically
 from benchmark.util.progress import Progress
-from benchmark.util.unknown_name import nearest
+from benchmark.util.unknown_name import unknown_name
 from generators.campaign.plan import Group, read_groups, read_plan, write_plan
 from generators.environment import environment, environment_id
+from generators.workers.job_queue import JobQueue
 from generators.workers.planned_run import PlannedRun
-from generators.workers.scheduler import Crew, RunOptions
+from generators.workers.scheduler import RunOptions, run_jobs
 from generators.workers.worker import Job, Row
 
 if TYPE_CHECKING:
-    from generators.workers.ray_cluster import Fleet
+    from generators.workers.ray_cluster import RayCluster
 
 DIGEST = "sha256"  # last field of a run file: of the file without this field
 PLAN, RECIPES_FILE, ENVIRONMENTS = "plan.jsonl", "recipes.json", "environments"
@@ -52,7 +53,7 @@ class Campaign:
         """Write a plan and its recipes, by recipe id."""
         self.runs.mkdir(parents=True, exist_ok=True)
         text = json.dumps({name: asdict(recipe) for name, recipe in recipes.items()}, indent=1)
-        write_whole(self.folder / RECIPES_FILE, text + "\n")
+        write_atomically(self.folder / RECIPES_FILE, text + "\n")
         write_plan(self.folder / PLAN, plan)
 
     def plan(self, shard: tuple[int, int] = (1, 1)) -> list[PlannedRun]:
@@ -113,12 +114,12 @@ class Campaign:
     def store(self, row: Row) -> None:
         """Write a finished run, whole or not at all."""
         text = json.dumps(row, separators=(",", ":"), allow_nan=False)
-        write_whole(self.runs / f"{row['run_id']}.json", _signed(text))
+        write_atomically(self.runs / f"{row['run_id']}.json", _signed(text))
 
     def note_environment(self, versions: dict[str, str]) -> None:
         """Keep the versions that a machine's runs are made with."""
         path = self.folder / ENVIRONMENTS / f"{environment_id(versions)}.json"
-        write_whole(path, json.dumps(versions, indent=1) + "\n")
+        write_atomically(path, json.dumps(versions, indent=1) + "\n")
 
     @contextmanager
     def lock(self, shard: tuple[int, int]) -> Iterator[None]:
@@ -185,7 +186,7 @@ def run_campaign(campaign: Campaign, options: RunOptions) -> tuple[int, int]:
     plan = campaign.plan(options.shard)
     recipes = campaign.recipes()
     for name in {run.recipe_id for run in plan} - recipes.keys():
-        raise ValueError(f"{nearest('recipe', name, recipes)} of {str(campaign.folder)!r}")
+        raise ValueError(f"{unknown_name('recipe', name, recipes)} of {str(campaign.folder)!r}")
     with campaign.lock(options.shard):
         done = campaign.done()
         todo = [run for run in plan if run.run_id not in done]
@@ -194,28 +195,30 @@ def run_campaign(campaign: Campaign, options: RunOptions) -> tuple[int, int]:
             for r in todo[: options.limit]
         ]
         campaign.note_environment(environment())
-        crew, progress = Crew(campaign.store, options), Progress("networks", len(jobs))
         if options.engine == "ray":
-            made = _fleet(campaign, crew).work(jobs, progress)
+            made = _ray_cluster(campaign, jobs, options).drain()
         else:
-            made = crew.work(jobs, progress)
+            made = run_jobs(jobs, options, campaign.store)
     return made, len(todo) - made
 
 
-def _fleet(campaign: Campaign, crew: Crew) -> "Fleet":
-    """Return the crews of a Ray cluster.
+def _ray_cluster(campaign: Campaign, jobs: list[Job], options: RunOptions) -> "RayCluster":
+    """Return a Ray cluster with a queue of jobs.
 
     Raises:
         ValueError: If Ray is not installed; the message says what installs it.
     """
     try:
-        from generators.workers.ray_cluster import Fleet
+        from generators.workers.ray_cluster import RayCluster
     except ModuleNotFoundError as error:
         raise ValueError(
             f"the engine 'ray' needs the package {error.name!r}; "
             "`pip install 'peephole-bench[ray]'` installs it"
         ) from error
-    return Fleet(crew, campaign.note_environment)
+    queue = JobQueue(
+        campaign.store, Progress("networks", len(jobs)), options.minutes, waiting=jobs[::-1]
+    )
+    return RayCluster(queue, options, campaign.note_environment)
 
 
 def release_recipes() -> dict[str, Recipe]:

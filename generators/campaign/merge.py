@@ -21,7 +21,7 @@ from benchmark.runs import (
     write_table,
 )
 from benchmark.space.splits import SPLITS
-from benchmark.util.atomic import write_whole
+from benchmark.util.atomic import write_atomically
 from generators.campaign.campaign import Campaign
 
 Row = dict[str, object]
@@ -178,4 +178,4 @@ def _merge_json(campaigns: list[Campaign], folder: Path, used: set[str]) -> None
         for campaign in campaigns:
             found = getattr(campaign, f"{name}_json")()
             known |= {key: value for key, value in found.items() if key in used}
-        write_whole(path, json.dumps(known, indent=1, sort_keys=True) + "\n")
+        write_atomically(path, json.dumps(known, indent=1, sort_keys=True) + "\n")

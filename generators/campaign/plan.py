@@ -15,8 +15,8 @@ from benchmark.space.layer_walk import macs, parameters, walk
 from benchmark.space.sampler import Drawn, sequence
 from benchmark.space.skeletons import SKELETONS, Skeleton
 from benchmark.space.splits import SPLITS, Split, split_of
-from benchmark.util.atomic import whole
-from benchmark.util.unknown_name import nearest
+from benchmark.util.atomic import replacing
+from benchmark.util.unknown_name import unknown_name
 from generators.workers.planned_run import PlannedRun
 
 T = TypeVar("T")
@@ -146,7 +146,7 @@ def images_measured(recipe: Recipe) -> int:
 
 def write_plan(path: Path, runs: Iterable[PlannedRun]) -> None:
     """Write a plan, one JSON object per line, atomically."""
-    with whole(path) as draft, draft.open("w", encoding="utf-8") as file:
+    with replacing(path) as draft, draft.open("w", encoding="utf-8") as file:
         for run in runs:
             row = {name: getattr(run, name) for name in PlannedRun.__dataclass_fields__}
             row["architecture"] = to_record(run.architecture)
@@ -200,7 +200,7 @@ def _check(run: PlannedRun) -> None:
     if not all(type(number) is int and number >= 0 for number in numbers):
         raise ValueError("`draw_index` and `seed` must be whole and at least 0, counts at least 1")
     if run.split not in SPLITS:
-        raise ValueError(nearest("split", str(run.split), SPLITS))
+        raise ValueError(unknown_name("split", str(run.split), SPLITS))
     get_images(run.images)
     texts = {
         "architecture_id": (run.architecture_id, architecture_id(run.architecture)),

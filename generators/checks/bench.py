@@ -154,8 +154,8 @@ def _speed(
     accuracies: Mapping[str, float] | None,
 ) -> Speed:
     images = float(len(runs) * recipe.epochs * recipe.steps_per_epoch * recipe.batch)
-    flops, traffic = sum(map(flops_of, runs)), sum(traffic_of(run, recipe) for run in runs)
-    return Speed(name, len(runs), seconds, images, flops, traffic, accuracies)
+    flops, bandwidth = sum(map(flops_of, runs)), sum(traffic_of(run, recipe) for run in runs)
+    return Speed(name, len(runs), seconds, images, flops, bandwidth, accuracies)
 
 
 def _engine(name: str, runs: Sequence[PlannedRun], recipe: Recipe, options: RunOptions) -> Speed:

@@ -14,7 +14,7 @@ from benchmark.recipes import Recipe
 from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import walk
 from generators.campaign.plan import images_measured
-from generators.workers.admission import PRECISION_BYTES, answers_of
+from generators.workers.admission import PRECISION_BYTES, activation_sizes
 from generators.workers.planned_run import PlannedRun
 
 FLOPS_OF_A_MAC = 2
@@ -32,11 +32,11 @@ class Limits:
 
     Attributes:
         flops: Operations a second of a large matrix product in the recipe's precision.
-        traffic: Bytes a second of a large copy, read and written.
+        bandwidth: Bytes a second of a large copy, read and written.
     """
 
     flops: float
-    traffic: float
+    bandwidth: float
 
 
 def limits(device: torch.device, precision: str) -> Limits:
@@ -71,10 +71,10 @@ def traffic_of(run: PlannedRun, recipe: Recipe) -> float:
     Weights and images are nothing beside what layers answer.
     """
     images = get_images(run.images)
-    answers = sum(answers_of(walk(run.architecture, images)))
+    activations = sum(activation_sizes(walk(run.architecture, images)))
     trained = TRAINING_PASSES * recipe.steps_per_epoch * recipe.batch
     seen = recipe.epochs * trained + EVALUATION_PASSES * images_measured(recipe)
-    return float(PRECISION_BYTES[recipe.precision] * answers * seen)
+    return float(PRECISION_BYTES[recipe.precision] * activations * seen)
 
 
 @contextmanager
@@ -89,8 +89,8 @@ def watched(device: str) -> Iterator[list[float]]:
         command = [str(tool), f"--id={index}", "--query-gpu=utilization.gpu"]
         command.append("--format=csv,noheader,nounits")
         while not ended.wait(SAMPLE_SECONDS):
-            answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-            samples.append(float(answer.split()[0]) / 100)
+            output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+            samples.append(float(output.split()[0]) / 100)
 
     thread = threading.Thread(target=watch, daemon=True)
     if tool and device.startswith("cuda"):

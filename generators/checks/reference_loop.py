@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 from benchmark.recipes import Recipe, learning_rates
 from benchmark.space.architectures import Architecture
 from benchmark.space.layer_walk import LayerRow, walk
-from generators.training.images import Part, Pixels
+from generators.training.images import ImageArrays, Pixels
 from generators.training.network import GlobalPool
 from generators.training.pools import same_padding
 
@@ -96,17 +96,17 @@ class TextbookNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (n, classes) of images (n, channels, r, r), normalised."""
-        answers = {-1: images}
+        activations = {-1: images}
         for index, (row, module) in enumerate(zip(self.rows, self.layers, strict=True)):
-            inputs = [answers[source] for source in row.inputs]
-            answers[index] = inputs[0] + inputs[1] if row.kind == "add" else module(inputs[0])
-        return answers[len(self.rows) - 1]
+            inputs = [activations[source] for source in row.inputs]
+            activations[index] = inputs[0] + inputs[1] if row.kind == "add" else module(inputs[0])
+        return activations[len(self.rows) - 1]
 
 
 class Images(Dataset[tuple[Tensor, int]]):
     """Images one at a time, normalised and, in training, cropped and mirrored."""
 
-    def __init__(self, part: Part, pixels: Pixels, *, augmented: bool) -> None:
+    def __init__(self, part: ImageArrays, pixels: Pixels, *, augmented: bool) -> None:
         """Take a part of an image set, augmented as its training images are, or not at all."""
         self.part = part
         self.cropped = augmented and pixels.images.cropped

@@ -13,12 +13,11 @@ from benchmark.space.imagesets import get_images
 from benchmark.space.sampler import Drawn
 from benchmark.space.splits import Split
 from benchmark.tasks import STATUSES
-from benchmark.util.progress import Progress
-from benchmark.util.rng import stream
+from benchmark.util.rng import generator_for
 from generators.campaign.plan import planned
 from generators.checks.agreement import Comparison, Verdict, compare, seed_differences, verdicts
 from generators.workers.planned_run import PlannedRun
-from generators.workers.scheduler import Crew, RunOptions
+from generators.workers.scheduler import RunOptions, run_jobs
 from generators.workers.worker import Job, Row
 
 
@@ -66,7 +65,7 @@ def verify(
         for _, run in plan.values()
     ]
     retrained: list[Row] = []
-    Crew(retrained.append, options).work(jobs, Progress("networks", len(jobs)))
+    run_jobs(jobs, options, retrained.append)
     found = [compare(plan[str(row["run_id"])][0], row, spread) for row in retrained]
     found.sort(key=lambda comparison: comparison.run_id)
     return Verification(len(jobs), tuple(found), tuple(verdicts(found, spread)))
@@ -99,7 +98,7 @@ def stratified_sample(published: Sequence[tuple[Split, Row]], seed: int) -> list
             groups.setdefault(str(row["skeleton"]), []).append((split, row))
     drawn = []
     for skeleton, entries in sorted(groups.items()):
-        order = stream("verify-v1", skeleton, seed).permutation(len(entries))
+        order = generator_for("verify-v1", skeleton, seed).permutation(len(entries))
         drawn.append([entries[i] for i in order])
     turns = chain.from_iterable(zip_longest(*drawn))
     return [entry for entry in turns if entry is not None]

@@ -22,7 +22,7 @@ class Speed:
         seconds: Of all, scaled to all epochs.
         images: Training images seen.
         flops: Floating-point operations of all convolutions and linear layers.
-        traffic: Bytes that all layers move at least.
+        bandwidth: Bytes that all layers move at least.
         accuracies: Final valid accuracy of each run by its id; None if they trained fewer epochs.
         busy: Share of samples of a GPU's own counter that found work on it; None if not asked.
     """
@@ -32,7 +32,7 @@ class Speed:
     seconds: float
     images: float
     flops: float
-    traffic: float
+    bandwidth: float
     accuracies: Mapping[str, float] | None
     busy: float | None = None
 
@@ -65,20 +65,20 @@ def report(speeds: Sequence[Speed], most: Limits) -> Iterator[str]:
     head = "way         networks/h    images/s  TFLOP/s  of peak     GB/s  of copy  busy  times"
     yield f"{head} {first.name}"
     for speed in speeds:
-        rate, moved = speed.flops / speed.seconds, speed.traffic / speed.seconds
+        rate, moved = speed.flops / speed.seconds, speed.bandwidth / speed.seconds
         busy = "   -" if speed.busy is None else f"{speed.busy:4.0%}"
         ratio = (speed.networks / speed.seconds) / (first.networks / first.seconds)
         yield (
             f"{speed.name:11} {3600 * speed.networks / speed.seconds:10.1f} "
             f"{speed.images / speed.seconds:11,.0f} {rate / 1e12:8.3f} {rate / most.flops:8.1%} "
-            f"{moved / 1e9:8.1f} {moved / most.traffic:8.1%}  {busy} {ratio:9.2f}"
+            f"{moved / 1e9:8.1f} {moved / most.bandwidth:8.1%}  {busy} {ratio:9.2f}"
         )
     last = [speed for speed in speeds if speed.name != AUDIT][-1]
-    times = last.flops / most.flops, last.traffic / most.traffic, last.seconds
-    arithmetic, traffic, taken = (seconds / last.networks for seconds in times)
+    times = last.flops / most.flops, last.bandwidth / most.bandwidth, last.seconds
+    arithmetic, bandwidth, taken = (seconds / last.networks for seconds in times)
     yield (
-        f"a network takes at least {arithmetic:.3f} s of arithmetic and {traffic:.3f} s of memory "
-        f"traffic on this device; {last.name} took {taken:.3f} s"
+        f"a network takes at least {arithmetic:.3f} s of arithmetic and {bandwidth:.3f} s of "
+        f"memory traffic on this device; {last.name} took {taken:.3f} s"
     )
     whole = [speed for speed in speeds if speed.accuracies is not None and speed.name != AUDIT]
     pairs = [(speed, whole[0]) for speed in whole[1:]]

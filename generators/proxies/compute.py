@@ -26,7 +26,7 @@ from benchmark.release import is_signed, read_manifest, released_splits
 from benchmark.runs import load_runs, write_table
 from benchmark.space.architectures import Architecture, from_record
 from benchmark.space.imagesets import get_images
-from benchmark.util.atomic import write_whole
+from benchmark.util.atomic import write_atomically
 from benchmark.util.progress import Progress
 from generators.environment import GENERATOR_VERSION, environment, environment_id
 from generators.proxies.measure import BATCH, ProxyBatch, draw_batch, measure
@@ -187,4 +187,4 @@ def _note_environment(place: Path) -> None:
     path, versions = place / "environments.json", environment()
     known = json.loads(path.read_text()) if path.exists() else {}
     known[environment_id(versions)] = versions
-    write_whole(path, json.dumps(known, indent=1, sort_keys=True) + "\n")
+    write_atomically(path, json.dumps(known, indent=1, sort_keys=True) + "\n")

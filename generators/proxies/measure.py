@@ -16,7 +16,7 @@ from benchmark.proxies import SEED, Proxies
 from benchmark.recipes import Recipe
 from benchmark.space.architectures import Architecture, architecture_id
 from benchmark.space.layer_walk import walk
-from benchmark.util.rng import stream
+from benchmark.util.rng import generator_for
 from generators.environment import GENERATOR_VERSION, device_name, environment, environment_id
 from generators.training.batches import DevicePixels
 from generators.training.network import Convolution, Network, initialise
@@ -47,7 +47,9 @@ class ProxyBatch:
 
 def draw_batch(pixels: DevicePixels) -> ProxyBatch:
     """Return the training images that networks are measured on, the same on every machine."""
-    order = stream("proxies-v1", pixels.images.name, "batch").permutation(len(pixels.train.labels))
+    order = generator_for("proxies-v1", pixels.images.name, "batch").permutation(
+        len(pixels.train.labels)
+    )
     chosen = torch.from_numpy(order[:BATCH]).to(pixels.mean.device)
     images = pixels.normalise(pixels.train.images[chosen]).double()
     return ProxyBatch(pixels, images, pixels.train.labels[chosen])

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.space.imagesets import ImageSet
-from benchmark.util.rng import stream
-from generators.training.images import Part, Pixels
+from benchmark.util.rng import generator_for
+from generators.training.images import ImageArrays, Pixels
 
 CROP_PADDING = 4  # pixels of black on every side before the crop
 
@@ -70,7 +70,7 @@ class DevicePixels:
 def to_device(pixels: Pixels, device: torch.device) -> DevicePixels:
     """Copy an image set to a device once, to serve every network."""
 
-    def part(source: Part) -> DevicePart:
+    def part(source: ImageArrays) -> DevicePart:
         images, labels = torch.tensor(source.images), torch.tensor(source.labels)
         return DevicePart(images.to(device), labels.to(device))
 
@@ -121,12 +121,12 @@ def draw_epoch(
     device, everything = pixels.mean.device, len(pixels.train.labels)
     size = count or everything
     passes, start = divmod(epoch * size, everything)
-    order = stream(*key, "order", passes).permutation(everything)[start : start + size]
+    order = generator_for(*key, "order", passes).permutation(everything)[start : start + size]
 
     def on_device(values: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(values).to(device)
 
-    rng = stream(*key, "augmentation", epoch)
+    rng = generator_for(*key, "augmentation", epoch)
     rows = columns = flips = None
     if pixels.images.cropped:
         offsets = rng.integers(0, 2 * CROP_PADDING + 1, (2, size), dtype=np.int64)

@@ -14,21 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.space.imagesets import ImageSet, get_images
-from benchmark.util.rng import stream
+from benchmark.util.rng import generator_for
 
 DEFAULT_FOLDER = Path("images")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class ImageArrays:
     """Images (n, channels, resolution, resolution) uint8 and labels (n,) int64."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
 
-    def take(self, rows: NDArray[np.int64] | None) -> "Part":
+    def take(self, rows: NDArray[np.int64] | None) -> "ImageArrays":
         """Return some rows; None takes all."""
-        return self if rows is None else Part(self.images[rows], self.labels[rows])
+        return self if rows is None else ImageArrays(self.images[rows], self.labels[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,9 +49,9 @@ class Pixels:
     """
 
     images: ImageSet
-    train: Part
-    valid: Part
-    test: Part
+    train: ImageArrays
+    valid: ImageArrays
+    test: ImageArrays
     mean: tuple[float, ...]
     std: tuple[float, ...]
     curve_valid: NDArray[np.int64] | None = None
@@ -100,17 +100,19 @@ def published_file(name: str) -> str:
     return resources.files("benchmark").joinpath("data", "images", file).read_text()
 
 
-def _read(images: ImageSet, folder: Path) -> tuple[Part, Part | None]:
+def _read(images: ImageSet, folder: Path) -> tuple[ImageArrays, ImageArrays | None]:
     """Return the official training and test images; None where nobody has divided them."""
     if images.loader == "torchvision":
         return _torchvision(images, folder, train=True), _torchvision(images, folder, train=False)
     from sklearn import datasets
 
     found = getattr(datasets, images.dataset)()
-    return Part(found.images.astype(np.uint8)[:, None], found.target.astype(np.int64)), None
+    return ImageArrays(found.images.astype(np.uint8)[:, None], found.target.astype(np.int64)), None
 
 
-def _torchvision(images: ImageSet, folder: Path, *, train: bool, download: bool = False) -> Part:
+def _torchvision(
+    images: ImageSet, folder: Path, *, train: bool, download: bool = False
+) -> ImageArrays:
     from torchvision import datasets
 
     try:
@@ -122,7 +124,7 @@ def _torchvision(images: ImageSet, folder: Path, *, train: bool, download: bool 
         ) from error
     data = np.asarray(dataset.data, dtype=np.uint8)
     pixels = data[:, None] if data.ndim == 3 else data.transpose(0, 3, 1, 2)
-    return Part(np.ascontiguousarray(pixels), np.asarray(dataset.targets, dtype=np.int64))
+    return ImageArrays(np.ascontiguousarray(pixels), np.asarray(dataset.targets, dtype=np.int64))
 
 
 def download_images(name: str, folder: Path = DEFAULT_FOLDER) -> None:
@@ -145,7 +147,7 @@ def stratified(labels: NDArray[np.int64], count: int, purpose: str) -> NDArray[n
     chosen = []
     for label, take in zip(classes, quota, strict=True):
         members = np.flatnonzero(labels == label)
-        order = np.argsort(stream("images-v1", purpose, int(label)).random(len(members)))
+        order = np.argsort(generator_for("images-v1", purpose, int(label)).random(len(members)))
         chosen.append(members[order[:take]])
     return np.sort(np.concatenate(chosen))
 

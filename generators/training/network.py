@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from benchmark.recipes import Recipe
 from benchmark.space.layer_walk import LayerRow
-from benchmark.util.rng import stream
+from benchmark.util.rng import generator_for
 from generators.training.pools import (
     AveragePool,
     MaxPool,
@@ -225,7 +225,9 @@ def initialise(network: Network, recipe: Recipe, *key: str | int) -> None:
     for index, (row, module) in enumerate(zip(network.rows, network.layers, strict=True)):
         if not isinstance(module, Convolution | nn.Linear):
             continue
-        draws = stream(*key, "weights", index).standard_normal(module.weight.shape, "float32")
+        draws = generator_for(*key, "weights", index).standard_normal(
+            module.weight.shape, "float32"
+        )
         module.weight.copy_(torch.from_numpy(draws) * _scale(row, recipe))
         module.bias.zero_()
 

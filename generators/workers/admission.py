@@ -43,8 +43,8 @@ class Pace:
         >>> pace.bound(200), pace.bound(50)
         (26.0, 13.0)
         """
-        nearest = sorted(self._seen, key=lambda run: abs(math.log(run[0] / cost)))[:NEIGHBOURS]
-        bounds = [seconds * max(1.0, cost / other) for other, seconds in nearest]
+        unknown_name = sorted(self._seen, key=lambda run: abs(math.log(run[0] / cost)))[:NEIGHBOURS]
+        bounds = [seconds * max(1.0, cost / other) for other, seconds in unknown_name]
         return TIME_MARGIN * max(bounds, default=0.0)
 
 
@@ -63,12 +63,12 @@ def predicted_memory(rows: tuple[LayerRow, ...], images: ImageSet, recipe: Recip
     """
     size = PRECISION_BYTES[recipe.precision]
     batch = recipe.evaluation_batch or EVALUATION_BATCH
-    evaluation = 2 * max(answers_of(rows)) * size * min(batch, images.valid)
+    evaluation = 2 * max(activation_sizes(rows)) * size * min(batch, images.valid)
     kept = STEPS_KEPT * (kept_by_step(rows, recipe) + evaluation)
     return MEMORY_MARGIN * kept + FIXED_BYTES
 
 
-def answers_of(rows: tuple[LayerRow, ...]) -> list[int]:
+def activation_sizes(rows: tuple[LayerRow, ...]) -> list[int]:
     """Return how many numbers each layer answers for an image, (rows,)."""
     return [row.out_channels * row.out_resolution**2 for row in rows]
 
@@ -79,6 +79,6 @@ def kept_by_step(rows: tuple[LayerRow, ...], recipe: Recipe) -> float:
     They are what every layer answered, and the places of what its max pools chose.
     """
     size = PRECISION_BYTES[recipe.precision]
-    answers = answers_of(rows)
-    chosen = sum(n for n, row in zip(answers, rows, strict=True) if row.kind == "max_pool")
-    return recipe.batch * (sum(answers) * size + chosen * INDEX_BYTES)
+    activations = activation_sizes(rows)
+    chosen = sum(n for n, row in zip(activations, rows, strict=True) if row.kind == "max_pool")
+    return recipe.batch * (sum(activations) * size + chosen * INDEX_BYTES)

@@ -18,7 +18,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Flight(Executor):
+class GpuProcess(Executor):
     """An executor whose calls run on the threads of one spawned process.
 
     When the process ends early, the calls that it had raise `BrokenProcessPool`, as do later ones.
@@ -96,7 +96,7 @@ def _serve(pipe: Connection, width: int, initializer: Callable[[], None]) -> Non
     initializer()
     lock = threading.Lock()
 
-    def answer(number: int, future: Future[object]) -> None:
+    def reply(number: int, future: Future[object]) -> None:
         error = future.exception()
         with lock:
             pipe.send((number, None if error else future.result(), error))
@@ -105,7 +105,7 @@ def _serve(pipe: Connection, width: int, initializer: Callable[[], None]) -> Non
         while (call := _next_call(pipe)) is not None:
             number, fn, args, kwargs = call
             future = threads.submit(fn, *args, **kwargs)
-            future.add_done_callback(partial(answer, number))
+            future.add_done_callback(partial(reply, number))
 
 
 def _next_call(

@@ -1,7 +1,7 @@
-"""A place of a Ray cluster where runs are made: a local crew's pool, in an actor.
+"""An actor of a Ray cluster: a local pool of workers on another machine.
 
-Deaths of workers are seen there and told as a local pool tells them; the loss of the actor, and so
-of its machine, is a `ConnectionError`.
+The death of a worker is raised as a local pool raises it. The loss of the actor, and so of its
+machine, is a `ConnectionError`.
 """
 
 from collections.abc import Callable
@@ -28,11 +28,11 @@ T = TypeVar("T")
 SPARE_CALLS = 2  # threads of an actor beside those of the networks in flight
 
 
-class Station:
-    """What an actor does: keep a pool of workers and pass calls on to it."""
+class WorkerActor:
+    """Keeps a pool of workers and passes calls on to it."""
 
     def __init__(self, options: RunOptions) -> None:
-        """Note how to work; nothing is started."""
+        """Keep the options; nothing is started."""
         self._options = options
         self._pool: Executor | None = None
 
@@ -54,18 +54,18 @@ class Station:
             self._pool = None
 
 
-def hire(options: RunOptions) -> "ActorHandle[Station]":
-    """Ask for an actor of one GPU, or of as many CPUs as it has workers; it may have to wait."""
+def start_actor(options: RunOptions) -> "ActorHandle[WorkerActor]":
+    """Request an actor with one GPU, or with one CPU for each worker; Ray may make it wait."""
     gpu = options.device.startswith("cuda")
-    actor = ray.remote(Station).options(
+    actor = ray.remote(WorkerActor).options(
         num_gpus=1 if gpu else 0,
         num_cpus=0 if gpu else options.workers,
         max_concurrency=options.workers + SPARE_CALLS,
     )
-    return cast("ActorHandle[Station]", actor.remote(options))
+    return cast("ActorHandle[WorkerActor]", actor.remote(options))
 
 
-def stations(options: RunOptions) -> int:
+def actors_that_fit(options: RunOptions) -> int:
     """Return how many actors the cluster's machines have room for, if they do nothing else."""
     nodes = ray.nodes()  # type: ignore[no-untyped-call,unused-ignore]
     resources = [node["Resources"] for node in nodes if node["Alive"]]
@@ -74,18 +74,18 @@ def stations(options: RunOptions) -> int:
     return sum(int(has.get("CPU", 0)) // options.workers for has in resources)
 
 
-class StationPool(Executor):
+class ActorPool(Executor):
     """The pool of an actor, as an executor of this process."""
 
-    def __init__(self, station: "ActorHandle[Station]") -> None:
+    def __init__(self, actor: "ActorHandle[WorkerActor]") -> None:
         """Start the workers.
 
         Raises:
             ConnectionError: If the actor is lost.
         """
-        self._station = station
+        self._station = actor
         try:
-            self.address = str(ray.get(station.open.remote()))
+            self.address = str(ray.get(actor.open.remote()))
         except RayActorError as error:
             raise _lost(error) from error
 
@@ -120,15 +120,15 @@ def _lost(error: RayActorError) -> ConnectionError:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """What a worker finds where it is: the device's model and room in bytes, and versions."""
+class Machine:
+    """A machine as a worker finds it: the device's model, its room in bytes, and versions."""
 
     device: str
     room: float | None
     versions: dict[str, str]
 
 
-def look_around(device: str, folder: Path, images: tuple[str, ...]) -> Place:
+def probe(device: str, folder: Path, images: tuple[str, ...]) -> Machine:
     """Return what a worker finds.
 
     Raises:
@@ -136,10 +136,10 @@ def look_around(device: str, folder: Path, images: tuple[str, ...]) -> Place:
     """
     for name in images:
         load_images(name, folder)
-    return Place(device_name(torch.device(device)), device_room(device), environment())
+    return Machine(device_name(torch.device(device)), device_room(device), environment())
 
 
-def failed_there(place: Place, job: Job, reason: str) -> Row:
-    """Return the row of a run that failed at another place than this process's."""
+def failed_row_of(machine: Machine, job: Job, reason: str) -> Row:
+    """Return the row of a run that failed on another machine than this one."""
     row = failed_row(replace(job, device="cpu"), reason)
-    return row | {"device": place.device, "environment_id": environment_id(place.versions)}
+    return row | {"device": machine.device, "environment_id": environment_id(machine.versions)}

@@ -1,7 +1,7 @@
-"""The crews of a Ray cluster: one for each GPU, or for every so many CPUs, whatever machine it is.
+"""A campaign on a Ray cluster: one actor for each GPU, or for every so many CPUs.
 
-Each is a crew as a local campaign has one, on a thread of this process, with its workers elsewhere.
-They share what waits; rows come back and are stored here.
+Each actor has a scheduler on a thread of this process and its workers on its own machine. The
+schedulers share one queue; rows come back and are stored here.
 """
 
 import logging
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,26 +17,26 @@ import ray
 from ray import ObjectRef
 from ray.actor import ActorHandle
 
-from benchmark.util.progress import Progress
+from generators.workers.job_queue import JobQueue
 from generators.workers.ray_actor import (
-    Place,
-    Station,
-    StationPool,
-    failed_there,
-    hire,
-    look_around,
-    stations,
+    ActorPool,
+    Machine,
+    WorkerActor,
+    actors_that_fit,
+    failed_row_of,
+    probe,
+    start_actor,
 )
-from generators.workers.scheduler import Crew
-from generators.workers.worker import Job
+from generators.workers.scheduler import RunOptions, Scheduler
+from generators.workers.worker import Job, Row, make_run
 
 LOOK_SECONDS = 2.0  # between two looks at which machines are there
-MOST_CREWS = 4096  # threads, started as they are needed
-VAIN_ALLOWED = 5  # actors in a row that are lost before their workers start
+MOST_ACTORS = 4096  # threads, started as they are needed
+FAILED_STARTS_ALLOWED = 5  # actors in a row that are lost before their workers start
 
 
 @contextmanager
-def connected(address: str) -> Iterator[None]:
+def connect(address: str) -> Iterator[None]:
     """Be part of a Ray cluster for a while; what Ray prints goes to stderr.
 
     Raises:
@@ -58,105 +58,98 @@ def connected(address: str) -> Iterator[None]:
 
 
 @dataclass(slots=True)
-class Fleet:
-    """Crews that share what waits.
+class RayCluster:
+    """The actors of a Ray cluster, each with a scheduler of its own, which share one queue.
 
     Attributes:
-        crew: What every crew is a copy of.
-        note: What keeps the versions that a machine's runs are made with.
-        orphans: Suspects of crews that have ended.
-        vain: Actors lost in a row before their workers started.
+        queue: Where jobs come from and rows go.
+        options: How to work.
+        note: Keeps the versions that a machine's runs are made with.
+        train: Makes a row.
+        failed_starts: Actors lost in a row before their workers started.
     """
 
-    crew: Crew
+    queue: JobQueue
+    options: RunOptions
     note: Callable[[dict[str, str]], None]
-    orphans: list[Job] = field(default_factory=list)
-    vain: int = 0
+    train: Callable[[Job], Row] = make_run
+    failed_starts: int = 0
 
-    def work(self, jobs: list[Job], progress: Progress) -> int:
-        """Make runs until none is left or the budget ends; return how many were made.
+    def drain(self) -> int:
+        """Make jobs until none is left or the budget ends; return how many were made.
 
         Raises:
             ConnectionError: If there is no cluster, or its last machine is lost.
             FileNotFoundError: If a machine lacks images; the message names it.
         """
-        self.crew.waiting.extend(reversed(jobs))
-        images = tuple(dict.fromkeys(job.run.images for job in jobs))
+        jobs = self.queue.waiting
+        images = tuple(dict.fromkeys(job.run.images for job in reversed(jobs)))
         folder = jobs[0].folder if jobs else Path()
         made = 0
-        with connected(self.crew.options.address), ThreadPoolExecutor(MOST_CREWS) as threads:
+        with connect(self.options.address), ThreadPoolExecutor(MOST_ACTORS) as threads:
             at_work: set[Future[int]] = set()
             try:
-                while at_work or self._has_work():
+                while at_work or self.queue.has_work():
                     for _ in range(self._missing(len(at_work))):
-                        at_work.add(threads.submit(self._man, images, folder, progress))
+                        at_work.add(threads.submit(self._run_actor, images, folder))
                     ended, at_work = wait(at_work, LOOK_SECONDS, FIRST_COMPLETED)
                     made += sum(future.result() for future in ended)
             finally:
-                self.crew.stopped.set()
+                self.queue.stopped.set()
         return made
 
-    def _has_work(self) -> bool:
-        """Return whether a run is waiting for which the budget has time."""
-        with self.crew.lock:
-            queue = self.orphans or self.crew.waiting
-            return bool(queue) and self.crew.may_start(queue[-1], {})
-
-    def _missing(self, crews: int) -> int:
-        """Return how many crews to add to those at work."""
-        if not self._has_work():
+    def _missing(self, at_work: int) -> int:
+        """Return how many actors to add to those at work."""
+        if not self.queue.has_work():
             return 0
-        options, left = self.crew.options, len(self.crew.waiting) + len(self.orphans)
-        room = stations(options)
+        options, left = self.options, len(self.queue.waiting) + len(self.queue.retries)
+        room = actors_that_fit(options)
         if not room:
             need = "a GPU" if options.device.startswith("cuda") else f"{options.workers} CPUs"
             raise ConnectionError(
                 f"no machine of the Ray cluster at {options.address!r} has {need}, and {left} runs "
                 "wait; the same command goes on"
             )
-        return max(0, min(room - crews, left))
+        return max(0, min(room - at_work, left))
 
-    def _man(self, images: tuple[str, ...], folder: Path, progress: Progress) -> int:
-        """Be a crew until nothing waits or its machine is lost; return how many runs it made."""
-        station = hire(self.crew.options)
-        crew = replace(self.crew, suspects=[], made=0)
+    def _run_actor(self, images: tuple[str, ...], folder: Path) -> int:
+        """Run jobs on one actor until the queue is empty or the actor is lost; return how many."""
+        actor = start_actor(self.options)
+        scheduler = Scheduler(self.queue, self.options, self.train)
         try:
-            pool = self._opened(station)
+            pool = self._open_pool(actor)
             if pool is not None:
-                place = self._place(pool, folder, images)
-                with crew.lock:
-                    crew.suspects, self.orphans = self.orphans, []
-                crew.room, crew.fail = place.room, partial(failed_there, place)
-                crew.start = lambda _: StationPool(station)
-                crew.work_off(progress)
+                machine = self._probe(pool, folder, images)
+                scheduler.retries = self.queue.take_retries()
+                scheduler.room, scheduler.fail = machine.room, partial(failed_row_of, machine)
+                scheduler.start = lambda _: ActorPool(actor)
+                scheduler.drain()
         except ConnectionError as error:
-            self._count_vain(error)
+            self._count_failed_start(error)
         finally:
-            with crew.lock:
-                self.orphans += crew.suspects
-            ray.kill(station)
-        return crew.made
+            self.queue.leave_retries(scheduler.retries)
+            ray.kill(actor)
+        return scheduler.made
 
-    def _opened(self, station: "ActorHandle[Station]") -> StationPool | None:
-        """Return the pool of an actor as soon as Ray has room for it; None if no run waits then."""
-        ready: ObjectRef[object] = station.__ray_ready__.remote()
+    def _open_pool(self, actor: "ActorHandle[WorkerActor]") -> ActorPool | None:
+        """Return the pool of an actor as soon as Ray has room for it; None if no job waits then."""
+        ready: ObjectRef[object] = actor.__ray_ready__.remote()
         while not ray.wait([ready], timeout=LOOK_SECONDS)[0]:
-            if not self._has_work():
+            if not self.queue.has_work():
                 return None
-        return StationPool(station)
+        return ActorPool(actor)
 
-    def _place(self, pool: StationPool, folder: Path, images: tuple[str, ...]) -> Place:
-        device = self.crew.options.device
+    def _probe(self, pool: ActorPool, folder: Path, images: tuple[str, ...]) -> Machine:
         try:
-            place = pool.submit(look_around, device, folder, images).result()
+            machine = pool.submit(probe, self.options.device, folder, images).result()
         except FileNotFoundError as error:
             raise FileNotFoundError(f"on the machine {pool.address}: {error}") from error
-        self.vain = 0
-        self.note(place.versions)
-        return place
+        self.failed_starts = 0
+        self.note(machine.versions)
+        return machine
 
-    def _count_vain(self, error: ConnectionError) -> None:
-        """Note that a machine was lost; a cluster on which no crew ever starts is an error."""
-        self.vain += 1
-        if self.vain > VAIN_ALLOWED:
+    def _count_failed_start(self, error: ConnectionError) -> None:
+        """Count a lost actor; a cluster on which no actor ever starts is an error."""
+        self.failed_starts += 1
+        if self.failed_starts > FAILED_STARTS_ALLOWED:
             raise error

@@ -1,6 +1,5 @@
-"""The workers of a campaign: what they are given, and what becomes of a run when one dies."""
+"""Gives jobs to one pool of workers, and decides what becomes of a job when a worker dies."""
 
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
@@ -13,13 +12,12 @@ from typing import Literal, get_args
 from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import walk
 from benchmark.util.progress import Progress
-from benchmark.util.unknown_name import nearest
-from generators.workers.admission import Pace, device_room, predicted_memory
-from generators.workers.gpu_process import Flight
+from benchmark.util.unknown_name import unknown_name
+from generators.workers.admission import device_room, predicted_memory
+from generators.workers.gpu_process import GpuProcess
+from generators.workers.job_queue import FAULTS_ALLOWED, LOSSES_ALLOWED, JobQueue
 from generators.workers.worker import Job, Row, failed_row, make_run, prepare, prepare_gpu
 
-FAULTS_ALLOWED = 1  # a run that fails or whose worker dies is tried once more, then stored
-LOSSES_ALLOWED = 3  # machines that may be lost with a run in hand before it is stored as failed
 Engine = Literal["local", "ray"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
 
@@ -57,26 +55,26 @@ class RunOptions:
         if self.workers < 1:
             raise ValueError(f"`workers` (={self.workers}) must be at least 1")
         if self.engine not in ENGINES:
-            raise ValueError(nearest("engine", self.engine, ENGINES))
+            raise ValueError(unknown_name("engine", self.engine, ENGINES))
 
 
 def local_pool(options: RunOptions) -> Executor:
     """Return workers on this machine: a process of threads on a GPU, processes on a CPU."""
     if options.device.startswith("cuda"):
-        return Flight(options.workers, prepare_gpu)
-    spawn = get_context("spawn")
-    return started(ProcessPoolExecutor(options.workers, spawn, initializer=prepare), options)
-
-
-def started(pool: ProcessPoolExecutor, options: RunOptions) -> ProcessPoolExecutor:
-    """Start all processes of a pool, which it would start as they are needed.
-
-    One that is started just while another's death breaks the pool is never told to end, and the
-    pool waits for it for ever.
-    """
-    for _ in range(options.workers):
-        pool.submit(time.sleep, 0.0)
+        return GpuProcess(options.workers, prepare_gpu)
+    pool = ProcessPoolExecutor(options.workers, get_context("spawn"), initializer=prepare)
+    start_processes(pool, options.workers)
     return pool
+
+
+def start_processes(pool: ProcessPoolExecutor, workers: int) -> None:
+    """Start all processes of a pool now, rather than as they are needed.
+
+    A process started while the pool is breaking never receives the shutdown signal, and the pool
+    hangs.
+    """
+    for _ in range(workers):
+        pool.submit(time.sleep, 0.0)
 
 
 def job_memory(job: Job) -> float:
@@ -85,156 +83,141 @@ def job_memory(job: Job) -> float:
     return predicted_memory(walk(job.run.architecture, images), images, job.recipe)
 
 
-InHand = dict[Future[Row], tuple[Job, float]]  # with when it was given to a worker
+def run_jobs(
+    jobs: list[Job],
+    options: RunOptions,
+    store: Callable[[Row], None],
+    train: Callable[[Job], Row] = make_run,
+) -> int:
+    """Make jobs on this machine until none is left or the budget ends; return how many were made.
+
+    Args:
+        jobs: In their order.
+        options: How to work.
+        store: Keeps a row.
+        train: Makes a row; a function at a module's top, since it is sent to processes.
+    """
+    progress = Progress("networks", len(jobs))
+    queue = JobQueue(store, progress, options.minutes, jobs[::-1])
+    room = device_room(options.device)
+    scheduler = Scheduler(queue, options, train, local_pool, room=room)
+    scheduler.drain()
+    return scheduler.made
+
+
+JobsInHand = dict[Future[Row], tuple[Job, float]]  # with the time at which a worker got the job
 
 
 @dataclass(slots=True)
-class Crew:
-    """The workers of one pool and what they have in hand.
+class Scheduler:
+    """One pool of workers and the jobs that they have in hand.
 
-    When a worker dies, every run in hand is a suspect; suspects are made again alone, so that
-    the one to blame is known. So is a run that failed, and one out of memory beside others. What
-    failed once is made without graphs. When the machine itself is lost, which no run is to blame
-    for, what was in hand goes back to those waiting. Copies of a crew share all but `room`, `made`
-    and `suspects`, where these are given anew.
+    When a worker dies, any job in hand may be the cause, so each is made again alone. So is a run
+    that failed, and one that ran out of memory beside others. After a failure a job is made without
+    CUDA graphs. When the machine itself is lost, no job is to blame, and those in hand wait again.
 
     Attributes:
-        store: What keeps a row.
+        queue: Where jobs come from and rows go.
         options: How to work.
-        train: What makes a row; a function at a module's top, since it travels to workers.
-        started: When the budget began, in seconds of the monotonic clock.
-        start: What starts the pool of workers.
-        fail: What makes the row of a run that its worker could not make.
-        pace: What runs took.
-        room: Bytes of the device that runs in hand may take together. None: no end.
+        train: Makes a row.
+        start: Starts the pool of workers.
+        fail: Makes the row of a job that its worker could not make.
+        room: Bytes of the device that jobs in hand may take together. None: no limit.
+        retries: Jobs to be made again alone.
         made: Rows stored.
-        waiting: Jobs not started, the next one last.
-        suspects: Jobs to be made again alone.
-        faults: Failures and deaths of workers, by the runs they had in hand.
-        losses: Machines lost, by the runs they had in hand.
-        lock: Held where crews change what they share.
-        stopped: Whether nothing more is to be started.
     """
 
-    store: Callable[[Row], None]
+    queue: JobQueue
     options: RunOptions
     train: Callable[[Job], Row] = make_run
-    started: float = field(default_factory=time.monotonic)
     start: Callable[[RunOptions], Executor] = local_pool
     fail: Callable[[Job, str], Row] = failed_row
-    pace: Pace = field(default_factory=Pace)
     room: float | None = None
+    retries: list[Job] = field(default_factory=list)
     made: int = 0
-    waiting: list[Job] = field(default_factory=list)
-    suspects: list[Job] = field(default_factory=list)
-    faults: dict[str, int] = field(default_factory=dict)
-    losses: dict[str, int] = field(default_factory=dict)
-    lock: threading.RLock = field(default_factory=threading.RLock)
-    stopped: threading.Event = field(default_factory=threading.Event)
 
-    def work(self, jobs: list[Job], progress: Progress) -> int:
-        """Make runs until none is left or the budget ends; return how many were made."""
-        self.waiting.extend(reversed(jobs))
-        self.room = device_room(self.options.device)
-        self.work_off(progress)
-        return self.made
-
-    def work_off(self, progress: Progress) -> None:
-        """Make what is waiting until nothing is left or the budget ends.
+    def drain(self) -> None:
+        """Make jobs until none is left or the budget ends.
 
         Raises:
             ConnectionError: If the machine of the workers is lost.
         """
-        in_hand: InHand = {}
+        in_hand: JobsInHand = {}
         idle = False
         while not idle:
             try:
-                with self._pool() as pool:
+                with self.start(self.options) as pool:
                     while self._fill(pool, in_hand):
-                        self._collect(in_hand, progress)
+                        self._collect(in_hand)
                 idle = True
             except BrokenProcessPool:
-                self._blame(in_hand, progress)
+                self._retry_all(in_hand)
             except ConnectionError:
-                self._give_back(in_hand, progress)
+                self._put_back(in_hand)
                 raise
 
-    def _pool(self) -> Executor:
-        return self.start(self.options)
-
-    def _fill(self, pool: Executor, in_hand: InHand) -> bool:
+    def _fill(self, pool: Executor, in_hand: JobsInHand) -> bool:
         """Give idle workers what still fits the budget; return whether anything is in hand."""
-        width, queue = self.options.workers, self.waiting
-        if self.suspects:
-            width, queue = 1, self.suspects
-        with self.lock:
-            while queue and len(in_hand) < width and self.may_start(queue[-1], in_hand):
-                future = pool.submit(self.train, queue[-1])
-                in_hand[future] = queue.pop(), time.monotonic()
+        width, jobs = self.options.workers, self.queue.waiting
+        if self.retries:
+            width, jobs = 1, self.retries
+        with self.queue.lock:
+            while jobs and len(in_hand) < width and self._may_start(jobs[-1], in_hand):
+                future = pool.submit(self.train, jobs[-1])
+                in_hand[future] = jobs.pop(), time.monotonic()
         return bool(in_hand)
 
-    def may_start(self, job: Job, in_hand: InHand) -> bool:
-        """Return whether the budget has time for a run, and the device room, unless it is alone."""
-        if self.stopped.is_set():
+    def _may_start(self, job: Job, in_hand: JobsInHand) -> bool:
+        """Return whether the budget has time for a job and the device room beside the others."""
+        if not self.queue.has_time_for(job):
             return False
-        if self.options.minutes is not None:
-            left = self.started + 60 * self.options.minutes - time.monotonic()
-            if left <= self.pace.bound(job.run.cost):
-                return False
         if self.room is None or not in_hand:
             return True
         taken = sum(job_memory(other) for other, _ in in_hand.values())
         return taken + job_memory(job) <= self.room
 
-    def _collect(self, in_hand: InHand, progress: Progress) -> None:
-        """Wait for a run to end, and store it."""
+    def _collect(self, in_hand: JobsInHand) -> None:
+        """Wait for jobs to end, and store their rows."""
         alone = len(in_hand) == 1
         ended, _ = wait(in_hand, return_when=FIRST_COMPLETED)
         for future in ended:
             row = future.result()
             job, began = in_hand.pop(future)
-            if self._is_suspect(row, job, alone=alone):
-                self.suspects.append(replace(job, graphs=row["status"] != "failed"))
+            if self._is_retried(row, job, alone=alone):
+                self.retries.append(replace(job, graphs=row["status"] != "failed"))
                 continue
-            self.pace.add(job.run.cost, time.monotonic() - began)
-            self._store(row, progress)
+            self.queue.pace.add(job.run.cost, time.monotonic() - began)
+            self._finish(row)
 
-    def _is_suspect(self, row: Row, job: Job, *, alone: bool) -> bool:
-        """Return whether a run is to be made again alone."""
+    def _is_retried(self, row: Row, job: Job, *, alone: bool) -> bool:
+        """Return whether a job is to be made again alone."""
         if row["status"] == "out_of_memory":
             return not alone
-        return row["status"] == "failed" and self._count_fault(job) <= FAULTS_ALLOWED
+        return row["status"] == "failed" and self.queue.count_fault(job) <= FAULTS_ALLOWED
 
-    def _count_fault(self, job: Job) -> int:
-        count = self.faults.get(job.run.run_id, 0) + 1
-        self.faults[job.run.run_id] = count
-        return count
-
-    def _store(self, row: Row, progress: Progress) -> None:
-        self.store(row)
+    def _finish(self, row: Row) -> None:
+        self.queue.finish(row)
         self.made += 1
-        with self.lock:
-            progress.advance()
 
-    def _blame(self, in_hand: InHand, progress: Progress) -> None:
-        """After a death, note it for all runs in hand; store as failed what died too often."""
+    def _retry_all(self, in_hand: JobsInHand) -> None:
+        """After a worker died, retry all jobs in hand or store those that died too often."""
         for job, _ in in_hand.values():
-            count = self._count_fault(job)
+            count = self.queue.count_fault(job)
             if count <= FAULTS_ALLOWED:
-                self.suspects.append(replace(job, graphs=False))
+                self.retries.append(replace(job, graphs=False))
             else:
-                self._store(self.fail(job, f"the worker process died {count} times"), progress)
+                self._finish(self.fail(job, f"the worker process died {count} times"))
         in_hand.clear()
 
-    def _give_back(self, in_hand: InHand, progress: Progress) -> None:
-        """After the loss of the machine, put back what was in hand; a suspect stays one."""
+    def _put_back(self, in_hand: JobsInHand) -> None:
+        """After the loss of the machine, let the jobs in hand wait again; a retry stays one."""
         for job, _ in in_hand.values():
-            name = job.run.run_id
-            self.losses[name] = self.losses.get(name, 0) + 1
-            if self.losses[name] > LOSSES_ALLOWED:
-                reason = f"the machine was lost {self.losses[name]} times"
-                self._store(self.fail(job, reason), progress)
+            lost = self.queue.count_loss(job)
+            if lost > LOSSES_ALLOWED:
+                self._finish(self.fail(job, f"the machine was lost {lost} times"))
+            elif job.run.run_id in self.queue.faults:
+                self.retries.append(job)
             else:
-                with self.lock:
-                    (self.suspects if name in self.faults else self.waiting).append(job)
+                with self.queue.lock:
+                    self.queue.waiting.append(job)
         in_hand.clear()

@@ -100,8 +100,8 @@ def propagate(rows: tuple[LayerRow, ...]) -> tuple[list[Moments], list[float]]:
     gains: list[float] = []
     for row in rows:
         inputs = [moments[i] if i >= 0 else Moments(1.0, 1.0) for i in row.inputs]
-        answer, gain = _pass(row, inputs)
-        moments.append(Moments(max(answer.square, TINY), max(answer.signal, TINY * TINY)))
+        activation, gain = _pass(row, inputs)
+        moments.append(Moments(max(activation.square, TINY), max(activation.signal, TINY * TINY)))
         gains.append(max(gain, TINY))
     return moments, gains
 
@@ -139,10 +139,10 @@ def _activate(kind: str, square: float, signal: float) -> tuple[Moments, float]:
     weights = weights / weights.sum()
     constant = math.sqrt(max(square - signal, 0.0)) * nodes[:, None]
     inputs = constant + math.sqrt(signal) * nodes[None]  # (constants, signals)
-    answers = function(inputs)
-    means = answers @ weights
-    varying = ((answers - means[:, None]) ** 2) @ weights
-    total = float(weights @ (answers**2) @ weights)
+    activations = function(inputs)
+    means = activations @ weights
+    varying = ((activations - means[:, None]) ** 2) @ weights
+    total = float(weights @ (activations**2) @ weights)
     return Moments(total, float(weights @ varying)), float(weights @ slope(inputs) ** 2 @ weights)
 
 

@@ -1,62 +1,62 @@
 """The metrics of errors: means over networks.
 
-Each function takes a `Sample` and returns one value per resample, NaN where it is undefined. What
-each one is, its range and its ties: `harness.metrics.registry.METRICS`.
+Each function takes a `MetricInput` and returns one value per resample, NaN where it is undefined.
+What each one is, its range and its ties: `harness.metrics.registry.METRICS`.
 """
 
 import numpy as np
 
 from harness.metrics.bootstrap import Array
-from harness.metrics.metric_input import Sample
+from harness.metrics.metric_input import MetricInput
 
 QUANTILE_95 = 1.6448536269514722  # standard normal; a central 90 % lies within plus and minus it
 # Share of the squared deviations below which a variance is rounding: float64 errs by about 1e-16
 NO_VARIANCE = 1e-12
 
 
-def mse(sample: Sample) -> Array:
+def mse(sample: MetricInput) -> Array:
     """Return the mean squared error of the final accuracy."""
     return _squared_errors(sample)[:, -1]
 
 
-def curve_mse(sample: Sample) -> Array:
+def curve_mse(sample: MetricInput) -> Array:
     """Return the mean over epochs of the mean squared error."""
     average: Array = _squared_errors(sample).mean(axis=1)
     return average
 
 
-def r2(sample: Sample) -> Array:
+def r2(sample: MetricInput) -> Array:
     """Return 1 - SSE / SST of the final accuracy."""
     return _r2(sample)[:, -1]
 
 
-def curve_r2(sample: Sample) -> Array:
+def curve_r2(sample: MetricInput) -> Array:
     """Return the mean over epochs of 1 - SSE / SST, each epoch about its own mean."""
     average: Array = _r2(sample).mean(axis=1)
     return average
 
 
-def squared_pearson(sample: Sample) -> Array:
+def squared_pearson(sample: MetricInput) -> Array:
     """Return the square of Pearson's correlation of the final accuracy."""
-    truth = sample.final_truth - sample.final_truth.mean()
+    target = sample.final_target - sample.final_target.mean()
     mean = sample.final_mean - sample.final_mean.mean()
-    columns = np.stack([truth, mean, truth**2, mean**2, truth * mean], axis=1)
-    truth1, mean1, truth2, mean2, product = sample.average(columns).T
-    truth_variance = _variance(truth1, truth2)
+    columns = np.stack([target, mean, target**2, mean**2, target * mean], axis=1)
+    target1, mean1, target2, mean2, product = sample.average(columns).T
+    target_variance = _variance(target1, target2)
     mean_variance = _variance(mean1, mean2)
-    scale = truth_variance * mean_variance
-    covariance = np.where(scale > 0, product - truth1 * mean1, 0.0)
+    scale = target_variance * mean_variance
+    covariance = np.where(scale > 0, product - target1 * mean1, 0.0)
     squared = covariance**2 / np.where(scale > 0, scale, 1.0)
-    return np.where(truth_variance > 0, np.minimum(squared, 1.0), np.nan)
+    return np.where(target_variance > 0, np.minimum(squared, 1.0), np.nan)
 
 
-def nll(sample: Sample) -> Array:
+def nll(sample: MetricInput) -> Array:
     """Return the mean negative log likelihood of the true final accuracy, in nats."""
     score, std = _standard_score(sample)
     return _mean(sample, np.log(std) + 0.5 * (np.log(2 * np.pi) + score**2))
 
 
-def crps(sample: Sample) -> Array:
+def crps(sample: MetricInput) -> Array:
     """Return the mean continuous ranked probability score, in accuracy."""
     from scipy.special import ndtr
 
@@ -66,25 +66,25 @@ def crps(sample: Sample) -> Array:
     return _mean(sample, values)
 
 
-def coverage_90(sample: Sample) -> Array:
+def coverage_90(sample: MetricInput) -> Array:
     """Return the share of networks whose true accuracy lies in the central 90 % interval."""
     score, _ = _standard_score(sample)
     return _mean(sample, (np.abs(score) <= QUANTILE_95).astype(np.float64))
 
 
-def _mean(sample: Sample, values: Array) -> Array:
+def _mean(sample: MetricInput, values: Array) -> Array:
     return sample.average(values[:, None])[:, 0]
 
 
-def _squared_errors(sample: Sample) -> Array:
+def _squared_errors(sample: MetricInput) -> Array:
     """Return the mean squared error of every epoch, (resamples, epochs)."""
-    return sample.average((sample.mean - sample.truth) ** 2)
+    return sample.average((sample.mean - sample.target) ** 2)
 
 
-def _r2(sample: Sample) -> Array:
+def _r2(sample: MetricInput) -> Array:
     """Return 1 - SSE / SST of every epoch, (resamples, epochs)."""
     # About the mean of all networks, so that little is lost when squares are subtracted
-    centred = sample.truth - sample.truth.mean(axis=0)
+    centred = sample.target - sample.target.mean(axis=0)
     variance = _variance(sample.average(centred), sample.average(centred**2))
     ratio = _squared_errors(sample) / np.where(variance > 0, variance, 1.0)
     return np.where(variance > 0, 1.0 - ratio, np.nan)
@@ -96,8 +96,8 @@ def _variance(first: Array, second: Array) -> Array:
     return np.where(variance > NO_VARIANCE * second, variance, 0.0)
 
 
-def _standard_score(sample: Sample) -> tuple[Array, Array]:
+def _standard_score(sample: MetricInput) -> tuple[Array, Array]:
     """Return the final error in standard deviations, and these, (networks,) each."""
     if sample.std is None:
         raise ValueError("a sample without std has no nll, crps or coverage_90")
-    return (sample.final_truth - sample.final_mean) / sample.std, sample.std
+    return (sample.final_target - sample.final_mean) / sample.std, sample.std

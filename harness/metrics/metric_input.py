@@ -6,42 +6,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.metrics.bootstrap import Array, Counts
-from harness.metrics.pair_counts import Agreement, agreement
+from harness.metrics.pair_counts import PairCounts, count_pairs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sample:
+class MetricInput:
     """The networks of one stratum. A metric gives one value per row of `counts`.
 
     Attributes:
-        truth: True accuracies, (networks, predicted epochs); the last column is the final epoch.
+        target: True accuracies, (networks, predicted epochs); the last column is the final epoch.
         mean: Predicted accuracies, likewise.
         std: Predicted standard deviation of the final accuracy, (networks,), if there is one.
         learned: Whether the true final accuracy is above twice chance, (networks,).
-        paired_truth: True final accuracy less that of the paired network, (networks,); NaN where a
+        paired_target: True final accuracy less that of the paired network, (networks,); NaN where a
             network has no pair, None where the stratum has none.
         paired_mean: The same of the predicted final accuracies.
         counts: How often each network is drawn, (resamples, networks).
         orders: The pairs of networks that truth and mean agree on, at every predicted epoch.
     """
 
-    truth: Array
+    target: Array
     mean: Array
     std: Array | None
     learned: NDArray[np.bool_]
-    paired_truth: Array | None
+    paired_target: Array | None
     paired_mean: Array | None
     counts: Counts
-    orders: Agreement = field(init=False)
+    orders: PairCounts = field(init=False)
 
     def __post_init__(self) -> None:
         """Count the pairs once: four metrics share them."""
-        object.__setattr__(self, "orders", agreement(self.truth, self.mean, self.counts))
+        object.__setattr__(self, "orders", count_pairs(self.target, self.mean, self.counts))
 
     @property
-    def final_truth(self) -> Array:
+    def final_target(self) -> Array:
         """True accuracy after the last epoch, (networks,)."""
-        return self.truth[:, -1]
+        return self.target[:, -1]
 
     @property
     def final_mean(self) -> Array:

@@ -19,56 +19,56 @@ ROUNDING = 1e-12  # share of all pairs below which a difference of sums of weigh
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Agreement:
+class PairCounts:
     """Ordered pairs of drawn networks, (resamples, orders) each.
 
     Two draws of the same network are tied in both orders.
 
     Attributes:
         net: Concordant less discordant pairs.
-        untied_truth: Pairs not tied in the truth.
+        untied_target: Pairs not tied in the truth.
         untied_prediction: Pairs not tied in the prediction.
     """
 
     net: Array
-    untied_truth: Array
+    untied_target: Array
     untied_prediction: Array
 
     def tau_b(self) -> Array:
         """Return Kendall's tau-b: 0 for a constant prediction, NaN for a constant truth."""
-        scale = np.sqrt(self.untied_truth * self.untied_prediction)
+        scale = np.sqrt(self.untied_target * self.untied_prediction)
         return self._divided(np.where(scale > 0, scale, 1.0))
 
     def somers_d(self) -> Array:
         """Return Somers' D given the truth: NaN for a constant truth."""
-        return self._divided(np.where(self.untied_truth > 0, self.untied_truth, 1.0))
+        return self._divided(np.where(self.untied_target > 0, self.untied_target, 1.0))
 
     def _divided(self, scale: Array) -> Array:
-        return np.where(self.untied_truth > 0, np.clip(self.net / scale, -1.0, 1.0), np.nan)
+        return np.where(self.untied_target > 0, np.clip(self.net / scale, -1.0, 1.0), np.nan)
 
 
-def agreement(truth: Array, prediction: Array, weights: Counts | Array) -> Agreement:
+def count_pairs(target: Array, prediction: Array, weights: Counts | Array) -> PairCounts:
     """Count the pairs of each of several orders.
 
     Args:
-        truth: (networks, orders), larger is better.
+        target: (networks, orders), larger is better.
         prediction: Likewise.
         weights: (resamples, networks), how often each network is drawn; not always whole.
     """
-    whole = np.issubdtype(weights.dtype, np.integer) and len(truth) <= EXACT_ROWS
+    whole = np.issubdtype(weights.dtype, np.integer) and len(target) <= EXACT_ROWS
     factors: Array | Signs
     factors = weights.astype(np.float32) if whole else weights.astype(np.float64)
     columns: Array | Signs = factors.T.copy()
     own = np.einsum("nr,nr->r", columns, columns).astype(np.float64)
     total = columns.sum(axis=0, dtype=np.float64) ** 2
-    shape = (len(weights), truth.shape[1])
-    net, untied_truth, untied_prediction = np.empty(shape), np.empty(shape), np.empty(shape)
-    for order in range(truth.shape[1]):
-        truth_ranks, predicted_ranks = ranks(truth[:, order]), ranks(prediction[:, order])
-        net[:, order] = _net(truth_ranks, predicted_ranks, factors)
-        untied_truth[:, order] = _untied(truth_ranks, columns, own, total)
+    shape = (len(weights), target.shape[1])
+    net, untied_target, untied_prediction = np.empty(shape), np.empty(shape), np.empty(shape)
+    for order in range(target.shape[1]):
+        target_ranks, predicted_ranks = ranks(target[:, order]), ranks(prediction[:, order])
+        net[:, order] = _net(target_ranks, predicted_ranks, factors)
+        untied_target[:, order] = _untied(target_ranks, columns, own, total)
         untied_prediction[:, order] = _untied(predicted_ranks, columns, own, total)
-    return Agreement(net, untied_truth, untied_prediction)
+    return PairCounts(net, untied_target, untied_prediction)
 
 
 def ranks(values: Array) -> NDArray[np.intp]:
@@ -80,12 +80,12 @@ def ranks(values: Array) -> NDArray[np.intp]:
     return np.unique(values, return_inverse=True)[1]
 
 
-def _net(truth: NDArray[np.intp], prediction: NDArray[np.intp], weights: Array | Signs) -> Array:
+def _net(target: NDArray[np.intp], prediction: NDArray[np.intp], weights: Array | Signs) -> Array:
     """Return twice the sum over pairs of the product of weights and of signs, (resamples,)."""
-    first, second = truth.astype(np.float32), prediction.astype(np.float32)
+    first, second = target.astype(np.float32), prediction.astype(np.float32)
     total = np.zeros(len(weights))
-    for start in range(0, len(truth), BLOCK):
-        stop = min(start + BLOCK, len(truth))
+    for start in range(0, len(target), BLOCK):
+        stop = min(start + BLOCK, len(target))
         signs = np.subtract.outer(first[:stop], first[start:stop])
         signs *= np.subtract.outer(second[:stop], second[start:stop])
         np.sign(signs, out=signs)

@@ -13,7 +13,7 @@ from typing import Literal
 
 from harness.metrics import errors, ranks, selection
 from harness.metrics.bootstrap import Array
-from harness.metrics.metric_input import Sample
+from harness.metrics.metric_input import MetricInput
 
 Direction = Literal["higher", "lower", "target"]
 Needs = Literal["final", "curve", "std", "pairs", "classes"]
@@ -51,7 +51,7 @@ class Metric:
     formula: str
     ties: str
     constant: str
-    compute: Callable[[Sample], Array]
+    compute: Callable[[MetricInput], Array]
     needs: Needs = "final"
     decimals: int = 3
     target: float | None = None
@@ -68,11 +68,11 @@ class Metric:
 
 
 _NO_TIES = "no effect"
-_CONSTANT_TRUTH = "a constant truth is undefined"
+_CONSTANT_TARGET = "a constant truth is undefined"
 _SCORED = "a constant prediction is scored like any other"
-_TAU = f"a constant prediction gives 0; {_CONSTANT_TRUTH}"
+_TAU = f"a constant prediction gives 0; {_CONSTANT_TARGET}"
 _TAU_TIES = "pairs tied in the truth or in the prediction shrink the denominator"
-_R2 = f"the mean of the truth gives 0, any other constant less; {_CONSTANT_TRUTH}"
+_R2 = f"the mean of the truth gives 0, any other constant less; {_CONSTANT_TARGET}"
 
 
 def _regret(chosen: int) -> Metric:

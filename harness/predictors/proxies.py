@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmark.proxies import PROXIES
-from benchmark.util.unknown_name import nearest
+from benchmark.util.unknown_name import unknown_name
 from harness.features.signal_propagation import signal_features
 from harness.predictors.base import check_runs
 from harness.predictors.regressions import ForestCurves, IsotonicCurves
@@ -37,7 +37,7 @@ class IsotonicProxy:
             ValueError: If there is none of that name.
         """
         if proxy not in PROXIES:
-            raise ValueError(nearest("proxy", proxy, PROXIES))
+            raise ValueError(unknown_name("proxy", proxy, PROXIES))
         self._column = PROXIES.index(proxy)
         self._curves = IsotonicCurves()
 

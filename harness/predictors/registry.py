@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import cast
 
-from benchmark.util.unknown_name import nearest
+from benchmark.util.unknown_name import unknown_name
 from harness.protocol import Predictor
 
 
@@ -239,7 +239,7 @@ def get_entry(name: str) -> Entry:
         ValueError: If there is none; the message has the nearest name.
     """
     if name not in PREDICTORS:
-        raise ValueError(nearest("predictor", name, PREDICTORS))
+        raise ValueError(unknown_name("predictor", name, PREDICTORS))
     return PREDICTORS[name]
 
 

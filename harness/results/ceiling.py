@@ -19,7 +19,7 @@ from harness.results.result import (
     write_ceiling,
 )
 from harness.scoring.noise_ceiling import ceiling
-from harness.scoring.targets import PARTS
+from harness.scoring.targets import SCORED_SPLITS
 
 ROUNDING = 1e-9  # of a score; that of rescoring
 
@@ -35,7 +35,7 @@ def repeated_finals(images: str, folder: Path | None = None) -> list[Array]:
     """
     columns = ["architecture_id", "seed", "status", "valid_accuracy"]
     finals: dict[str, list[tuple[int, float]]] = {}
-    for part in PARTS:
+    for part in SCORED_SPLITS:
         table = load_runs(images, part, columns=columns, folder=folder)
         trained = [status in STATUSES for status in table["status"].to_pylist()]
         table = table.filter(pa.array(trained, pa.bool_()))

@@ -21,7 +21,7 @@ from typing import Literal
 import pyarrow as pa
 
 from benchmark.space.imagesets import get_images
-from benchmark.util.atomic import whole, write_whole
+from benchmark.util.atomic import replacing, write_atomically
 from benchmark.util.strict_json import broken, encode, read_record, to_text
 from harness.metrics.registry import METRICS
 from harness.results.predictions import (
@@ -251,14 +251,14 @@ def write_result(folder: Path, result: Result, predictions: pa.Table | None) -> 
         digest = hashlib.sha256(content).hexdigest()
         _write_bytes(beside, content)
     record = replace(result, predictions_sha256=digest)
-    write_whole(path, f"{to_text(encode(record))}\n")
+    write_atomically(path, f"{to_text(encode(record))}\n")
     if predictions is None:
         beside.unlink(missing_ok=True)
     return path
 
 
 def _write_bytes(path: Path, content: bytes) -> None:
-    with whole(path) as draft:
+    with replacing(path) as draft:
         draft.write_bytes(content)
 
 
@@ -343,7 +343,7 @@ def ceiling_path(folder: Path, images: str) -> Path:
 def write_ceiling(folder: Path, ceiling: Ceiling) -> Path:
     """Write a ceiling, replacing an earlier one, and return its path."""
     path = ceiling_path(folder, ceiling.images)
-    write_whole(path, f"{to_text(encode(ceiling))}\n")
+    write_atomically(path, f"{to_text(encode(ceiling))}\n")
     return path
 
 

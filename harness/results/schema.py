@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from benchmark.space.imagesets import IMAGES
-from benchmark.util.atomic import write_whole
+from benchmark.util.atomic import write_atomically
 from benchmark.util.strict_json import to_text
 from harness.metrics.registry import METRICS
 from harness.results.result import Environment, Result, Status, Verification
@@ -36,4 +36,4 @@ def result_schema() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    write_whole(Path(__file__).with_name(FILE), to_text(result_schema()) + "\n")
+    write_atomically(Path(__file__).with_name(FILE), to_text(result_schema()) + "\n")

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from benchmark.tasks import Task
-from benchmark.util.rng import stream
+from benchmark.util.rng import generator_for
 from harness.predictors.registry import PREDICTORS
 from harness.protocol import Runs
 from harness.running.find_predictor import Candidate
@@ -101,7 +101,7 @@ def _means(
     return tau, r2, mse
 
 
-def answerable(names: Sequence[str], trials: Sequence[Trial]) -> list[str]:
+def applicable(names: Sequence[str], trials: Sequence[Trial]) -> list[str]:
     """Return the predictors of the registry that need nothing that the networks of trials lack."""
     without = any(trial.train.proxies is None for trial in trials)
     return [name for name in names if not (without and PREDICTORS[name].needs_proxies)]
@@ -111,12 +111,12 @@ def _scores(
     candidate: Candidate, trial: Trial, observed: int, seed: int
 ) -> tuple[float, float, float]:
     """Return tau, R2 and MSE of one fit."""
-    queries, predictor, truth = trial.test.observe(observed), candidate.make(), trial.test
+    queries, predictor, targets = trial.test.observe(observed), candidate.make(), trial.test
     predictor.fit(trial.train, trial.validation, observed=observed, seed=seed)
-    answer = checked(predictor.predict(queries), queries).mean[:, -1]
-    error = float(np.square(answer - truth.final_accuracy).mean())
-    tau = float(np.nan_to_num(kendalltau(answer, truth.final_accuracy).statistic))
-    return tau, 1 - error / float(truth.final_accuracy.var()), error
+    prediction = checked(predictor.predict(queries), queries).mean[:, -1]
+    error = float(np.square(prediction - targets.final_accuracy).mean())
+    tau = float(np.nan_to_num(kendalltau(prediction, targets.final_accuracy).statistic))
+    return tau, 1 - error / float(targets.final_accuracy.var()), error
 
 
 def skeleton_trials(task: Task, folder: Path | None = None) -> list[Trial]:
@@ -152,7 +152,7 @@ def ladder_trials(task: Task, sizes: Sequence[int], folder: Path | None = None) 
     for size in sizes:
         if not 2 <= size <= len(train):
             raise ValueError(f"`train-size` (={size}) must be in 2..{len(train)}")
-    order = stream("ladder-v1", task.images).permutation(len(train))
+    order = generator_for("ladder-v1", task.images).permutation(len(train))
     taken = {size: train.take(order[:size]) for size in sizes}
     return [Trial(f"{size} networks", runs, validation, test) for size, runs in taken.items()]
 

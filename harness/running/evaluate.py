@@ -18,12 +18,12 @@ from harness.protocol import Prediction
 from harness.results.predictions import as_stored, predictions_table, seeds_table
 from harness.results.result import HARNESS_VERSION, SCHEMA_VERSION, Result, Seconds, environment
 from harness.running.find_predictor import SEEDS, Candidate
-from harness.running.fit_predict import Answer, ask
+from harness.running.fit_predict import TimedPrediction, fit_predict
 from harness.scoring.score_rules import Scores, SeedScore
 from harness.scoring.scores import flags, score_of
 from harness.scoring.strata import strata, tabulate
-from harness.scoring.targets import Truth
-from harness.task_data import Truths, load_parts
+from harness.scoring.targets import Targets
+from harness.task_data import TaskTargets, load_task_data
 
 SECONDS = "_seconds"  # how the name of a count ends that is a time
 # A result, and its predictions as `harness.results.predictions.seeds_table` returns them
@@ -59,28 +59,28 @@ def evaluate_shared(
     """
     assert len({task.digest for task in tasks}) == 1, "tasks of one fit must have the same rows"
     assert len(tasks) == 1 or not candidate.uses_curve, "one who sees curves must be fitted on each"
-    parts = load_parts(min(tasks, key=lambda task: task.observed), folder)
+    data = load_task_data(min(tasks, key=lambda task: task.observed), folder)
     used = candidate.seeds(seeds)
     try:  # the one place where anything is caught: a predictor may fail in any way there is
-        answers = [ask(candidate.make, parts, seed) for seed in used]
-        _check_agreement(answers)
+        timed = [fit_predict(candidate.make, data, seed) for seed in used]
+        _check_agreement(timed)
     except Exception as error:
         failure = f"{type(error).__name__}: {error}".removesuffix(": ")
         return [(_failed(candidate, task, used, failure), None) for task in tasks]
-    return [_outcome(candidate, task, used, answers, parts.truths) for task in tasks]
+    return [_outcome(candidate, task, used, timed, data.targets) for task in tasks]
 
 
-def _check_agreement(answers: Sequence[Answer]) -> None:
+def _check_agreement(timed: Sequence[TimedPrediction]) -> None:
     """Check that the answers of all seeds can be averaged.
 
     Raises:
         ValueError: If they are of different epochs, or only some have standard deviations.
     """
-    first = answers[0].prediction
-    for answer in answers[1:]:
-        if answer.prediction.epochs != first.epochs:
+    first = timed[0].prediction
+    for timed_prediction in timed[1:]:
+        if timed_prediction.prediction.epochs != first.epochs:
             raise ValueError("`epochs` must be the same with every seed")
-        if (answer.prediction.std is None) != (first.std is None):
+        if (timed_prediction.prediction.std is None) != (first.std is None):
             raise ValueError("`std` must be given with every seed or with none")
 
 
@@ -122,29 +122,27 @@ def _outcome(
     candidate: Candidate,
     task: Task,
     seeds: tuple[int, ...],
-    answers: Sequence[Answer],
-    truths: Truths,
+    timed: Sequence[TimedPrediction],
+    targets: TaskTargets,
 ) -> Outcome:
     """Score what a predictor answered with each seed."""
-    predictions = [later(answer.prediction, task.observed) for answer in answers]
+    predictions = [later(timed_prediction.prediction, task.observed) for timed_prediction in timed]
     seconds = Seconds(
-        float(np.mean([answer.seconds.fit for answer in answers])),
-        float(np.mean([answer.seconds.predict for answer in answers])),
+        float(np.mean([timed_prediction.seconds.fit for timed_prediction in timed])),
+        float(np.mean([timed_prediction.seconds.predict for timed_prediction in timed])),
     )
-    unscored = replace(
-        _failed(candidate, task, seeds, "not scored yet"), counts=all_counts(answers)
-    )
-    return scored(unscored, predictions, truths, seconds)
+    unscored = replace(_failed(candidate, task, seeds, "not scored yet"), counts=all_counts(timed))
+    return scored(unscored, predictions, targets, seconds)
 
 
-def all_counts(answers: Sequence[Answer]) -> dict[str, int]:
+def all_counts(timed: Sequence[TimedPrediction]) -> dict[str, int]:
     """Return what was counted with all seeds together.
 
     Seconds, by a name that ends so, are of what is made once for all seeds: the largest counts.
     """
     counts: dict[str, int] = {}
-    for answer in answers:
-        for name, count in answer.counts.items():
+    for timed_prediction in timed:
+        for name, count in timed_prediction.counts.items():
             before = counts.get(name, 0)
             counts[name] = max(before, count) if name.endswith(SECONDS) else before + count
     return counts
@@ -164,7 +162,7 @@ def later(prediction: Prediction, observed: int) -> Prediction:
 def scored(
     unscored: Result,
     predictions: Sequence[Prediction],
-    truths: Truths,
+    targets: TaskTargets,
     seconds: Seconds | None,
     *,
     resamples: int = RESAMPLES,
@@ -174,7 +172,7 @@ def scored(
     Args:
         unscored: A failed result of the same predictor, task and seeds.
         predictions: Of each seed, in the order of the truths.
-        truths: For both targets.
+        targets: For both targets.
         seconds: Measured time, mean over seeds; None if nobody measured it.
         resamples: Of the intervals; there are none with 0.
     """
@@ -184,15 +182,15 @@ def scored(
         Prediction(p.mean[:, -1:], p.epochs[-1:], None if p.std is None else p.std[:, -1:])
         for p in predictions
     ]
-    run_ids = truths.target.run_ids
+    run_ids = targets.valid_accuracy.run_ids
     tables = [predictions_table(run_ids, p.epochs, p.mean, p.std) for p in predictions]
     result = replace(
         unscored,
         status="scored",
         failure=None,
-        scores=seed_scores(truths.target, predictions, resamples),
-        scores_test_accuracy=seed_scores(truths.second, finals, resamples),
-        flags=(*flags(mean.mean, truths.target.skeletons), *unscored.flags),
+        scores=seed_scores(targets.valid_accuracy, predictions, resamples),
+        scores_test_accuracy=seed_scores(targets.test_accuracy, finals, resamples),
+        flags=(*flags(mean.mean, targets.valid_accuracy.skeletons), *unscored.flags),
         seconds=seconds,
     )
     return result, seeds_table(unscored.seeds, tables)
@@ -207,18 +205,18 @@ def _mean(predictions: Sequence[Prediction]) -> Prediction:
 
 
 def seed_scores(
-    truth: Truth, predictions: Sequence[Prediction], resamples: int = RESAMPLES
+    targets: Targets, predictions: Sequence[Prediction], resamples: int = RESAMPLES
 ) -> Scores:
     """Return the scores by stratum and metric, mean over seeds.
 
     The interval is that of the mean: each resample has its own mean over seeds.
 
     Args:
-        truth: The runs.
+        targets: The runs.
         predictions: Of each seed, in the order of the truth, all of the same epochs.
         resamples: Of the intervals; there are none with 0.
     """
-    tables = [tabulate(truth, p.mean, epochs=p.epochs, std=p.std) for p in predictions]
+    tables = [tabulate(targets, p.mean, epochs=p.epochs, std=p.std) for p in predictions]
     samples = [strata(table, resamples=resamples) for table in tables]
     scores: dict[str, dict[str, SeedScore]] = {}
     for stratum, metrics in samples[0].items():

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmark.tasks import Task, read_task
-from benchmark.util.processes import EndedEarlyError, answers
+from benchmark.util.processes import EndedEarlyError, run_in_processes
 from benchmark.util.progress import Progress
 from harness.predictors.registry import PREDICTORS
 from harness.results.result import (
@@ -134,7 +134,7 @@ def _run_all(jobs: Sequence[Job], setting: Setting) -> dict[tuple[str, str], Res
     found: dict[tuple[str, str], Result] = {}
     progress = Progress("results", sum(len(job.tasks) for job in jobs))
     calls = [partial(run, job, setting) for job in jobs]
-    for number, answer in answers(calls, setting.processes):
+    for number, answer in run_in_processes(calls, setting.processes):
         job = jobs[number]
         if isinstance(answer, EndedEarlyError):
             answer = _write_ended(job, setting, answer)
@@ -180,7 +180,7 @@ def try_many(
     progress = Progress("fits", len(asked))
     calls = [partial(_try, name, trials, k, setting.seeds) for _, name, k in asked]
     found: dict[tuple[str, int], list[TrialScore]] = {}
-    for number, answer in answers(calls, setting.processes):
+    for number, answer in run_in_processes(calls, setting.processes):
         candidate, name, k = asked[number]
         if isinstance(answer, EndedEarlyError):
             answer = failed_trials(candidate.name, trials, k, str(answer))

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
-from benchmark.util.unknown_name import nearest
+from benchmark.util.unknown_name import unknown_name
 from harness.predictors.registry import PREDICTORS, get_entry, load
 from harness.protocol import Predictor
 from harness.running.submission import FILE, read_submission
@@ -98,7 +98,7 @@ def _find_entry_point(name: str) -> Candidate:
     """Return the predictor that an installed package offers under a name; no other is imported."""
     known = {entry.name: entry.value for entry in metadata.entry_points(group=GROUP)}
     if name not in known:
-        raise ValueError(nearest("predictor", name, [*PREDICTORS, *sorted(known)]))
+        raise ValueError(unknown_name("predictor", name, [*PREDICTORS, *sorted(known)]))
     place, _, attribute = known[name].partition(":")
     found = _attribute(import_module_of(place, name, "predictor"), attribute, name)
     return _candidate(name, found, attribute)
@@ -163,7 +163,7 @@ def _attribute(module: ModuleType, attribute: str, predictor: str) -> Callable[[
     """Return what makes a predictor, with the methods checked if it is a class."""
     if not hasattr(module, attribute):
         known = [n for n, v in vars(module).items() if isinstance(v, type) and n[0] != "_"]
-        raise ValueError(f"predictor {predictor!r}: {nearest('class', attribute, known)}")
+        raise ValueError(f"predictor {predictor!r}: {unknown_name('class', attribute, known)}")
     found: Callable[[], Predictor] = getattr(module, attribute)
     if not callable(found):
         raise ValueError(f"predictor {predictor!r} must be a class, not {found!r}")

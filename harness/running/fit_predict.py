@@ -16,7 +16,7 @@ Wrong = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
+class TimedPrediction:
     """What a predictor said, with accuracies clipped to [0, 1], and what it took.
 
     Attributes:
@@ -30,8 +30,8 @@ class Answer:
     counts: Mapping[str, int]
 
 
-class Asked(Protocol):
-    """What a predictor is fitted on and asked; `harness.task_data.Parts` adds the truths."""
+class TaskInputs(Protocol):
+    """What a predictor is fitted on and asked; `harness.task_data.TaskData` adds the truths."""
 
     @property
     def train(self) -> Runs:
@@ -46,7 +46,7 @@ class Asked(Protocol):
         """To answer."""
 
 
-def ask(make: Callable[[], Predictor], parts: Asked, seed: int) -> Answer:
+def fit_predict(make: Callable[[], Predictor], data: TaskInputs, seed: int) -> TimedPrediction:
     """Make, fit and ask a predictor, once, about all queries in one call.
 
     It is given copies, so that whatever it does to them reaches nobody else.
@@ -55,15 +55,15 @@ def ask(make: Callable[[], Predictor], parts: Asked, seed: int) -> Answer:
         ValueError: If the answer breaks the protocol.
         Exception: Whatever the predictor raises.
     """
-    train, validation = copy_runs(parts.train), copy_runs(parts.validation)
-    queries = copy_queries(parts.queries)
+    train, validation = copy_runs(data.train), copy_runs(data.validation)
+    queries = copy_queries(data.queries)
     predictor = make()
     started = time.perf_counter()
     predictor.fit(train, validation, observed=queries.observed, seed=seed)
     fitted = time.perf_counter()
     prediction = predictor.predict(queries)
     seconds = Seconds(fitted - started, time.perf_counter() - fitted)
-    return Answer(checked(prediction, parts.queries), seconds, counts_of(predictor))
+    return TimedPrediction(checked(prediction, data.queries), seconds, counts_of(predictor))
 
 
 def copy_runs(runs: Runs) -> Runs:
@@ -80,34 +80,34 @@ def counts_of(predictor: object) -> dict[str, int]:
     return {"failed_fits": failed} if isinstance(failed, int) and failed >= 0 else {}
 
 
-def checked(answer: object, queries: Queries) -> Prediction:
+def checked(prediction: object, queries: Queries) -> Prediction:
     """Return an answer in float64, its accuracies clipped to [0, 1].
 
     Raises:
         ValueError: If it breaks a rule of `harness.protocol.Prediction`.
     """
-    problem = type_problem(answer)
+    problem = type_problem(prediction)
     if problem:
         raise ValueError(problem)
-    assert isinstance(answer, Prediction)
+    assert isinstance(prediction, Prediction)
     for rule in (epochs_problem, shape_problem, finite_problem, std_problem):
-        problem = rule(answer, queries)
+        problem = rule(prediction, queries)
         if problem:
             raise ValueError(problem)
-    std = None if answer.std is None else answer.std.astype(np.float64)
-    mean = np.clip(answer.mean.astype(np.float64), 0.0, 1.0)
-    return Prediction(mean, tuple(int(epoch) for epoch in answer.epochs), std)
+    std = None if prediction.std is None else prediction.std.astype(np.float64)
+    mean = np.clip(prediction.mean.astype(np.float64), 0.0, 1.0)
+    return Prediction(mean, tuple(int(epoch) for epoch in prediction.epochs), std)
 
 
-def type_problem(answer: object) -> str:
+def type_problem(prediction: object) -> str:
     """Return why an answer is no `Prediction` of arrays of floats; empty if it is one."""
-    if not isinstance(answer, Prediction):
-        return f"the answer must be a Prediction, not {type(answer).__name__}"
-    if not isinstance(answer.epochs, tuple):
-        return f"`epochs` must be a tuple, not {type(answer.epochs).__name__}"
-    values: dict[str, object] = {"mean": answer.mean}
-    if answer.std is not None:
-        values["std"] = answer.std
+    if not isinstance(prediction, Prediction):
+        return f"the answer must be a Prediction, not {type(prediction).__name__}"
+    if not isinstance(prediction.epochs, tuple):
+        return f"`epochs` must be a tuple, not {type(prediction.epochs).__name__}"
+    values: dict[str, object] = {"mean": prediction.mean}
+    if prediction.std is not None:
+        values["std"] = prediction.std
     for name, value in values.items():
         if not isinstance(value, np.ndarray):
             return f"`{name}` must be an array, not {type(value).__name__}"
@@ -116,58 +116,62 @@ def type_problem(answer: object) -> str:
     return ""
 
 
-def epochs_problem(answer: Prediction, queries: Queries) -> str:
+def epochs_problem(prediction: Prediction, queries: Queries) -> str:
     """Return how an answer is not of the epochs asked for; empty if it is."""
     total = queries.recipe.epochs
-    if answer.epochs in (tuple(range(queries.observed + 1, total + 1)), (total,)):
+    if prediction.epochs in (tuple(range(queries.observed + 1, total + 1)), (total,)):
         return ""
     return (
-        f"`epochs` (={answer.epochs}) must be all from {queries.observed + 1} to {total}, or "
+        f"`epochs` (={prediction.epochs}) must be all from {queries.observed + 1} to {total}, or "
         f"({total},)"
     )
 
 
-def shape_problem(answer: Prediction, queries: Queries) -> str:
+def shape_problem(prediction: Prediction, queries: Queries) -> str:
     """Return how an answer has another shape than one row for each query; empty if it has not."""
-    shape = (len(queries), len(answer.epochs))
-    if answer.mean.shape != shape:
-        return f"`mean` of shape {answer.mean.shape} must be (networks, epochs) = {shape}"
-    if answer.std is not None and answer.std.shape != shape:
-        return f"`std` of shape {answer.std.shape} must be (networks, epochs) = {shape}"
+    shape = (len(queries), len(prediction.epochs))
+    if prediction.mean.shape != shape:
+        return f"`mean` of shape {prediction.mean.shape} must be (networks, epochs) = {shape}"
+    if prediction.std is not None and prediction.std.shape != shape:
+        return f"`std` of shape {prediction.std.shape} must be (networks, epochs) = {shape}"
     return ""
 
 
-def finite_problem(answer: Prediction, queries: Queries) -> str:
+def finite_problem(prediction: Prediction, queries: Queries) -> str:
     """Return the first number that is not finite; empty if all are."""
-    problem = _first(answer, queries, "mean", answer.mean, ~np.isfinite(answer.mean), "finite")
-    if problem or answer.std is None:
+    problem = _first(
+        prediction, queries, "mean", prediction.mean, ~np.isfinite(prediction.mean), "finite"
+    )
+    if problem or prediction.std is None:
         return problem
-    return _first(answer, queries, "std", answer.std, ~np.isfinite(answer.std), "finite")
+    return _first(
+        prediction, queries, "std", prediction.std, ~np.isfinite(prediction.std), "finite"
+    )
 
 
-def std_problem(answer: Prediction, queries: Queries) -> str:
+def std_problem(prediction: Prediction, queries: Queries) -> str:
     """Return the first standard deviation that is not positive; empty if all are."""
-    if answer.std is None:
+    if prediction.std is None:
         return ""
-    return _first(answer, queries, "std", answer.std, ~(answer.std > 0), "above 0")
+    return _first(prediction, queries, "std", prediction.std, ~(prediction.std > 0), "above 0")
 
 
-def range_problem(answer: Prediction, queries: Queries) -> str:
+def range_problem(prediction: Prediction, queries: Queries) -> str:
     """Return the first accuracy outside [0, 1], which `checked` clips; empty if there is none."""
-    outside = ~((answer.mean >= 0) & (answer.mean <= 1))
-    return _first(answer, queries, "mean", answer.mean, outside, "in [0, 1]")
+    outside = ~((prediction.mean >= 0) & (prediction.mean <= 1))
+    return _first(prediction, queries, "mean", prediction.mean, outside, "in [0, 1]")
 
 
 def _first(
-    answer: Prediction, queries: Queries, name: str, values: Array, wrong: Wrong, rule: str
+    prediction: Prediction, queries: Queries, name: str, values: Array, wrong: Wrong, rule: str
 ) -> str:
     """Return the first wrong value, if any, and how many there are."""
     found = np.argwhere(wrong)
     if not len(found):
         return ""
     place = f"`{name}`"
-    if values.shape == (len(queries), len(answer.epochs)):
+    if values.shape == (len(queries), len(prediction.epochs)):
         row, column = found[0]
-        place += f" of query {queries.ids[row]!r} at epoch {answer.epochs[column]}"
+        place += f" of query {queries.ids[row]!r} at epoch {prediction.epochs[column]}"
     more = f" ({len(found)} of {values.size} are not)" if len(found) > 1 else ""
     return f"{place} (={values[tuple(found[0])]}) must be {rule}{more}"

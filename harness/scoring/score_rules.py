@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from benchmark.space.skeletons import SKELETONS
 from benchmark.util.strict_json import broken
-from benchmark.util.unknown_name import nearest
+from benchmark.util.unknown_name import unknown_name
 from harness.metrics.registry import METRICS
 
 STRATA = (
@@ -62,10 +62,10 @@ def check_scores(scores: Scores, seeds: int, where: str) -> None:
     """
     for stratum, metrics in scores.items():
         if stratum not in STRATA:
-            raise ValueError(f"`{where}`: {nearest('stratum', stratum, STRATA)}")
+            raise ValueError(f"`{where}`: {unknown_name('stratum', stratum, STRATA)}")
         for name, score in metrics.items():
             if name not in METRICS:
-                raise ValueError(f"`{where}.{stratum}`: {nearest('metric', name, METRICS)}")
+                raise ValueError(f"`{where}.{stratum}`: {unknown_name('metric', name, METRICS)}")
             check_score(score, METRICS[name].range, seeds, f"{where}.{stratum}.{name}")
         single = seeds == 1 and not is_average(stratum)
         _check_relations(metrics, f"{where}.{stratum}", single=single)

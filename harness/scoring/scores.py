@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from benchmark.space.skeletons import Novelty
 from harness.metrics.bootstrap import Array, interval
 from harness.scoring.strata import strata, tabulate
-from harness.scoring.targets import Part, Truth
+from harness.scoring.targets import ScoredSplit, Targets
 
-__all__ = ["Part", "Score", "Truth", "flags", "score_of", "score_prediction"]
+__all__ = ["Score", "ScoredSplit", "Targets", "flags", "score_of", "score_prediction"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def score_of(samples: Array) -> Score:
 
 
 def score_prediction(
-    truth: Truth,
+    targets: Targets,
     mean: Array,
     *,
     epochs: tuple[int, ...],
@@ -55,7 +55,7 @@ def score_prediction(
     The order of the runs has no effect.
 
     Args:
-        truth: The runs.
+        targets: The runs.
         mean: Predicted accuracy, (runs, len(epochs)).
         epochs: From 1: all after the observed ones, or the last alone.
         std: Predicted standard deviations in the shape of `mean`.
@@ -64,14 +64,14 @@ def score_prediction(
     Raises:
         ValueError: If shapes, epochs or values are not as above.
     """
-    _check_epochs(epochs, truth.curves.shape[1])
-    _check_values(truth, mean, "mean", epochs)
+    _check_epochs(epochs, targets.curves.shape[1])
+    _check_values(targets, mean, "mean", epochs)
     if std is not None:
-        _check_values(truth, std, "std", epochs)
+        _check_values(targets, std, "std", epochs)
         wrong = np.argwhere(std <= 0)
         if len(wrong):
-            raise ValueError(f"{_entry(truth, std, 'std', epochs, wrong[0])} must be above 0")
-    table = tabulate(truth, mean, epochs=epochs, std=std)
+            raise ValueError(f"{_entry(targets, std, 'std', epochs, wrong[0])} must be above 0")
+    table = tabulate(targets, mean, epochs=epochs, std=std)
     return {
         stratum: {name: score_of(values) for name, values in samples.items()}
         for stratum, samples in strata(table, novelty).items()
@@ -110,19 +110,19 @@ def _check_epochs(epochs: tuple[int, ...], last: int) -> None:
         )
 
 
-def _check_values(truth: Truth, values: Array, name: str, epochs: tuple[int, ...]) -> None:
-    shape = (len(truth.run_ids), len(epochs))
+def _check_values(targets: Targets, values: Array, name: str, epochs: tuple[int, ...]) -> None:
+    shape = (len(targets.run_ids), len(epochs))
     if values.shape != shape:
         raise ValueError(f"{name} of shape {values.shape} must be (runs, epochs) = {shape}")
     wrong = np.argwhere(~np.isfinite(values))
     if len(wrong):
-        raise ValueError(f"{_entry(truth, values, name, epochs, wrong[0])} must be finite")
+        raise ValueError(f"{_entry(targets, values, name, epochs, wrong[0])} must be finite")
 
 
 def _entry(
-    truth: Truth, values: Array, name: str, epochs: tuple[int, ...], at: NDArray[np.intp]
+    targets: Targets, values: Array, name: str, epochs: tuple[int, ...], at: NDArray[np.intp]
 ) -> str:
     """Return the words for one entry of a prediction."""
     row, column = at
-    run_id, epoch = truth.run_ids[row], epochs[column]
+    run_id, epoch = targets.run_ids[row], epochs[column]
     return f"{name} of run {run_id!r} at epoch {epoch} (={values[row, column]})"

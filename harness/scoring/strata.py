@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from benchmark.space.skeletons import SKELETONS, Novelty
 from harness.metrics.bootstrap import RESAMPLES, Array, resample_counts
-from harness.metrics.metric_input import Sample
+from harness.metrics.metric_input import MetricInput
 from harness.metrics.registry import METRICS, Metric
-from harness.scoring.targets import Truth
+from harness.scoring.targets import Targets
 
 Samples = dict[str, Array]  # metric -> its value, then its value in each resample
 NOVELTIES: tuple[Novelty, ...] = ("extrapolates", "unseen feature")
@@ -30,10 +30,10 @@ class Table:
         skeletons: Of each run.
         held_out: Whether each run is of the held-out part.
         learned: Whether each run's true final accuracy is above twice chance.
-        truth: True accuracy, (runs, predicted epochs).
+        target: True accuracy, (runs, predicted epochs).
         mean: Predicted accuracy, likewise.
         std: Predicted standard deviation of the final accuracy, (runs,), if there is one.
-        paired_truth: True final accuracy less that of the paired network, NaN without one.
+        paired_target: True final accuracy less that of the paired network, NaN without one.
         paired_mean: The same of the predicted final accuracies.
     """
 
@@ -41,26 +41,26 @@ class Table:
     skeletons: NDArray[np.str_]
     held_out: NDArray[np.bool_]
     learned: NDArray[np.bool_]
-    truth: Array
+    target: Array
     mean: Array
     std: Array | None
-    paired_truth: Array
+    paired_target: Array
     paired_mean: Array
 
 
-def tabulate(truth: Truth, mean: Array, *, epochs: tuple[int, ...], std: Array | None) -> Table:
+def tabulate(targets: Targets, mean: Array, *, epochs: tuple[int, ...], std: Array | None) -> Table:
     """Return the table of a truth and a prediction that have been checked."""
-    keys = list(zip(truth.architecture_ids, truth.run_ids, strict=True))
+    keys = list(zip(targets.architecture_ids, targets.run_ids, strict=True))
     order = np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.intp)
-    ids = np.asarray(truth.architecture_ids, dtype=np.str_)[order]
-    paired = [truth.paired_architecture_ids[row] for row in order]
-    curves = truth.curves[order][:, np.array(epochs) - 1].astype(np.float64)
+    ids = np.asarray(targets.architecture_ids, dtype=np.str_)[order]
+    paired = [targets.paired_architecture_ids[row] for row in order]
+    curves = targets.curves[order][:, np.array(epochs) - 1].astype(np.float64)
     predicted = mean[order].astype(np.float64)
     return Table(
         ids,
-        np.asarray(truth.skeletons, dtype=np.str_)[order],
-        np.array(truth.parts)[order] == "heldout",
-        truth.learned[order],
+        np.asarray(targets.skeletons, dtype=np.str_)[order],
+        np.array(targets.splits)[order] == "heldout",
+        targets.learned[order],
         curves,
         predicted,
         None if std is None else std[order, -1].astype(np.float64),
@@ -134,13 +134,13 @@ def _samples(
     if not rows.any():
         return {}
     counts = resample_counts(table.architecture_ids[rows].tolist(), resamples=resamples)
-    paired = paired and bool(np.isfinite(table.paired_truth[rows]).any())
-    sample = Sample(
-        table.truth[rows],
+    paired = paired and bool(np.isfinite(table.paired_target[rows]).any())
+    sample = MetricInput(
+        table.target[rows],
         table.mean[rows],
         None if table.std is None else table.std[rows],
         table.learned[rows],
-        table.paired_truth[rows] if paired else None,
+        table.paired_target[rows] if paired else None,
         table.paired_mean[rows] if paired else None,
         np.concatenate([np.ones((1, counts.shape[1]), counts.dtype), counts]),
     )
@@ -148,13 +148,13 @@ def _samples(
     return {metric.name: metric.compute(sample) for metric in used}
 
 
-def _applies(metric: Metric, sample: Sample, *, learned: bool) -> bool:
+def _applies(metric: Metric, sample: MetricInput, *, learned: bool) -> bool:
     """Return whether a sample has what a metric needs."""
     has: dict[str, bool] = {
         "final": True,
-        "curve": sample.truth.shape[1] > 1,
+        "curve": sample.target.shape[1] > 1,
         "std": sample.std is not None,
-        "pairs": sample.paired_truth is not None,
+        "pairs": sample.paired_target is not None,
         "classes": not learned,
     }
     return has[metric.needs]

@@ -8,19 +8,19 @@ from numpy.typing import NDArray
 
 from harness.metrics.bootstrap import Array
 
-Part = Literal["test", "heldout"]
-PARTS: tuple[Part, ...] = ("test", "heldout")
+ScoredSplit = Literal["test", "heldout"]
+SCORED_SPLITS: tuple[ScoredSplit, ...] = ("test", "heldout")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Truth:
+class Targets:
     """The runs that a prediction is scored on.
 
     Attributes:
         run_ids: All different.
         architecture_ids: Of each run.
-        skeletons: Of each run; a skeleton belongs to one part.
-        parts: Of each run.
+        skeletons: Of each run; a skeleton belongs to one split.
+        splits: Of each run.
         paired_architecture_ids: The network that lent its blocks, or None. A pair counts if runs of
             both networks are here.
         curves: True accuracy, (runs, epochs), entry e = after epoch e + 1.
@@ -30,7 +30,7 @@ class Truth:
     run_ids: tuple[str, ...]
     architecture_ids: tuple[str, ...]
     skeletons: tuple[str, ...]
-    parts: tuple[Part, ...]
+    splits: tuple[ScoredSplit, ...]
     paired_architecture_ids: tuple[str | None, ...]
     curves: Array
     classes: int
@@ -56,15 +56,15 @@ class Truth:
         return learned
 
     @property
-    def skeleton_parts(self) -> dict[str, Part]:
-        """The part that each skeleton belongs to, by name in order."""
-        return dict(sorted(zip(self.skeletons, self.parts, strict=True)))
+    def skeleton_splits(self) -> dict[str, ScoredSplit]:
+        """The split that each skeleton belongs to, by name in order."""
+        return dict(sorted(zip(self.skeletons, self.splits, strict=True)))
 
     def _check_lengths(self) -> None:
         runs = len(self.run_ids)
         if not runs:
-            raise ValueError("a truth must have at least one run")
-        for name in ("architecture_ids", "skeletons", "parts", "paired_architecture_ids"):
+            raise ValueError("targets must have at least one run")
+        for name in ("architecture_ids", "skeletons", "splits", "paired_architecture_ids"):
             entries = len(getattr(self, name))
             if entries != runs:
                 raise ValueError(
@@ -78,14 +78,16 @@ class Truth:
 
     def _check_names(self) -> None:
         seen: set[str] = set()
-        part_of: dict[str, Part] = {}
-        for run_id, skeleton, part in zip(self.run_ids, self.skeletons, self.parts, strict=True):
+        split_of: dict[str, ScoredSplit] = {}
+        for run_id, skeleton, split in zip(self.run_ids, self.skeletons, self.splits, strict=True):
             if run_id in seen:
                 raise ValueError(f"run {run_id!r} is there twice; run ids must be all different")
             seen.add(run_id)
-            if part not in PARTS:
-                raise ValueError(f"part {part!r} of run {run_id!r} must be one of {PARTS}")
-            if part_of.setdefault(skeleton, part) != part:
+            if split not in SCORED_SPLITS:
                 raise ValueError(
-                    f"skeleton {skeleton!r} has runs in both parts; it must belong to one"
+                    f"split {split!r} of run {run_id!r} must be one of {SCORED_SPLITS}"
+                )
+            if split_of.setdefault(skeleton, split) != split:
+                raise ValueError(
+                    f"skeleton {skeleton!r} has runs in both splits; it must belong to one"
                 )

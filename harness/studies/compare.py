@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.tasks import Task
-from benchmark.util.unknown_name import nearest
+from benchmark.util.unknown_name import unknown_name
 from harness.metrics.bootstrap import Array, interval
 from harness.metrics.registry import METRICS
 from harness.results.predictions import matrix, predicted_epochs, read_predictions
 from harness.results.result import read_result, result_path
 from harness.scoring.strata import strata, tabulate
-from harness.scoring.targets import Truth
-from harness.task_data import load_truths
+from harness.scoring.targets import Targets
+from harness.task_data import load_targets
 
 LEVEL = 0.05
 
@@ -73,12 +73,12 @@ def compare(
         FileNotFoundError: If there is no result of a predictor.
     """
     if metric not in METRICS:
-        raise ValueError(nearest("metric", metric, METRICS))
+        raise ValueError(unknown_name("metric", metric, METRICS))
     if len(set(predictors)) < 2:
         raise ValueError("a comparison needs at least two predictors")
-    truth = load_truths(task, folder).target
+    targets = load_targets(task, folder).valid_accuracy
     scores = {
-        name: _samples(task, name, results, truth, (stratum, metric))
+        name: _samples(task, name, results, targets, (stratum, metric))
         for name in dict.fromkeys(predictors)
     }
     pairs = list(combinations(scores, 2))
@@ -91,24 +91,24 @@ def compare(
 
 
 def _samples(
-    task: Task, predictor: str, results: Path, truth: Truth, wanted: tuple[str, str]
+    task: Task, predictor: str, results: Path, targets: Targets, wanted: tuple[str, str]
 ) -> Array:
     """Return a predictor's score, then its value in each resample."""
     path = result_path(results, task.name, predictor)
     if not path.exists():
         known = [p.stem for p in path.parent.glob("*.json")]
-        raise FileNotFoundError(f"no result: {nearest('predictor', predictor, known)}")
+        raise FileNotFoundError(f"no result: {unknown_name('predictor', predictor, known)}")
     result = read_result(path)
     if result.status == "failed":
         raise ValueError(f"predictor {predictor!r} failed on {task.name!r}: {result.failure}")
-    table = read_predictions(path.with_suffix(".parquet"), len(truth.run_ids))
-    mean, std = matrix(table, "mean", truth.run_ids), None
+    table = read_predictions(path.with_suffix(".parquet"), len(targets.run_ids))
+    mean, std = matrix(table, "mean", targets.run_ids), None
     if not table["std"].null_count:
-        std = matrix(table, "std", truth.run_ids)
-    found = strata(tabulate(truth, mean, epochs=predicted_epochs(table), std=std))
+        std = matrix(table, "std", targets.run_ids)
+    found = strata(tabulate(targets, mean, epochs=predicted_epochs(table), std=std))
     stratum, metric = wanted
     if stratum not in found:
-        raise ValueError(nearest("stratum", stratum, found))
+        raise ValueError(unknown_name("stratum", stratum, found))
     if metric not in found[stratum]:
         raise ValueError(f"predictor {predictor!r} has no {metric!r} in {stratum!r}")
     return found[stratum][metric]

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.tasks import Task
-from benchmark.util.rng import stream
+from benchmark.util.rng import generator_for
 from harness.results.predictions import matrix, read_predictions
 from harness.results.result import read_result, result_path
-from harness.task_data import load_truths
+from harness.task_data import load_targets
 
 Array = NDArray[np.float64]
 
@@ -79,26 +79,26 @@ def choices(
     """
     if len({task.digest for task in tasks}) != 1:
         raise ValueError("tasks must be of the same rows to be compared")
-    truth = load_truths(tasks[0], folder).target
-    order = np.argsort(truth.run_ids)  # so that the sets do not depend on the task
-    test = np.array([i for i in order if truth.parts[i] == "test"])
+    targets = load_targets(tasks[0], folder).valid_accuracy
+    order = np.argsort(targets.run_ids)  # so that the sets do not depend on the task
+    test = np.array([i for i in order if targets.splits[i] == "test"])
     if not max(KEPT) <= candidates <= len(test):
         raise ValueError(f"`candidates` (={candidates}) must be in {max(KEPT)}..{len(test)}")
-    curves, sets = truth.curves[test], random_sets(len(test), candidates)
+    curves, sets = targets.curves[test], random_sets(len(test), candidates)
     found = [*_stops(curves, sets), successive_halving(curves, sets)]
     for task in tasks:
         for name in predictors:
             path = result_path(results, task.name, name)
             if path.exists() and read_result(path).status == "scored":
-                table = read_predictions(path.with_suffix(".parquet"), len(truth.run_ids))
-                scores = matrix(table, "mean", truth.run_ids)[test, -1]
+                table = read_predictions(path.with_suffix(".parquet"), len(targets.run_ids))
+                scores = matrix(table, "mean", targets.run_ids)[test, -1]
                 found += [keep(name, scores, task.observed, m, curves, sets) for m in KEPT]
     return found
 
 
 def random_sets(networks: int, candidates: int) -> NDArray[np.intp]:
     """Return `SETS` sets of different networks, (sets, candidates), the same every time."""
-    rng = stream("discarding-v1", networks, candidates)
+    rng = generator_for("discarding-v1", networks, candidates)
     order = rng.random((SETS, networks)).argsort(axis=1)
     return np.asarray(order[:, :candidates], dtype=np.intp)
 

@@ -20,7 +20,7 @@ from harness.protocol import Array, Runs, Series
 from harness.running.custom_splits import Trial
 
 SPLITS = 3  # ways to divide the networks; scores are means over them
-PARTS = ((0.70, "train"), (0.75, "validation"), (1.0, "test"))  # cumulated shares
+CUMULATED_SHARES = ((0.70, "train"), (0.75, "validation"), (1.0, "test"))  # cumulated shares
 EPOCHS = 20
 SIDE, COLOURS = 32, 3  # of CIFAR-10
 LAYER = re.compile(r"(C|P|D|FC|GAP|SM)\(([\d,. ]+)\)")
@@ -126,7 +126,7 @@ def split_of(text: str, split: int) -> str:
     """Return the part that a network is in, in one of the ways to divide them."""
     digest = hashlib.sha256(f"metaqnn-v1:{split}:{text}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
-    return next(part for share, part in PARTS if place < share)
+    return next(part for share, part in CUMULATED_SHARES if place < share)
 
 
 def metaqnn_trials(path: Path) -> list[Trial]:
@@ -140,6 +140,6 @@ def metaqnn_trials(path: Path) -> list[Trial]:
     trials = []
     for split in range(SPLITS):
         parts = np.array([split_of(text, split) for text in texts])
-        divided = [runs.take(np.flatnonzero(parts == part)) for _, part in PARTS]
+        divided = [runs.take(np.flatnonzero(parts == part)) for _, part in CUMULATED_SHARES]
         trials.append(Trial("metaqnn", *divided))
     return trials

@@ -17,15 +17,15 @@ from benchmark.runs import split_path
 from benchmark.space.imagesets import IMAGES
 from benchmark.space.layer_walk import LayerRow, macs, parameters
 from benchmark.tasks import latest_task
-from benchmark.util.unknown_name import nearest
+from benchmark.util.unknown_name import unknown_name
 from harness.features.architecture import ARCHITECTURE_FEATURES
 from harness.features.observed import network_features
 from harness.features.signal_propagation import SIGNAL_FEATURES
 from harness.features.structure import STRUCTURE_FEATURES
 from harness.protocol import Array, Queries
 from harness.running.find_predictor import Candidate, import_module_of
-from harness.running.fit_predict import ask
-from harness.task_data import Parts, load_parts, take_queries
+from harness.running.fit_predict import fit_predict
+from harness.task_data import TaskData, load_task_data, take_queries
 
 if TYPE_CHECKING:
     from torch import nn
@@ -118,7 +118,7 @@ def find_network(network: str) -> "nn.Module":
     module = import_module_of(place, network, "network")
     if not hasattr(module, name):
         known = [n for n, value in vars(module).items() if callable(value) and n[0] != "_"]
-        raise ValueError(f"network {network!r}: {nearest('class', name, known)}")
+        raise ValueError(f"network {network!r}: {unknown_name('class', name, known)}")
     found: object = getattr(module, name)
     if not isinstance(found, nn.Module):
         if not callable(found):
@@ -174,30 +174,30 @@ def predict_network(
     """
     check_released(images, folder)
     task = latest_task(images, 0, None if folder is None else folder / "tasks")
-    parts = _without_proxies(load_parts(task, folder))
-    test = [i for i, part in enumerate(parts.truths.target.parts) if part == "test"]
-    true = parts.truths.target.curves[test, -1]
-    asked = replace(parts, queries=_with_network(parts.queries, test, rows))
-    prediction = ask(candidate.make, asked, seed).prediction
+    data = _without_proxies(load_task_data(task, folder))
+    test = [i for i, part in enumerate(data.targets.valid_accuracy.splits) if part == "test"]
+    true = data.targets.valid_accuracy.curves[test, -1]
+    asked = replace(data, queries=_with_network(data.queries, test, rows))
+    prediction = fit_predict(candidate.make, asked, seed).prediction
     mean = prediction.mean
     low = high = None
     if prediction.std is not None:
         reach = NormalDist().inv_cdf((1 + INTERVAL) / 2) * prediction.std[-1]
         low = _floats(np.clip(mean[-1] - reach, 0, 1))
         high = _floats(np.clip(mean[-1] + reach, 0, 1))
-    outside, unseen = _extrapolation(rows, parts)
+    outside, unseen = _extrapolation(rows, data)
     return Outlook(
         images, candidate.name, prediction.epochs, _floats(mean[-1]), low, high,
-        len(parts.train), len(test), _share_below(mean[:-1, -1], mean[-1, -1]),
+        len(data.train), len(test), _share_below(mean[:-1, -1], mean[-1, -1]),
         _share_below(true, mean[-1, -1]), parameters(rows), macs(rows), len(rows), outside, unseen,
     )  # fmt: skip
 
 
-def _without_proxies(parts: Parts) -> Parts:
+def _without_proxies(data: TaskData) -> TaskData:
     """Return parts without the proxies, which nobody measured on a network of one's own."""
-    train, validation = (replace(runs, proxies=None) for runs in (parts.train, parts.validation))
-    queries = replace(parts.queries, proxies=None)
-    return replace(parts, train=train, validation=validation, queries=queries)
+    train, validation = (replace(runs, proxies=None) for runs in (data.train, data.validation))
+    queries = replace(data.queries, proxies=None)
+    return replace(data, train=train, validation=validation, queries=queries)
 
 
 def _with_network(queries: Queries, index: Sequence[int], rows: tuple[LayerRow, ...]) -> Queries:
@@ -222,18 +222,18 @@ def _share_below(values: Array, value: float) -> float:
 
 
 def _extrapolation(
-    rows: tuple[LayerRow, ...], parts: Parts
+    rows: tuple[LayerRow, ...], data: TaskData
 ) -> tuple[tuple[Outside, ...], tuple[str, ...]]:
     """Return features and layers that lie outside those of the training networks."""
-    known = network_features(parts.train)
-    own = network_features(replace(parts.train.take(np.array([0])), layer_rows=(rows,)))[0]
+    known = network_features(data.train)
+    own = network_features(replace(data.train.take(np.array([0])), layer_rows=(rows,)))[0]
     low, high = known.min(axis=0), known.max(axis=0)
     slack = SLACK * (1 + np.abs(low) + np.abs(high))
     outside = [
         Outside(FEATURES[i], float(own[i]), float(low[i]), float(high[i]))
         for i in np.flatnonzero((own < low - slack) | (own > high + slack))
     ]
-    seen = {_sort(row) for walk in parts.train.layer_rows for row in walk}
+    seen = {_sort(row) for walk in data.train.layer_rows for row in walk}
     unseen = dict.fromkeys(_sort(row) for row in rows if _sort(row) not in seen)
     return tuple(sorted(outside, key=lambda o: -o.distance)), tuple(unseen)
 

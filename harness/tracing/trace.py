@@ -58,8 +58,8 @@ def layer_rows(module: nn.Module, images: ImageSet) -> tuple[LayerRow, ...]:
     blank = torch.zeros(BATCH, images.channels, images.resolution, images.resolution)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of even kernels that are padded; shapes are all we want
-        answer = reader.run(blank)
-    return reader.finish(answer)
+        output = reader.run(blank)
+    return reader.finish(output)
 
 
 class _Tracer(fx.Tracer):
@@ -210,19 +210,19 @@ class _Reader(fx.Interpreter):
         self.drafts.append(Draft(row, where, _named_role(node), declared))
         return Place(len(self.drafts) - 1, channels, resolution)
 
-    def finish(self, answer: object) -> tuple[LayerRow, ...]:
+    def finish(self, output: object) -> tuple[LayerRow, ...]:
         """Return the rows of the whole network, the last of them its answer."""
         rows = [draft.row for draft in self.drafts]
         classes = self.images.classes
-        if not isinstance(answer, Tensor) or not rows or rows[-1].kind != "linear":
+        if not isinstance(output, Tensor) or not rows or rows[-1].kind != "linear":
             last = self.drafts[-1].where if rows else self.name
             raise ValueError(
                 f"a network must end with a fully connected layer (Linear), and the last layer is "
                 f"{last}"
             )
         where = self.drafts[-1].where
-        if tuple(answer.shape) != (BATCH, classes):
-            found = answer.shape[-1]
+        if tuple(output.shape) != (BATCH, classes):
+            found = output.shape[-1]
             raise ValueError(
                 f"{where} answers {found} classes, and {self.images.name!r} has {classes}"
             )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.util.unknown_name import nearest
+from benchmark.util.unknown_name import unknown_name
 from harness.predictors.registry import PREDICTORS
 from harness.results.result import Result, Seconds, read_result, result_path
 from harness.running.submission import (
@@ -139,7 +139,7 @@ def _asked_paths(request: Request) -> list[Path]:
     known = sorted({path.stem for path in result_paths(request.results)})
     for name in request.predictors:
         if name not in known:
-            raise ValueError(nearest("predictor", name, known))
+            raise ValueError(unknown_name("predictor", name, known))
     return result_paths(request.results, request.predictors)
 
 

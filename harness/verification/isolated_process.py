@@ -31,12 +31,12 @@ from benchmark.util.strict_json import read_record
 from harness.protocol import Prediction, Queries, Runs
 from harness.results.result import Seconds
 from harness.running.find_predictor import find
-from harness.running.fit_predict import Answer, ask, checked
-from harness.task_data import Parts
+from harness.running.fit_predict import TimedPrediction, checked, fit_predict
+from harness.task_data import TaskData
 
 FITTED_ON = ("train", "validation")  # the splits whose runs a predictor may see whole
 PLAIN = ("recipes.json", "environments.json")
-ANSWER, COUNTS, ERRORS = "answer.npz", "counts.json", "errors.txt"
+PREDICTION, COUNTS, ERRORS = "answer.npz", "counts.json", "errors.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +71,21 @@ class Counts:
     counts: tuple[Mapping[str, int], ...]
 
 
-def ask_apart(
+def predict_apart(
     code: Code,
-    parts: Parts,
+    data: TaskData,
     seeds: tuple[int, ...],
     *,
     minutes: float,
     folder: Path | None = None,
-) -> list[Answer]:
+) -> list[TimedPrediction]:
     """Return what code answers with each seed, having run in a process of its own.
 
     The seconds of the answers are not measured and stand as 0.
 
     Args:
         code: What to run.
-        parts: Of a task; the truths stay here.
+        data: Of a task; the truths stay here.
         seeds: To fit with.
         minutes: The process is ended after.
         folder: Another copy of the data than the installed one.
@@ -101,10 +101,10 @@ def ask_apart(
         work.mkdir()
         for path in code.files:
             shutil.copy(path, work)
-        question = Question(code.predictor, parts.train, parts.validation, parts.queries, seeds)
+        question = Question(code.predictor, data.train, data.validation, data.queries, seeds)
         (home / "question.pickle").write_bytes(pickle.dumps(question))
         _run(home, minutes)
-        return _read_answers(home, parts.queries, seeds)
+        return _read_predictions(home, data.queries, seeds)
 
 
 def copy_tree(tree: Path, data: Path) -> None:
@@ -158,41 +158,45 @@ def _run(home: Path, minutes: float) -> None:
         raise ValueError(f"the predictor failed where only train and validation can be read: {why}")
 
 
-def _read_answers(home: Path, queries: Queries, seeds: tuple[int, ...]) -> list[Answer]:
+def _read_predictions(
+    home: Path, queries: Queries, seeds: tuple[int, ...]
+) -> list[TimedPrediction]:
     """Return the answers of the process, which are arrays that may hold anything."""
     counts = read_record(home / COUNTS, Counts).counts
     try:
-        with np.load(home / ANSWER, allow_pickle=False) as arrays:
+        with np.load(home / PREDICTION, allow_pickle=False) as arrays:
             given = {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"the answer of the predictor cannot be read: {error}") from error
-    answers = []
+    timed = []
     for place, seed in enumerate(seeds):
         if f"mean_{seed}" not in given or f"epochs_{seed}" not in given or place >= len(counts):
             raise ValueError(f"the predictor gave no answer with seed {seed}")
         epochs = tuple(int(epoch) for epoch in given[f"epochs_{seed}"].ravel())
         prediction = Prediction(given[f"mean_{seed}"], epochs, given.get(f"std_{seed}"))
-        answers.append(Answer(checked(prediction, queries), Seconds(0.0, 0.0), counts[place]))
-    return answers
+        timed.append(
+            TimedPrediction(checked(prediction, queries), Seconds(0.0, 0.0), counts[place])
+        )
+    return timed
 
 
-def answer(home: Path) -> None:
+def predict_in_folder(home: Path) -> None:
     """Answer the question of a folder: what the process does."""
     question = pickle.loads((home / "question.pickle").read_bytes())
     make = find(question.predictor).make
     arrays = {}
     counts = []
     for seed in question.seeds:
-        given = ask(make, question, seed)
+        given = fit_predict(make, question, seed)
         prediction = given.prediction
         arrays[f"mean_{seed}"] = prediction.mean
         arrays[f"epochs_{seed}"] = np.array(prediction.epochs)
         if prediction.std is not None:
             arrays[f"std_{seed}"] = prediction.std
         counts.append(dict(given.counts))
-    np.savez(home / ANSWER, allow_pickle=False, **arrays)
+    np.savez(home / PREDICTION, allow_pickle=False, **arrays)
     (home / COUNTS).write_text(json.dumps({"counts": counts}))
 
 
 if __name__ == "__main__":
-    answer(Path(sys.argv[1]))
+    predict_in_folder(Path(sys.argv[1]))

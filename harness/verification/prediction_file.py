@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from benchmark.runs import read_pages
 from benchmark.tasks import Task
-from benchmark.util.unknown_name import nearest
+from benchmark.util.unknown_name import unknown_name
 from harness.metrics.bootstrap import RESAMPLES
 from harness.protocol import Array, Prediction
 from harness.running.evaluate import Outcome, failed, scored
-from harness.task_data import load_truths
+from harness.task_data import load_targets
 
 REQUIRED = ("run_id", "epoch", "mean")
 COLUMNS = (*REQUIRED, "std", "seed")
@@ -69,10 +69,10 @@ def score_predictions(
             there are; or if the data is not what the task was frozen on.
     """
     rows = _read_rows(path)
-    truths = load_truths(task, folder)
+    targets = load_targets(task, folder)
     seeds = tuple(np.unique(rows.seeds).tolist()) or (0,)
     try:
-        predictions = [_of_seed(rows, seed, task, truths.target.run_ids) for seed in seeds]
+        predictions = [_of_seed(rows, seed, task, targets.valid_accuracy.run_ids) for seed in seeds]
         if len({prediction.epochs for prediction in predictions}) > 1:
             raise ValueError("every seed must have the same epochs")
     except ValueError as error:
@@ -81,7 +81,7 @@ def score_predictions(
     title = f"Predictions of {path.name}"
     unscored = failed(task, seeds, name=name, title=title, failure="not scored yet")
     unscored = replace(unscored, verification="rescored")
-    return scored(unscored, predictions, truths, None, resamples=resamples)
+    return scored(unscored, predictions, targets, None, resamples=resamples)
 
 
 def _read_rows(path: Path) -> _Rows:
@@ -103,7 +103,7 @@ def _columns(table: pa.Table) -> _Rows:
     for name in table.column_names:
         if name not in COLUMNS or table.column_names.count(name) > 1:
             twice = f"column {name!r} must be there once"
-            raise ValueError(twice if name in COLUMNS else nearest("column", name, COLUMNS))
+            raise ValueError(twice if name in COLUMNS else unknown_name("column", name, COLUMNS))
     for name in REQUIRED:
         if name not in table.column_names:
             raise ValueError(f"column {name!r} is missing; there is {_listed(table.column_names)}")

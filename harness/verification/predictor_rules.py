@@ -27,7 +27,7 @@ ONE = 1  # for the rules that are tried with one number of observed epochs
 LEAST_RUNS = 12
 TOLERANCE = 1e-5  # of an accuracy; float32 sums in another order differ by less
 SEED = 7
-ANSWER_RULES = {
+PREDICTION_RULES = {
     "epochs": epochs_problem,
     "shape": shape_problem,
     "finite": finite_problem,
@@ -86,19 +86,19 @@ class _Suite:
         return predictor
 
 
-def _typed_answer(predictor: Predictor, queries: Queries) -> Prediction:
+def _typed_prediction(predictor: Predictor, queries: Queries) -> Prediction:
     """Return the answer to copies of queries, of the right type."""
-    answer = predictor.predict(copy_queries(queries))
-    _require(type_problem(answer))
-    return answer
+    prediction = predictor.predict(copy_queries(queries))
+    _require(type_problem(prediction))
+    return prediction
 
 
-def _answer(predictor: Predictor, queries: Queries) -> Prediction:
+def _predict(predictor: Predictor, queries: Queries) -> Prediction:
     """Return the answer to copies of queries, of the right type, epochs and shape."""
-    answer = _typed_answer(predictor, queries)
-    _require(epochs_problem(answer, queries))
-    _require(shape_problem(answer, queries))
-    return answer
+    prediction = _typed_prediction(predictor, queries)
+    _require(epochs_problem(prediction, queries))
+    _require(shape_problem(prediction, queries))
+    return prediction
 
 
 def check_predictor(make: Callable[[], Predictor], runs: Runs) -> list[Finding]:
@@ -136,22 +136,22 @@ def _require(problem: str) -> None:
 
 
 def _works(observed: int, suite: _Suite) -> str:
-    answer = _typed_answer(suite.fitted(observed), suite.others.observe(observed))
-    return f"{len(suite.train)} runs fitted, {len(answer.mean)} networks answered"
+    prediction = _typed_prediction(suite.fitted(observed), suite.others.observe(observed))
+    return f"{len(suite.train)} runs fitted, {len(prediction.mean)} networks answered"
 
 
-def _answer_rule(rule: str, suite: _Suite) -> str:
+def _prediction_rule(rule: str, suite: _Suite) -> str:
     """Try a rule on the answers with each number of observed epochs; describe the last one."""
     for observed in OBSERVED:
         queries = suite.others.observe(observed)
-        answer = _typed_answer(suite.fitted(observed), queries)
-        _require(_at(ANSWER_RULES[rule](answer, queries), observed))
+        prediction = _typed_prediction(suite.fitted(observed), queries)
+        _require(_at(PREDICTION_RULES[rule](prediction, queries), observed))
     described = {
-        "epochs": f"{len(answer.epochs)} epochs with {observed} observed",
-        "shape": f"{answer.mean.shape} with {observed} epochs observed",
+        "epochs": f"{len(prediction.epochs)} epochs with {observed} observed",
+        "shape": f"{prediction.mean.shape} with {observed} epochs observed",
         "finite": "every number",
-        "std": "none given" if answer.std is None else "all above 0",
-        "range": f"{answer.mean.min():.3f} to {answer.mean.max():.3f}",
+        "std": "none given" if prediction.std is None else "all above 0",
+        "range": f"{prediction.mean.min():.3f} to {prediction.mean.max():.3f}",
     }
     return described[rule]
 
@@ -163,36 +163,36 @@ def _at(problem: str, observed: int) -> str:
 def _order(suite: _Suite) -> str:
     queries, predictor = suite.others.observe(ONE), suite.fitted(ONE)
     order = np.random.default_rng(SEED).permutation(len(queries))
-    first = _answer(predictor, queries)
+    first = _predict(predictor, queries)
     std = None if first.std is None else first.std[order]
     expected = Prediction(first.mean[order], first.epochs, std)
-    second = _answer(predictor, take_queries(queries, order))
+    second = _predict(predictor, take_queries(queries, order))
     return _same(expected, second, "with the queries in another order")
 
 
 def _single(suite: _Suite) -> str:
     queries = take_queries(suite.others.observe(ONE), [0])
-    _require(finite_problem(_answer(suite.fitted(ONE), queries), queries))
+    _require(finite_problem(_predict(suite.fitted(ONE), queries), queries))
     return "one network answered"
 
 
 def _same_object(suite: _Suite) -> str:
     queries, predictor = suite.others.observe(ONE), suite.fit(suite.make(), ONE)
-    first = _answer(predictor, queries)
-    second = _answer(suite.fit(predictor, ONE), queries)
+    first = _predict(predictor, queries)
+    second = _predict(suite.fit(predictor, ONE), queries)
     return _same(first, second, "with the same object fitted again with the same seed")
 
 
 def _another_object(suite: _Suite) -> str:
     queries = suite.others.observe(ONE)
-    first, second = (_answer(suite.fit(suite.make(), ONE), queries) for _ in range(2))
+    first, second = (_predict(suite.fit(suite.make(), ONE), queries) for _ in range(2))
     return _same(first, second, "with another object fitted with the same seed")
 
 
 def _twice(suite: _Suite) -> str:
     queries, predictor = suite.others.observe(ONE), suite.fitted(ONE)
-    first = _answer(predictor, queries)
-    return _same(first, _answer(predictor, queries), "when asked again")
+    first = _predict(predictor, queries)
+    return _same(first, _predict(predictor, queries), "when asked again")
 
 
 def _keeps_runs(suite: _Suite) -> str:
@@ -218,8 +218,8 @@ def _diverged(suite: _Suite) -> str:
     failing = replace(suite, train=train, others=others, known={})
     for observed in OBSERVED[1:]:
         queries = others.observe(observed)
-        answer = _answer(failing.fitted(observed), queries)
-        _require(_at(finite_problem(answer, queries), observed))
+        prediction = _predict(failing.fitted(observed), queries)
+        _require(_at(finite_problem(prediction, queries), observed))
     return "finite answers with losses that are NaN"
 
 
@@ -264,7 +264,7 @@ RULES: dict[str, Callable[[_Suite], str]] = {
     **{
         f"works with {observed} epochs observed": partial(_works, observed) for observed in OBSERVED
     },
-    **{name: partial(_answer_rule, name) for name in ANSWER_RULES},
+    **{name: partial(_prediction_rule, name) for name in PREDICTION_RULES},
     "order": _order,
     "single query": _single,
     "same seed, same object": _same_object,

@@ -13,16 +13,16 @@ import pyarrow as pa
 
 from benchmark.runs import read_pages
 from benchmark.tasks import read_task
-from benchmark.util.atomic import write_whole
+from benchmark.util.atomic import write_atomically
 from benchmark.util.strict_json import broken, encode, read_record, to_text
 from harness.predictors.registry import PREDICTORS
 from harness.results.predictions import as_stored, predictions_table, seeds_table
 from harness.results.result import Result, seeds_path
 from harness.running.evaluate import SECONDS, all_counts, later
-from harness.running.fit_predict import Answer
+from harness.running.fit_predict import TimedPrediction
 from harness.running.submission import code_digest, code_files, find_submission
-from harness.task_data import load_parts
-from harness.verification.isolated_process import Code, ask_apart
+from harness.task_data import load_task_data
+from harness.verification.isolated_process import Code, predict_apart
 from harness.verification.rescore import Rescoring, rescore
 
 SCHEMA_VERSION = 1
@@ -88,7 +88,7 @@ def write_rerun(results: Path, rerun: Rerun) -> None:
     others = [r for r in read_reruns(results).reruns if (r.task, r.predictor) != key]
     entries = sorted([*others, rerun], key=lambda entry: (entry.task, entry.predictor))
     record = Reruns(SCHEMA_VERSION, tuple(entries))
-    write_whole(reruns_path(results), f"{to_text(encode(record))}\n")
+    write_atomically(reruns_path(results), f"{to_text(encode(record))}\n")
 
 
 def check_claim(path: Path, result: Result, reruns: Reruns) -> None:
@@ -142,13 +142,13 @@ def rerun(
     """
     result = rescore(job)
     task = read_task(result.task, None if job.folder is None else job.folder / "tasks")
-    parts = load_parts(task, job.folder)
+    data = load_task_data(task, job.folder)
     try:
         code, digest = code_of(result.predictor, submissions)
-        answers = ask_apart(code, parts, result.seeds, minutes=minutes, folder=job.folder)
-        _check_counts(result, answers)
-        predictions = [as_stored(later(a.prediction, task.observed)) for a in answers]
-        run_ids = parts.truths.target.run_ids
+        timed = predict_apart(code, data, result.seeds, minutes=minutes, folder=job.folder)
+        _check_counts(result, timed)
+        predictions = [as_stored(later(a.prediction, task.observed)) for a in timed]
+        run_ids = data.targets.valid_accuracy.run_ids
         tables = [predictions_table(run_ids, p.epochs, p.mean, p.std) for p in predictions]
         several = len(result.seeds) > 1
         source = seeds_path(job.path) if several else job.path.with_suffix(".parquet")
@@ -168,11 +168,11 @@ def rerun(
     )
 
 
-def _check_counts(result: Result, answers: Sequence[Answer]) -> None:
+def _check_counts(result: Result, timed: Sequence[TimedPrediction]) -> None:
     """Check that the code counted again what the result says, seconds left out."""
     counts, said = (
         {name: count for name, count in found.items() if not name.endswith(SECONDS)}
-        for found in (all_counts(answers), result.counts)
+        for found in (all_counts(timed), result.counts)
     )
     if counts != said:
         raise ValueError(f"`counts` (={said}) is {counts} when it is run again")

@@ -13,7 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from benchmark.tasks import Task, read_task
-from benchmark.util.atomic import write_whole
+from benchmark.util.atomic import write_atomically
 from benchmark.util.progress import Progress
 from benchmark.util.strict_json import encode, to_text
 from harness.metrics.bootstrap import RESAMPLES
@@ -176,7 +176,7 @@ def _problem(job: Rescoring) -> str:
 def raise_level(path: Path, verification: Verification) -> None:
     """Write a result anew with another verification level."""
     result = replace(read_result(path), verification=verification)
-    write_whole(path, f"{to_text(encode(result))}\n")
+    write_atomically(path, f"{to_text(encode(result))}\n")
 
 
 def result_paths(results: Path, predictors: Sequence[str] = ()) -> list[Path]:

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from benchmark.runs import read_pages
 from benchmark.tasks import read_task
-from benchmark.util.atomic import write_whole
+from benchmark.util.atomic import write_atomically
 from harness.results.result import Result, read_result, result_path, seeds_path, write_result
 from harness.running.evaluate import Outcome
 from harness.running.evaluate_many import Setting, evaluate_many
@@ -141,7 +141,7 @@ def submit(draft: Draft, setting: Setting, *, again: bool = False) -> list[Resul
 
 def _lay_out(draft: Draft, folder: Path) -> None:
     folder.mkdir(parents=True)
-    write_whole(folder / FILE, draft.text)
+    write_atomically(folder / FILE, draft.text)
     for path in draft.code:
         shutil.copy(path, folder)
     read_submission(folder)

@@ -17,7 +17,7 @@ from harness.metrics.registry import HEADLINE, METRICS, Group
 from harness.results.predictions import matrix, predicted_epochs
 from harness.results.result import Ceiling
 from harness.scoring.score_rules import Scores, SeedScore
-from leaderboard.board import Board, Row, TaskBoard, TaskTruth
+from leaderboard.board import Board, Row, TaskBoard, TaskNetworks
 from leaderboard.page.packing import Bytes, compressed, pack_curves, pack_exact, scaled
 from leaderboard.page.predictor_inputs import inputs_of
 
@@ -38,18 +38,20 @@ _SHORT = {"max_pool": "max", "avg_pool": "avg", "global_pool": "mean"}
 _KERNELS = ("conv", "max_pool", "avg_pool")
 
 
-def render(board: Board, truths: Mapping[str, TaskTruth]) -> str:
+def render(board: Board, all_networks: Mapping[str, TaskNetworks]) -> str:
     """Return the page.
 
     Args:
         board: All results.
-        truths: For every task of the board, by name.
+        all_networks: For every task of the board, by name.
 
     Raises:
         ValueError: If a task has no truth, or predictions are not of its networks.
     """
     style, script = _source("page.css"), "".join(map(_source, SCRIPTS))
-    parts = {images: compressed(*page_data(board, truths, images)) for images in images_of(board)}
+    parts = {
+        images: compressed(*page_data(board, all_networks, images)) for images in images_of(board)
+    }
     data = [f'<script type="application/json" id="index">{script_safe(index(board))}</script>']
     data += [
         f'<script type="text/plain" id="data-{images}">{text}</script>'
@@ -122,7 +124,7 @@ def _columns(group: Group) -> list[str]:
 
 
 def page_data(
-    board: Board, truths: Mapping[str, TaskTruth], images: str
+    board: Board, all_networks: Mapping[str, TaskNetworks], images: str
 ) -> tuple[dict[str, object], bytes]:
     """Return everything the page shows of an image set, and the bytes it refers to."""
     content = Bytes()
@@ -132,13 +134,13 @@ def page_data(
     tasks: list[dict[str, object]] = []
     boards = [task for task in board.tasks if task.images == images]
     for task in boards:
-        if task.name not in truths:
+        if task.name not in all_networks:
             raise ValueError(f"task {task.name!r} of the board must have a truth")
-        truth = truths[task.name]
-        key = truth.truth.run_ids
+        targets = all_networks[task.name]
+        key = targets.targets.run_ids
         if key not in sets:
             sets[key] = len(shown)
-            shown.append(_networks(truth, content))
+            shown.append(_networks(targets, content))
         tasks.append(_task(task, key, content) | {"set": sets[key]})
     names = dict.fromkeys(row.result.predictor for task in boards for row in task.rows)
     record: dict[str, object] = {
@@ -151,16 +153,16 @@ def page_data(
     return record, bytes(content.content)
 
 
-def _networks(truth: TaskTruth, content: Bytes) -> dict[str, object]:
+def _networks(targets: TaskNetworks, content: Bytes) -> dict[str, object]:
     """Return the networks of a truth, column by column."""
-    runs = truth.truth
+    runs = targets.targets
     return {
         "architectures": list(runs.architecture_ids),
         "skeletons": list(runs.skeletons),
-        "heldout": [int(part == "heldout") for part in runs.parts],
-        "parameters": [parameters(rows) for rows in truth.layer_rows],
-        "macs": [macs(rows) for rows in truth.layer_rows],
-        "layers": [drawing(rows) for rows in truth.layer_rows],
+        "heldout": [int(part == "heldout") for part in runs.splits],
+        "parameters": [parameters(rows) for rows in targets.layer_rows],
+        "macs": [macs(rows) for rows in targets.layer_rows],
+        "layers": [drawing(rows) for rows in targets.layer_rows],
         "epochs": runs.curves.shape[1],
         "curves": content.add(pack_exact(runs.curves)),
     }

@@ -38,9 +38,9 @@ def inputs_of(predictor: str, tasks: Sequence[TaskBoard]) -> Inputs:
     ]
     if not found or found[0][0] != 0 or found[-1][0] == 0:
         return "not known"
-    answers = [_finals(row) for _, row in found]
-    architecture = np.ptp(list(answers[0].values())) > TOLERANCE
-    curve = any(_differ(answers[0], later) for later in answers[1:])
+    finals = [_finals(row) for _, row in found]
+    architecture = np.ptp(list(finals[0].values())) > TOLERANCE
+    curve = any(_differ(finals[0], later) for later in finals[1:])
     if not architecture:
         return "curve" if curve else "nothing"
     if curve:

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from leaderboard.board import TaskTruth, load_truth, read_board
+from leaderboard.board import TaskNetworks, load_networks, read_board
 from leaderboard.page.page import render
 
 HOST = "127.0.0.1"
@@ -21,7 +21,7 @@ class Site:
     def __init__(self, results: Path) -> None:
         """Name the folder; nothing is read yet."""
         self.results = results
-        self._truths: dict[str, TaskTruth] = {}
+        self._networks: dict[str, TaskNetworks] = {}
         self._stamp: Stamp | None = None
         self._page = b""
         self._lock = threading.Lock()
@@ -38,9 +38,9 @@ class Site:
             if stamp != self._stamp:
                 board = read_board(self.results)
                 for task in board.tasks:
-                    if task.name not in self._truths:
-                        self._truths[task.name] = load_truth(task.name)
-                self._page = render(board, self._truths).encode()
+                    if task.name not in self._networks:
+                        self._networks[task.name] = load_networks(task.name)
+                self._page = render(board, self._networks).encode()
                 self._stamp = stamp
             return self._page
 

@@ -6,7 +6,7 @@ One function says what each file must hold; writing and checking both follow fro
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmark.util.atomic import write_whole
+from benchmark.util.atomic import write_atomically
 from leaderboard.board import Board
 from leaderboard.readme.figure import THEMES, picture
 from leaderboard.readme.table import readme_table, with_table
@@ -44,5 +44,5 @@ def bring_up_to_date(files: Mapping[Path, str]) -> list[Path]:
     """Write the files that do not hold what they must, and return which these were."""
     written = outdated(files)
     for path in written:
-        write_whole(path, files[path])
+        write_atomically(path, files[path])
     return written

@@ -8,7 +8,7 @@ from harness.scoring.score_rules import SeedScore
 from leaderboard.board import Board, Row, TaskBoard
 
 START, END = "<!-- board -->", "<!-- /board -->"
-PARTS = ("test", "heldout")
+SCORED_SPLITS = ("test", "heldout")
 _HEADER = (
     "| rank | predictor | tau, test | tau, held out | R², test | R², held out | MSE, test "
     "| MSE, held out | verified |\n|--:|---|--:|--:|--:|--:|--:|--:|---|"
@@ -70,7 +70,7 @@ def _overview_cell(row: Row) -> str:
     """Return tau on both parts, bold where no predictor is surely better on test."""
     if row.rank is None:
         return "failed"
-    text = " / ".join(_number(score_of(row, part, "tau").value, 3) for part in PARTS)
+    text = " / ".join(_number(score_of(row, part, "tau").value, 3) for part in SCORED_SPLITS)
     return f"**{text}**" if row.rank[0] == 1 else text
 
 
@@ -108,9 +108,9 @@ def _line(row: Row) -> str:
         return f"| | {name} | failed: {reason} | | | | | | |"
     low, high = row.rank
     rank = f"{low}" if low == high else f"{low}–{high}"  # noqa: RUF001
-    cells = [_cell(score_of(row, part, "tau"), 3) for part in PARTS]
-    cells += [_number(score_of(row, part, "r2").value, 3) for part in PARTS]
-    cells += [_number(score_of(row, part, "mse").value, 5) for part in PARTS]
+    cells = [_cell(score_of(row, part, "tau"), 3) for part in SCORED_SPLITS]
+    cells += [_number(score_of(row, part, "r2").value, 3) for part in SCORED_SPLITS]
+    cells += [_number(score_of(row, part, "mse").value, 5) for part in SCORED_SPLITS]
     flags = f" ({_escape(', '.join(row.result.flags))})" if row.result.flags else ""
     return f"| {rank} | {name}{flags} | {' | '.join(cells)} | {row.result.verification} |"
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.util.atomic import whole
-from benchmark.util.unknown_name import nearest
+from benchmark.util.atomic import replacing
+from benchmark.util.unknown_name import unknown_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -92,10 +92,10 @@ def check_ending(path: Path) -> None:
     """
     ending = path.suffix.removeprefix(".").lower()
     if ending not in FORMATS:
-        raise ValueError(nearest("picture format", ending, FORMATS))
+        raise ValueError(unknown_name("picture format", ending, FORMATS))
 
 
 def save(figure: "Figure", path: Path) -> None:
     """Write a figure whole or not at all, in the format of the file's ending."""
-    with whole(path) as draft:
+    with replacing(path) as draft:
         figure.savefig(draft, dpi=DOTS_PER_INCH, format=path.suffix[1:].lower())

@@ -82,13 +82,13 @@ def show_predictor(
     """Show what a predictor is, its scores by part and skeleton, and predicted against true."""
     from leaderboard.board import results_here
     from leaderboard.show.chart import check_ending
-    from leaderboard.show.predictor import load_answers, predictor_lines
+    from leaderboard.show.predictor import load_predictor, predictor_lines
     from leaderboard.show.predictor_plot import draw_predictor
 
     if output is not None:
         check_ending(output)
-    answers = load_answers(name, task_name, results or results_here(), folder)
-    click.echo("\n".join(predictor_lines(answers)))
+    shown = load_predictor(name, task_name, results or results_here(), folder)
+    click.echo("\n".join(predictor_lines(shown)))
     if output is not None:
-        draw_predictor(answers, output)
+        draw_predictor(shown, output)
         click.echo(output, err=True)

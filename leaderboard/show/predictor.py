@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.tasks import read_task
-from benchmark.util.unknown_name import nearest
+from benchmark.util.unknown_name import unknown_name
 from harness.predictors.registry import PREDICTORS
 from harness.results.predictions import matrix, read_predictions
 from harness.results.result import Result, read_result, result_path
 from harness.scoring.score_rules import STRATA, SeedScore
-from harness.scoring.targets import PARTS, Truth
-from harness.task_data import load_truths
+from harness.scoring.targets import SCORED_SPLITS, Targets
+from harness.task_data import load_targets
 from leaderboard.board import RESULTS
 from leaderboard.show.chart import Array, density
 
@@ -21,29 +21,29 @@ GRID = (32, 12)  # columns and rows of a density in the terminal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answers:
+class ShownPredictor:
     """What a predictor answered on a task.
 
     Attributes:
         result: Its scores.
-        truth: Of the task's test and held-out networks.
+        targets: Of the task's test and held-out networks.
         predicted: Final accuracy, (networks,), in the order of the truth.
     """
 
     result: Result
-    truth: Truth
+    targets: Targets
     predicted: Array
 
     def of(self, part: str) -> tuple[Array, Array]:
         """Return predicted and true final accuracies of a part or a skeleton."""
-        names = self.truth.parts if part in PARTS else self.truth.skeletons
+        names = self.targets.splits if part in SCORED_SPLITS else self.targets.skeletons
         chosen = np.array([name == part for name in names])
-        return self.predicted[chosen], self.truth.curves[chosen, -1]
+        return self.predicted[chosen], self.targets.curves[chosen, -1]
 
 
-def load_answers(
+def load_predictor(
     name: str, task_name: str, results: Path | None = None, folder: Path | None = None
-) -> Answers:
+) -> ShownPredictor:
     """Return a predictor's answers.
 
     Args:
@@ -61,15 +61,15 @@ def load_answers(
     place = results or RESULTS
     known = sorted(path.stem for path in (place / task.name).glob("*.json"))
     if name not in known:
-        raise ValueError(nearest(f"predictor with a result on {task.name}", name, known))
+        raise ValueError(unknown_name(f"predictor with a result on {task.name}", name, known))
     result = _read(place, task.name, name)
     if result.failure is not None:
         reason = result.failure.splitlines()[0]
         raise ValueError(f"predictor {name!r} failed on {task.name}: {reason}")
-    truth = load_truths(task, folder).target
+    targets = load_targets(task, folder).valid_accuracy
     path = result_path(place, task.name, name).with_suffix(".parquet")
-    table = read_predictions(path, len(truth.run_ids))
-    return Answers(result, truth, matrix(table, "mean", truth.run_ids)[:, -1])
+    table = read_predictions(path, len(targets.run_ids))
+    return ShownPredictor(result, targets, matrix(table, "mean", targets.run_ids)[:, -1])
 
 
 def _read(place: Path, task: str, name: str) -> Result:
@@ -86,9 +86,9 @@ def _read(place: Path, task: str, name: str) -> Result:
         ) from error
 
 
-def predictor_lines(answers: Answers) -> Iterator[str]:
+def predictor_lines(shown: ShownPredictor) -> Iterator[str]:
     """Yield what a predictor is, its scores and its answers, in at most 80 columns."""
-    result = answers.result
+    result = shown.result
     yield f"{result.predictor}: {result.title}"
     entry = PREDICTORS.get(result.predictor)
     if entry is not None:
@@ -101,16 +101,16 @@ def predictor_lines(answers: Answers) -> Iterator[str]:
     yield f"{'':28}{'networks':>8}  {'tau [95 %]':>22} {'R2':>7} {'MSE':>9}"
     for stratum in STRATA:
         if stratum in result.scores:
-            yield _stratum(answers, stratum)
+            yield _stratum(shown, stratum)
     yield ""
     yield "true (upwards) against predicted final accuracy; darker: more networks"
-    yield from _densities(answers)
+    yield from _densities(shown)
 
 
-def _stratum(answers: Answers, stratum: str) -> str:
-    metrics = answers.result.scores[stratum]
+def _stratum(shown: ShownPredictor, stratum: str) -> str:
+    metrics = shown.result.scores[stratum]
     name = stratum.removeprefix("skeleton/")
-    count = len(answers.of(name)[0])
+    count = len(shown.of(name)[0])
     tau, r2, mse = (metrics.get(key) for key in ("tau", "r2", "mse"))
     ends = "" if tau is None or tau.low is None else f" [{tau.low:.3f}, {tau.high:.3f}]"
     indent = "  " if stratum.startswith("skeleton/") else ""
@@ -122,11 +122,11 @@ def _number(score: SeedScore | None, digits: int) -> str:
     return "-" if score is None or score.value is None else f"{score.value:.{digits}f}"
 
 
-def _densities(answers: Answers) -> Iterator[str]:
+def _densities(shown: ShownPredictor) -> Iterator[str]:
     """Yield the two parts beside each other."""
     width = GRID[0] + 6
-    heads = [f"{part}, {len(answers.of(part)[0])} networks" for part in PARTS]
+    heads = [f"{part}, {len(shown.of(part)[0])} networks" for part in SCORED_SPLITS]
     yield f"{heads[0]:^{width}}  {heads[1]:^{width}}".rstrip()
-    drawn = [list(density(*answers.of(part), *GRID)) for part in PARTS]
+    drawn = [list(density(*shown.of(part), *GRID)) for part in SCORED_SPLITS]
     for one, other in zip(*drawn, strict=True):
         yield f"{one:{width}}  {other}".rstrip()

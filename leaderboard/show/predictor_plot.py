@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from benchmark.space.skeletons import SKELETONS
 from benchmark.util.colours import BLUE, CYCLE, GREY
 from harness.scoring.score_rules import STRATA
-from harness.scoring.targets import PARTS
+from harness.scoring.targets import SCORED_SPLITS
 from leaderboard.show.chart import new_figure, save
-from leaderboard.show.predictor import Answers
+from leaderboard.show.predictor import ShownPredictor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,35 +16,35 @@ if TYPE_CHECKING:
 TITLES = {"test": "test: skeletons of the training networks", "heldout": "held-out skeletons"}
 
 
-def draw_predictor(answers: Answers, path: Path) -> None:
+def draw_predictor(shown: ShownPredictor, path: Path) -> None:
     """Draw a predictor's answers and scores.
 
     Raises:
         ValueError: If matplotlib is not installed.
         OSError: If the file cannot be written.
     """
-    result = answers.result
+    result = shown.result
     figure = new_figure(13, 4.9)
     figure.suptitle(
         f"{result.predictor} on {result.task}: final valid accuracy, {result.observed} of "
-        f"{answers.truth.curves.shape[1]} epochs observed",
+        f"{shown.targets.curves.shape[1]} epochs observed",
         fontsize=12,
     )
     *scatters, scores = figure.subplots(1, 3, width_ratios=[1, 1, 0.85])
-    for axes, part in zip(scatters, PARTS, strict=True):
-        _draw_points(axes, answers, part)
+    for axes, part in zip(scatters, SCORED_SPLITS, strict=True):
+        _draw_points(axes, shown, part)
     scatters[0].set_ylabel("true accuracy (fraction)")
-    _draw_scores(scores, answers)
+    _draw_scores(scores, shown)
     save(figure, path)
 
 
-def _draw_points(axes: "Axes", answers: Answers, part: str) -> None:
+def _draw_points(axes: "Axes", shown: ShownPredictor, part: str) -> None:
     """Draw every network of a part, coloured by skeleton, and the line of equality."""
-    parts = answers.truth.skeleton_parts
-    skeletons = [name for name in SKELETONS if parts.get(name) == part]
+    splits = shown.targets.skeleton_splits
+    skeletons = [name for name in SKELETONS if splits.get(name) == part]
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)))
     for index, skeleton in enumerate(skeletons):
-        predicted, true = answers.of(skeleton)
+        predicted, true = shown.of(skeleton)
         axes.scatter(
             predicted, true, s=11, alpha=0.6, linewidths=0, color=CYCLE[index], label=skeleton
         )
@@ -58,21 +58,21 @@ def _draw_points(axes: "Axes", answers: Answers, part: str) -> None:
     axes.legend(loc="upper left", frameon=False, fontsize=8, handletextpad=0.1)
 
 
-def _draw_scores(axes: "Axes", answers: Answers) -> None:
+def _draw_scores(axes: "Axes", shown: ShownPredictor) -> None:
     """Draw Kendall's tau of every stratum with its interval."""
-    scores = answers.result.scores
+    scores = shown.result.scores
     found = [(s, scores[s]["tau"]) for s in STRATA if s in scores and "tau" in scores[s]]
-    shown = [(name, tau, tau.value) for name, tau in found if tau.value is not None]
-    for row, (name, tau, value) in enumerate(shown):
+    strata = [(name, tau, tau.value) for name, tau in found if tau.value is not None]
+    for row, (name, tau, value) in enumerate(strata):
         colour = BLUE if name.startswith("skeleton/") else "black"
         if tau.low is not None and tau.high is not None:
             axes.plot([tau.low, tau.high], [row, row], color=colour, linewidth=1.6)
         axes.plot(value, row, "o", color=colour, markersize=5)
         axes.text(1.02, row, f"{value:.3f}", transform=axes.get_yaxis_transform(),
                   va="center", fontsize=8)  # fmt: skip
-    labels = [name.removeprefix("skeleton/") for name, *_ in shown]
-    axes.set_yticks(range(len(shown)), labels, fontsize=8)
-    axes.set_ylim(len(shown) - 0.4, -0.6)
+    labels = [name.removeprefix("skeleton/") for name, *_ in strata]
+    axes.set_yticks(range(len(strata)), labels, fontsize=8)
+    axes.set_ylim(len(strata) - 0.4, -0.6)
     axes.set_title("Kendall's tau, 95 % interval", fontsize=10)
     axes.set_xlabel("tau")
     axes.axvline(0, color=GREY, linewidth=0.9)

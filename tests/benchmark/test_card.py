@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from benchmark.publish.datasheet import Section, answers
+from benchmark.publish.datasheet import Section, entries
 from benchmark.release import read_manifest
 from benchmark.runs import data_folder
 from benchmark.space.imagesets import IMAGES, ImageSet
@@ -59,7 +59,7 @@ def test_load_dataset_reads_every_config_of_the_published_folder(
 
 def test_every_section_of_the_datasheet_is_answered_and_on_the_card() -> None:
     text = published().split("## Datasheet\n")[1]
-    found = answers(list(dict.fromkeys(one.images for one in read_manifest(data_folder()).splits)))
+    found = entries(list(dict.fromkeys(one.images for one in read_manifest(data_folder()).splits)))
     places = [text.index(f"### {section}\n") for section in get_args(Section)]
     assert places == sorted(places)
     assert {answer.section for answer in found} == set(get_args(Section))
@@ -68,11 +68,11 @@ def test_every_section_of_the_datasheet_is_answered_and_on_the_card() -> None:
 
 
 def test_no_two_answers_have_one_property() -> None:
-    names = [answer.rai for answer in answers(["digits"]) if answer.rai]
+    names = [answer.rai for answer in entries(["digits"]) if answer.rai]
     assert len(set(names)) == len(names)
     assert not set(names) & MEASURED_ONLY
 
 
 @pytest.mark.parametrize("images", IMAGES.values(), ids=list(IMAGES))
 def test_the_datasheet_names_the_source_of_every_image_set(images: ImageSet) -> None:
-    assert any(images.source in answer.text for answer in answers([images.name]))
+    assert any(images.source in answer.text for answer in entries([images.name]))

@@ -13,7 +13,7 @@ from benchmark.space.architectures import Block
 from benchmark.space.chain import Draw, Trace, round_channels, sample_block
 from benchmark.space.imagesets import get_images
 from benchmark.space.sampler import sequence
-from benchmark.util.rng import stream
+from benchmark.util.rng import generator_for
 
 BLOCKS = 30_000
 DEALS = 12_000
@@ -56,7 +56,7 @@ def blocks() -> list[Block]:
 
 
 def sample_blocks(draws: Trace | None = None, count: int = BLOCKS) -> list[Block]:
-    rng = stream("tests", "chain")
+    rng = generator_for("tests", "chain")
     return [sample_block(rng, 16, draws) for _ in range(count)]
 
 
@@ -328,7 +328,7 @@ def test_the_trace_tells_every_block_and_where_it_was_cut() -> None:
     cuts = 0
     for seed in range(500):
         draws: Trace = []
-        block = sample_block(stream("tests", seed), 16, draws)
+        block = sample_block(generator_for("tests", seed), 16, draws)
         words, length, cut = replay(draws)
         assert words == kinds(block)
         assert len(words) < length if cut else len(words) == length

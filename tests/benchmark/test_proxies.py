@@ -35,7 +35,7 @@ from generators.proxies.measure import (
     summed_logit_gradients,
 )
 from generators.training.batches import to_device
-from generators.training.images import Part, Pixels
+from generators.training.images import ImageArrays, Pixels
 from generators.training.network import Convolution, Network, initialise
 from tests.toys.campaign import tiny_architecture
 
@@ -48,9 +48,9 @@ def batch() -> ProxyBatch:
     """Return a batch of made-up images in place of digits."""
     rng = np.random.default_rng(0)
 
-    def part(count: int) -> Part:
+    def part(count: int) -> ImageArrays:
         images = rng.integers(0, 17, (count, 1, 8, 8), dtype=np.uint8)
-        return Part(images, rng.integers(0, 10, count))
+        return ImageArrays(images, rng.integers(0, 10, count))
 
     pixels = Pixels(DIGITS, part(80), part(4), part(4), (8.0,), (5.0,))
     return draw_batch(to_device(pixels, torch.device("cpu")))

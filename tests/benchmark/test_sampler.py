@@ -15,7 +15,7 @@ from benchmark.space.imagesets import IMAGES, ImageSet, get_images
 from benchmark.space.sampler import Drawn, cost, halve, sample_architecture, sequence, widths_of
 from benchmark.space.skeletons import SKELETONS, Skeleton, get_skeleton
 from benchmark.space.splits import split_of
-from benchmark.util.rng import stream
+from benchmark.util.rng import generator_for
 
 CIFAR10, MNIST, DIGITS = map(get_images, ("cifar10", "mnist", "digits"))
 FULL = get_images("cifar10-full")
@@ -200,7 +200,7 @@ def test_blocks_take_the_channels_of_the_stage_before(monkeypatch: pytest.Monkey
         return Block((Layer("conv", 1, 1, channels),))
 
     monkeypatch.setattr(module, "sample_block", note)
-    sample_architecture(get_skeleton("peephole-3x2"), CIFAR10, stream("tests"))
+    sample_architecture(get_skeleton("peephole-3x2"), CIFAR10, generator_for("tests"))
     assert given == [16, 16, 16, 32, 32, 64]  # as the paper's 16-16 16-16 16-32 32-32 32-64 64-64
 
 

@@ -15,7 +15,7 @@ from generators.training.batches import (
     to_device,
     training_batch,
 )
-from generators.training.images import Part, Pixels
+from generators.training.images import ImageArrays, Pixels
 from tests.toys.campaign import RECIPE, STEPS
 
 KEY = ("cifar10", "0123456789abcdef", 0)
@@ -33,9 +33,9 @@ def tiny_pixels(*, cropped: bool = True, flipped: bool = True) -> DevicePixels:
     )
     rng = np.random.default_rng(0)
 
-    def part(count: int) -> Part:
+    def part(count: int) -> ImageArrays:
         shape = count, 3, RESOLUTION, RESOLUTION
-        return Part(rng.integers(1, 256, shape, np.uint8), rng.integers(0, 10, count))
+        return ImageArrays(rng.integers(1, 256, shape, np.uint8), rng.integers(0, 10, count))
 
     pixels = Pixels(spec, part(TRAIN), part(5), part(5), (120.0, 110.0, 100.0), (60.0, 50.0, 40.0))
     return to_device(pixels, torch.device("cpu"))

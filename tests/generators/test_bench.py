@@ -144,7 +144,7 @@ def test_plain_loops_may_train_some_networks_and_an_engine_runs_at_every_width(
     found = {speed.name: speed for speed in bench("digits", recipe, options_of(), ways)}
     assert list(found) == ["N0", "N1", "N2", "engine x1", "engine x2", "fp32"]
     assert [speed.networks for speed in found.values()] == [1, 1, 1, 4, 4, 2]
-    assert found["N0"].traffic == 2 * found["N1"].traffic == 2 * found["N2"].traffic
+    assert found["N0"].bandwidth == 2 * found["N1"].bandwidth == 2 * found["N2"].bandwidth
     engine, audit = found["engine x2"], found["fp32"]
     assert engine.accuracies == found["engine x1"].accuracies
     assert audit.accuracies is not None
@@ -191,8 +191,8 @@ def test_runs_that_fail_are_no_part_of_a_speed(monkeypatch: pytest.MonkeyPatch) 
 def test_traffic_is_that_of_a_network_worked_by_hand() -> None:
     run = tiny_plan(1)[0]
     rows = walk(run.architecture, get_images("digits"))
-    answers = sum(row.out_channels * row.out_resolution**2 for row in rows)
-    moved = 4 * answers * (5 * 21 * 50 + 2 * 700) * 2  # fp32, two epochs
+    activations = sum(row.out_channels * row.out_resolution**2 for row in rows)
+    moved = 4 * activations * (5 * 21 * 50 + 2 * 700) * 2  # fp32, two epochs
     assert traffic_of(run, RECIPE) == moved
     assert traffic_of(run, replace(RECIPE, precision="bf16")) == moved / 2
 

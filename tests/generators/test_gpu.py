@@ -21,9 +21,9 @@ from generators.campaign.plan import make_plan
 from generators.training.batches import DevicePixels, to_device
 from generators.training.cuda_graphs import capture, own_stream
 from generators.training.engine import Training
-from generators.training.images import Part, Pixels, load_images
+from generators.training.images import ImageArrays, Pixels, load_images
 from generators.training.train import train
-from generators.workers.gpu_process import Flight
+from generators.workers.gpu_process import GpuProcess
 from generators.workers.planned_run import PlannedRun
 from generators.workers.scheduler import job_memory
 from generators.workers.worker import Job, Row, make_run, prepare_gpu
@@ -45,9 +45,9 @@ def noise(name: str, _: Path) -> Pixels:
     images = get_images(name)
     rng = np.random.default_rng(0)
 
-    def part(count: int) -> Part:
+    def part(count: int) -> ImageArrays:
         shape = (count, images.channels, images.resolution, images.resolution)
-        return Part(rng.integers(0, 256, shape, np.uint8), rng.integers(0, 10, count))
+        return ImageArrays(rng.integers(0, 256, shape, np.uint8), rng.integers(0, 10, count))
 
     train, valid, test = part(images.train), part(images.valid), part(images.test)
     mean, std = (127.0,) * images.channels, (74.0,) * images.channels
@@ -88,7 +88,7 @@ def check_graphs(recipe: Recipe) -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_replayed_graphs_give_the_curves_of_eager_steps(precision: str) -> None:
-    with Flight(1, prepare_noise) as flight:
+    with GpuProcess(1, prepare_noise) as flight:
         flight.submit(check_graphs, replace(RECIPE, precision=precision)).result()  # type: ignore[arg-type]
 
 
@@ -100,7 +100,7 @@ def first_epoch(device: str) -> tuple[float | None, float | None]:
 
 
 def test_a_gpu_agrees_with_the_cpu_as_far_as_rounding_goes() -> None:
-    with Flight(1, prepare_noise) as flight:
+    with GpuProcess(1, prepare_noise) as flight:
         (one, first), (other, second) = (
             flight.submit(first_epoch, device).result() for device in ("cpu", GPU)
         )
@@ -110,9 +110,9 @@ def test_a_gpu_agrees_with_the_cpu_as_far_as_rounding_goes() -> None:
 
 def test_a_run_is_the_same_bits_alone_and_beside_others() -> None:
     work = jobs(2 * IN_FLIGHT)
-    with Flight(1, prepare_noise) as flight:
+    with GpuProcess(1, prepare_noise) as flight:
         alone = [digest(flight.submit(make_run, job).result()) for job in work]
-    with Flight(IN_FLIGHT, prepare_noise) as flight:
+    with GpuProcess(IN_FLIGHT, prepare_noise) as flight:
         futures = [flight.submit(make_run, job) for job in work]
         beside = [digest(future.result()) for future in futures]
     assert alone == beside
@@ -136,7 +136,7 @@ def check_no_wait() -> None:
 
 
 def test_no_step_and_no_evaluation_waits_for_the_device() -> None:
-    with Flight(1, prepare_noise) as flight:
+    with GpuProcess(1, prepare_noise) as flight:
         flight.submit(check_no_wait).result()
 
 
@@ -146,7 +146,7 @@ def reserved() -> int:
 
 def test_memory_is_what_admission_predicts_and_does_not_grow() -> None:
     largest = max(jobs(200), key=job_memory)
-    with Flight(1, prepare_noise) as flight:
+    with GpuProcess(1, prepare_noise) as flight:
         after = []
         for _ in range(4):
             assert flight.submit(make_run, largest).result()["status"] == "completed"
@@ -175,7 +175,7 @@ def check_failed_capture() -> None:
 
 
 def test_a_capture_that_fails_leaves_its_stream_as_it_was() -> None:
-    with Flight(1, prepare_noise) as flight:
+    with GpuProcess(1, prepare_noise) as flight:
         flight.submit(check_failed_capture).result()
 
 
@@ -185,7 +185,7 @@ def limit_memory(fraction: float) -> None:
 
 def test_a_run_out_of_memory_says_so_and_the_next_one_is_made() -> None:
     job = jobs(1)[0]
-    with Flight(1, prepare_noise) as flight:
+    with GpuProcess(1, prepare_noise) as flight:
         assert flight.submit(make_run, job).result()["status"] == "completed"
         taken = flight.submit(reserved).result() / torch.cuda.mem_get_info()[1]
         flight.submit(limit_memory, taken / 4).result()
@@ -200,7 +200,7 @@ def break_context() -> None:
 
 
 def test_a_lost_context_ends_the_process() -> None:
-    with Flight(1, prepare_noise) as flight:
+    with GpuProcess(1, prepare_noise) as flight:
         flight.submit(break_context).result()  # the device notices later
         with pytest.raises(BrokenProcessPool):
             flight.submit(make_run, jobs(1)[0]).result()

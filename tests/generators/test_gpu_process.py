@@ -15,10 +15,9 @@ import generators.workers.scheduler
 from benchmark.recipes import RECIPES
 from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import walk
-from benchmark.util.progress import Progress
 from generators.workers.admission import Pace, device_room, predicted_memory
-from generators.workers.gpu_process import Flight
-from generators.workers.scheduler import Crew, job_memory
+from generators.workers.gpu_process import GpuProcess
+from generators.workers.scheduler import job_memory, local_pool, run_jobs
 from generators.workers.worker import Job, Row, make_run, prepare, prepare_gpu
 from tests.toys.campaign import (
     job_of,
@@ -52,7 +51,7 @@ def end() -> None:
 
 
 def test_calls_run_on_threads_of_one_other_process() -> None:
-    with Flight(3, nothing) as flight:
+    with GpuProcess(3, nothing) as flight:
         places = [future.result() for future in [flight.submit(place) for _ in range(6)]]
     assert {process for process, _ in places} != {os.getpid()}
     assert len({process for process, _ in places}) == 1
@@ -60,7 +59,7 @@ def test_calls_run_on_threads_of_one_other_process() -> None:
 
 
 def test_an_error_of_a_call_is_raised_where_its_result_is_asked_for() -> None:
-    with Flight(1, nothing) as flight:
+    with GpuProcess(1, nothing) as flight:
         failing, fine = flight.submit(fail, "so"), flight.submit(divmod, 7, 2)
         with pytest.raises(ValueError, match=r"^so$"):
             failing.result()
@@ -68,7 +67,7 @@ def test_an_error_of_a_call_is_raised_where_its_result_is_asked_for() -> None:
 
 
 def test_the_end_of_the_process_breaks_what_it_had_and_what_comes_later() -> None:
-    with Flight(2, nothing) as flight:
+    with GpuProcess(2, nothing) as flight:
         lost = [flight.submit(time.sleep, 60), flight.submit(end)]
         wait(lost)
         for future in lost:
@@ -85,31 +84,37 @@ def settings() -> tuple[bool, ...]:
 
 
 def test_networks_in_flight_compute_fp32_in_fp32_and_the_same_every_time() -> None:
-    with Flight(1, prepare_gpu) as flight:
+    with GpuProcess(1, prepare_gpu) as flight:
         assert flight.submit(settings).result() == (False, False, False, True)
 
 
 def test_a_flight_trains_what_a_lone_worker_trains(tmp_path: Path) -> None:
     with ThreadPoolExecutor(1, initializer=prepare) as pool:
         alone = [without_times(row) for row in pool.map(make_run, map(job_of, PLAN))]
-    with Flight(3, prepare_gpu) as flight:
+    with GpuProcess(3, prepare_gpu) as flight:
         futures = [flight.submit(make_run, job_of(run)) for run in PLAN]
         together = [without_times(future.result()) for future in futures]
     assert together == alone
 
 
-def test_a_crew_on_a_gpu_flies_and_one_on_a_cpu_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_gets_one_process_of_threads_and_a_cpu_several_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     made: list[int] = []
-    monkeypatch.setattr(generators.workers.scheduler, "Flight", lambda width, _: made.append(width))
-    Crew(lambda _: None, options_of(device="cuda:0", workers=3))._pool()
+    monkeypatch.setattr(
+        generators.workers.scheduler, "GpuProcess", lambda width, _: made.append(width)
+    )
+    local_pool(options_of(device="cuda:0", workers=3))
     assert made == [3]
-    Crew(lambda _: None, options_of(device="cpu"))._pool().shutdown()
+    local_pool(options_of(device="cpu")).shutdown()
     assert made == [3]
 
 
-def flying(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
-    """Let crews fly on the CPU."""
-    monkeypatch.setattr(Crew, "_pool", lambda _: Flight(width, nothing))
+def use_gpu_process(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """Let the scheduler use a process of threads on the CPU."""
+    monkeypatch.setattr(
+        generators.workers.scheduler, "local_pool", lambda _: GpuProcess(width, nothing)
+    )
 
 
 def end_with_graphs(job: Job) -> Row:
@@ -122,11 +127,10 @@ def end_with_graphs(job: Job) -> Row:
 def test_a_lost_process_is_replaced_and_its_runs_made_without_graphs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flying(monkeypatch, 2)
+    use_gpu_process(monkeypatch, 2)
     campaign = toy_campaign(tmp_path, PLAN)
-    crew = Crew(campaign.store, options_of(workers=2), end_with_graphs)
     jobs = [job_of(run) for run in PLAN]
-    assert crew.work(jobs, Progress("networks", len(jobs))) == 4
+    assert run_jobs(jobs, options_of(workers=2), campaign.store, end_with_graphs) == 4
     seen = {row["draw_index"]: row["status_reason"] for row in campaign.rows()}
     assert seen[0] == "graphs False"
     assert seen[3] == "graphs True"  # it was not in hand when the process died
@@ -160,12 +164,12 @@ def test_predicted_memory_is_that_of_a_network_worked_by_hand() -> None:
     """
     images, recipe = get_images("digits"), RECIPES["digits"]
     rows = walk(tiny_architecture(), images)
-    answers = [row.out_channels * row.out_resolution**2 for row in rows]
-    assert answers[:3] == [8 * 64] * 3
+    activations = [row.out_channels * row.out_resolution**2 for row in rows]
+    assert activations[:3] == [8 * 64] * 3
     pools = [8 * 16, rows[[r.kind for r in rows].index("max_pool", 8)].out_channels * 4]
-    step = 50 * (4 * sum(answers) + 8 * sum(pools))
+    step = 50 * (4 * sum(activations) + 8 * sum(pools))
     assert [r.kind for r in rows].count("max_pool") == 2
-    expected = 1.5 * 2 * (step + 2 * max(answers) * 4 * 350) + 300e6
+    expected = 1.5 * 2 * (step + 2 * max(activations) * 4 * 350) + 300e6
     assert predicted_memory(rows, images, recipe) == pytest.approx(expected)
 
 
@@ -187,9 +191,9 @@ def test_only_what_fits_the_device_is_in_hand(
             now[0] -= 1
         return toy_row(job.run)
 
-    monkeypatch.setattr(Crew, "_pool", lambda _: ThreadPoolExecutor(3))
-    crew = Crew(lambda _: None, options_of(workers=3), watched)
-    assert crew.work([job_of(run) for run in PLAN], Progress("networks", 4)) == 4
+    monkeypatch.setattr(generators.workers.scheduler, "local_pool", lambda _: ThreadPoolExecutor(3))
+    jobs = [job_of(run) for run in PLAN]
+    assert run_jobs(jobs, options_of(workers=3), lambda _: None, watched) == 4
     assert most == [width]
 
 

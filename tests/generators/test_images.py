@@ -23,7 +23,7 @@ from generators.training.images import (
 
 FOLDER = Path(__file__).parents[2] / "images"
 HELD = {"CIFAR10": "cifar-10-batches-py", "MNIST": "MNIST/raw"}
-PARTS = ("train", "valid", "test")
+SPLITS = ("train", "valid", "test")
 
 
 def folder_with(name: str) -> Path:
@@ -92,7 +92,7 @@ def test_both_tiers_of_an_image_set_have_the_same_splits() -> None:
 def check_pixels(pixels: Pixels) -> None:
     """Assert sizes, types, strata and constants of a loaded image set."""
     spec = pixels.images
-    for part, size in zip(PARTS, (spec.train, spec.valid, spec.test), strict=True):
+    for part, size in zip(SPLITS, (spec.train, spec.valid, spec.test), strict=True):
         images, labels = getattr(pixels, part).images, getattr(pixels, part).labels
         assert images.shape == (size, spec.channels, spec.resolution, spec.resolution)
         assert labels.shape == (size,)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import generators.workers.scheduler
 from benchmark.publish.verify import verify_release
 from generators.campaign.campaign import Campaign, run_campaign
 from generators.campaign.merge import merge
-from generators.workers.scheduler import Crew
 from generators.workers.worker import make_run, prepare
 from leaderboard.board import read_board
 from leaderboard.page.page import render
@@ -29,7 +29,7 @@ from tests.toys.campaign import (
     toy_row,
     without_times,
 )
-from tests.toys.results import toy_truth, write_toy, write_toy_board
+from tests.toys.results import toy_networks, write_toy, write_toy_board
 
 KILLS = 3  # of one campaign or merge, which then ends undisturbed
 PATIENCE = 60.0  # seconds until the first file of a merge
@@ -38,7 +38,7 @@ PLAN = release_plan()
 
 def make_all(folder: Path) -> None:
     """Make a campaign's runs, on a thread so that no other process has to start."""
-    Crew._pool = in_threads  # type: ignore[method-assign]
+    generators.workers.scheduler.local_pool = in_threads
     run_campaign(Campaign(folder), options_of())
 
 
@@ -49,7 +49,7 @@ def merge_all(folder: Path) -> None:
 def board_files(folder: Path, results: str) -> dict[Path, str]:
     """Return what page, README and pictures must hold for one of two folders of results."""
     board = read_board(folder / results)
-    page = render(board, {task.name: toy_truth() for task in board.tasks})
+    page = render(board, {task.name: toy_networks() for task in board.tasks})
     return {folder / "board.html": page, **readme_files(board, folder / "README.md")}
 
 

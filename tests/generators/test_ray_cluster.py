@@ -19,8 +19,9 @@ from benchmark.schema import check_row
 from benchmark.util.progress import Progress
 from generators.campaign.campaign import Campaign, run_campaign
 from generators.campaign.merge import merge
+from generators.workers.job_queue import JobQueue
 from generators.workers.planned_run import PlannedRun
-from generators.workers.scheduler import Crew, RunOptions
+from generators.workers.scheduler import RunOptions, Scheduler
 from generators.workers.worker import Job, make_run, prepare
 from tests.toys.campaign import (
     Row,
@@ -43,43 +44,48 @@ PLAN = tiny_plan(6)
 PATIENCE = 300.0  # seconds until a cluster that does nothing fails its test
 
 
+def queue_of(store: Callable[[Row], None], runs: list[PlannedRun]) -> JobQueue:
+    """Return a queue of runs, the first one next."""
+    jobs = [job_of(run) for run in runs]
+    return JobQueue(store, Progress("networks", len(jobs)), waiting=jobs[::-1])
+
+
 def test_a_lost_machine_gives_back_what_it_had_and_blames_no_run() -> None:
     stored: list[Row] = []
-    crew = Crew(stored.append, options_of(workers=2), toy_row_of)
-    crew.start = lambda _: LosingPool(2)
-    crew.waiting = [job_of(run) for run in PLAN]
+    queue = queue_of(stored.append, PLAN)
     with pytest.raises(ConnectionError, match=r"^gone$"):
-        crew.work_off(Progress("networks", 6))
-    assert (stored, crew.faults) == ([], {})
-    assert sorted(job.run.draw_index for job in crew.waiting) == list(range(6))
-    other = replace(crew, start=lambda _: ThreadPoolExecutor(2), made=0)
-    other.work_off(Progress("networks", 6))
-    assert (other.made, crew.waiting) == (6, [])
+        Scheduler(queue, options_of(workers=2), toy_row_of, lambda _: LosingPool(2)).drain()
+    assert (stored, queue.faults) == ([], {})
+    assert sorted(job.run.draw_index for job in queue.waiting) == list(range(6))
+    other = Scheduler(queue, options_of(workers=2), toy_row_of, lambda _: ThreadPoolExecutor(2))
+    other.drain()
+    assert (other.made, queue.waiting) == (6, [])
     assert {row["status"] for row in stored} == {"completed"}
 
 
-def test_a_suspect_on_a_lost_machine_stays_one() -> None:
-    crew = Crew(lambda _: None, options_of(workers=2), toy_row_of, start=lambda _: LosingPool(2))
-    crew.suspects, crew.faults = [job_of(PLAN[0])], {PLAN[0].run_id: 1}
-    crew.waiting = [job_of(PLAN[1])]
+def test_a_retry_on_a_lost_machine_stays_one() -> None:
+    queue = queue_of(lambda _: None, PLAN[1:2])
+    queue.faults = {PLAN[0].run_id: 1}
+    scheduler = Scheduler(queue, options_of(workers=2), toy_row_of, lambda _: LosingPool(2))
+    scheduler.retries = [job_of(PLAN[0])]
     with pytest.raises(ConnectionError, match=r"^gone$"):
-        crew.work_off(Progress("networks", 2))
-    assert [job.run for job in crew.suspects] == [PLAN[0]]
-    assert [job.run for job in crew.waiting] == [PLAN[1]]
+        scheduler.drain()
+    assert [job.run for job in scheduler.retries] == [PLAN[0]]
+    assert [job.run for job in queue.waiting] == [PLAN[1]]
 
 
 def test_a_run_with_which_four_machines_are_lost_is_stored_as_failed() -> None:
     stored: list[Row] = []
-    crew = Crew(stored.append, options_of(), toy_row_of, start=lambda _: LosingPool(1))
-    crew.waiting = [job_of(PLAN[0])]
+    queue = queue_of(stored.append, PLAN[:1])
+    scheduler = Scheduler(queue, options_of(), toy_row_of, lambda _: LosingPool(1))
     for _ in range(4):
         assert stored == []
         with pytest.raises(ConnectionError, match=r"^gone$"):
-            crew.work_off(Progress("networks", 1))
+            scheduler.drain()
     (row,) = stored
     check_row(row)
     assert (row["status"], row["status_reason"]) == ("failed", "the machine was lost 4 times")
-    assert crew.waiting == crew.suspects == []
+    assert queue.waiting == scheduler.retries == []
 
 
 def toy_row_of(job: Job) -> Row:
@@ -210,13 +216,13 @@ def test_a_campaign_outlives_its_command_and_a_machine_and_gives_the_rows_of_a_l
     assert verify_release(tmp_path / "data") == []
 
 
-def fleet_work(
+def work_on_ray(
     campaign: Campaign, jobs: list[Job], options: RunOptions, train: Callable[[Job], Row]
 ) -> int:
-    from generators.workers.ray_cluster import Fleet
+    from generators.workers.ray_cluster import RayCluster
 
-    crew = Crew(campaign.store, options, train)
-    return Fleet(crew, campaign.note_environment).work(jobs, Progress("networks", len(jobs)))
+    queue = JobQueue(campaign.store, Progress("networks", len(jobs)), options.minutes, jobs[::-1])
+    return RayCluster(queue, options, campaign.note_environment, train).drain()
 
 
 @pytest.mark.slow
@@ -225,7 +231,7 @@ def test_a_worker_that_dies_on_a_machine_is_treated_as_one_here(
 ) -> None:
     campaign = toy_campaign(tmp_path, PLAN)
     options = options_of(engine="ray", address=machines.address)
-    assert fleet_work(campaign, [*map(job_of, PLAN)], options, die_on_the_first) == len(PLAN)
+    assert work_on_ray(campaign, [*map(job_of, PLAN)], options, die_on_the_first) == len(PLAN)
     rows = {row["draw_index"]: row for row in campaign.rows()}
     statuses = {index: row["status"] for index, row in rows.items()}
     assert statuses == {0: "failed", **dict.fromkeys(range(1, 6), "completed")}
@@ -240,7 +246,7 @@ def test_a_machine_without_the_images_is_named(machines: Machines, tmp_path: Pat
     options = options_of(engine="ray", address=machines.address)
     start = r"on the machine [\d.]+: mnist is not whole in "
     with pytest.raises(FileNotFoundError, match=f"^{start}.*`peephole images download mnist .*$"):
-        fleet_work(campaign, [job], options, toy_row_of)
+        work_on_ray(campaign, [job], options, toy_row_of)
     assert campaign.done() == set()
 
 
@@ -255,9 +261,9 @@ def test_a_cluster_without_room_is_told_so(machines: Machines, tmp_path: Path) -
             "command goes on"
         )
         with pytest.raises(ConnectionError, match=f"^{re.escape(message)}$"):
-            fleet_work(campaign, [job_of(PLAN[0])], options, toy_row_of)
+            work_on_ray(campaign, [job_of(PLAN[0])], options, toy_row_of)
     options = options_of(engine="ray", address=address, minutes=0.0)
-    assert fleet_work(campaign, [job_of(PLAN[0])], options, toy_row_of) == 0
+    assert work_on_ray(campaign, [job_of(PLAN[0])], options, toy_row_of) == 0
 
 
 @pytest.mark.slow
@@ -270,4 +276,4 @@ def test_an_address_without_a_cluster_is_told_so(tmp_path: Path) -> None:
         "one, and --address local one for this command alone"
     )
     with pytest.raises(ConnectionError, match=f"^{re.escape(message)}$"):
-        fleet_work(campaign, [job_of(PLAN[0])], options, toy_row_of)
+        work_on_ray(campaign, [job_of(PLAN[0])], options, toy_row_of)

@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 import torch
 
+import generators.workers.job_queue
 import generators.workers.scheduler
 import generators.workers.worker
 from benchmark.schema import check_row
 from benchmark.util.progress import Progress
 from generators.campaign.campaign import Campaign
 from generators.training.train import Curves
-from generators.workers.scheduler import Crew, RunOptions
+from generators.workers.job_queue import JobQueue
+from generators.workers.scheduler import RunOptions, Scheduler, run_jobs
 from generators.workers.worker import Job, make_run
 from tests.toys.campaign import (
     Row,
@@ -40,7 +42,7 @@ Held = dict[Future[Row], object]
 
 def work(campaign: Campaign, train: Callable[[Job], Row], options: RunOptions) -> int:
     jobs = [replace(job_of(run), folder=campaign.folder) for run in campaign.plan()]
-    return Crew(campaign.store, options, train).work(jobs, Progress("networks", len(jobs)))
+    return run_jobs(jobs, options, campaign.store, train)
 
 
 class Clockwork:
@@ -77,12 +79,17 @@ def made_in(
     """Return how many runs a budget makes, and the minutes they take."""
     clock = Clockwork()
     patch.setattr(generators.workers.scheduler, "time", clock)
+    patch.setattr(generators.workers.job_queue, "time", clock)
     patch.setattr(generators.workers.scheduler, "wait", clock.wait)
-    patch.setattr(Crew, "_pool", lambda _: clock)
     plan = [replace(run, cost=c) for run, c in zip(tiny_plan(len(costs)), costs, strict=True)]
     campaign = toy_campaign(folder, plan)
-    crew = Crew(campaign.store, options_of(minutes=minutes), started=0.0)
-    made = crew.work([job_of(run) for run in plan], Progress("networks", len(plan)))
+    jobs = [job_of(run) for run in plan]
+    queue = JobQueue(
+        campaign.store, Progress("networks", len(jobs)), minutes, jobs[::-1], started=0
+    )
+    scheduler = Scheduler(queue, options_of(minutes=minutes), start=lambda _: clock)  # type: ignore[arg-type,return-value]
+    scheduler.drain()
+    made = scheduler.made
     assert made == len(campaign.done())
     return made, clock.now / 60
 
@@ -139,7 +146,7 @@ def test_a_pool_that_breaks_before_it_takes_a_run_loses_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pools = iter([BrokenPool(), ThreadPoolExecutor(1)])
-    monkeypatch.setattr(Crew, "_pool", lambda _: next(pools))
+    monkeypatch.setattr(generators.workers.scheduler, "local_pool", lambda _: next(pools))
     campaign = toy_campaign(tmp_path, PLAN[:2])
     assert work(campaign, toy_row_of, options_of()) == 2
 
@@ -201,8 +208,7 @@ def test_a_training_that_fails_is_tried_once_more_then_stored(
     monkeypatch.setattr(generators.workers.worker, "train", FailingTrain(times))
     campaign = toy_campaign(tmp_path, PLAN[:1])
     stored: list[Row] = []
-    crew = Crew(stored.append, options_of())
-    assert crew.work([job_of(run) for run in campaign.plan()], Progress("networks", 1)) == 1
+    assert run_jobs([job_of(run) for run in campaign.plan()], options_of(), stored.append) == 1
     assert [row["status"] for row in stored] == [status]
     if status == "failed":
         check_row(stored[0])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from harness.predictors.arc.calibration import Answers, Spread, fit_rising, fit_spread
+from harness.predictors.arc.calibration import MixedPrediction, Spread, fit_rising, fit_spread
 from harness.predictors.arc.failure import FailureModel
 from harness.protocol import Array
 
@@ -14,9 +14,9 @@ def test_accuracies_rise_with_logits_and_keep_every_order() -> None:
     logits = rng.normal(0, 3, (300, 2))
     accuracy = np.where(rng.random((300, 2)) < 0.2, 0.1, expit(logits))  # a fifth fails
     rising = fit_rising(logits, accuracy)
-    answers = rising(logits)
-    assert (np.argsort(answers, axis=0) == np.argsort(logits, axis=0)).all()
-    assert ((answers >= 0) & (answers <= 1)).all()
+    predictions = rising(logits)
+    assert (np.argsort(predictions, axis=0) == np.argsort(logits, axis=0)).all()
+    assert ((predictions >= 0) & (predictions <= 1)).all()
 
 
 def test_accuracies_are_right_on_average_where_sigmoids_are_not() -> None:
@@ -25,8 +25,8 @@ def test_accuracies_are_right_on_average_where_sigmoids_are_not() -> None:
     fails = rng.random((5000, 1)) < 0.25
     accuracy = np.where(fails, 0.1, expit(logits))
     expected = 0.25 * 0.1 + 0.75 * expit(logits)
-    answers = fit_rising(logits, accuracy)(logits)
-    assert abs(answers - expected).max() < 0.03
+    predictions = fit_rising(logits, accuracy)(logits)
+    assert abs(predictions - expected).max() < 0.03
     assert abs(expit(logits) - expected).max() > 0.2  # the counter-example
 
 
@@ -38,24 +38,24 @@ def test_a_perfect_logit_is_left_as_it_is() -> None:
 def test_a_spread_is_half_the_usual_error_and_half_the_cost_of_failing() -> None:
     errors = np.array([[0.3], [0.1], [-0.1]])
     spread = Spread(np.array([0.0, 1.0, 2.0]), errors, 0.1, np.array([2.0]))
-    answers = Answers(np.array([[1.0]]), np.array([[0.6]]), np.array([0.2]))
+    predictions = MixedPrediction(np.array([[1.0]]), np.array([[0.6]]), np.array([0.2]))
     usual = np.sqrt((0.09 + 0.01 + 0.01) / 3)  # all three are among its sixty neighbours
     failing = np.sqrt(0.2 * 0.8) * (0.6 - 0.1)
-    assert spread.of(answers)[0, 0] == pytest.approx(2 * (usual + failing) / 2)
+    assert spread.of(predictions)[0, 0] == pytest.approx(2 * (usual + failing) / 2)
 
 
-def drawn(seed: int, count: int) -> tuple[Answers, Array]:
+def drawn(seed: int, count: int) -> tuple[MixedPrediction, Array]:
     """Return answers and true accuracies; errors grow towards low logits and are not normal."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 2, (count, 2))
     width = 0.02 + 0.1 * expit(-logits)
     true = expit(logits) + width * rng.laplace(size=logits.shape)
-    return Answers(logits, expit(logits), np.zeros(count)), true
+    return MixedPrediction(logits, expit(logits), np.zeros(count)), true
 
 
 def test_nine_of_ten_new_networks_lie_within_their_interval() -> None:
-    answers, true = drawn(0, 600)
-    spread = fit_spread(answers, true, 0.1)
+    predictions, true = drawn(0, 600)
+    spread = fit_spread(predictions, true, 0.1)
     new, new_true = drawn(1, 4000)
     std = spread.of(new)
     inside = abs(new_true - new.accuracy) <= 1.645 * std
@@ -67,7 +67,7 @@ def test_nine_of_ten_new_networks_lie_within_their_interval() -> None:
 def test_no_network_is_its_own_neighbour() -> None:
     logits, zeros = np.array([[0.0], [1.0], [2.0]]), np.zeros((3, 1))
     errors = np.array([[0.3], [0.1], [0.1]])
-    spread = fit_spread(Answers(logits, zeros, np.zeros(3)), errors, 0.1)
+    spread = fit_spread(MixedPrediction(logits, zeros, np.zeros(3)), errors, 0.1)
     # Half the usual error of the two others: .05, sqrt(.05) / 2 and sqrt(.05) / 2. Nine of ten of
     # so few must be all, so the factor is that of the first, .3 / .05.
     assert spread.factor == pytest.approx([0.3 / 0.05 / 1.645])

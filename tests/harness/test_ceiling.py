@@ -36,7 +36,7 @@ def simulate(
 
 
 @cache
-def truth(noise: float, failed: float) -> tuple[float, float]:
+def targets(noise: float, failed: float) -> tuple[float, float]:
     """Return R2 and tau-b of expected accuracies against single runs, over 50,000 networks."""
     expected, accuracies = simulate(
         np.random.default_rng(0), 50_000, runs=1, noise=noise, failed=failed
@@ -68,7 +68,7 @@ def estimates(noise: float, failed: float, repeats: int = 24) -> Array:
 @pytest.mark.parametrize("failed", [0.0, 0.12, 0.3])
 @pytest.mark.parametrize("noise", [0.03, 0.08])
 def test_the_ceiling_is_what_the_expected_accuracy_reaches(noise: float, failed: float) -> None:
-    true_r2, true_tau = truth(noise, failed)
+    true_r2, true_tau = targets(noise, failed)
     found = estimates(noise, failed)
     error = found.std(axis=0) / np.sqrt(len(found))
     mean_r2, mean_tau = found.mean(axis=0)
@@ -78,13 +78,13 @@ def test_the_ceiling_is_what_the_expected_accuracy_reaches(noise: float, failed:
 
 
 def test_the_arcsine_formula_breaks_on_failed_networks() -> None:
-    true_r2, true_tau = truth(0.08, 0.12)
+    true_r2, true_tau = targets(0.08, 0.12)
     assert 2 / np.pi * np.arcsin(np.sqrt(true_r2)) > true_tau + 0.1
     assert estimates(0.08, 0.12)[:, 1].mean() == pytest.approx(true_tau, abs=0.025)
 
 
 def test_using_the_scored_run_is_too_high_and_holding_it_out_is_too_low() -> None:
-    _, true_tau = truth(0.08, 0.0)
+    _, true_tau = targets(0.08, 0.0)
     rng = np.random.default_rng(2)
     _, runs = simulate(rng, 3000, noise=0.08)
     with_itself = stats.kendalltau(runs.mean(axis=1), runs[:, 0]).statistic
@@ -113,7 +113,7 @@ def test_networks_that_fail_by_chance_count_by_their_expected_accuracy() -> None
 
 
 def test_the_interval_covers_the_truth() -> None:
-    true_r2, true_tau = truth(0.04, 0.12)
+    true_r2, true_tau = targets(0.04, 0.12)
     rng = np.random.default_rng(3)
     covered = np.zeros(2)
     for _ in range(20):

@@ -15,7 +15,7 @@ from harness.protocol import Prediction
 from harness.results.result import write_result
 from harness.running.evaluate import failed, scored
 from harness.studies.compare import compare, holm, p_value
-from harness.task_data import Truths, load_truths
+from harness.task_data import TaskTargets, load_targets
 from tests.toys.data import toy_release
 
 NAME = "digits-k1-v1"
@@ -34,11 +34,11 @@ def task(folder: Path) -> Task:
 @pytest.fixture(scope="module")
 def results(folder: Path, task: Task, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return results of the truth, of it with noise and with more, and of one that failed."""
-    place, truths = tmp_path_factory.mktemp("results"), load_truths(task, folder)
-    noise = np.random.default_rng(0).normal(0, 0.15, len(truths.target.run_ids))
-    store(place, task, truths, "exact", np.zeros(len(noise)))
-    store(place, task, truths, "noisy", noise)
-    store(place, task, truths, "noisier", 1.05 * noise)
+    place, targets = tmp_path_factory.mktemp("results"), load_targets(task, folder)
+    noise = np.random.default_rng(0).normal(0, 0.15, len(targets.valid_accuracy.run_ids))
+    store(place, task, targets, "exact", np.zeros(len(noise)))
+    store(place, task, targets, "noisy", noise)
+    store(place, task, targets, "noisier", 1.05 * noise)
     result = failed(task, (0,), name="broken", title="Broken", failure="Error: no")
     write_result(place, result, None)
     return place
@@ -47,13 +47,13 @@ def results(folder: Path, task: Task, tmp_path_factory: pytest.TempPathFactory) 
 def store(
     place: Path,
     task: Task,
-    truths: Truths,
+    targets: TaskTargets,
     name: str,
     error: "np.ndarray[tuple[int], np.dtype[np.float64]]",
 ) -> None:
-    final = np.clip(truths.target.curves[:, -1] + error, 0, 1)[:, None]
+    final = np.clip(targets.valid_accuracy.curves[:, -1] + error, 0, 1)[:, None]
     unscored = failed(task, (0,), name=name, title=name, failure="not yet")
-    write_result(place, *scored(unscored, [Prediction(final, (20,))], truths, None))
+    write_result(place, *scored(unscored, [Prediction(final, (20,))], targets, None))
 
 
 def test_holm_is_worked_by_hand_and_never_below_the_false_discovery_rate() -> None:
@@ -97,9 +97,9 @@ def test_paired_differences_tell_what_two_intervals_cannot(
 def test_a_predictor_ties_with_its_copy(
     task: Task, results: Path, folder: Path, tmp_path: Path
 ) -> None:
-    truths = load_truths(task, folder)
+    targets = load_targets(task, folder)
     for name in ("one", "two"):
-        store(tmp_path, task, truths, name, np.full(24, 0.01))
+        store(tmp_path, task, targets, name, np.full(24, 0.01))
     (found,) = compare(task, ["one", "two"], tmp_path, folder=folder)
     assert (found.value, found.p_value, found.better) == (0.0, 1.0, None)
 

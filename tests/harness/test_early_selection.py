@@ -14,7 +14,7 @@ from harness.results.result import write_result
 from harness.running.evaluate import failed, scored
 from harness.studies.early_selection import Choice, choices, keep, random_sets, successive_halving
 from harness.studies.early_selection_plot import COLOURS, draw, named
-from harness.task_data import load_truths
+from harness.task_data import load_targets
 from tests.toys.data import toy_release
 
 # Four networks, three epochs; the best after one epoch ends second to last.
@@ -75,12 +75,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = toy_release(tmp_path_factory.mktemp("data"))
     for name in ("digits-k0-v1", "digits-k1-v1"):
         task = read_task(name, place / "tasks")
-        truths = load_truths(task, place)
-        final = truths.target.curves[:, -1:]
+        targets = load_targets(task, place)
+        final = targets.valid_accuracy.curves[:, -1:]
         for predictor, mean in (("knows", final), ("reverse", 1 - final)):
             unscored = failed(task, (0,), name=predictor, title=predictor, failure="not yet")
             answer = [Prediction(mean, (20,))]
-            write_result(place / "results", *scored(unscored, answer, truths, None))
+            write_result(place / "results", *scored(unscored, answer, targets, None))
     return place
 
 

@@ -28,8 +28,8 @@ from harness.running.fit_predict import counts_of
 from harness.scoring.noise_ceiling import ceiling
 from harness.scoring.scores import score_prediction
 from harness.task_data import (
-    Parts,
-    load_parts,
+    TaskData,
+    load_task_data,
     take_queries,
 )
 from tests.toys.data import EPOCHS, REPEATED, toy_release
@@ -49,8 +49,8 @@ def task(folder: Path) -> Task:
 
 
 @pytest.fixture(scope="module")
-def parts(task: Task, folder: Path) -> Parts:
-    return load_parts(task, folder)
+def parts(task: Task, folder: Path) -> TaskData:
+    return load_task_data(task, folder)
 
 
 class Noisy:
@@ -78,21 +78,21 @@ def candidate(make: type, **options: bool) -> Candidate:
 
 
 def test_a_result_is_the_mean_over_seeds_and_is_read_back(
-    task: Task, folder: Path, parts: Parts, tmp_path: Path
+    task: Task, folder: Path, parts: TaskData, tmp_path: Path
 ) -> None:
     result, table = evaluate(candidate(Noisy), task, seeds=3, folder=folder)
     assert (result.status, result.failure, result.seeds) == ("scored", None, (0, 1, 2))
     assert result.counts == {"fits": 6, "making_seconds": 9}  # made once for all seeds
     assert result.networks == {"train": 24, "validation": 6, "test": 14, "heldout": 10}
     assert result.observed_epochs_total == OBSERVED * 24
-    truth = parts.truths.target
+    targets = parts.targets.valid_accuracy
     answers = []
     for seed in range(3):
         predictor = Noisy()
         predictor.fit(parts.train.take(np.arange(24)), parts.validation, observed=5, seed=seed)
         answer = predictor.predict(take_queries(parts.queries, np.arange(24)))
         answers.append(as_stored(replace(answer, mean=answer.mean.clip(0, 1))))
-    scores = [score_prediction(truth, a.mean, epochs=a.epochs, std=a.std) for a in answers]
+    scores = [score_prediction(targets, a.mean, epochs=a.epochs, std=a.std) for a in answers]
     for stratum, metrics in result.scores.items():
         assert set(metrics) == set(scores[0][stratum])
         for name, score in metrics.items():
@@ -105,14 +105,14 @@ def test_a_result_is_the_mean_over_seeds_and_is_read_back(
                 assert score.seed_std == pytest.approx(np.std(values, ddof=1), abs=1e-12)
     spread = np.full((24, 1), 0.2)
     second = score_prediction(
-        parts.truths.second, answers[0].mean[:, -1:], epochs=(EPOCHS,), std=spread
+        parts.targets.test_accuracy, answers[0].mean[:, -1:], epochs=(EPOCHS,), std=spread
     )
     assert {s: set(m) for s, m in result.scores_test_accuracy.items()} == {
         s: set(m) for s, m in second.items()
     }
     assert result.scores_test_accuracy["test"]["mse"] != result.scores["test"]["mse"]
     assert table is not None
-    first = sorted(truth.run_ids).index(truth.run_ids[0])
+    first = sorted(targets.run_ids).index(targets.run_ids[0])
     assert table["seed"].to_pylist() == [seed for seed in range(3) for _ in range(24 * 15)]
     mean = mean_table(table)
     means = mean["mean"].to_numpy().reshape(24, EPOCHS - OBSERVED)
@@ -126,13 +126,13 @@ def test_a_result_is_the_mean_over_seeds_and_is_read_back(
     assert read_result(path).scores == result.scores
 
 
-def test_the_interval_is_that_of_the_mean_over_seeds(parts: Parts) -> None:
-    truth = parts.truths.target
+def test_the_interval_is_that_of_the_mean_over_seeds(parts: TaskData) -> None:
+    targets = parts.targets.valid_accuracy
     rng = np.random.default_rng(0)
-    means = [(truth.curves[:, -1:] + rng.normal(0, 0.1, (24, 1))).clip(0, 1) for _ in range(2)]
-    alone = [score_prediction(truth, mean, epochs=(EPOCHS,))["test"]["mse"] for mean in means]
-    both = seed_scores(truth, [Prediction(mean, (EPOCHS,)) for mean in means])["test"]["mse"]
-    one = seed_scores(truth, [Prediction(means[0], (EPOCHS,))])["test"]["mse"]
+    means = [(targets.curves[:, -1:] + rng.normal(0, 0.1, (24, 1))).clip(0, 1) for _ in range(2)]
+    alone = [score_prediction(targets, mean, epochs=(EPOCHS,))["test"]["mse"] for mean in means]
+    both = seed_scores(targets, [Prediction(mean, (EPOCHS,)) for mean in means])["test"]["mse"]
+    one = seed_scores(targets, [Prediction(means[0], (EPOCHS,))])["test"]["mse"]
     assert (one.value, one.low, one.high) == (alone[0].value, alone[0].low, alone[0].high)
     assert one.seed_std is None
     assert None not in (both.low, both.high, alone[0].low, alone[0].high)

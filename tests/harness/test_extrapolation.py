@@ -25,11 +25,11 @@ def fitted() -> Extrapolation:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_family_finds_its_own_curve_again(name: str) -> None:
     family = FAMILIES[name]
-    truth = np.array(family.start)
+    targets = np.array(family.start)
     lower, upper = np.array(family.lower), np.array(family.upper)
     epochs = np.arange(1.0, EPOCHS + 1)
-    curve: Array = family.curve(epochs, truth[None, :, None])
-    start = 0.8 * truth + 0.2 * (lower + upper) / 2
+    curve: Array = family.curve(epochs, targets[None, :, None])
+    start = 0.8 * targets + 0.2 * (lower + upper) / 2
     pull = Pull(start, (upper - lower) / 2, np.full(EPOCHS, 1e-4))
     fit = fit_curves(family, curve, start[None, None], pull, 300)
     found = family.curve(epochs, fit.parameters[..., None])

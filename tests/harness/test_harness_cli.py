@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from benchmark.tasks import read_task, task_names
 from benchmark.util import processes as apart
 from benchmark.util.processes import ONE_THREAD
-from benchmark.util.unknown_name import nearest
+from benchmark.util.unknown_name import unknown_name
 from harness.cli import check, evaluate, score
 from harness.predictors.recurrent.gru import Gru
 from harness.predictors.registry import PREDICTORS
@@ -245,10 +245,10 @@ def test_evaluate_needs_predictors_or_all_of_them(folder: Path, tmp_path: Path) 
 def test_unknown_names_are_refused_with_the_nearest(folder: Path, tmp_path: Path) -> None:
     known = task_names(folder / "tasks")
     cases = [
-        (("evaluate", "guru"), nearest("predictor", "guru", PREDICTORS)),
-        (("evaluate", "gru", "--task", "digits-k9"), nearest("task", "digits-k9", known)),
-        (("score", __file__, "--task", "digits-k9"), nearest("task", "digits-k9", known)),
-        (("check", "guru"), nearest("predictor", "guru", PREDICTORS)),
+        (("evaluate", "guru"), unknown_name("predictor", "guru", PREDICTORS)),
+        (("evaluate", "gru", "--task", "digits-k9"), unknown_name("task", "digits-k9", known)),
+        (("score", __file__, "--task", "digits-k9"), unknown_name("task", "digits-k9", known)),
+        (("check", "guru"), unknown_name("predictor", "guru", PREDICTORS)),
     ]
     for arguments, message in cases:
         done = run(*arguments, "--folder", folder)

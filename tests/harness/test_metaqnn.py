@@ -15,7 +15,7 @@ from harness.cli import evaluate
 from harness.features.architecture import ULC_TYPES, architecture_features, ulc
 from harness.features.signal_propagation import signal_features
 from harness.predictors.registry import PREDICTORS
-from harness.running.custom_splits import Trial, answerable, score_trials
+from harness.running.custom_splits import Trial, applicable, score_trials
 from harness.running.find_predictor import find
 from harness.studies.metaqnn import metaqnn_rows, metaqnn_trials, read_metaqnn, split_of
 from tests.toys.runs import toy_runs
@@ -98,12 +98,12 @@ def test_a_predictor_that_reads_layers_learns_them(file: Path) -> None:
 def test_all_leaves_out_what_needs_proxies_where_there_are_none(file: Path) -> None:
     trials = metaqnn_trials(file)
     assert all(trial.train.proxies is None for trial in trials)
-    names = answerable(tuple(PREDICTORS), trials)
+    names = applicable(tuple(PREDICTORS), trials)
     assert set(PREDICTORS) - set(names) == {
         "grad-norm", "snip", "synflow", "jacov", "naswot", "proxy-forest",
     }  # fmt: skip
     runs = toy_runs(12)
-    assert answerable(tuple(PREDICTORS), [Trial("toy", runs, runs, runs)]) == list(PREDICTORS)
+    assert applicable(tuple(PREDICTORS), [Trial("toy", runs, runs, runs)]) == list(PREDICTORS)
     (score,) = score_trials(find("snip"), trials, 0, 1)  # asked for by name, it fails and says why
     assert score.tau is None
     assert len(score.failures) == 3

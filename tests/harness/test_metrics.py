@@ -12,36 +12,36 @@ from sklearn.metrics import r2_score, roc_auc_score
 
 from harness.metrics import errors, pair_counts, ranks, selection
 from harness.metrics.bootstrap import Array, Counts, interval, resample_counts
-from harness.metrics.metric_input import Sample
+from harness.metrics.metric_input import MetricInput
 from harness.metrics.registry import HEADLINE, METRICS, Direction, Metric
 
 CLASSES = 10
 
 
 def make_sample(
-    truth: Array,
+    target: Array,
     mean: Array,
     *,
     std: Array | None = None,
     paired: tuple[Array, Array] | None = None,
     counts: Counts | None = None,
-) -> Sample:
+) -> MetricInput:
     """Return a sample of every network once, unless counts are given."""
-    truth, mean = (values.reshape(len(values), -1) for values in (truth, mean))
-    return Sample(
-        truth,
+    target, mean = (values.reshape(len(values), -1) for values in (target, mean))
+    return MetricInput(
+        target,
         mean,
         std,
-        truth[:, -1] > 2 / CLASSES,
+        target[:, -1] > 2 / CLASSES,
         None if paired is None else paired[0],
         None if paired is None else paired[1],
-        np.ones((1, len(truth)), np.int32) if counts is None else counts,
+        np.ones((1, len(target)), np.int32) if counts is None else counts,
     )
 
 
-def value(name: str, truth: Array, mean: Array, std: Array | None = None) -> float:
+def value(name: str, target: Array, mean: Array, std: Array | None = None) -> float:
     """Return a metric of the networks themselves."""
-    return float(METRICS[name].compute(make_sample(truth, mean, std=std))[0])
+    return float(METRICS[name].compute(make_sample(target, mean, std=std))[0])
 
 
 def networks(
@@ -57,14 +57,14 @@ def networks(
 
 def full_sample(
     seed: int, counts: Counts | None = None, size: int = 40, *, noise: float = 0.05
-) -> Sample:
+) -> MetricInput:
     """Return a sample on which every metric is defined."""
-    truth, mean = networks(seed, size, noise=noise)
+    target, mean = networks(seed, size, noise=noise)
     rng = np.random.default_rng(seed + 1)
     paired = np.where(rng.random(size) < 0.8, rng.normal(size=size).round(1), np.nan)
     guess = (paired + rng.normal(size=size)).round(1)
     std = rng.uniform(0.02, 0.1, size)
-    return make_sample(truth, mean, std=std, paired=(paired, guess), counts=counts)
+    return make_sample(target, mean, std=std, paired=(paired, guess), counts=counts)
 
 
 REFERENCES: dict[str, Callable[[Array, Array], float]] = {
@@ -80,29 +80,29 @@ REFERENCES: dict[str, Callable[[Array, Array], float]] = {
 @pytest.mark.parametrize("name", REFERENCES)
 @pytest.mark.parametrize("seed", range(5))
 def test_a_final_metric_equals_its_reference(name: str, seed: int) -> None:
-    truth, mean = (curves[:, -1] for curves in networks(seed, size=300))
-    assert value(name, truth, mean) == pytest.approx(REFERENCES[name](truth, mean), abs=1e-12)
+    target, mean = (curves[:, -1] for curves in networks(seed, size=300))
+    assert value(name, target, mean) == pytest.approx(REFERENCES[name](target, mean), abs=1e-12)
 
 
 @pytest.mark.parametrize(
     ("name", "final"), [("curve_mse", "mse"), ("curve_tau", "tau"), ("curve_r2", "r2")]
 )
 def test_a_curve_metric_is_the_mean_over_epochs(name: str, final: str) -> None:
-    truth, mean = networks(7, size=60, epochs=6)
-    expected = np.mean([REFERENCES[final](truth[:, e], mean[:, e]) for e in range(6)])
-    assert value(name, truth, mean) == pytest.approx(expected, abs=1e-12)
+    target, mean = networks(7, size=60, epochs=6)
+    expected = np.mean([REFERENCES[final](target[:, e], mean[:, e]) for e in range(6)])
+    assert value(name, target, mean) == pytest.approx(expected, abs=1e-12)
 
 
 def test_gaussian_scores_equal_scipy_and_a_numeric_integral() -> None:
-    truth, mean, std = np.array([0.7, 0.2, 0.55]), np.array([0.6, 0.3, 0.55]), np.full(3, 0.08)
-    expected = -float(np.mean(stats.norm.logpdf(truth, mean, std)))
-    assert value("nll", truth, mean, std) == pytest.approx(expected, abs=1e-12)
+    target, mean, std = np.array([0.7, 0.2, 0.55]), np.array([0.6, 0.3, 0.55]), np.full(3, 0.08)
+    expected = -float(np.mean(stats.norm.logpdf(target, mean, std)))
+    assert value("nll", target, mean, std) == pytest.approx(expected, abs=1e-12)
     # CRPS = integral of (F(x) - 1[x >= y])^2
     grid = np.linspace(-0.5, 1.5, 200_001)
     distribution = stats.norm.cdf(grid, mean[:, None], std[:, None])
-    squared = (distribution - (grid >= truth[:, None])) ** 2
+    squared = (distribution - (grid >= target[:, None])) ** 2
     integral = float(squared.sum(axis=1).mean() * (grid[1] - grid[0]))
-    assert value("crps", truth, mean, std) == pytest.approx(integral, abs=1e-5)
+    assert value("crps", target, mean, std) == pytest.approx(integral, abs=1e-5)
 
 
 def test_coverage_counts_the_central_90_percent() -> None:
@@ -114,98 +114,98 @@ def test_coverage_counts_the_central_90_percent() -> None:
 def test_tau_and_somers_d_by_hand() -> None:
     # y 1 2 2 3, p 1 2 3 2: of 6 pairs, tied in y (2,3), tied in p (2,4);
     # (1,2) (1,3) (1,4) concordant, (3,4) discordant: net 2, tau-b 2 / sqrt(5 * 5), D 2 / 5
-    truth, mean = np.array([0.1, 0.2, 0.2, 0.3]), np.array([0.1, 0.2, 0.3, 0.2])
-    assert value("tau", truth, mean) == pytest.approx(0.4)
-    assert value("somers_d", truth, mean) == pytest.approx(0.4)
+    target, mean = np.array([0.1, 0.2, 0.2, 0.3]), np.array([0.1, 0.2, 0.3, 0.2])
+    assert value("tau", target, mean) == pytest.approx(0.4)
+    assert value("somers_d", target, mean) == pytest.approx(0.4)
 
 
 def test_rounding_a_prediction_raises_tau_b_but_not_somers_d() -> None:
     # y 1 2 3 4, p 1 3 2 4 -> rounded 1 2 2 4: the wrong pair becomes a tie
-    truth = np.array([0.1, 0.2, 0.3, 0.4])
+    target = np.array([0.1, 0.2, 0.3, 0.4])
     sharp, rounded = np.array([0.1, 0.3, 0.29, 0.4]), np.array([0.1, 0.3, 0.3, 0.4])
-    assert value("tau", truth, rounded) == pytest.approx(5 / np.sqrt(6 * 5))
-    assert value("tau", truth, sharp) == pytest.approx(4 / 6)
-    assert value("somers_d", truth, rounded) == pytest.approx(5 / 6)
+    assert value("tau", target, rounded) == pytest.approx(5 / np.sqrt(6 * 5))
+    assert value("tau", target, sharp) == pytest.approx(4 / 6)
+    assert value("somers_d", target, rounded) == pytest.approx(5 / 6)
     # A random order of tied pairs has the expectation of D: (4 + 6) / 2 of 6
     swapped = np.array([0.1, 0.2, 0.3, 0.4])
-    both = [value("tau", truth, order) for order in (sharp, swapped)]
-    assert value("somers_d", truth, rounded) == pytest.approx(np.mean(both))
+    both = [value("tau", target, order) for order in (sharp, swapped)]
+    assert value("somers_d", target, rounded) == pytest.approx(np.mean(both))
 
 
 def test_r2_of_a_linear_map_is_not_a_squared_correlation() -> None:
-    truth = np.array([0.2, 0.4, 0.6, 0.8])
-    assert value("squared_pearson", truth, 1 - truth) == pytest.approx(1.0)
+    target = np.array([0.2, 0.4, 0.6, 0.8])
+    assert value("squared_pearson", target, 1 - target) == pytest.approx(1.0)
     # SSE = .6^2 + .2^2 + .2^2 + .6^2 = .8, SST = .2: 1 - 4
-    assert value("r2", truth, 1 - truth) == pytest.approx(-3.0)
+    assert value("r2", target, 1 - target) == pytest.approx(-3.0)
 
 
 def test_pooled_r2_rewards_knowing_nothing_and_curve_r2_does_not() -> None:
-    truth, _ = networks(3, size=200, epochs=10, decimals=4)
-    nothing = np.tile(truth.mean(axis=0), (200, 1))  # the mean curve for every network
-    pooled = r2_score(truth.ravel(), nothing.ravel())
+    target, _ = networks(3, size=200, epochs=10, decimals=4)
+    nothing = np.tile(target.mean(axis=0), (200, 1))  # the mean curve for every network
+    pooled = r2_score(target.ravel(), nothing.ravel())
     assert pooled > 0.1
-    assert value("curve_r2", truth, nothing) == pytest.approx(0.0, abs=1e-12)
+    assert value("curve_r2", target, nothing) == pytest.approx(0.0, abs=1e-12)
 
 
 def test_the_top_fifth_is_of_the_truth() -> None:
-    truth = np.arange(10) / 10
-    mean = truth.copy()
+    target = np.arange(10) / 10
+    mean = target.copy()
     mean[:8] = mean[:8][::-1]  # wrong below the top two, right in them
-    assert value("tau_top", truth, mean) == 1.0
+    assert value("tau_top", target, mean) == 1.0
     mean[[8, 9]] = mean[[9, 8]]
-    assert value("tau_top", truth, mean) == -1.0
+    assert value("tau_top", target, mean) == -1.0
 
 
 @pytest.mark.parametrize("size", [40, 41, 44, 45])
 def test_the_top_fifth_is_rounded_up_and_equals_scipy(size: int) -> None:
     rng = np.random.default_rng(size)
-    truth, mean = rng.random(size), rng.random(size).round(1)
-    top = np.argsort(-truth)[: int(np.ceil(size / 5))]
-    expected = stats.kendalltau(truth[top], mean[top]).statistic
-    assert value("tau_top", truth, mean) == pytest.approx(expected, abs=1e-12)
+    target, mean = rng.random(size), rng.random(size).round(1)
+    top = np.argsort(-target)[: int(np.ceil(size / 5))]
+    expected = stats.kendalltau(target[top], mean[top]).statistic
+    assert value("tau_top", target, mean) == pytest.approx(expected, abs=1e-12)
 
 
 def test_networks_tied_at_the_edge_share_the_last_places() -> None:
     # 10 networks, 2 places: .9 is in, two networks of .8 share the other, half each.
     # Pairs with .9: weights 1/2 each, one concordant, one discordant: net 0.
-    truth = np.array([0.9, 0.8, 0.8, *np.linspace(0, 0.6, 7)])
+    target = np.array([0.9, 0.8, 0.8, *np.linspace(0, 0.6, 7)])
     mean = np.array([0.5, 0.4, 0.6, *np.zeros(7)])
-    assert value("tau_top", truth, mean) == 0.0
+    assert value("tau_top", target, mean) == 0.0
     mean[2] = 0.3
     # Both concordant: net 1 of 1 untied in y; in p also (.4, .3): 1 + 1/4
-    assert value("tau_top", truth, mean) == pytest.approx(1 / np.sqrt(1.25))
+    assert value("tau_top", target, mean) == pytest.approx(1 / np.sqrt(1.25))
 
 
 def test_regret_by_hand() -> None:
-    truth = np.array([0.9, 0.5, 0.8, 0.1, 0.7, 0.2])
+    target = np.array([0.9, 0.5, 0.8, 0.1, 0.7, 0.2])
     mean = np.array([0.1, 0.9, 0.8, 0.7, 0.6, 0.5])
-    assert value("regret_1", truth, mean) == pytest.approx(0.4)  # chose .5
-    assert value("regret_5", truth, mean) == pytest.approx(0.1)  # best chosen .8
-    assert value("regret_10", truth, mean) == 0.0  # fewer networks than places
+    assert value("regret_1", target, mean) == pytest.approx(0.4)  # chose .5
+    assert value("regret_5", target, mean) == pytest.approx(0.1)  # best chosen .8
+    assert value("regret_10", target, mean) == 0.0  # fewer networks than places
 
 
 def test_regret_of_ties_is_the_mean_over_all_choices() -> None:
-    truth = np.array([0.9, 0.5, 0.8, 0.1, 0.7, 0.2, 0.8, 0.3])
+    target = np.array([0.9, 0.5, 0.8, 0.1, 0.7, 0.2, 0.8, 0.3])
     mean = np.array([0.4, 0.6, 0.4, 0.6, 0.4, 0.4, 0.1, 0.4])
     # Two are sure (.5, .1); 3 places remain for the five tied at .4; .9 is the best
-    chances = [max(0.5, *truth[list(c)]) for c in combinations([0, 2, 4, 5, 7], 3)]
-    assert value("regret_5", truth, mean) == pytest.approx(0.9 - np.mean(chances))
-    assert value("regret_1", truth, mean) == pytest.approx(0.9 - (0.5 + 0.1) / 2)
+    chances = [max(0.5, *target[list(c)]) for c in combinations([0, 2, 4, 5, 7], 3)]
+    assert value("regret_5", target, mean) == pytest.approx(0.9 - np.mean(chances))
+    assert value("regret_1", target, mean) == pytest.approx(0.9 - (0.5 + 0.1) / 2)
 
 
 @pytest.mark.parametrize("name", ["tau", "somers_d", "squared_pearson", "tau_top", "curve_tau"])
 def test_a_constant_prediction_has_no_order(name: str) -> None:
-    truth, mean = networks(1)
-    assert value(name, truth, np.full_like(mean, 0.1 + 0.2)) == 0.0
+    target, mean = networks(1)
+    assert value(name, target, np.full_like(mean, 0.1 + 0.2)) == 0.0
 
 
 def test_a_constant_prediction_at_the_mean_has_r2_and_auc_of_knowing_nothing() -> None:
-    truth, mean = networks(1)
-    centre = np.broadcast_to(truth.mean(axis=0), mean.shape)
-    assert value("r2", truth, centre) == pytest.approx(0.0, abs=1e-12)
-    assert value("auc_learned", truth, centre) == 0.5
-    best, total = truth[:, -1].max(), truth[:, -1].mean()
-    assert value("regret_1", truth, centre) == pytest.approx(best - total)
+    target, mean = networks(1)
+    centre = np.broadcast_to(target.mean(axis=0), mean.shape)
+    assert value("r2", target, centre) == pytest.approx(0.0, abs=1e-12)
+    assert value("auc_learned", target, centre) == 0.5
+    best, total = target[:, -1].max(), target[:, -1].mean()
+    assert value("regret_1", target, centre) == pytest.approx(best - total)
 
 
 @pytest.mark.parametrize(
@@ -213,23 +213,23 @@ def test_a_constant_prediction_at_the_mean_has_r2_and_auc_of_knowing_nothing() -
     ["tau", "somers_d", "r2", "squared_pearson", "tau_top", "curve_tau", "curve_r2", "auc_learned"],
 )
 def test_a_constant_truth_is_undefined(name: str) -> None:
-    truth, mean = networks(1)
-    assert np.isnan(value(name, np.full_like(truth, 0.1 + 0.2), mean))
+    target, mean = networks(1)
+    assert np.isnan(value(name, np.full_like(target, 0.1 + 0.2), mean))
 
 
 def test_curve_scores_are_undefined_if_one_epoch_has_a_constant_truth() -> None:
-    truth, mean = networks(1)
-    truth[:, 0] = 0.1
-    assert np.isnan(value("curve_r2", truth, mean))
-    assert np.isfinite(value("r2", truth, mean))
+    target, mean = networks(1)
+    target[:, 0] = 0.1
+    assert np.isnan(value("curve_r2", target, mean))
+    assert np.isfinite(value("r2", target, mean))
 
 
-def extremes(sample: Sample) -> tuple[Sample, Sample]:
+def extremes(sample: MetricInput) -> tuple[MetricInput, MetricInput]:
     """Return the same networks predicted perfectly and as badly as an order can be."""
-    assert sample.paired_truth is not None
-    truth, paired, std = sample.truth, sample.paired_truth, np.full(len(sample.truth), 1e-3)
-    perfect = make_sample(truth, truth, std=std, paired=(paired, paired))
-    worst = make_sample(truth, 1 - truth, std=std, paired=(paired, -paired))
+    assert sample.paired_target is not None
+    target, paired, std = sample.target, sample.paired_target, np.full(len(sample.target), 1e-3)
+    perfect = make_sample(target, target, std=std, paired=(paired, paired))
+    worst = make_sample(target, 1 - target, std=std, paired=(paired, -paired))
     return perfect, worst
 
 
@@ -272,13 +272,13 @@ def test_the_vectorised_bootstrap_equals_explicit_resamples(metric: Metric) -> N
     for drawn, found in zip(counts, fast, strict=True):
         rows = np.repeat(np.arange(size), drawn)
         assert whole.std is not None
-        assert whole.paired_truth is not None
+        assert whole.paired_target is not None
         assert whole.paired_mean is not None
         slow = make_sample(
-            whole.truth[rows],
+            whole.target[rows],
             whole.mean[rows],
             std=whole.std[rows],
-            paired=(whole.paired_truth[rows], whole.paired_mean[rows]),
+            paired=(whole.paired_target[rows], whole.paired_mean[rows]),
         )
         assert found == pytest.approx(metric.compute(slow)[0], abs=1e-10, nan_ok=True)
 
@@ -286,37 +286,37 @@ def test_the_vectorised_bootstrap_equals_explicit_resamples(metric: Metric) -> N
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
 def test_the_order_of_networks_has_no_effect(metric: Metric) -> None:
     sample = full_sample(13)
-    order = np.random.default_rng(0).permutation(len(sample.truth))
+    order = np.random.default_rng(0).permutation(len(sample.target))
     assert sample.std is not None
-    assert sample.paired_truth is not None
+    assert sample.paired_target is not None
     assert sample.paired_mean is not None
     other = make_sample(
-        sample.truth[order],
+        sample.target[order],
         sample.mean[order],
         std=sample.std[order],
-        paired=(sample.paired_truth[order], sample.paired_mean[order]),
+        paired=(sample.paired_target[order], sample.paired_mean[order]),
     )
     assert metric.compute(other)[0] == pytest.approx(metric.compute(sample)[0], abs=1e-12)
 
 
 def test_the_top_set_is_taken_anew_in_each_resample() -> None:
-    truth = np.arange(10) / 10
+    target = np.arange(10) / 10
     mean = np.array([*np.zeros(4), 0.4, 0.3, 0.2, 0.1, 0.8, 0.9])
     counts = np.array([[1] * 10, [3, 3, 1, 1, 1, 1, 0, 0, 0, 0]], np.int32)
     # All: the top two (.8, .9) are in order; in the resample the top two (.4, .5) are not
-    found = METRICS["tau_top"].compute(make_sample(truth, mean, counts=counts))
+    found = METRICS["tau_top"].compute(make_sample(target, mean, counts=counts))
     assert found.tolist() == [1.0, -1.0]
 
 
 def test_tau_is_the_same_across_blocks_and_in_both_precisions() -> None:
-    truth, mean = networks(2, size=700, decimals=3)
+    target, mean = networks(2, size=700, decimals=3)
     counts = resample_counts([str(index) for index in range(700)], resamples=3)
-    whole = pair_counts.agreement(truth, mean, counts)
-    exact = pair_counts.agreement(truth, mean, counts.astype(np.float64))
-    for name in ("net", "untied_truth", "untied_prediction"):
+    whole = pair_counts.count_pairs(target, mean, counts)
+    exact = pair_counts.count_pairs(target, mean, counts.astype(np.float64))
+    for name in ("net", "untied_target", "untied_prediction"):
         assert np.array_equal(getattr(whole, name), getattr(exact, name))
     rows = np.repeat(np.arange(700), counts[0])
-    expected = stats.kendalltau(truth[rows, -1], mean[rows, -1]).statistic
+    expected = stats.kendalltau(target[rows, -1], mean[rows, -1]).statistic
     assert whole.tau_b()[0, -1] == pytest.approx(expected, abs=1e-12)
 
 
@@ -372,10 +372,10 @@ def test_a_metric_checks_its_target_and_its_range() -> None:
 
 
 def test_a_gaussian_score_needs_std() -> None:
-    truth, mean = networks(1)
+    target, mean = networks(1)
     message = r"^a sample without std has no nll, crps or coverage_90$"
     with pytest.raises(ValueError, match=message):
-        errors.nll(make_sample(truth, mean))
+        errors.nll(make_sample(target, mean))
 
 
 def test_a_sample_without_pairs_has_no_paired_tau() -> None:

@@ -21,7 +21,7 @@ from harness.running.find_predictor import find
 from harness.studies.predict_cli import predict
 from harness.studies.predict_module import FEATURES, check_released, find_network, predict_network
 from harness.studies.predict_module_text import outlook_lines
-from harness.task_data import load_parts
+from harness.task_data import load_task_data
 from harness.tracing.trace import layer_rows
 from peephole import Root
 from tests.toys.data import toy_release
@@ -96,7 +96,7 @@ def test_the_curve_its_interval_and_its_place_are_the_predictors(folder: Path) -
     """Against the predictor asked alone, and shares counted by hand."""
     rows = layer_rows(SmallResNet(), get_images("digits"))
     outlook = predict_network(rows, "digits", find("empirical-gaussian"), folder=folder)
-    parts = load_parts(read_task("digits-k0-v1", folder / "tasks"), folder)
+    parts = load_task_data(read_task("digits-k0-v1", folder / "tasks"), folder)
     curves = parts.train.series.valid_accuracy
     assert outlook.mean == pytest.approx(curves.mean(axis=0), abs=0.05)
     assert outlook.low is not None
@@ -105,9 +105,9 @@ def test_the_curve_its_interval_and_its_place_are_the_predictors(folder: Path) -
     inside = (np.array(outlook.low) > 0) & (np.array(outlook.high) < 1)
     assert inside.any()
     assert middle[inside] == pytest.approx(np.array(outlook.mean)[inside])
-    truth = parts.truths.target
-    test = np.array([part == "test" for part in truth.parts])
-    true = truth.curves[test, -1]
+    targets = parts.targets.valid_accuracy
+    test = np.array([part == "test" for part in targets.splits])
+    true = targets.curves[test, -1]
     assert outlook.above_true == pytest.approx((true < outlook.mean[-1]).mean())
     assert outlook.above_predicted == 0.5  # it says the same of every network
     assert (outlook.compared, outlook.fitted) == (test.sum(), len(parts.train))
@@ -124,7 +124,7 @@ def test_a_predictor_without_a_spread_gets_no_interval(folder: Path) -> None:
 def test_features_outside_the_training_networks_are_listed_farthest_first(folder: Path) -> None:
     rows = layer_rows(SmallResNet(), get_images("digits"))
     outlook = predict_network(rows, "digits", find("mean-curve"), folder=folder)
-    parts = load_parts(read_task("digits-k0-v1", folder / "tasks"), folder)
+    parts = load_task_data(read_task("digits-k0-v1", folder / "tasks"), folder)
     known = network_features(parts.train)
     assert known.shape[1] == len(FEATURES)
     found = {o.feature: o for o in outlook.outside}

@@ -16,7 +16,7 @@ from harness.protocol import Array
 from harness.results.predictions import STEP
 from harness.results.result import write_result
 from harness.scoring.scores import score_prediction
-from harness.task_data import Truths, load_truths
+from harness.task_data import TaskTargets, load_targets
 from harness.verification.prediction_file import score_predictions
 from tests.toys.data import EPOCHS, toy_release
 
@@ -38,18 +38,18 @@ def task(folder: Path) -> Task:
 
 
 @pytest.fixture(scope="module")
-def truths(task: Task, folder: Path) -> Truths:
-    return load_truths(task, folder)
+def targets(task: Task, folder: Path) -> TaskTargets:
+    return load_targets(task, folder)
 
 
-def halved(truths: Truths) -> Array:
+def halved(targets: TaskTargets) -> Array:
     """Return half of each true accuracy, rounded to what is stored."""
-    return np.round(truths.target.curves / 2 / STEP) * STEP
+    return np.round(targets.valid_accuracy.curves / 2 / STEP) * STEP
 
 
-def columns(truths: Truths, epochs: tuple[int, ...] = LATER) -> Columns:
+def columns(targets: TaskTargets, epochs: tuple[int, ...] = LATER) -> Columns:
     """Return honest predictions in the order of the runs' ids: the truth, halved."""
-    halves = dict(zip(truths.target.run_ids, halved(truths), strict=True))
+    halves = dict(zip(targets.valid_accuracy.run_ids, halved(targets), strict=True))
     pairs = [(run_id, epoch) for run_id in sorted(halves) for epoch in epochs]
     return {
         "run_id": [run_id for run_id, _ in pairs],
@@ -67,17 +67,22 @@ def write(path: Path, table: Columns | pa.Table) -> Path:
 @pytest.mark.parametrize("epochs", [LATER, (EPOCHS,)])
 @pytest.mark.parametrize("std", [True, False])
 def test_predictions_in_any_order_get_the_scores_of_their_values(
-    task: Task, folder: Path, truths: Truths, tmp_path: Path, epochs: tuple[int, ...], std: bool
+    task: Task,
+    folder: Path,
+    targets: TaskTargets,
+    tmp_path: Path,
+    epochs: tuple[int, ...],
+    std: bool,
 ) -> None:
-    given = columns(truths, epochs)
+    given = columns(targets, epochs)
     if not std:
         del given["std"]
     shuffled = np.random.default_rng(0).permutation(len(given["epoch"]))
     path = write(tmp_path / "My Halves.parquet", pa.table(given).take(pa.array(shuffled)))
     result, table = score_predictions(path, task, folder=folder)
-    mean = halved(truths)[:, np.array(epochs) - 1]
+    mean = halved(targets)[:, np.array(epochs) - 1]
     spread = np.full(mean.shape, 0.125) if std else None
-    expected = score_prediction(truths.target, mean, epochs=epochs, std=spread)
+    expected = score_prediction(targets.valid_accuracy, mean, epochs=epochs, std=spread)
     found = {s: {n: v.value for n, v in m.items()} for s, m in result.scores.items()}
     assert found == {s: {n: v.value for n, v in m.items()} for s, m in expected.items()}
     assert result.scores["test"]["tau"].value == 1.0
@@ -92,9 +97,9 @@ def test_predictions_in_any_order_get_the_scores_of_their_values(
 
 
 def test_text_of_other_widths_and_narrow_numbers_are_read(
-    task: Task, folder: Path, truths: Truths, tmp_path: Path
+    task: Task, folder: Path, targets: TaskTargets, tmp_path: Path
 ) -> None:
-    given = columns(truths, (EPOCHS,))
+    given = columns(targets, (EPOCHS,))
     table = pa.table(
         {
             "run_id": pa.array(given["run_id"], pa.large_string()).dictionary_encode(),
@@ -237,12 +242,12 @@ MESSAGES: list[tuple[Callable[[Columns], None], str]] = [
 def test_a_file_that_breaks_a_rule_is_refused_with_the_first_offender(
     task: Task,
     folder: Path,
-    truths: Truths,
+    targets: TaskTargets,
     tmp_path: Path,
     change: Callable[[Columns], None],
     message: str,
 ) -> None:
-    given = columns(truths)
+    given = columns(targets)
     change(given)
     train = task.parts["train"][0]
     given_ids = given["run_id"]
@@ -251,17 +256,17 @@ def test_a_file_that_breaks_a_rule_is_refused_with_the_first_offender(
     if given["run_id"]:
         write(path, given)
     else:
-        write(path, pa.table(columns(truths)).slice(0, 0))
-    first, second = sorted(truths.target.run_ids)[:2]
+        write(path, pa.table(columns(targets)).slice(0, 0))
+    first, second = sorted(targets.valid_accuracy.run_ids)[:2]
     message = message.format(first=first, second=second, train=train, task=task.name)
     with pytest.raises(ValueError, match=f"^{re.escape(f'{path}: {message}')}$"):
         score_predictions(path, task, folder=folder)
 
 
 def test_a_column_that_is_there_twice_is_refused(
-    task: Task, folder: Path, truths: Truths, tmp_path: Path
+    task: Task, folder: Path, targets: TaskTargets, tmp_path: Path
 ) -> None:
-    table = pa.table(columns(truths))
+    table = pa.table(columns(targets))
     path = write(tmp_path / "a.parquet", table.append_column("mean", table["mean"]))
     message = re.escape(f"{path}: column 'mean' must be there once")
     with pytest.raises(ValueError, match=f"^{message}$"):
@@ -282,8 +287,8 @@ def test_anything_but_parquet_is_refused(
         score_predictions(path, task)
 
 
-def test_a_damaged_file_is_refused(task: Task, truths: Truths, tmp_path: Path) -> None:
-    path = write(tmp_path / "a.parquet", columns(truths))
+def test_a_damaged_file_is_refused(task: Task, targets: TaskTargets, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", columns(targets))
     path.write_bytes(path.read_bytes()[:-20])
     start = re.escape(f"{path}: the Parquet file is damaged: ")
     with pytest.raises(ValueError, match=f"^{start}.+$"):

@@ -48,45 +48,45 @@ class FailsWith(Honest):
 
 class SkipsAnEpoch(Honest):
     def predict(self, queries: Queries) -> Prediction:
-        answer = super().predict(queries)
-        return Prediction(answer.mean[:, 1:], answer.epochs[1:])
+        prediction = super().predict(queries)
+        return Prediction(prediction.mean[:, 1:], prediction.epochs[1:])
 
 
 class DropsAColumn(Honest):
     def predict(self, queries: Queries) -> Prediction:
-        answer = super().predict(queries)
-        return replace(answer, mean=answer.mean[:, 1:])
+        prediction = super().predict(queries)
+        return replace(prediction, mean=prediction.mean[:, 1:])
 
 
 class SaysNan(Honest):
     def predict(self, queries: Queries) -> Prediction:
-        answer = super().predict(queries)
-        answer.mean[2, 0] = np.nan
-        return answer
+        prediction = super().predict(queries)
+        prediction.mean[2, 0] = np.nan
+        return prediction
 
 
 class IsCertain(Honest):
     def predict(self, queries: Queries) -> Prediction:
-        answer = super().predict(queries)
-        return replace(answer, std=np.zeros_like(answer.mean))
+        prediction = super().predict(queries)
+        return replace(prediction, std=np.zeros_like(prediction.mean))
 
 
 class SaysPercent(Honest):
     def predict(self, queries: Queries) -> Prediction:
-        answer = super().predict(queries)
-        return replace(answer, mean=100 * answer.mean)
+        prediction = super().predict(queries)
+        return replace(prediction, mean=100 * prediction.mean)
 
 
 class RanksQueries(Honest):
     def predict(self, queries: Queries) -> Prediction:
-        answer = super().predict(queries)
-        return replace(answer, mean=answer.mean * np.linspace(0, 1, len(queries))[:, None])
+        prediction = super().predict(queries)
+        return replace(prediction, mean=prediction.mean * np.linspace(0, 1, len(queries))[:, None])
 
 
 class NeedsTwo(Honest):
     def predict(self, queries: Queries) -> Prediction:
-        answer = super().predict(queries)
-        return replace(answer, mean=answer.mean / (len(queries) > 1))
+        prediction = super().predict(queries)
+        return replace(prediction, mean=prediction.mean / (len(queries) > 1))
 
 
 class Remembers(Honest):
@@ -98,8 +98,8 @@ class Remembers(Honest):
         self.fits += 1
 
     def predict(self, queries: Queries) -> Prediction:
-        answer = super().predict(queries)
-        return replace(answer, mean=answer.mean / self.fits)
+        prediction = super().predict(queries)
+        return replace(prediction, mean=prediction.mean / self.fits)
 
 
 class IgnoresTheSeed(Honest):
@@ -110,8 +110,8 @@ class IgnoresTheSeed(Honest):
 
     def predict(self, queries: Queries) -> Prediction:
         self.mean = 1.0
-        answer = super().predict(queries)
-        return replace(answer, mean=answer.mean * self.factor)
+        prediction = super().predict(queries)
+        return replace(prediction, mean=prediction.mean * self.factor)
 
 
 class DrawsWhenAsked(Honest):
@@ -120,8 +120,8 @@ class DrawsWhenAsked(Honest):
         self.rng = np.random.default_rng(seed)
 
     def predict(self, queries: Queries) -> Prediction:
-        answer = super().predict(queries)
-        return replace(answer, mean=answer.mean * self.rng.random())
+        prediction = super().predict(queries)
+        return replace(prediction, mean=prediction.mean * self.rng.random())
 
 
 class FillsRuns(Honest):
@@ -151,10 +151,10 @@ class ScalesProxies(Honest):
 
 class ReadsTheLoss(Honest):
     def predict(self, queries: Queries) -> Prediction:
-        answer = super().predict(queries)
+        prediction = super().predict(queries)
         if queries.observed:
-            answer.mean[:] = np.exp(-queries.series.valid_loss[:, -1:])
-        return answer
+            prediction.mean[:] = np.exp(-queries.series.valid_loss[:, -1:])
+        return prediction
 
 
 class AnswersAList(Honest):

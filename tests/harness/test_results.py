@@ -30,7 +30,7 @@ from harness.results.result import (
 )
 from harness.results.schema import result_schema
 from harness.scoring.score_rules import STRATA, SeedScore
-from tests.toys.results import NETWORKS, toy_ceiling, toy_result, toy_truth, write_toy
+from tests.toys.results import NETWORKS, toy_ceiling, toy_networks, toy_result, write_toy
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads(
@@ -102,8 +102,8 @@ def test_several_seeds_keep_their_spread(tmp_path: Path) -> None:
     scores = {"test": {"tau": SeedScore(0.5, 0.4, 0.6, 0.01)}}
     changed = {"seeds": (0, 1), "scores": scores, "seconds": Seconds(1, 1)}
     result = replace(toy_result(), status="scored", failure=None, **changed)  # type: ignore[arg-type]
-    truth = toy_truth().truth
-    table = predictions_table(truth.run_ids, [6], truth.curves[:, -1:])
+    targets = toy_networks().targets
+    table = predictions_table(targets.run_ids, [6], targets.curves[:, -1:])
     assert read_result(write_result(tmp_path, result, table)).scores == scores
 
 
@@ -344,5 +344,5 @@ def test_every_committed_result_follows_the_schema_and_the_rules() -> None:
 
 
 def test_toy_networks_are_as_many_as_the_toy_results_say() -> None:
-    parts = toy_truth().truth.parts
+    parts = toy_networks().targets.splits
     assert (parts.count("test"), parts.count("heldout")) == (NETWORKS["test"], NETWORKS["heldout"])

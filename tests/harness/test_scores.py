@@ -10,7 +10,7 @@ from scipy import stats
 from benchmark.space.skeletons import SKELETONS
 from harness.metrics.bootstrap import Array, resample_counts
 from harness.metrics.registry import METRICS
-from harness.scoring.scores import Part, Score, Truth, flags, score_prediction
+from harness.scoring.scores import Score, ScoredSplit, Targets, flags, score_prediction
 
 EPOCHS = 6
 SEEN = ("peephole-3x2", "shallow-3x1", "wide-3x1")
@@ -18,7 +18,7 @@ HELD_OUT = ("deep-3x3", "stages-4x1", "strided-3x2", "residual-3x2")
 PER_SKELETON = 24
 
 
-def make_truth(seed: int = 0) -> Truth:
+def make_targets(seed: int = 0) -> Targets:
     """Return networks of every skeleton, a fifth of which do not learn."""
     rng = np.random.default_rng(seed)
     names = [name for name in (*SEEN, *HELD_OUT) for _ in range(PER_SKELETON)]
@@ -32,37 +32,39 @@ def make_truth(seed: int = 0) -> Truth:
         ids[index % PER_SKELETON] if name in ("strided-3x2", "residual-3x2") else None
         for index, name in enumerate(names)
     )
-    parts: tuple[Part, ...] = tuple("heldout" if name in HELD_OUT else "test" for name in names)
-    return Truth(tuple(f"r-{i}" for i in ids), ids, tuple(names), parts, paired, curves, 10)
+    splits: tuple[ScoredSplit, ...] = tuple(
+        "heldout" if name in HELD_OUT else "test" for name in names
+    )
+    return Targets(tuple(f"r-{i}" for i in ids), ids, tuple(names), splits, paired, curves, 10)
 
 
-def make_mean(truth: Truth, observed: int, seed: int = 1) -> Array:
-    noise = np.random.default_rng(seed).normal(size=truth.curves.shape)
-    return (truth.curves + 0.1 * noise).clip(0, 1)[:, observed:]
+def make_mean(targets: Targets, observed: int, seed: int = 1) -> Array:
+    noise = np.random.default_rng(seed).normal(size=targets.curves.shape)
+    return (targets.curves + 0.1 * noise).clip(0, 1)[:, observed:]
 
 
-def take(truth: Truth, rows: list[int]) -> Truth:
+def take(targets: Targets, rows: list[int]) -> Targets:
     """Return the truth of some runs, in the order of `rows`."""
-    return Truth(
-        tuple(truth.run_ids[row] for row in rows),
-        tuple(truth.architecture_ids[row] for row in rows),
-        tuple(truth.skeletons[row] for row in rows),
-        tuple(truth.parts[row] for row in rows),
-        tuple(truth.paired_architecture_ids[row] for row in rows),
-        truth.curves[rows],
-        truth.classes,
+    return Targets(
+        tuple(targets.run_ids[row] for row in rows),
+        tuple(targets.architecture_ids[row] for row in rows),
+        tuple(targets.skeletons[row] for row in rows),
+        tuple(targets.splits[row] for row in rows),
+        tuple(targets.paired_architecture_ids[row] for row in rows),
+        targets.curves[rows],
+        targets.classes,
     )
 
 
-TRUTH = make_truth()
+TARGETS = make_targets()
 EARLY = tuple(range(3, EPOCHS + 1))
-MEAN = make_mean(TRUTH, 2)
+MEAN = make_mean(TARGETS, 2)
 STD = np.full(MEAN.shape, 0.1)
-SCORES = score_prediction(TRUTH, MEAN, epochs=EARLY, std=STD)
+SCORES = score_prediction(TARGETS, MEAN, epochs=EARLY, std=STD)
 
 
 def rows_of(skeleton: str) -> list[int]:
-    return [row for row, name in enumerate(TRUTH.skeletons) if name == skeleton]
+    return [row for row, name in enumerate(TARGETS.skeletons) if name == skeleton]
 
 
 def found(stratum: str, metric: str) -> float:
@@ -90,7 +92,7 @@ def test_each_stratum_has_the_metrics_that_apply() -> None:
 
 
 def test_the_last_epoch_alone_has_no_curve_scores_and_no_std_has_no_gaussian_ones() -> None:
-    scores = score_prediction(TRUTH, MEAN[:, -1:], epochs=(EPOCHS,))
+    scores = score_prediction(TARGETS, MEAN[:, -1:], epochs=(EPOCHS,))
     absent = {name for name, metric in METRICS.items() if metric.needs in ("curve", "std")}
     assert all(not absent & set(metrics) for metrics in scores.values())
     for stratum, metrics in scores.items():
@@ -102,7 +104,7 @@ def test_the_last_epoch_alone_has_no_curve_scores_and_no_std_has_no_gaussian_one
 
 def test_test_is_pooled_over_its_skeletons() -> None:
     rows = [row for name in SEEN for row in rows_of(name)]
-    expected = stats.kendalltau(TRUTH.curves[rows, -1], MEAN[rows, -1]).statistic
+    expected = stats.kendalltau(TARGETS.curves[rows, -1], MEAN[rows, -1]).statistic
     assert found("test", "tau") == pytest.approx(expected, abs=1e-12)
 
 
@@ -124,30 +126,30 @@ def test_held_out_is_the_average_of_its_skeletons(
 
 def test_held_out_is_not_pooled() -> None:
     # The prediction knows each skeleton's level and nothing within it
-    shift = np.array([0.2 * HELD_OUT.index(s) if s in HELD_OUT else 0.0 for s in TRUTH.skeletons])
+    shift = np.array([0.2 * HELD_OUT.index(s) if s in HELD_OUT else 0.0 for s in TARGETS.skeletons])
     rng = np.random.default_rng(0)
-    curves = (shift[:, None] + 0.1 + 0.05 * rng.random(TRUTH.curves.shape)).clip(0, 1)
+    curves = (shift[:, None] + 0.1 + 0.05 * rng.random(TARGETS.curves.shape)).clip(0, 1)
     scores = score_prediction(
-        replace(TRUTH, curves=curves), shift[:, None] + 0.0 * curves[:, :1], epochs=(EPOCHS,)
+        replace(TARGETS, curves=curves), shift[:, None] + 0.0 * curves[:, :1], epochs=(EPOCHS,)
     )
     assert scores["heldout"]["tau"].value == 0.0
 
 
 def test_learned_networks_are_those_truly_above_twice_chance() -> None:
-    rows = [i for name in SEEN for i in rows_of(name) if TRUTH.curves[i, -1] > 0.2]
+    rows = [i for name in SEEN for i in rows_of(name) if TARGETS.curves[i, -1] > 0.2]
     assert 0 < len(rows) < 3 * PER_SKELETON
-    expected = np.mean((TRUTH.curves[rows, -1] - MEAN[rows, -1]) ** 2)
+    expected = np.mean((TARGETS.curves[rows, -1] - MEAN[rows, -1]) ** 2)
     assert found("test/learned", "mse") == pytest.approx(expected, abs=1e-15)
-    assert not replace(TRUTH, curves=np.full((len(MEAN), 1), 0.2)).learned.any()
+    assert not replace(TARGETS, curves=np.full((len(MEAN), 1), 0.2)).learned.any()
 
 
 def test_paired_tau_is_of_the_differences_to_the_paired_networks() -> None:
     expected = []
     for name in ("strided-3x2", "residual-3x2"):
         rows, lenders = rows_of(name), rows_of("peephole-3x2")
-        truth = (TRUTH.curves[rows, -1] - TRUTH.curves[lenders, -1]).round(6)
+        targets = (TARGETS.curves[rows, -1] - TARGETS.curves[lenders, -1]).round(6)
         mean = (MEAN[rows, -1] - MEAN[lenders, -1]).round(6)
-        expected.append(stats.kendalltau(truth, mean).statistic)
+        expected.append(stats.kendalltau(targets, mean).statistic)
         assert found(f"skeleton/{name}", "tau_paired") == pytest.approx(expected[-1], abs=1e-12)
     average = found("heldout/unseen feature", "tau_paired")
     assert average == pytest.approx(np.mean(expected), abs=1e-12)
@@ -158,43 +160,43 @@ def test_equal_differences_stay_ties_in_float32() -> None:
     stored = np.array([[0.7], [0.2], [0.8], [0.3], [0.9]], np.float32)
     curves = stored.astype(np.float64)
     assert curves[2, 0] - curves[0, 0] != curves[3, 0] - curves[1, 0]
-    truth = Truth(
+    targets = Targets(
         run_ids=tuple("abcde"),
         architecture_ids=tuple("abcde"),
         skeletons=("p", "p", "s", "s", "s"),
-        parts=("test", "test", "heldout", "heldout", "heldout"),
+        splits=("test", "test", "heldout", "heldout", "heldout"),
         paired_architecture_ids=(None, None, "a", "b", "a"),
         curves=curves,
         classes=10,
     )
     mean = np.array([[0.5], [0.5], [0.5], [0.6], [0.7]])
     # Differences .1 .1 .2 against 0 .1 .2: 2 concordant, 1 tied in the truth
-    scores = score_prediction(truth, mean, epochs=(1,))
+    scores = score_prediction(targets, mean, epochs=(1,))
     assert scores["skeleton/s"]["tau_paired"].value == pytest.approx(2 / np.sqrt(2 * 3))
 
 
 def test_a_pair_counts_only_if_both_networks_are_there() -> None:
     lenders, strided = rows_of("peephole-3x2"), rows_of("strided-3x2")
-    kept = take(TRUTH, lenders[:10] + strided)
+    kept = take(TARGETS, lenders[:10] + strided)
     mean = MEAN[lenders[:10] + strided]
     scores = score_prediction(kept, mean, epochs=EARLY)
-    alone = take(TRUTH, strided[:10] + lenders[:10])
+    alone = take(TARGETS, strided[:10] + lenders[:10])
     fewer = score_prediction(alone, MEAN[strided[:10] + lenders[:10]], epochs=EARLY)
     paired = scores["skeleton/strided-3x2"]["tau_paired"].value
     assert paired == fewer["skeleton/strided-3x2"]["tau_paired"].value
-    none = score_prediction(take(TRUTH, strided), MEAN[strided], epochs=EARLY)
+    none = score_prediction(take(TARGETS, strided), MEAN[strided], epochs=EARLY)
     assert "tau_paired" not in none["skeleton/strided-3x2"]
 
 
 def test_the_order_of_runs_has_no_effect() -> None:
     order = np.random.default_rng(5).permutation(len(MEAN)).tolist()
-    shuffled = score_prediction(take(TRUTH, order), MEAN[order], epochs=EARLY, std=STD[order])
+    shuffled = score_prediction(take(TARGETS, order), MEAN[order], epochs=EARLY, std=STD[order])
     assert shuffled == SCORES
 
 
 def test_dropping_a_skeleton_leaves_the_others_alone() -> None:
-    rows = [row for row, name in enumerate(TRUTH.skeletons) if name != "deep-3x3"]
-    fewer = score_prediction(take(TRUTH, rows), MEAN[rows], epochs=EARLY, std=STD[rows])
+    rows = [row for row, name in enumerate(TARGETS.skeletons) if name != "deep-3x3"]
+    fewer = score_prediction(take(TARGETS, rows), MEAN[rows], epochs=EARLY, std=STD[rows])
     assert "skeleton/deep-3x3" not in fewer
     changed = {name for name in fewer if fewer[name] != SCORES[name]}
     assert changed == {"heldout", "heldout/extrapolates", "heldout/learned"}
@@ -203,18 +205,18 @@ def test_dropping_a_skeleton_leaves_the_others_alone() -> None:
 
 def test_strata_without_networks_are_absent() -> None:
     rows = rows_of("shallow-3x1")
-    scores = score_prediction(take(TRUTH, rows), MEAN[rows], epochs=EARLY)
+    scores = score_prediction(take(TARGETS, rows), MEAN[rows], epochs=EARLY)
     assert set(scores) == {"test", "test/learned", "skeleton/shallow-3x1"}
     assert scores["test"] == scores["skeleton/shallow-3x1"]
 
 
 def test_a_seen_skeleton_can_be_held_out_and_belongs_to_no_novelty() -> None:
     rows = rows_of("wide-3x1")
-    parts: tuple[Part, ...] = tuple("heldout" for _ in rows)
-    scores = score_prediction(replace(take(TRUTH, rows), parts=parts), MEAN[rows], epochs=EARLY)
+    splits: tuple[ScoredSplit, ...] = tuple("heldout" for _ in rows)
+    scores = score_prediction(replace(take(TARGETS, rows), splits=splits), MEAN[rows], epochs=EARLY)
     assert set(scores) == {"heldout", "heldout/learned", "skeleton/wide-3x1"}
     given = score_prediction(
-        replace(take(TRUTH, rows), parts=parts),
+        replace(take(TARGETS, rows), splits=splits),
         MEAN[rows],
         epochs=EARLY,
         novelty={"wide-3x1": "extrapolates"},
@@ -224,10 +226,10 @@ def test_a_seen_skeleton_can_be_held_out_and_belongs_to_no_novelty() -> None:
 
 def test_intervals_are_percentiles_of_explicit_resamples() -> None:
     rows = rows_of("stages-4x1")
-    counts = resample_counts([TRUTH.architecture_ids[row] for row in rows])
-    truth, mean = TRUTH.curves[rows, -1], MEAN[rows, -1]
+    counts = resample_counts([TARGETS.architecture_ids[row] for row in rows])
+    targets, mean = TARGETS.curves[rows, -1], MEAN[rows, -1]
     drawn = [np.repeat(np.arange(len(rows)), count) for count in counts]
-    taus = [stats.kendalltau(truth[index], mean[index]).statistic for index in drawn]
+    taus = [stats.kendalltau(targets[index], mean[index]).statistic for index in drawn]
     score = SCORES["skeleton/stages-4x1"]["tau"]
     assert (score.low, score.high) == pytest.approx(tuple(np.quantile(taus, [0.025, 0.975])))
 
@@ -251,8 +253,8 @@ def test_the_interval_covers_the_true_tau() -> None:
         scores_ = rng.multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], size=100)
         curves, mean = stats.norm.cdf(scores_[:, :1]), scores_[:, 1:]
         ids = tuple(f"{repeat}-{index}" for index in range(100))
-        truth = Truth(ids, ids, ("s",) * 100, ("test",) * 100, (None,) * 100, curves, 2)
-        score = score_prediction(truth, mean, epochs=(1,))["test"]["tau"]
+        targets = Targets(ids, ids, ("s",) * 100, ("test",) * 100, (None,) * 100, curves, 2)
+        score = score_prediction(targets, mean, epochs=(1,))["test"]["tau"]
         assert score.low is not None
         assert score.high is not None
         covered += score.low <= 2 / np.pi * np.arcsin(0.8) <= score.high
@@ -261,12 +263,12 @@ def test_the_interval_covers_the_true_tau() -> None:
 
 def test_repeated_runs_of_a_network_do_not_narrow_the_interval() -> None:
     rows = rows_of("stages-4x1")
-    once_each = take(TRUTH, rows)
-    thrice = Truth(
+    once_each = take(TARGETS, rows)
+    thrice = Targets(
         run_ids=tuple(f"{run_id}-{seed}" for seed in range(3) for run_id in once_each.run_ids),
         architecture_ids=once_each.architecture_ids * 3,
         skeletons=once_each.skeletons * 3,
-        parts=once_each.parts * 3,
+        splits=once_each.splits * 3,
         paired_architecture_ids=once_each.paired_architecture_ids * 3,
         curves=np.tile(once_each.curves, (3, 1)),
         classes=10,
@@ -278,19 +280,19 @@ def test_repeated_runs_of_a_network_do_not_narrow_the_interval() -> None:
 
 
 def test_auc_is_none_where_all_networks_learned_and_left_out_of_the_average() -> None:
-    curves = TRUTH.curves.copy()
+    curves = TARGETS.curves.copy()
     curves[rows_of("deep-3x3"), -1] = np.linspace(0.5, 0.6, PER_SKELETON)
-    scores = score_prediction(replace(TRUTH, curves=curves), MEAN, epochs=EARLY)
+    scores = score_prediction(replace(TARGETS, curves=curves), MEAN, epochs=EARLY)
     assert scores["skeleton/deep-3x3"]["auc_learned"] == Score(None, None, None)
     stages = SCORES["skeleton/stages-4x1"]["auc_learned"]
     assert scores["heldout/extrapolates"]["auc_learned"] == stages
-    every = score_prediction(replace(TRUTH, curves=0.5 + 0.4 * curves), MEAN, epochs=EARLY)
+    every = score_prediction(replace(TARGETS, curves=0.5 + 0.4 * curves), MEAN, epochs=EARLY)
     assert every["heldout"]["auc_learned"] == Score(None, None, None)
 
 
 def test_a_stratum_in_which_nothing_learned_is_absent() -> None:
-    curves = TRUTH.curves * 0.2
-    scores = score_prediction(replace(TRUTH, curves=curves), MEAN, epochs=EARLY)
+    curves = TARGETS.curves * 0.2
+    scores = score_prediction(replace(TARGETS, curves=curves), MEAN, epochs=EARLY)
     assert not {"test/learned", "heldout/learned"} & set(scores)
 
 
@@ -299,7 +301,7 @@ def test_a_constant_prediction_is_flagged() -> None:
     assert flags(np.array([[0.1], [0.2], [0.3], [0.4]]), names) == ()
     assert flags(np.array([[0.1], [0.2], [0.3], [0.3]]), names) == ("constant in b",)
     assert flags(np.full((4, 2), 0.3), names) == ("constant",)
-    scores = score_prediction(TRUTH, np.full((len(MEAN), 1), 0.3), epochs=(EPOCHS,))
+    scores = score_prediction(TARGETS, np.full((len(MEAN), 1), 0.3), epochs=(EPOCHS,))
     taus = {scores[stratum]["tau"] for stratum in scores}
     assert taus == {Score(0.0, 0.0, 0.0)}
 
@@ -308,7 +310,7 @@ def test_a_constant_prediction_is_flagged() -> None:
 def test_epochs_run_to_the_last_without_a_gap(epochs: tuple[int, ...]) -> None:
     message = f"epochs (={epochs}) must be all from one after the observed to 6, or (6,)"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        score_prediction(TRUTH, MEAN, epochs=epochs)
+        score_prediction(TARGETS, MEAN, epochs=epochs)
 
 
 @pytest.mark.parametrize("name", ["mean", "std"])
@@ -318,16 +320,16 @@ def test_values_that_are_not_finite_are_refused(name: str, bad: float) -> None:
     values[name][2, 1] = bad
     message = f"{name} of run 'r-a002' at epoch 4 (={bad}) must be finite"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        score_prediction(TRUTH, values["mean"], epochs=EARLY, std=values["std"])
+        score_prediction(TARGETS, values["mean"], epochs=EARLY, std=values["std"])
 
 
 def test_wrong_shapes_are_refused() -> None:
     message = "mean of shape (168, 3) must be (runs, epochs) = (168, 4)"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        score_prediction(TRUTH, MEAN[:, 1:], epochs=EARLY)
+        score_prediction(TARGETS, MEAN[:, 1:], epochs=EARLY)
     message = "std of shape (168,) must be (runs, epochs) = (168, 4)"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        score_prediction(TRUTH, MEAN, epochs=EARLY, std=STD[:, 0])
+        score_prediction(TARGETS, MEAN, epochs=EARLY, std=STD[:, 0])
 
 
 def test_a_std_of_zero_is_refused() -> None:
@@ -335,25 +337,25 @@ def test_a_std_of_zero_is_refused() -> None:
     std[0, 0] = 0.0
     message = "std of run 'r-a000' at epoch 3 (=0.0) must be above 0"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        score_prediction(TRUTH, MEAN, epochs=EARLY, std=std)
+        score_prediction(TARGETS, MEAN, epochs=EARLY, std=std)
 
 
-SMALL = Truth(("r", "s"), ("a", "b"), ("x", "y"), ("test", "heldout"), (None, None), np.eye(2), 2)
+SMALL = Targets(("r", "s"), ("a", "b"), ("x", "y"), ("test", "heldout"), (None, None), np.eye(2), 2)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"run_ids": ("r", "r")}, "run 'r' is there twice; run ids must be all different"),
-        ({"run_ids": ()}, "a truth must have at least one run"),
+        ({"run_ids": ()}, "targets must have at least one run"),
         ({"skeletons": ("x",)}, "skeletons (=1 entries) must have one entry per run (2)"),
         (
-            {"parts": ("test", "train")},
-            "part 'train' of run 's' must be one of ('test', 'heldout')",
+            {"splits": ("test", "train")},
+            "split 'train' of run 's' must be one of ('test', 'heldout')",
         ),
         (
             {"skeletons": ("x", "x")},
-            "skeleton 'x' has runs in both parts; it must belong to one",
+            "skeleton 'x' has runs in both splits; it must belong to one",
         ),
         (
             {"curves": np.eye(3)},

@@ -17,9 +17,9 @@ from harness.results.result import Seconds, read_result, result_path, seeds_path
 from harness.running.evaluate_many import Setting
 from harness.running.find_predictor import find
 from harness.running.submission import FILE, submissions_folder
-from harness.task_data import load_parts
+from harness.task_data import load_task_data
 from harness.verification.audit import Request, rerun_all, verify
-from harness.verification.isolated_process import Code, ask_apart, copy_tree
+from harness.verification.isolated_process import Code, copy_tree, predict_apart
 from harness.verification.rerun import code_of, read_reruns, rerun
 from harness.verification.rescore import Rescoring
 from harness.verification.submit import make_draft, read_draft
@@ -216,16 +216,16 @@ PEEK = """
 def test_code_apart_reads_train_and_validation_and_nothing_else(
     folder: Path, tmp_path: Path
 ) -> None:
-    parts = load_parts(toy_task(folder), folder)
+    parts = load_task_data(toy_task(folder), folder)
     path = coded(tmp_path / "code", PEEK.format(split="train"))
-    (answer,) = ask_apart(Code("net.py:Sizes", (path,)), parts, (0,), minutes=5, folder=folder)
+    (answer,) = predict_apart(Code("net.py:Sizes", (path,)), parts, (0,), minutes=5, folder=folder)
     assert answer.prediction.mean.shape == (24, 1)
     coded(tmp_path / "code", PEEK.format(split="test"))
     start = "the predictor failed where only train and validation can be read: FileNotFoundError: "
     with pytest.raises(
         ValueError, match=f"^{start}no runs at .*digits/test.parquet'; there is .*$"
     ):
-        ask_apart(Code("net.py:Sizes", (path,)), parts, (0,), minutes=5, folder=folder)
+        predict_apart(Code("net.py:Sizes", (path,)), parts, (0,), minutes=5, folder=folder)
 
 
 def test_the_copied_data_holds_no_bit_of_a_test_network(tmp_path: Path) -> None:
@@ -247,11 +247,11 @@ def test_the_copied_data_holds_no_bit_of_a_test_network(tmp_path: Path) -> None:
 def test_code_apart_that_ends_or_hangs_is_told(
     folder: Path, tmp_path: Path, body: str, message: str
 ) -> None:
-    parts = load_parts(toy_task(folder), folder)
+    parts = load_task_data(toy_task(folder), folder)
     path = coded(tmp_path / "code", body)
     minutes = 5 if "exit" in body else 0.1
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        ask_apart(Code("net.py:Sizes", (path,)), parts, (0,), minutes=minutes, folder=folder)
+        predict_apart(Code("net.py:Sizes", (path,)), parts, (0,), minutes=minutes, folder=folder)
 
 
 FORGE = """
@@ -275,10 +275,10 @@ FORGE = """
 def test_an_answer_is_read_as_plain_arrays(
     folder: Path, tmp_path: Path, answer: bytes, counts: str, message: str
 ) -> None:
-    parts = load_parts(toy_task(folder), folder)
+    parts = load_task_data(toy_task(folder), folder)
     path = coded(tmp_path / "code", FORGE.format(answer=answer, counts=counts))
     with pytest.raises(ValueError, match=f"^{message}"):
-        ask_apart(Code("net.py:Sizes", (path,)), parts, (0,), minutes=5, folder=folder)
+        predict_apart(Code("net.py:Sizes", (path,)), parts, (0,), minutes=5, folder=folder)
 
 
 def test_predictions_that_do_not_come_out_again_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -21,11 +21,11 @@ from benchmark.space.architectures import architecture_id
 from benchmark.tasks import Task, read_task, task_rows
 from harness.protocol import Array, Queries, Series
 from harness.task_data import (
-    Parts,
+    TaskData,
     build_runs,
     copy_queries,
-    load_parts,
-    load_truths,
+    load_targets,
+    load_task_data,
     recipe_of,
     take_queries,
     training_runs,
@@ -47,8 +47,8 @@ def task(folder: Path) -> Task:
 
 
 @pytest.fixture(scope="module")
-def parts(task: Task, folder: Path) -> Parts:
-    return load_parts(task, folder)
+def parts(task: Task, folder: Path) -> TaskData:
+    return load_task_data(task, folder)
 
 
 # What leads where: the spy walks everything that hangs on an object, and the memory behind views.
@@ -149,7 +149,7 @@ def test_nothing_that_a_predictor_is_passed_leads_to_what_it_must_predict(
     folder: Path, observed: int
 ) -> None:
     task = read_task(f"digits-k{observed}-v1", folder / "tasks")
-    parts = load_parts(task, folder)
+    parts = load_task_data(task, folder)
     hidden, ahead = secrets(folder, task)
     assert min(len(hidden), len(ahead)) > 1000
     queries = numbers(parts.queries)
@@ -170,7 +170,7 @@ def leaky_queries(task: Task, folder: Path) -> Queries:
 
 def test_the_spy_catches_a_view_of_the_whole_curves(task: Task, folder: Path) -> None:
     leaky = leaky_queries(task, folder)
-    honest = load_parts(task, folder).queries
+    honest = load_task_data(task, folder).queries
     assert leaky.series.valid_accuracy.shape[1] == honest.series.valid_accuracy.shape[1]
     assert numbers(leaky) & secrets(folder, task)[1]
 
@@ -202,7 +202,7 @@ def test_the_spy_looks_into_closures_slots_buffers_and_partial_functions() -> No
 def test_every_array_owns_its_memory_and_holds_the_observed_epochs(
     folder: Path, observed: int
 ) -> None:
-    parts = load_parts(read_task(f"digits-k{observed}-v1", folder / "tasks"), folder)
+    parts = load_task_data(read_task(f"digits-k{observed}-v1", folder / "tasks"), folder)
     for holder, epochs in ((parts.queries, observed), (parts.train, EPOCHS)):
         for name in SEEN:
             values = getattr(holder.series, name)
@@ -221,7 +221,7 @@ def test_every_array_owns_its_memory_and_holds_the_observed_epochs(
 def test_proxies_are_those_of_each_network_and_copies_at_every_k(
     folder: Path, observed: int
 ) -> None:
-    parts = load_parts(read_task(f"digits-k{observed}-v1", folder / "tasks"), folder)
+    parts = load_task_data(read_task(f"digits-k{observed}-v1", folder / "tasks"), folder)
     table = load_proxies("digits", folder)
     assert table is not None
     known = {row["architecture_id"]: [row[name] for name in PROXIES] for row in table.to_pylist()}
@@ -235,7 +235,7 @@ def test_proxies_are_those_of_each_network_and_copies_at_every_k(
     assert not numbers(parts.queries) & words
 
 
-def test_whoever_has_a_copy_changes_no_other_proxies(parts: Parts) -> None:
+def test_whoever_has_a_copy_changes_no_other_proxies(parts: TaskData) -> None:
     queries, train = parts.queries, parts.train
     assert queries.proxies is not None
     assert train.proxies is not None
@@ -253,7 +253,7 @@ def test_whoever_has_a_copy_changes_no_other_proxies(parts: Parts) -> None:
 def test_without_a_file_there_are_no_proxies(folder: Path, tmp_path: Path) -> None:
     place = Path(shutil.copytree(folder, tmp_path / "data"))
     (place / "digits" / "proxies.parquet").unlink()
-    parts = load_parts(read_task("digits-k1-v1", place / "tasks"), place)
+    parts = load_task_data(read_task("digits-k1-v1", place / "tasks"), place)
     for networks in (parts.queries, parts.train, copy_queries(parts.queries)):
         assert networks.proxies is None
     assert take_queries(parts.queries, [0]).proxies is None
@@ -273,65 +273,67 @@ def test_proxies_that_lack_a_network_are_refused(folder: Path, tmp_path: Path) -
         "--images digits` computes them"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        load_parts(task, place)
+        load_task_data(task, place)
 
 
-def test_queries_have_opaque_ids_and_say_nothing_but_their_fields(parts: Parts) -> None:
+def test_queries_have_opaque_ids_and_say_nothing_but_their_fields(parts: TaskData) -> None:
     assert parts.queries.ids == tuple(f"q{i:04d}" for i in range(len(parts.queries)))
     words = {thing for thing in reachable(parts.queries) if isinstance(thing, str)}
-    known = {run_id for run_id in parts.truths.target.run_ids}
-    known |= {name for name in parts.truths.target.architecture_ids}
+    known = {run_id for run_id in parts.targets.valid_accuracy.run_ids}
+    known |= {name for name in parts.targets.valid_accuracy.architecture_ids}
     assert not words & known
     assert not {"completed", "diverged", "made up", "heldout"} & words
     assert is_dataclass(parts.queries)
 
 
-def test_queries_are_shuffled_by_the_name_of_the_task_alone(parts: Parts, folder: Path) -> None:
-    again = load_parts(read_task(f"digits-k{OBSERVED}-v1", folder / "tasks"), folder)
-    assert again.truths.target.run_ids == parts.truths.target.run_ids
-    other = load_parts(read_task("digits-k0-v1", folder / "tasks"), folder)
-    assert other.truths.target.run_ids != parts.truths.target.run_ids
-    assert sorted(other.truths.target.run_ids) == sorted(parts.truths.target.run_ids)
-    assert len(set(parts.truths.target.parts[:12])) == 2
+def test_queries_are_shuffled_by_the_name_of_the_task_alone(parts: TaskData, folder: Path) -> None:
+    again = load_task_data(read_task(f"digits-k{OBSERVED}-v1", folder / "tasks"), folder)
+    assert again.targets.valid_accuracy.run_ids == parts.targets.valid_accuracy.run_ids
+    other = load_task_data(read_task("digits-k0-v1", folder / "tasks"), folder)
+    assert other.targets.valid_accuracy.run_ids != parts.targets.valid_accuracy.run_ids
+    assert sorted(other.targets.valid_accuracy.run_ids) == sorted(
+        parts.targets.valid_accuracy.run_ids
+    )
+    assert len(set(parts.targets.valid_accuracy.splits[:12])) == 2
 
 
 def test_queries_and_truths_are_the_rows_of_the_task(
-    parts: Parts, task: Task, folder: Path
+    parts: TaskData, task: Task, folder: Path
 ) -> None:
-    truth = parts.truths.target
+    targets = parts.targets.valid_accuracy
     for part in ("test", "heldout"):
         rows = task_rows(task, part, folder)
         position = {run_id: i for i, run_id in enumerate(rows["run_id"].to_pylist())}
-        for i, run_id in enumerate(truth.run_ids):
-            if truth.parts[i] != part:
+        for i, run_id in enumerate(targets.run_ids):
+            if targets.splits[i] != part:
                 continue
             row = rows.slice(position[run_id], 1).to_pylist()[0]
-            assert truth.curves[i].tolist() == row["valid_accuracy"]
-            assert parts.truths.second.curves[i].tolist() == row["test_accuracy"]
+            assert targets.curves[i].tolist() == row["valid_accuracy"]
+            assert parts.targets.test_accuracy.curves[i].tolist() == row["test_accuracy"]
             network = parts.queries.architectures[i]
             assert network is not None
-            assert network.skeleton == row["skeleton"] == truth.skeletons[i]
+            assert network.skeleton == row["skeleton"] == targets.skeletons[i]
             seen = row["train_loss_tenths"][: 10 * OBSERVED]
             expected = [math.nan if v is None else v for v in seen]
             found = parts.queries.series.train_loss_tenths[i].ravel()
             assert np.array_equal(found, expected, equal_nan=True)
-    assert sum(part == "heldout" for part in truth.parts) == 10
+    assert sum(part == "heldout" for part in targets.splits) == 10
     assert len(parts.train) == sum(wanted.get("train", 0) for wanted in TAKEN.values())
     assert parts.train.recipe == RECIPE
 
 
 def test_truths_by_themselves_are_those_of_the_parts(
-    parts: Parts, task: Task, folder: Path
+    parts: TaskData, task: Task, folder: Path
 ) -> None:
-    truths = load_truths(task, folder)
-    assert truths.target.run_ids == parts.truths.target.run_ids
-    assert np.array_equal(truths.second.curves, parts.truths.second.curves)
+    targets = load_targets(task, folder)
+    assert targets.valid_accuracy.run_ids == parts.targets.valid_accuracy.run_ids
+    assert np.array_equal(targets.test_accuracy.curves, parts.targets.test_accuracy.curves)
 
 
 def test_other_rows_than_the_task_was_frozen_on_are_refused(task: Task, folder: Path) -> None:
     message = f"the rows of task '{task.name}' have digest {task.digest}, not {'0' * 64} as when "
     with pytest.raises(ValueError, match=f"^{message}frozen$"):
-        load_parts(replace(task, digest="0" * 64), folder)
+        load_task_data(replace(task, digest="0" * 64), folder)
 
 
 def test_runs_of_several_recipes_are_refused(task: Task, folder: Path) -> None:
@@ -361,7 +363,7 @@ def test_training_runs_are_of_seed_0_and_whole(folder: Path) -> None:
     assert np.isfinite(runs.series.valid_accuracy).all()
 
 
-def test_queries_can_be_taken_in_any_order(parts: Parts) -> None:
+def test_queries_can_be_taken_in_any_order(parts: TaskData) -> None:
     taken = take_queries(parts.queries, [3, 1])
     assert taken.ids == ("q0003", "q0001")
     assert taken.architectures == tuple(parts.queries.architectures[i] for i in (3, 1))

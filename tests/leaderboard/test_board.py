@@ -18,10 +18,17 @@ from benchmark.tasks import read_task
 from harness.results.predictions import predictions_table
 from harness.results.result import Result, Seconds, read_result, result_path, write_result
 from harness.scoring.score_rules import SeedScore
-from leaderboard.board import TaskTruth, bands, check_agreement, rank_results, ranks, results_here
+from leaderboard.board import (
+    TaskNetworks,
+    bands,
+    check_agreement,
+    rank_results,
+    ranks,
+    results_here,
+)
 from leaderboard.board import read_board as read
 from tests.toys.data import toy_release
-from tests.toys.results import EPOCHS, toy_result, toy_truth
+from tests.toys.results import EPOCHS, toy_networks, toy_result
 
 
 def with_tau(predictor: str, low: float, value: float, high: float) -> Result:
@@ -155,12 +162,12 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
 def test_a_truth_without_layers_is_refused() -> None:
     message = "layer_rows (=0 networks) must have one entry per run (36)"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        TaskTruth(toy_truth().truth, ())
+        TaskNetworks(toy_networks().targets, ())
 
 
 def test_the_truth_of_a_task_comes_from_its_runs_alone(tmp_path: Path) -> None:
     task = read_task("digits-k1-v1", toy_release(tmp_path) / "tasks")
-    found = leaderboard.board.load_truth(task.name, tmp_path)
+    found = leaderboard.board.load_networks(task.name, tmp_path)
     asked = (*task.parts["test"], *task.parts["heldout"])
     rows = {
         row["run_id"]: row
@@ -168,10 +175,10 @@ def test_the_truth_of_a_task_comes_from_its_runs_alone(tmp_path: Path) -> None:
         for row in load_runs("digits", split, folder=tmp_path).to_pylist()
     }
     assert len(rows) > len(asked)  # repeats, which a task leaves out
-    assert found.truth.run_ids == asked
-    assert found.truth.parts == ("test",) * 14 + ("heldout",) * 10
+    assert found.targets.run_ids == asked
+    assert found.targets.splits == ("test",) * 14 + ("heldout",) * 10
     curves = [rows[name]["valid_accuracy"] for name in asked]
-    assert found.truth.curves.tolist() == curves
+    assert found.targets.curves.tolist() == curves
     networks = [from_record(rows[name]["architecture"]) for name in asked]
     assert found.layer_rows == tuple(walk(n, get_images("digits")) for n in networks)
 
@@ -184,7 +191,7 @@ def test_a_truth_of_changed_runs_is_refused(tmp_path: Path) -> None:
         row["started_at"] = 0
     write_table(rows_to_table(rows), path)
     with pytest.raises(ValueError, match=r"^the rows of task 'digits-k1-v1' have digest "):
-        leaderboard.board.load_truth("digits-k1-v1", tmp_path)
+        leaderboard.board.load_networks("digits-k1-v1", tmp_path)
 
 
 def test_results_here_come_before_those_of_the_package(

@@ -18,7 +18,7 @@ from leaderboard.board import Board, read_board
 from leaderboard.cli import board as command
 from leaderboard.page.server import Server, Site
 from leaderboard.readme.table import END, START
-from tests.toys.results import toy_truth, write_toy, write_toy_board
+from tests.toys.results import toy_networks, write_toy, write_toy_board
 
 Run = Callable[..., tuple[int, str, str]]
 COUNTS = "2 tasks, 6 results, 1 failed"
@@ -26,8 +26,8 @@ COUNTS = "2 tasks, 6 results, 1 failed"
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(leaderboard.board, "load_truth", lambda name: toy_truth())
-    monkeypatch.setattr(leaderboard.page.server, "load_truth", lambda name: toy_truth())
+    monkeypatch.setattr(leaderboard.board, "load_networks", lambda name: toy_networks())
+    monkeypatch.setattr(leaderboard.page.server, "load_networks", lambda name: toy_networks())
     write_toy_board(tmp_path / "results")
     return tmp_path / "results"
 
@@ -93,10 +93,10 @@ def test_check_alone_checks_the_results(run: Run, folder: Path) -> None:
 def test_check_finds_predictions_of_networks_that_the_data_lacks(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = toy_truth(1)
-    ids = tuple(f"other-{i}" for i in range(len(other.truth.run_ids)))
-    object.__setattr__(other.truth, "run_ids", ids)
-    monkeypatch.setattr(leaderboard.board, "load_truth", lambda name: other)
+    other = toy_networks(1)
+    ids = tuple(f"other-{i}" for i in range(len(other.targets.run_ids)))
+    object.__setattr__(other.targets, "run_ids", ids)
+    monkeypatch.setattr(leaderboard.board, "load_networks", lambda name: other)
     with pytest.raises(ValueError, match=r"^networks of the predictions are not those of the task"):
         run("check")
 

@@ -17,11 +17,11 @@ import pytest
 from harness.metrics.registry import METRICS
 from harness.results.predictions import matrix
 from harness.results.result import read_result, result_path
-from leaderboard.board import Board, TaskTruth
+from leaderboard.board import Board, TaskNetworks
 from leaderboard.board import read_board as read
 from leaderboard.page.packing import Bytes, pack_curves, pack_exact
 from leaderboard.page.page import SCRIPTS, drawing, index, page_data, render
-from tests.toys.results import EPOCHS, toy_truth
+from tests.toys.results import EPOCHS, toy_networks
 
 
 class Elements(HTMLParser):
@@ -49,25 +49,25 @@ class Elements(HTMLParser):
             self.texts.append((*self.inside, data))
 
 
-def parsed(board: Board, truths: dict[str, TaskTruth]) -> Elements:
+def parsed(board: Board, all_networks: dict[str, TaskNetworks]) -> Elements:
     page = Elements()
-    page.feed(render(board, truths))
+    page.feed(render(board, all_networks))
     return page
 
 
-def unpacked(board: Board, truths: dict[str, TaskTruth]) -> tuple[Any, bytes]:
+def unpacked(board: Board, all_networks: dict[str, TaskNetworks]) -> tuple[Any, bytes]:
     """Return the data of digits as a browser reads it."""
-    text = next(t for _, name, t in parsed(board, truths).texts if name == "data-digits")
+    text = next(t for _, name, t in parsed(board, all_networks).texts if name == "data-digits")
     whole = gzip.decompress(base64.b64decode(text))
     length = int.from_bytes(whole[:4], "little")
     return json.loads(whole[4 : 4 + length]), whole[4 + length :]
 
 
 def test_the_page_holds_its_data_whatever_a_title_says(
-    board_results: Path, truths: dict[str, TaskTruth]
+    board_results: Path, all_networks: dict[str, TaskNetworks]
 ) -> None:
     board = read(board_results)
-    tags = [(tag, name) for tag, name, _ in parsed(board, truths).texts]
+    tags = [(tag, name) for tag, name, _ in parsed(board, all_networks).texts]
     # The title with </script> has not ended a script
     assert tags == [
         ("style", None),
@@ -75,23 +75,25 @@ def test_the_page_holds_its_data_whatever_a_title_says(
         ("script", "data-digits"),
         ("script", None),
     ]
-    record, content = unpacked(board, truths)
-    expected = page_data(board, truths, "digits")
+    record, content = unpacked(board, all_networks)
+    expected = page_data(board, all_networks, "digits")
     assert (record, content) == (json.loads(json.dumps(expected[0])), expected[1])
     assert "Broken </script> | <b>" in [row["title"] for row in record["tasks"][0]["rows"]]
 
 
-def test_the_page_needs_no_network(board_results: Path, truths: dict[str, TaskTruth]) -> None:
-    page = render(read(board_results), truths)
-    assert parsed(read(board_results), truths).addresses == ["data:,"]
+def test_the_page_needs_no_network(
+    board_results: Path, all_networks: dict[str, TaskNetworks]
+) -> None:
+    page = render(read(board_results), all_networks)
+    assert parsed(read(board_results), all_networks).addresses == ["data:,"]
     assert set(re.findall(r"https?://[^\"' ]+", page)) == {"http://www.w3.org/2000/svg"}
     assert not re.search(r"url\(|@import|fetch\(|XMLHttpRequest|import\(|innerHTML", page)
 
 
 def test_the_policy_allows_this_style_and_this_script_only(
-    board_results: Path, truths: dict[str, TaskTruth]
+    board_results: Path, all_networks: dict[str, TaskNetworks]
 ) -> None:
-    page = parsed(read(board_results), truths)
+    page = parsed(read(board_results), all_networks)
     rules = dict(rule.strip().split(" ", 1) for rule in page.policy.split(";"))
     assert rules["default-src"] == "'none'"
     for tag, kind in (("style", "style-src"), ("script", "script-src")):
@@ -101,9 +103,9 @@ def test_the_policy_allows_this_style_and_this_script_only(
 
 
 def test_every_source_of_the_page_is_in_it(
-    board_results: Path, truths: dict[str, TaskTruth]
+    board_results: Path, all_networks: dict[str, TaskNetworks]
 ) -> None:
-    page = render(read(board_results), truths)
+    page = render(read(board_results), all_networks)
     sources = {
         p.name: p.read_text()
         for p in resources.files("leaderboard").joinpath("page", "web").iterdir()
@@ -114,9 +116,9 @@ def test_every_source_of_the_page_is_in_it(
 
 
 def test_scores_on_the_page_are_those_of_the_file(
-    board_results: Path, truths: dict[str, TaskTruth]
+    board_results: Path, all_networks: dict[str, TaskNetworks]
 ) -> None:
-    record, _ = unpacked(read(board_results), truths)
+    record, _ = unpacked(read(board_results), all_networks)
     order = list(METRICS)
     for shown in record["tasks"][1]["rows"]:
         result = read_result(result_path(board_results, "digits-k1-v1", shown["predictor"]))
@@ -132,12 +134,12 @@ def test_scores_on_the_page_are_those_of_the_file(
 
 
 def test_predictions_on_the_page_are_those_of_the_file(
-    board_results: Path, truths: dict[str, TaskTruth]
+    board_results: Path, all_networks: dict[str, TaskNetworks]
 ) -> None:
     board = read(board_results)
-    record, content = unpacked(board, truths)
+    record, content = unpacked(board, all_networks)
     row, shown = board.tasks[1].rows[0], record["tasks"][1]["rows"][0]
-    expected = matrix(row.predictions, "mean", toy_truth().truth.run_ids)
+    expected = matrix(row.predictions, "mean", toy_networks().targets.run_ids)
     networks, epochs = expected.shape
     assert shown["epochs"] == list(range(2, EPOCHS + 1))
     finals = np.frombuffer(content, "<u2", networks, shown["finals"]) / 10_000
@@ -148,12 +150,12 @@ def test_predictions_on_the_page_are_those_of_the_file(
 
 
 def test_true_curves_of_an_image_set_are_stored_once(
-    board_results: Path, truths: dict[str, TaskTruth]
+    board_results: Path, all_networks: dict[str, TaskNetworks]
 ) -> None:
-    record, content = unpacked(read(board_results), truths)
+    record, content = unpacked(read(board_results), all_networks)
     assert [task["set"] for task in record["tasks"]] == [0, 0]
     [networks] = record["sets"]
-    curves = toy_truth().truth.curves
+    curves = toy_networks().targets.curves
     packed = np.frombuffer(content, "<u2", curves.size, networks["curves"]) / 10_000
     assert np.array_equal(packed, curves.ravel())
 
@@ -169,14 +171,16 @@ def test_answers_that_do_not_depend_on_the_curve_are_stored_once() -> None:
     assert len(content.content) == size + 2 * 50
 
 
-def test_a_task_without_truth_is_refused(board_results: Path, truths: dict[str, TaskTruth]) -> None:
-    del truths["digits-k1-v1"]
+def test_a_task_without_truth_is_refused(
+    board_results: Path, all_networks: dict[str, TaskNetworks]
+) -> None:
+    del all_networks["digits-k1-v1"]
     with pytest.raises(ValueError, match=r"^task 'digits-k1-v1' of the board must have a truth$"):
-        render(read(board_results), truths)
+        render(read(board_results), all_networks)
 
 
 def test_a_drawing_names_every_layer_in_order() -> None:
-    rows = toy_truth().layer_rows[0]
+    rows = toy_networks().layer_rows[0]
     text = drawing(rows)
     groups = text.split(";")
     assert groups[0] == "stem=conv3x3:8 bn relu"
@@ -186,17 +190,17 @@ def test_a_drawing_names_every_layer_in_order() -> None:
 
 
 def test_the_same_results_give_the_same_page(
-    board_results: Path, truths: dict[str, TaskTruth]
+    board_results: Path, all_networks: dict[str, TaskNetworks]
 ) -> None:
-    assert render(read(board_results), truths) == render(read(board_results), truths)
+    assert render(read(board_results), all_networks) == render(read(board_results), all_networks)
 
 
 def test_what_a_result_says_is_never_taken_for_a_place_of_the_page(
-    board_results: Path, truths: dict[str, TaskTruth]
+    board_results: Path, all_networks: dict[str, TaskNetworks]
 ) -> None:
     board = read(board_results)
     board = replace(board, tasks=(replace(board.tasks[0], name="{{script}}"), *board.tasks[1:]))
-    page = render(board, {**truths, "{{script}}": toy_truth()})
+    page = render(board, {**all_networks, "{{script}}": toy_networks()})
     assert page.count('"name":"{{script}}"') == 1
 
 

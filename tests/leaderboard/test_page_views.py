@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.toys.pages import HOSTILE
-from tests.toys.results import toy_truth
+from tests.toys.results import toy_networks
 
 Visit = Callable[..., Page]
 K0, K1 = "#task=digits-k0-v1", "#task=digits-k1-v1"
@@ -205,14 +205,14 @@ def test_each_held_out_skeleton_has_a_column(visit: Visit) -> None:
 
 def test_pointing_at_a_network_shows_its_curve_and_layers(visit: Visit) -> None:
     page = visit(K0)
-    truth = toy_truth().truth
+    targets = toy_networks().targets
     for place in (0, 35):
         mark = page.locator("#scatter .mark").nth(place)
         mark.hover(force=True)
         shown = page.locator("#about-network").inner_text()
-        ids = [i for i in truth.architecture_ids if i in shown]
+        ids = [i for i in targets.architecture_ids if i in shown]
         assert len(ids) == 1
-        final = truth.curves[truth.architecture_ids.index(ids[0]), -1]
+        final = targets.curves[targets.architecture_ids.index(ids[0]), -1]
         assert f"{final:.4f} true" in shown
         assert page.locator("#network path.line").count() == 2
         assert (

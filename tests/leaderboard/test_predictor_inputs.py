@@ -10,7 +10,7 @@ from harness.results.predictions import predictions_table
 from harness.results.result import write_result
 from leaderboard.board import read_board
 from leaderboard.page.predictor_inputs import inputs_of
-from tests.toys.results import EPOCHS, toy_truth, write_toy
+from tests.toys.results import EPOCHS, toy_networks, write_toy
 
 FLAT, FALLING = np.full(36, 0.5), np.linspace(0.9, 0.1, 36)
 
@@ -19,7 +19,7 @@ def answered(folder: Path, predictor: str, before: np.ndarray, after: np.ndarray
     """Return what a predictor with these final accuracies at k = 0 and k = 1 depends on."""
     for observed, answer in ((0, before), (1, after)):
         result = write_toy(folder, predictor, 0.1, observed=observed)
-        table = predictions_table(toy_truth().truth.run_ids, [EPOCHS], answer[:, None])
+        table = predictions_table(toy_networks().targets.run_ids, [EPOCHS], answer[:, None])
         write_result(folder, result, table)
     return inputs_of(predictor, read_board(folder).tasks)
 

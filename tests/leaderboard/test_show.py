@@ -28,7 +28,7 @@ from leaderboard.page.page import layer_word
 from leaderboard.show.chart import chart, density, histogram, new_figure
 from leaderboard.show.cli import show
 from leaderboard.show.network import Network, drawn_lines, load_network, network_lines
-from leaderboard.show.predictor import load_answers
+from leaderboard.show.predictor import load_predictor
 from leaderboard.show.split import group_lines, load_groups
 from peephole import Root
 from tests.toys.data import TAKEN, toy_release
@@ -243,11 +243,11 @@ def test_show_predictor_prints_its_scores(folder: Path, results: Path) -> None:
 
 
 def test_answers_are_those_of_the_parquet_file(folder: Path, results: Path) -> None:
-    answers = load_answers("macs", "digits-k0-v1", results, folder)
+    shown = load_predictor("macs", "digits-k0-v1", results, folder)
     table = pq.read_table(results / "digits-k0-v1" / "macs.parquet").to_pylist()
     last = {row["run_id"]: row["mean"] for row in table if row["epoch"] == 20}
-    assert answers.predicted.tolist() == [last[run_id] for run_id in answers.truth.run_ids]
-    predicted, true = answers.of("deep-3x3")
+    assert shown.predicted.tolist() == [last[run_id] for run_id in shown.targets.run_ids]
+    predicted, true = shown.of("deep-3x3")
     assert len(predicted) == len(true) == 5
 
 
@@ -263,7 +263,7 @@ def test_predictors_without_scores_are_said(
     folder: Path, results: Path, name: str, message: str
 ) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        load_answers(name, "digits-k0-v1", results, folder)
+        load_predictor(name, "digits-k0-v1", results, folder)
 
 
 def test_missing_predictions_are_said(folder: Path, results: Path, tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_missing_predictions_are_said(folder: Path, results: Path, tmp_path: Pat
         "a checkout, not with an installed package"
     )
     with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
-        load_answers("macs", "digits-k0-v1", tmp_path, folder)
+        load_predictor("macs", "digits-k0-v1", tmp_path, folder)
 
 
 @pytest.mark.parametrize("ending", ["png", "svg"])

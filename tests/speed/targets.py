@@ -52,7 +52,7 @@ def loading() -> None:
 
 def scoring() -> None:
     """Time scoring 1,200 networks, all metrics, all intervals, on random curves."""
-    from harness.scoring.scores import Truth, score_prediction
+    from harness.scoring.scores import Targets, score_prediction
 
     rng = np.random.default_rng(0)
     names = ["peephole-3x2"] * 800
@@ -62,11 +62,11 @@ def scoring() -> None:
     ids = tuple(f"{i:016x}" for i in range(1200))
     pairs = tuple(ids[i - 1000] if i >= 1000 else None for i in range(1200))
     parts = tuple("test" if i < 800 else "heldout" for i in range(1200))
-    truth = Truth(ids, ids, tuple(names), parts, pairs, curves, 10)  # type: ignore[arg-type]
+    targets = Targets(ids, ids, tuple(names), parts, pairs, curves, 10)  # type: ignore[arg-type]
     mean = np.clip(curves + rng.normal(0, 0.1, curves.shape), 0, 1)
     epochs = tuple(range(1, 21))
     std = np.full_like(mean, 0.1)
-    took = seconds(lambda: score_prediction(truth, mean, epochs=epochs, std=std), 3)
+    took = seconds(lambda: score_prediction(targets, mean, epochs=epochs, std=std), 3)
     line("scoring 1,200 networks x 20 epochs, all intervals", took, "s")
 
 

@@ -20,7 +20,7 @@ from benchmark.space.architectures import Architecture, Block, Layer, architectu
 from benchmark.space.imagesets import get_images
 from benchmark.space.sampler import Drawn
 from benchmark.space.splits import split_of
-from benchmark.util.rng import stream
+from benchmark.util.rng import generator_for
 from generators.campaign.campaign import Campaign
 from generators.campaign.merge import merge
 from generators.campaign.plan import planned
@@ -84,7 +84,7 @@ def release_plan() -> list[PlannedRun]:
 def toy_row(run: PlannedRun, *, status: str = "completed") -> Row:
     """Return the row of a run with made-up curves, drawn from a stream of its own."""
     images = get_images(run.images)
-    rng = stream("toy", run.run_id)
+    rng = generator_for("toy", run.run_id)
     right = rng.random(images.valid + images.test) < rng.uniform(0.3, 0.9)
     right[: images.valid // 10] = True
     final = float(right[: images.valid].mean()), float(right[images.valid :].mean())

@@ -19,7 +19,7 @@ from benchmark.space.layer_walk import macs, parameters, walk
 from benchmark.space.sampler import Drawn, sequence
 from benchmark.space.splits import SPLITS
 from benchmark.tasks import freeze, write_task
-from benchmark.util.rng import stream
+from benchmark.util.rng import generator_for
 
 IMAGES = get_images("digits")
 RECIPE = RECIPES["digits"]
@@ -58,7 +58,7 @@ def toy_proxies(rows: dict[str, list[Row]]) -> pa.Table:
     """Return proxies of every network, drawn from a stream of its own."""
     names = {str(row["architecture_id"]) for part in rows.values() for row in part}
     made = ("made up", "0123456789ab", "0.1.0")  # device, environment and version
-    values = {name: stream("toy-proxies", name).random(len(PROXIES)) for name in names}
+    values = {name: generator_for("toy-proxies", name).random(len(PROXIES)) for name in names}
     records = [(name, SEED, 50, *v.tolist(), *made) for name, v in values.items()]
     return proxy_table(Proxies(**dict(zip(COLUMNS, record, strict=True))) for record in records)
 
@@ -92,7 +92,7 @@ def toy_row(draw: Drawn, seed: int, status: Status, used: set[float]) -> Row:
     norms.
     """
     walked = walk(draw.architecture, IMAGES)
-    rng = stream("toy-data", draw.architecture_id, seed)
+    rng = generator_for("toy-data", draw.architecture_id, seed)
     final = np.clip(0.2 + 0.12 * np.log(macs(walked) / 2e4) + rng.normal(0, 0.02), 0.15, 0.97)
     curve = final * (1 - 0.8 * np.exp(-np.arange(1, EPOCHS + 1) / 3))
     epochs = 0 if status == "failed" else EPOCHS

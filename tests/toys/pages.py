@@ -6,9 +6,9 @@ from pathlib import Path
 
 from harness.results.predictions import read_predictions
 from harness.results.result import read_result, result_path, write_result
-from leaderboard.board import TaskTruth, read_board
+from leaderboard.board import TaskNetworks, read_board
 from leaderboard.page.page import render
-from tests.toys.results import toy_result, toy_truth, write_toy, write_toy_board
+from tests.toys.results import toy_networks, toy_result, write_toy, write_toy_board
 
 HOSTILE = "<img src=x onerror=\"document.title='broken'\"><b>bold</b> </script>"
 FAILURE = "Error: <script>document.title='broken'</script>"
@@ -18,14 +18,14 @@ def write_toy_page(folder: Path) -> Path:
     """Write results and their page; return the page's path."""
     results = folder / "results"
     page = folder / "board.html"
-    truths = write_browsed_board(results)
-    page.write_text(render(read_board(results), truths), encoding="utf-8")
+    all_networks = write_browsed_board(results)
+    page.write_text(render(read_board(results), all_networks), encoding="utf-8")
     return page
 
 
-def write_browsed_board(results: Path) -> Mapping[str, TaskTruth]:
+def write_browsed_board(results: Path) -> Mapping[str, TaskNetworks]:
     """Write the toy board, a row of each verification but rerun, and a second image set."""
-    truths = write_toy_board(results)
+    all_networks = write_toy_board(results)
     for observed in (0, 1):
         write_toy(results, "rescored-one", 0.05, observed=observed, curve=True)
         change(results, f"digits-k{observed}-v1", "rescored-one", verification="rescored")
@@ -34,7 +34,7 @@ def write_browsed_board(results: Path) -> Mapping[str, TaskTruth]:
     write_result(results, replace(toy_result("hostile"), title=HOSTILE, failure=FAILURE), None)
     for name in ("good", "bad"):
         copy_to_cifar(results, name)
-    return {**truths, "cifar10-k0-v1": toy_truth()}
+    return {**all_networks, "cifar10-k0-v1": toy_networks()}
 
 
 def change(results: Path, task: str, predictor: str, **fields: object) -> None:

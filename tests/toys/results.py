@@ -24,8 +24,8 @@ from harness.results.result import (
 )
 from harness.scoring.score_rules import Scores, SeedScore
 from harness.scoring.scores import Score, flags, score_prediction
-from harness.scoring.targets import Truth
-from leaderboard.board import TaskTruth
+from harness.scoring.targets import Targets
+from leaderboard.board import TaskNetworks
 
 EPOCHS = 6
 PER_SKELETON = 12
@@ -34,7 +34,7 @@ NETWORKS = {"train": 30, "validation": 6, "test": 2 * PER_SKELETON, "heldout": P
 
 
 @functools.cache
-def toy_truth(seed: int = 0) -> TaskTruth:
+def toy_networks(seed: int = 0) -> TaskNetworks:
     """Return real sampled architectures, one skeleton of them held out, with made-up curves."""
     images = get_images("digits")
     drawn = [
@@ -47,7 +47,7 @@ def toy_truth(seed: int = 0) -> TaskTruth:
     curves = (np.linspace(0.5, 1, EPOCHS) * final[:, None]).round(4)
     ids = tuple(draw.architecture_id for draw in drawn)
     names = tuple(draw.architecture.skeleton for draw in drawn)
-    truth = Truth(
+    targets = Targets(
         tuple(f"run-{i}" for i in ids),
         ids,
         names,
@@ -56,7 +56,7 @@ def toy_truth(seed: int = 0) -> TaskTruth:
         curves,
         images.classes,
     )
-    return TaskTruth(truth, tuple(walk(draw.architecture, images) for draw in drawn))
+    return TaskNetworks(targets, tuple(walk(draw.architecture, images) for draw in drawn))
 
 
 def toy_result(predictor: str = "toy", *, observed: int = 0) -> Result:
@@ -104,7 +104,7 @@ def write_toy(
 ) -> Result:
     """Score and write a prediction that is the truth and noise; return its result."""
     result, epochs, mean = scored(predictor, noise, observed, curve)
-    write_result(folder, result, predictions_table(toy_truth().truth.run_ids, epochs, mean))
+    write_result(folder, result, predictions_table(toy_networks().targets.run_ids, epochs, mean))
     return result
 
 
@@ -113,14 +113,14 @@ def scored(
     predictor: str, noise: float, observed: int, curve: bool
 ) -> tuple[Result, tuple[int, ...], Array]:
     """Return a result, its epochs and its prediction, (networks, epochs)."""
-    truth = toy_truth().truth
+    targets = toy_networks().targets
     epochs = tuple(range(observed + 1, EPOCHS + 1)) if curve else (EPOCHS,)
-    wanted: Array = truth.curves[:, np.array(epochs) - 1]
+    wanted: Array = targets.curves[:, np.array(epochs) - 1]
     seed = int.from_bytes(hashlib.sha256(predictor.encode()).digest()[:4], "big")
     spread = np.random.default_rng(seed).normal(size=wanted.shape)
     constant = np.isinf(noise)
     mean = np.full_like(wanted, 0.5) if constant else (wanted + noise * spread).clip(0, 1)
-    scores = seeded(score_prediction(truth, mean, epochs=epochs))
+    scores = seeded(score_prediction(targets, mean, epochs=epochs))
     final = {
         stratum: {n: s for n, s in metrics.items() if not n.startswith("curve_")}
         for stratum, metrics in scores.items()
@@ -146,7 +146,7 @@ def toy_ceiling() -> Ceiling:
     )
 
 
-def write_toy_board(folder: Path) -> dict[str, TaskTruth]:
+def write_toy_board(folder: Path) -> dict[str, TaskNetworks]:
     """Write two tasks with a good, a bad, a constant and a failed predictor; return their truth."""
     for observed in (0, 1):
         write_toy(folder, "good", 0.02, observed=observed, curve=True)
@@ -157,4 +157,4 @@ def write_toy_board(folder: Path) -> dict[str, TaskTruth]:
     )
     write_result(folder, failed, None)
     write_ceiling(folder, toy_ceiling())
-    return {name: toy_truth() for name in ("digits-k0-v1", "digits-k1-v1")}
+    return {name: toy_networks() for name in ("digits-k0-v1", "digits-k1-v1")}

@@ -11,7 +11,7 @@ from harness.protocol import Prediction
 from harness.results.predictions import as_stored, predictions_table, seeds_table
 from harness.results.result import Result
 from harness.running.evaluate_many import Setting
-from harness.task_data import load_truths
+from harness.task_data import load_targets
 from harness.verification.submit import make_draft, submit
 
 TASK = "digits-k1-v1"
@@ -43,15 +43,15 @@ def toy_task(folder: Path, name: str = TASK) -> Task:
 
 def toy_predictions(folder: Path, task: Task, seeds: int = 1) -> pa.Table:
     """Return the truth of later epochs with noise of each seed, as the rows of a file."""
-    truth = load_truths(task, folder).target
-    later = truth.curves[:, task.observed :]
+    targets = load_targets(task, folder).valid_accuracy
+    later = targets.curves[:, task.observed :]
     tables = []
     for seed in range(seeds):
         noise = np.random.default_rng(seed).normal(0, 0.1, later.shape)
         epochs = range(task.observed + 1, task.epochs + 1)
         mean, std = (later + noise).clip(0, 1), np.full(later.shape, 0.1)
         given = as_stored(Prediction(mean, tuple(epochs), std))
-        tables.append(predictions_table(truth.run_ids, epochs, given.mean, given.std))
+        tables.append(predictions_table(targets.run_ids, epochs, given.mean, given.std))
     return seeds_table(range(seeds), tables)
 
 

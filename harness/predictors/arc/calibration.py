@@ -51,7 +51,7 @@ def _sigmoids(logits: Array) -> Array:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class MixedPrediction:
     """What is said of some networks, before it has a spread.
 
     Attributes:
@@ -87,30 +87,30 @@ class Spread:
     chance: float
     factor: Array
 
-    def of(self, answers: Answers) -> Array:
+    def of(self, predictions: MixedPrediction) -> Array:
         """Return standard deviations (networks, epochs) of predicted accuracies."""
-        return self._of(answers, _nearest(_distance(answers.logits, self.finals)))
+        return self._of(predictions, _nearest(_distance(predictions.logits, self.finals)))
 
-    def _of(self, answers: Answers, near: NDArray[np.intp]) -> Array:
+    def _of(self, predictions: MixedPrediction, near: NDArray[np.intp]) -> Array:
         usual = np.sqrt(np.square(self.errors[near]).mean(axis=1))
-        doubt = np.sqrt(answers.failure * (1 - answers.failure))
-        failing = doubt[:, None] * abs(answers.accuracy - self.chance)
+        doubt = np.sqrt(predictions.failure * (1 - predictions.failure))
+        failing = doubt[:, None] * abs(predictions.accuracy - self.chance)
         return np.asarray(np.maximum(self.factor * (usual + failing) / 2, LEAST_SPREAD))
 
 
-def fit_spread(answers: Answers, true: Array, chance: float) -> Spread:
+def fit_spread(predictions: MixedPrediction, true: Array, chance: float) -> Spread:
     """Return the spread that held-out networks call for.
 
     Args:
-        answers: For the held-out networks.
+        predictions: For the held-out networks.
         true: (networks, epochs), accuracies.
         chance: Accuracy of a network that failed.
     """
-    errors = true - answers.accuracy
-    raw = Spread(answers.logits[:, -1], errors, chance, np.ones(errors.shape[1]))
-    distance = _distance(answers.logits, raw.finals)
+    errors = true - predictions.accuracy
+    raw = Spread(predictions.logits[:, -1], errors, chance, np.ones(errors.shape[1]))
+    distance = _distance(predictions.logits, raw.finals)
     np.fill_diagonal(distance, np.inf)  # none is its own neighbour
-    spreads = raw._of(answers, _nearest(distance)[:, : len(errors) - 1])
+    spreads = raw._of(predictions, _nearest(distance)[:, : len(errors) - 1])
     level = min(1.0, COVERED * (1 + 1 / len(errors)))  # as few networks call for
     factor = np.quantile(abs(errors) / spreads, level, axis=0, method="higher") / DEVIATIONS
     return replace(raw, factor=factor)

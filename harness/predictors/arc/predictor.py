@@ -16,7 +16,13 @@ from scipy.optimize import nnls
 
 from benchmark.space.imagesets import get_images
 from harness.features.logits import to_logits
-from harness.predictors.arc.calibration import Answers, Rising, Spread, fit_rising, fit_spread
+from harness.predictors.arc.calibration import (
+    MixedPrediction,
+    Rising,
+    Spread,
+    fit_rising,
+    fit_spread,
+)
 from harness.predictors.arc.encoder import Encoder
 from harness.predictors.arc.failure import FailureModel
 from harness.predictors.arc.pretraining import Pretraining, pretrained
@@ -61,13 +67,13 @@ class Members:
 
     def predict(self, known: Knowledge) -> Array:
         """Return each member's later logits, (members, networks, later epochs)."""
-        answers = [self._support.predict(known.everything)]
+        predictions = [self._support.predict(known.everything)]
         if known.encoded.shape[1]:
-            answers.append(self._by_hand.predict(known.by_hand))
+            predictions.append(self._by_hand.predict(known.by_hand))
         explained = np.concatenate([known.by_hand, self._explained.features(known)], axis=1)
-        answers.append(self._boosted.predict(explained))
+        predictions.append(self._boosted.predict(explained))
         gains = self._forest.predict(known.by_hand).reshape(len(known), -1)
-        return np.stack([*answers, gains + known.base])
+        return np.stack([*predictions, gains + known.base])
 
     def failure(self, known: Knowledge) -> Array:
         """Return the probability of having failed, (networks,)."""
@@ -121,15 +127,15 @@ class Arc:
         curves = to_logits(train.series.valid_accuracy)
         later = curves[:, observed:]
         with numpy_state_kept():
-            answers, failure = self._held_out(known, curves, failed, seed)
+            predictions, failure = self._held_out(known, curves, failed, seed)
             self._members = Members(self.trees, self.boosting, seed).fit(known, curves, failed)
-        weights, _ = nnls(answers.reshape(len(answers), -1).T, later.ravel())
-        weights = weights if weights.any() else np.ones(len(answers))
+        weights, _ = nnls(predictions.reshape(len(predictions), -1).T, later.ravel())
+        weights = weights if weights.any() else np.ones(len(predictions))
         self._weights = weights / weights.sum()
-        logits = np.tensordot(self._weights, answers, 1)
+        logits = np.tensordot(self._weights, predictions, 1)
         accuracy = train.series.valid_accuracy[:, observed:]
         self._rising = fit_rising(logits, accuracy)
-        held_out = Answers(logits, self._rising(logits), failure)
+        held_out = MixedPrediction(logits, self._rising(logits), failure)
         self._spread = fit_spread(held_out, accuracy, chance)
         self._observed = observed
 
@@ -148,14 +154,14 @@ class Arc:
             Later logits (members, networks, later epochs), failure probability (networks,).
         """
         parts = folds(len(curves), FOLDS, seed)
-        answers, failure = [], np.empty(len(curves))
+        predictions, failure = [], np.empty(len(curves))
         for inside, outside in parts:
             members = Members(self.trees, self.boosting, seed)
             members.fit(known.take(inside), curves[inside], failed[inside])
-            answers.append(members.predict(known.take(outside)))
+            predictions.append(members.predict(known.take(outside)))
             failure[outside] = members.failure(known.take(outside))
         order = np.argsort(np.concatenate([outside for _, outside in parts]))
-        return np.concatenate(answers, axis=1)[:, order], failure
+        return np.concatenate(predictions, axis=1)[:, order], failure
 
     def predict(self, queries: Queries) -> Prediction:
         """Answer all epochs after the observed ones, with standard deviations.
@@ -169,9 +175,9 @@ class Arc:
         assert self._spread is not None
         known = self._known(queries)
         logits = np.tensordot(self._weights, self._members.predict(known), 1)
-        answers = Answers(logits, self._rising(logits), self._members.failure(known))
+        predictions = MixedPrediction(logits, self._rising(logits), self._members.failure(known))
         epochs = later_epochs(observed + logits.shape[1], observed)
-        return Prediction(answers.accuracy, epochs, self._spread.of(answers))
+        return Prediction(predictions.accuracy, epochs, self._spread.of(predictions))
 
     def failure_probability(self, queries: Queries) -> Array:
         """Return how likely each network ends at no more than twice chance, (networks,).

@@ -18,9 +18,9 @@ from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import LayerRow, walk
 from benchmark.space.sampler import as_trained, sample_architecture
 from benchmark.space.skeletons import SKELETONS
-from benchmark.util.atomic import whole
+from benchmark.util.atomic import replacing
 from benchmark.util.progress import Progress
-from benchmark.util.rng import stream
+from benchmark.util.rng import generator_for
 from harness.features.layers import layer_numbers, layer_signals
 from harness.features.observed import features_of
 from harness.predictors.arc.encoder import Encoder, LayerEncoder, Scale, fit_scale
@@ -72,7 +72,7 @@ def sample_networks(images: str, count: int, seed: int) -> Iterator[tuple[LayerR
     """Yield layer rows of networks of the seen skeletons, whatever they cost to train."""
     image_set = get_images(images)
     seen = [skeleton for skeleton in SKELETONS.values() if not skeleton.held_out]
-    rng = stream("pretraining-v1", image_set.sequence.name, seed)
+    rng = generator_for("pretraining-v1", image_set.sequence.name, seed)
     shares = [skeleton.share for skeleton in seen]
     for number in rng.choice(len(seen), count, p=shares):
         drawn = sample_architecture(seen[number], image_set, rng)
@@ -127,8 +127,8 @@ def _train(
             features = torch.from_numpy(scale(networks.features[index]))
             states = model.states(numbers, inside)
             loss = _layer_loss(model.signals(states), signals, inside)
-            answers: Tensor = model.features(model.pooled(states, inside))
-            loss += nn.functional.smooth_l1_loss(answers, features.clamp(-FURTHEST, FURTHEST))
+            logits: Tensor = model.features(model.pooled(states, inside))
+            loss += nn.functional.smooth_l1_loss(logits, features.clamp(-FURTHEST, FURTHEST))
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -143,11 +143,11 @@ def _padded(parts: list[Half], index: NDArray[np.intp], scale: Scale) -> Tensor:
     return torch.from_numpy(pad(standard))
 
 
-def _layer_loss(answers: Tensor, signals: Tensor, lengths: Tensor) -> Tensor:
+def _layer_loss(logits: Tensor, signals: Tensor, lengths: Tensor) -> Tensor:
     """Return the mean smooth L1 over the layers that are there."""
     inside = torch.arange(signals.shape[1])[None] < lengths[:, None]
     clipped = signals.clamp(-FURTHEST, FURTHEST)
-    return nn.functional.smooth_l1_loss(answers[inside], clipped[inside])
+    return nn.functional.smooth_l1_loss(logits[inside], clipped[inside])
 
 
 def pretrained(images: str, how: Pretraining, cache: Path | None = None) -> Encoder:
@@ -171,7 +171,7 @@ def pretrained(images: str, how: Pretraining, cache: Path | None = None) -> Enco
 def _write(path: Path, encoder: Encoder) -> None:
     scale = {name: torch.from_numpy(getattr(encoder.scale, name)) for name in ("mean", "spread")}
     kept = {"model": encoder.model.state_dict(), "scale": scale, "seconds": encoder.seconds}
-    with whole(path) as draft:
+    with replacing(path) as draft:
         torch.save(kept, draft)
 
 

@@ -118,9 +118,9 @@ class Explained:
     def _features(self, known: Knowledge, curves: Array) -> Array:
         assert self._gaussian is not None
         observed, total = known.logits.shape[1], curves.shape[1]
-        answers = curves[:, [(total - 1) // 2, total - 1]]
+        predictions = curves[:, [(total - 1) // 2, total - 1]]
         if not observed:
-            return answers
+            return predictions
         residuals = known.logits - curves[:, :observed]
         shift, _ = self._gaussian.condition(residuals)
-        return np.concatenate([answers, answers[:, -1:] + shift[:, -1:], residuals], axis=1)
+        return np.concatenate([predictions, predictions[:, -1:] + shift[:, -1:], residuals], axis=1)

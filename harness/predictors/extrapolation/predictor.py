@@ -99,8 +99,8 @@ class Extrapolation:
         prefixes = queries.series.valid_accuracy
         nearest = _nearest(prefixes, self._curves[:, :observed])
         chance = get_images(queries.images).chance
-        answers = [self._extrapolate(known, prefixes, nearest, chance) for known in self._known]
-        mean, std, failed = _mix(answers)
+        predictions = [self._extrapolate(known, prefixes, nearest, chance) for known in self._known]
+        mean, std, failed = _mix(predictions)
         self.failed_fits = int(failed.sum())
         mean[failed] = prefixes[failed, -1:]
         epochs = later_epochs(self._curves.shape[1], observed)
@@ -108,7 +108,7 @@ class Extrapolation:
 
     def _extrapolate(
         self, known: _Known, prefixes: Array, nearest: NDArray[np.intp], chance: float
-    ) -> "_Answer":
+    ) -> "_FamilyPrediction":
         """Fit a family to prefixes (networks, observed), and continue it.
 
         Fits start at the mean of the training parameters and at those of the nearest prefix.
@@ -125,7 +125,7 @@ class Extrapolation:
         mean = np.clip(family.curve(later, fit.parameters[..., None]), chance, 1)
         misfit = fit.cost + 2 * np.log(pull.noise[:observed]).sum()
         misfit -= np.linalg.slogdet(covariance)[1]
-        return _Answer(mean, variance, np.where(fit.ended, misfit, np.inf))
+        return _FamilyPrediction(mean, variance, np.where(fit.ended, misfit, np.inf))
 
 
 def _covariance(family: Family, epochs: Array, parameters: Array, pull: Pull) -> Array:
@@ -158,7 +158,7 @@ def _learn_pull(family: Family, parameters: Array, curves: Array, pull: Pull) ->
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _FamilyPrediction:
     """A family's mean and variance, (networks, later epochs), and its misfit (networks,).
 
     The misfit is -2 log evidence, but for what is the same for all families.
@@ -175,15 +175,15 @@ def _nearest(prefixes: Array, known: Array) -> NDArray[np.intp]:
     return np.asarray(distances.argmin(axis=1))
 
 
-def _mix(answers: list[_Answer]) -> tuple[Array, Array, NDArray[np.bool_]]:
+def _mix(predictions: list[_FamilyPrediction]) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Return mean and standard deviation of the mixture, and where no family has an answer."""
-    misfit = np.stack([answer.misfit for answer in answers])  # (families, networks)
+    misfit = np.stack([answer.misfit for answer in predictions])  # (families, networks)
     failed = np.asarray(~np.isfinite(misfit).any(axis=0))
     misfit[:, failed] = 0.0
     weights = np.exp(-(misfit - misfit.min(axis=0)) / 2)
     weights = (weights / weights.sum(axis=0))[..., None]
-    means = np.stack([answer.mean for answer in answers])
-    variances = np.stack([answer.variance for answer in answers])
+    means = np.stack([answer.mean for answer in predictions])
+    variances = np.stack([answer.variance for answer in predictions])
     mean = (weights * means).sum(axis=0)
     variance = (weights * (variances + means**2)).sum(axis=0) - mean**2
     return mean, np.sqrt(np.maximum(variance, LEAST_NOISE**2)), failed

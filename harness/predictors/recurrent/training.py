@@ -93,8 +93,8 @@ class CurveModel(nn.Module):
         joined = torch.cat(
             [structure[:, None].expand(pairs), self.epoch(epochs)[None].expand(pairs)], dim=-1
         )
-        answers: Tensor = self.head(joined.flatten(0, 1))
-        return answers.view(len(structure), len(epochs))
+        logits: Tensor = self.head(joined.flatten(0, 1))
+        return logits.view(len(structure), len(epochs))
 
 
 @contextmanager
@@ -152,13 +152,13 @@ class RecurrentPredictor:
         assert self._state is not None
         model, scaling, centre, spread = self._state
         encoded = Encoded(queries.layer_rows)
-        answers = np.empty((len(queries), len(centre)))
+        logits = np.empty((len(queries), len(centre)))
         epochs = torch.arange(self.total)[-len(centre) :]
         model.eval()
         with torch.no_grad():
             for index in encoded.batches(ANSWER_BATCH):
-                answers[index] = model(encoded.batch(index, scaling), epochs).double().numpy()
-        accuracies = from_logits(answers * spread + centre)
+                logits[index] = model(encoded.batch(index, scaling), epochs).double().numpy()
+        accuracies = from_logits(logits * spread + centre)
         later = later_epochs(self.total, queries.observed)
         wanted = later if self.every_epoch else later[-1:]
         return Prediction(accuracies[:, -len(wanted) :].copy(), wanted)
@@ -184,8 +184,8 @@ def _train(
     model.train()
     for _ in range(training.epochs):
         for index in encoded.batches(training.batch, rng):
-            answers = model(encoded.batch(index, scaling), epochs)
-            loss = nn.functional.smooth_l1_loss(answers, targets[torch.from_numpy(index)])
+            logits = model(encoded.batch(index, scaling), epochs)
+            loss = nn.functional.smooth_l1_loss(logits, targets[torch.from_numpy(index)])
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(model.parameters(), training.clip)
