@@ -12,8 +12,8 @@ import click
 
 from benchmark.cli import data, sample, task
 from generators.cli import generate, images
-from harness.cli import check, compare, evaluate, print_results, score, select, submit
-from harness.studies.predict_cli import predict
+from harness.cli import check, evaluate, print_results, score, submit
+from harness.studies_cli import compare, predict, select
 from leaderboard.cli import board
 from leaderboard.show.cli import show
 
@@ -88,12 +88,12 @@ def demo(output: Path, task_name: str, networks: int) -> None:
     Samples and trains a few networks on `digits`, fits Peephole, its GRU variant and curve
     extrapolation on the released runs, scores them on a frozen task, and writes a page.
     """
-    from benchmark.tasks import read_task
+    from benchmark.release import INSTALLED
     from harness.running.evaluate_many import Setting, evaluate_many
     from leaderboard.board import load_all_networks, read_board
     from leaderboard.page.page import render
 
-    task = read_task(task_name)
+    task = INSTALLED.task(task_name)
     click.echo(f"1. Sample {networks} networks and train them on {task.images}")
     train_samples(output / "campaign", networks)
     click.echo(f"\n2. Fit and score predictors on {task.name} (one seed each)")

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from benchmark.options import DATA_OPTION, HELP, VERSION_OPTION
+
 if TYPE_CHECKING:
+    from benchmark.release import Release
     from benchmark.space.architectures import Architecture, Layer
     from benchmark.space.imagesets import ImageSet
     from benchmark.space.sampler import Drawn
 
-HELP = {"help_option_names": ["-h", "--help"]}
 SHORT_KINDS = {"max_pool": "max", "avg_pool": "avg"}  # in drawings
 
 
@@ -87,32 +89,21 @@ def _word(layer: "Layer") -> str:
     return layer.kind
 
 
-FOLDER_OPTION = click.option(
-    "--folder",
-    type=click.Path(path_type=Path),
-    help="Another copy of the data than the installed one.",
-)
-
-
 @click.group(context_settings=HELP)
 def data() -> None:
     """Look at the released dataset and check it."""
 
 
 @data.command(context_settings=HELP)
-@FOLDER_OPTION
+@DATA_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def info(folder: Path | None, as_json: bool) -> None:
+def info(release: "Release", as_json: bool) -> None:
     """Say what the release holds, without opening its files."""
-    from benchmark.release import read_manifest
-    from benchmark.runs import data_folder
-
-    place = folder or data_folder()
-    found = read_manifest(place)
+    found = release.manifest()
     if as_json:
         click.echo(json.dumps(asdict(found)))
         return
-    click.echo(f"release {found.version} in {place}")
+    click.echo(f"release {found.version} in {release.folder}")
     click.echo(f"{'images':8} {'split':10} {'networks':>8} {'runs':>6} {'diverged':>8} {'MB':>6}")
     for s in found.splits:
         diverged, size = s.statuses.get("diverged", 0), s.bytes / 1e6
@@ -122,14 +113,13 @@ def info(folder: Path | None, as_json: bool) -> None:
 
 
 @data.command(context_settings=HELP)
-@FOLDER_OPTION
-def verify(folder: Path | None) -> None:
+@DATA_OPTION
+def verify(release: "Release") -> None:
     """Check every file against its checksum, its schema and its own rules."""
+    from benchmark.manifest import released_proxies, released_splits
     from benchmark.publish.verify import verify_release
-    from benchmark.release import released_proxies, released_splits
-    from benchmark.runs import data_folder
 
-    place = folder or data_folder()
+    place = release.folder
     problems = verify_release(place)
     for problem in problems:
         click.echo(problem)
@@ -142,28 +132,26 @@ def verify(folder: Path | None) -> None:
 
 
 @data.command("card", context_settings=HELP)
-@FOLDER_OPTION
-@click.option("--release", help="Version of the data [default: the next, if rows changed].")
-def write_card(folder: Path | None, release: str | None) -> None:
+@DATA_OPTION
+@VERSION_OPTION
+def write_card(release: "Release", version: str | None) -> None:
     """Write what describes a release again: card, manifest, Croissant, citation, checksums."""
     from benchmark.publish.finish import finish_release
-    from benchmark.runs import data_folder
 
-    place = folder or data_folder()
-    click.echo(f"release {finish_release(place, release).version} in {place}")
+    manifest = finish_release(release.folder, version)
+    click.echo(f"release {manifest.version} in {release.folder}")
 
 
 @data.command(context_settings=HELP)
 @click.argument("destination", type=click.Path(path_type=Path))
 @click.option("--archive", is_flag=True, help="Write one ZIP, named by its version, in there.")
-@FOLDER_OPTION
-def export(destination: Path, archive: bool, folder: Path | None) -> None:
+@DATA_OPTION
+def export(destination: Path, archive: bool, release: "Release") -> None:
     """Copy the release to a new folder, or into a folder as an archive, and verify the copy."""
     from benchmark.publish.export import export_archive, export_folder
-    from benchmark.runs import data_folder
 
     write = export_archive if archive else export_folder
-    click.echo(write(folder or data_folder(), destination))
+    click.echo(write(release.folder, destination))
 
 
 @data.command(context_settings=HELP)
@@ -181,7 +169,7 @@ def download(repository: str, revision: str, cache: Path | None, endpoint: str |
     """Fetch a mirror of the release from the Hub, verify it, and print its folder.
 
     No mirror is published yet, so there is no default repository; the release itself is in this
-    package. The folder is what `--folder` takes.
+    package. The folder is what `--data` takes.
     """
     from benchmark.publish.mirror import Mirror, download_release
 
@@ -198,10 +186,10 @@ def task() -> None:
 @task.command("list", context_settings=HELP)
 def list_tasks() -> None:
     """List the frozen tasks."""
-    from benchmark.tasks import read_task, task_names
+    from benchmark.release import INSTALLED
 
-    for name in task_names():
-        found = read_task(name)
+    for name in INSTALLED.task_names():
+        found = INSTALLED.task(name)
         sizes = ", ".join(f"{split} {len(ids)}" for split, ids in found.parts.items())
         click.echo(f"{name:16} {found.observed} of {found.epochs} epochs observed; {sizes}")
 
@@ -211,10 +199,10 @@ def list_tasks() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the whole task as JSON.")
 def show(name: str, as_json: bool) -> None:
     """Show a task, and check that the data still is what it was frozen on."""
-    from benchmark.tasks import check_digest, read_task
+    from benchmark.release import INSTALLED
 
-    found = read_task(name)
-    check_digest(found)
+    found = INSTALLED.task(name)
+    INSTALLED.task_tables(found)
     if as_json:
         click.echo(json.dumps(asdict(found)))
         return
@@ -231,15 +219,14 @@ def show(name: str, as_json: bool) -> None:
 @click.argument("images")
 @click.option("--observed", multiple=True, type=int, help="Epochs seen; all five by default.")
 @click.option("--version", default=1, show_default=True, type=int, help="Of the runs asked for.")
-@FOLDER_OPTION
-def freeze_tasks(images: str, observed: tuple[int, ...], version: int, folder: Path | None) -> None:
+@DATA_OPTION
+def freeze_tasks(images: str, observed: tuple[int, ...], version: int, release: "Release") -> None:
     """Write the tasks of an image set over its released runs. A frozen task is never changed."""
     from benchmark.publish.finish import finish_release
-    from benchmark.runs import data_folder
-    from benchmark.tasks import OBSERVED, freeze, write_task
+    from benchmark.publish.freeze import freeze, write_task
+    from benchmark.tasks import OBSERVED
 
-    place = folder or data_folder()
     for epochs in observed or OBSERVED:
-        frozen = freeze(images, epochs, version=version, folder=place)
-        click.echo(write_task(frozen, place / "tasks"))
-    finish_release(place)
+        frozen = freeze(images, epochs, release, version=version)
+        click.echo(write_task(frozen, release))
+    finish_release(release.folder)

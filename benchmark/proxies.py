@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from benchmark.runs import data_folder, read_parquet
+from benchmark.runs import read_parquet
 from benchmark.schema import Column
 from benchmark.space.imagesets import get_images
 
@@ -122,21 +122,21 @@ def _problem(name: str, value: object) -> str:
     return ""
 
 
-def proxies_path(images: str, folder: Path | None = None) -> Path:
+def proxies_path(images: str, folder: Path) -> Path:
     """Return where the proxies of an image set lie.
 
     Raises:
         ValueError: If the images are not known.
     """
-    return (folder or data_folder()) / get_images(images).name / "proxies.parquet"
+    return folder / get_images(images).name / "proxies.parquet"
 
 
-def load_proxies(images: str, folder: Path | None = None) -> pa.Table | None:
+def read_proxies(images: str, folder: Path) -> pa.Table | None:
     """Return the proxies of an image set, a row for each architecture; None if there is no file.
 
     Args:
         images: An image set, as "digits".
-        folder: Another copy of the data than the installed one.
+        folder: Of the release.
 
     Raises:
         ValueError: If the name is not known, or the file is damaged or of another schema.
@@ -172,7 +172,7 @@ def proxy_problems(images: str, folder: Path, seeds: Mapping[str, set[int]]) -> 
         seeds: Of its runs, by architecture.
     """
     try:
-        table = load_proxies(images, folder)
+        table = read_proxies(images, folder)
     except ValueError as error:
         return [str(error)]
     if table is None:

@@ -1,179 +1,150 @@
-"""A release: its manifest, its checksums, and what its files hold."""
+"""A release: a folder of runs, proxies and tasks, and how they are read."""
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 
-from benchmark.proxies import load_proxies, proxies_path
-from benchmark.runs import read_table, sha256, split_path
-from benchmark.space.imagesets import IMAGES
+from benchmark.manifest import Manifest, read_manifest
+from benchmark.proxies import read_proxies
+from benchmark.recipes import RECIPES, Recipe, read_recipes
+from benchmark.runs import data_folder, read_table, split_path
+from benchmark.space.imagesets import get_images
 from benchmark.space.splits import SPLITS
-from benchmark.util.atomic import write_atomically
-
-MANIFEST, SUMS, CARD, CROISSANT = "manifest.json", "SHA256SUMS", "README.md", "croissant.json"
-LICENCE_FILE, CITATION = "LICENSE", "CITATION.cff"
-DESCRIPTIONS = (MANIFEST, SUMS, CARD, CROISSANT, LICENCE_FILE, CITATION)
-UNFINISHED = (".part", ".pyc")  # endings of files that are no part of a release
+from benchmark.tasks import Task, read_task_file, rows_digest, select_rows
+from benchmark.util.unknown_name import unknown_name
 
 
 @dataclass(frozen=True, slots=True)
-class SplitCounts:
-    """What one file of runs holds; `seeds` counts runs of other seeds than 0."""
+class Release:
+    """A copy of the data.
 
-    images: str
-    split: str
-    runs: int
-    networks: int
-    seeds: int
-    statuses: dict[str, int]
-    skeletons: dict[str, int]
-    bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class ProxyCounts:
-    """What one file of zero-cost proxies holds; `seed` and `batch` are those of all its rows."""
-
-    images: str
-    networks: int
-    seed: int
-    batch: int
-    bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What a release holds: its version, its day, and counts of its files of runs and proxies.
-
-    The day is that on which these rows got this version, in UTC, as "2026-11-25".
+    Attributes:
+        folder: Its files; by default those of the installed package.
     """
 
-    version: str
-    date: str
-    splits: tuple[SplitCounts, ...]
-    proxies: tuple[ProxyCounts, ...]
+    folder: Path = field(default_factory=data_folder)
 
     @property
-    def images(self) -> tuple[str, ...]:
-        """The image sets that runs are on."""
-        return tuple(dict.fromkeys(entry.images for entry in self.splits))
+    def tasks_folder(self) -> Path:
+        """Where the frozen tasks lie."""
+        return self.folder / "tasks"
 
-    def has_rows_of(self, other: "Manifest") -> bool:
-        """Return whether the files of rows are the same, byte for byte."""
-        return (self.splits, self.proxies) == (other.splits, other.proxies)
+    def manifest(self) -> Manifest:
+        """Return the version and what the files hold, without opening them.
+
+        Raises:
+            FileNotFoundError: If the folder holds no release.
+        """
+        return read_manifest(self.folder)
+
+    def runs(self, images: str, split: str, *, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the runs of a split, one row per run. Arguments and errors as in `load_runs`."""
+        return read_table(split_path(images, split, self.folder), columns)
+
+    def proxies(self, images: str) -> pa.Table | None:
+        """Return the zero-cost proxies of an image set, one row per architecture, or None.
+
+        Raises:
+            ValueError: If the name is not known, or the file is damaged or of another schema.
+        """
+        return read_proxies(images, self.folder)
+
+    def recipe(self, recipe_id: str) -> Recipe:
+        """Return a recipe: a current one, or one that the data describes.
+
+        Raises:
+            ValueError: If it is neither.
+        """
+        known = {recipe.recipe_id: recipe for recipe in RECIPES.values()}
+        path = self.folder / "recipes.json"
+        if recipe_id not in known and path.exists():
+            known = read_recipes(path)
+        if recipe_id not in known:
+            raise ValueError(
+                f"recipe {recipe_id!r} of the runs is neither current nor in {str(path)!r}"
+            )
+        return known[recipe_id]
+
+    def task_names(self) -> list[str]:
+        """Return the names of all frozen tasks, by image set and observed epochs."""
+        return sorted(path.stem for path in self.tasks_folder.glob("*.json"))
+
+    def task(self, name: str) -> Task:
+        """Return a frozen task.
+
+        Raises:
+            ValueError: If there is none of that name; the message has the nearest one.
+        """
+        path = self.tasks_folder / f"{name}.json"
+        if not path.exists():
+            raise ValueError(unknown_name("task", name, self.task_names()))
+        return read_task_file(path)
+
+    def latest_task(self, images: str, observed: int) -> Task:
+        """Return the frozen task of the highest version.
+
+        Raises:
+            ValueError: If the images are not known, or have no task with so many observed epochs.
+        """
+        get_images(images)
+        start = f"{images}-k{observed}-v"
+        names = [name for name in self.task_names() if name.startswith(start)]
+        if not names:
+            known = ", ".join(self.task_names()) or "none"
+            raise ValueError(
+                f"this release has no data of {images!r} with {observed} epochs observed; its "
+                f"tasks: {known}"
+            )
+        return self.task(max(names, key=lambda name: int(name.removeprefix(start))))
+
+    def task_rows(self, task: Task, split: str) -> pa.Table:
+        """Return the rows of a split of a task, sorted by run id.
+
+        Raises:
+            FileNotFoundError: If the data lacks the split.
+            ValueError: If the data lacks a run of the task, or has one twice.
+        """
+        return select_rows(task, split, self.runs(task.images, split))
+
+    def task_tables(self, task: Task) -> dict[str, pa.Table]:
+        """Return the rows of every split of a task, checked to be those it was frozen on.
+
+        Raises:
+            FileNotFoundError: If the data lacks a split.
+            ValueError: If the data lacks a run of the task or has other values.
+        """
+        tables: dict[str, pa.Table] = {split: self.task_rows(task, split) for split in SPLITS}
+        found = rows_digest([tables[split] for split in SPLITS])
+        if found != task.digest:
+            raise ValueError(
+                f"the rows of task {task.name!r} have digest {found}, not {task.digest} as when "
+                "frozen"
+            )
+        return tables
 
 
-def count_split(images: str, split: str, folder: Path) -> SplitCounts:
-    """Count the runs of a file."""
-    path = split_path(images, split, folder)
-    table = read_table(path, ["architecture_id", "seed", "status", "skeleton"])
-    seeds = table.column("seed").to_pylist()
-    return SplitCounts(
-        images,
-        split,
-        runs=len(table),
-        networks=len(set(table.column("architecture_id").to_pylist())),
-        seeds=sum(seed != 0 for seed in seeds),
-        statuses=_tally(table.column("status")),
-        skeletons=_tally(table.column("skeleton")),
-        bytes=path.stat().st_size,
-        sha256=sha256(path),
-    )
+INSTALLED = Release()
 
 
-def count_proxies(images: str, folder: Path) -> ProxyCounts:
-    """Count the networks of a file of proxies.
+def load_runs(
+    images: str,
+    split: str,
+    *,
+    columns: Sequence[str] | None = None,
+    release: Release = INSTALLED,
+) -> pa.Table:
+    """Return the runs of a split as an Arrow table, one row per run.
+
+    Args:
+        images: An image set, as "digits".
+        split: "train", "validation", "test" or "heldout".
+        columns: Which columns; all by default. `benchmark.schema.COLUMNS` describes them.
+        release: The data; by default that of the installed package.
 
     Raises:
-        ValueError: If it is damaged, of another schema, or empty.
+        FileNotFoundError: If this release has no such split.
+        ValueError: If a name is not known or the file is damaged.
     """
-    path = proxies_path(images, folder)
-    table = load_proxies(images, folder)
-    if table is None or not len(table):
-        raise ValueError(f"{str(path)!r} holds no proxies")
-    seed, batch = (table.column(name)[0].as_py() for name in ("seed", "batch"))
-    return ProxyCounts(images, len(table), seed, batch, path.stat().st_size, sha256(path))
-
-
-def _tally(column: pa.ChunkedArray) -> dict[str, int]:
-    counts = {str(c["values"]): int(c["counts"]) for c in column.value_counts().to_pylist()}
-    return dict(sorted(counts.items()))
-
-
-def released_splits(folder: Path) -> list[tuple[str, str]]:
-    """Return the image sets and splits whose files are there, in their fixed order."""
-    return [(i, s) for i in IMAGES for s in SPLITS if split_path(i, s, folder).exists()]
-
-
-def released_proxies(folder: Path) -> list[str]:
-    """Return the image sets whose file of proxies is there, in their fixed order."""
-    return [name for name in IMAGES if proxies_path(name, folder).exists()]
-
-
-def count_release(folder: Path, version: str, date: str) -> Manifest:
-    """Count what the files of a folder hold.
-
-    Raises:
-        ValueError: If a file is damaged or of another schema.
-    """
-    return Manifest(
-        version,
-        date,
-        tuple(count_split(images, split, folder) for images, split in released_splits(folder)),
-        tuple(count_proxies(name, folder) for name in released_proxies(folder)),
-    )
-
-
-def described(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of the files that the Croissant description lists, by path."""
-    return {name: digest for name, digest in digests(folder) if name not in DESCRIPTIONS}
-
-
-def write_sums(folder: Path) -> None:
-    """Write the checksums of the files that are there, in the form `sha256sum -c` reads."""
-    write_atomically(
-        folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in digests(folder))
-    )
-
-
-def digests(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield the name and SHA-256 of every released file but the list of them.
-
-    What is hidden is no part of a release: a clone of a repository has `.git`, one of the Hub's
-    `.gitattributes`.
-    """
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        hidden = any(part.startswith(".") for part in name.split("/"))
-        if path.is_file() and name != SUMS and not hidden and path.suffix not in UNFINISHED:
-            yield name, sha256(path)
-
-
-def is_signed(path: Path, folder: Path) -> bool:
-    """Return whether the checksums of a folder hold that of a file as it is."""
-    sums = folder / SUMS
-    line = f"{sha256(path)}  {path.relative_to(folder).as_posix()}"
-    return sums.exists() and line in sums.read_text().splitlines()
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """Return the version of a release and what its files hold, without opening them.
-
-    Raises:
-        FileNotFoundError: If the folder holds no release.
-    """
-    path = folder / MANIFEST
-    if not path.exists():
-        raise FileNotFoundError(f"{str(folder)!r} holds no {MANIFEST}, so no release")
-    manifest = json.loads(path.read_text())
-    return Manifest(
-        manifest["version"],
-        manifest["date"],
-        tuple(SplitCounts(**entry) for entry in manifest["splits"]),
-        tuple(ProxyCounts(**entry) for entry in manifest.get("proxies", [])),
-    )
+    return release.runs(images, split, columns=columns)

@@ -43,7 +43,7 @@ def user_cache() -> Path:
     return Path.home() / _CACHES.get(sys.platform, ".cache") / "peephole-bench"
 
 
-def split_path(images: str, split: str, folder: Path | None = None) -> Path:
+def split_path(images: str, split: str, folder: Path) -> Path:
     """Return where the runs of a split lie.
 
     Raises:
@@ -52,12 +52,12 @@ def split_path(images: str, split: str, folder: Path | None = None) -> Path:
     get_images(images)
     if split not in SPLITS:
         raise ValueError(unknown_name("split", split, SPLITS))
-    return (folder or data_folder()) / images / f"{split}.parquet"
+    return folder / images / f"{split}.parquet"
 
 
-def correct_path(images: str, split: str, folder: Path | None = None) -> Path:
+def correct_path(images: str, split: str, folder: Path) -> Path:
     """Return where the bits of a split lie that say which images each network got right."""
-    return (folder or data_folder()) / "correct" / images / f"{split}.parquet"
+    return folder / "correct" / images / f"{split}.parquet"
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -138,28 +138,6 @@ def read_parquet(path: Path, *, version: int, columns: Sequence[str] | None = No
             f"{str(path)!r} has schema version {found}, and this release reads {version}"
         )
     return table
-
-
-def load_runs(
-    images: str,
-    split: str,
-    *,
-    columns: Sequence[str] | None = None,
-    folder: Path | None = None,
-) -> pa.Table:
-    """Return the runs of a split as an Arrow table, one row per run.
-
-    Args:
-        images: An image set, as "digits".
-        split: "train", "validation", "test" or "heldout".
-        columns: Which columns; all by default. `benchmark.schema.COLUMNS` describes them.
-        folder: Another copy of the data than the installed one.
-
-    Raises:
-        FileNotFoundError: If this release has no such split.
-        ValueError: If a name is not known or the file is damaged.
-    """
-    return read_table(split_path(images, split, folder), columns)
 
 
 def series(table: pa.Table, name: str) -> NDArray[np.float64]:

@@ -3,19 +3,23 @@
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-HELP = {"help_option_names": ["-h", "--help"]}
+from benchmark.options import COUNT, DATA_OPTION, HELP, VERSION_OPTION
+
+if TYPE_CHECKING:
+    from benchmark.release import Release
+
 IMAGES_OPTION = click.option(
     "--images-folder",
+    "--folder",
+    "images_folder",
     type=click.Path(path_type=Path),
     default=Path("images"),
     show_default=True,
     help="Where the image files are.",
-)
-RELEASE_OPTION = click.option(
-    "--release", help="Version of the data [default: the next, if anything is new]."
 )
 CAMPAIGN_OPTION = click.option(
     "--campaign",
@@ -37,25 +41,26 @@ def images() -> None:
 
 @images.command(context_settings=HELP)
 @click.argument("name")
-@click.option("--folder", type=click.Path(path_type=Path), default="images", show_default=True)
-def download(name: str, folder: Path) -> None:
+@IMAGES_OPTION
+def download(name: str, images_folder: Path) -> None:
     """Fetch an image set (cifar10, mnist) through torchvision, which checks it."""
     from generators.training.images import download_images
 
-    download_images(name, folder)
-    _report(name, folder)
+    download_images(name, images_folder)
+    _report(name, images_folder)
 
 
 @images.command(context_settings=HELP)
 @click.argument("name")
-@click.option("--folder", type=click.Path(path_type=Path), default="images", show_default=True)
-def check(name: str, folder: Path) -> None:
+@IMAGES_OPTION
+def check(name: str, images_folder: Path) -> None:
     """Check that an image set is whole and gives the published splits."""
     from generators.training.images import make_published_file, published_file
 
-    if make_published_file(name, folder) != published_file(name):
-        raise click.ClickException(f"{name} in {str(folder)!r} gives other splits than published")
-    _report(name, folder)
+    if make_published_file(name, images_folder) != published_file(name):
+        where = f"{name} in {str(images_folder)!r}"
+        raise click.ClickException(f"{where} gives other splits than published")
+    _report(name, images_folder)
 
 
 def _report(name: str, folder: Path) -> None:
@@ -75,15 +80,13 @@ def generate() -> None:
 @generate.command(context_settings=HELP)
 @CAMPAIGN_OPTION
 @click.option("--images", "names", multiple=True, default=("digits",), show_default=True)
-@click.option(
-    "--networks", type=click.IntRange(min=1), help="Of each image set [default: the release's]."
-)
+@click.option("--networks", type=COUNT, help="Of each image set [default: the release's].")
 @click.option("--pilot", is_flag=True, help="Plan the learning-rate pilot of one image set.")
 @click.option(
     "--rate", "rates", multiple=True, default=(0.02, 0.05), show_default=True, help="Of a pilot."
 )
 @click.option("--missing", is_flag=True, help="Leave out the runs that the release holds already.")
-@click.option("--data", type=click.Path(path_type=Path), help="Another release than the installed.")
+@DATA_OPTION
 def plan(
     *,
     campaign: Path,
@@ -92,7 +95,7 @@ def plan(
     pilot: bool,
     rates: tuple[float, ...],
     missing: bool,
-    data: Path | None,
+    release: "Release",
 ) -> None:
     """Write every run of a campaign with its predicted cost, in a balanced order.
 
@@ -107,7 +110,7 @@ def plan(
         raise click.UsageError("--pilot takes one image set")
     runs = pilot_plan(names[0], rates) if pilot else make_plan(names, networks)
     if missing:
-        published = published_runs(names, data)
+        published = published_runs(names, release)
         runs = [run for run in runs if run.run_id not in published]
     recipes = pilot_recipes(names[0], rates) if pilot else release_recipes()
     Campaign(campaign).create(runs, recipes)
@@ -213,13 +216,13 @@ def status(campaign: Path, as_json: bool) -> None:
     show_default=True,
     help="Folder of the release.",
 )
-@RELEASE_OPTION
-def merge(campaigns: tuple[Path, ...], data: Path, release: str | None) -> None:
+@VERSION_OPTION
+def merge(campaigns: tuple[Path, ...], data: Path, version: str | None) -> None:
     """Build a release's Parquet files, card and checksums from finished runs."""
     from generators.campaign.campaign import Campaign
     from generators.campaign.merge import merge as merge_campaigns
 
-    merged = merge_campaigns([Campaign(folder) for folder in campaigns], data, release)
+    merged = merge_campaigns([Campaign(folder) for folder in campaigns], data, version)
     for (name, split), count in merged.counts.items():
         click.echo(f"{name} {split}: {count} runs")
 
@@ -242,7 +245,7 @@ def pilot(campaign: Path, name: str, output: Path | None) -> None:
 
 @generate.command(context_settings=HELP)
 @click.option("--images", "name", default="digits", show_default=True, help="Trained on.")
-@click.option("--networks", default=8, show_default=True, type=click.IntRange(min=1))
+@click.option("--networks", default=8, show_default=True, type=COUNT)
 @IMAGES_OPTION
 @DEVICE_OPTION
 @click.option(
@@ -251,7 +254,7 @@ def pilot(campaign: Path, name: str, output: Path | None) -> None:
     multiple=True,
     default=(2,),
     show_default=True,
-    type=click.IntRange(min=1),
+    type=COUNT,
     help="Networks in flight; given more than once, the engine runs with each.",
 )
 @click.option("--epochs", type=click.IntRange(min=2), help="Of every way [default: the recipe's].")
@@ -260,7 +263,7 @@ def pilot(campaign: Path, name: str, output: Path | None) -> None:
     type=click.IntRange(min=0),
     help="Of N0, N1 and N2; 0 leaves them out [default: all].",
 )
-@click.option("--baseline-epochs", type=click.IntRange(min=1), help="Of N0 and N1 [default: all].")
+@click.option("--baseline-epochs", type=COUNT, help="Of N0 and N1 [default: all].")
 @click.option(
     "--audit",
     default=0,
@@ -306,48 +309,41 @@ def bench(
 
 @generate.command(context_settings=HELP)
 @click.option("--images", "name", default="digits", show_default=True, help="Whose networks.")
-@click.option(
-    "--folder",
-    type=click.Path(path_type=Path),
-    help="Another copy of the data than the installed one.",
-)
+@DATA_OPTION
 @IMAGES_OPTION
 @DEVICE_OPTION
-@click.option(
-    "--processes", default=2, show_default=True, type=click.IntRange(min=1), help="At a time."
-)
-@RELEASE_OPTION
+@click.option("--processes", default=2, show_default=True, type=COUNT, help="At a time.")
+@VERSION_OPTION
 def proxies(
     name: str,
-    folder: Path | None,
+    release: "Release",
     images_folder: Path,
     device: str,
     processes: int,
-    release: str | None,
+    version: str | None,
 ) -> None:
     """Compute the zero-cost proxies that a release's networks lack, and add them to it.
 
     Killed at any point, the same command goes on.
     """
-    from benchmark.release import read_manifest
-    from benchmark.runs import data_folder
     from generators.proxies.compute import add_proxies
     from generators.workers.scheduler import RunOptions
 
-    place = folder or data_folder()
-    made = add_proxies(name, place, RunOptions(images_folder, device, processes), release)
-    click.echo(f"{made} networks computed; release {read_manifest(place).version} in {place}")
+    options = RunOptions(images_folder, device, processes)
+    made = add_proxies(name, release.folder, options, version)
+    found = release.manifest().version
+    click.echo(f"{made} networks computed; release {found} in {release.folder}")
 
 
 @generate.command(context_settings=HELP)
 @click.option("--images", "name", default="digits", show_default=True, help="Whose runs.")
-@click.option("--networks", default=21, show_default=True, type=click.IntRange(min=1))
+@click.option("--networks", default=21, show_default=True, type=COUNT)
 @IMAGES_OPTION
 @DEVICE_OPTION
 @WORKERS_OPTION
 @click.option("--minutes", type=float, help="Budget; starts nothing that would outlast it.")
 @click.option("--sample", "seed", default=0, show_default=True, help="Which networks: any number.")
-@click.option("--data", type=click.Path(path_type=Path), help="Another release than the installed.")
+@DATA_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def verify(
@@ -360,7 +356,7 @@ def verify(
     workers: int,
     minutes: float | None,
     seed: int,
-    data: Path | None,
+    release: "Release",
     as_json: bool,
 ) -> None:
     """Train published runs again and say whether they agree within the spread of seeds.
@@ -375,7 +371,7 @@ def verify(
     from generators.workers.scheduler import RunOptions
 
     options = RunOptions(images_folder, device, workers, minutes=minutes)
-    found = train_again(name, networks, options, seed=seed, folder=data)
+    found = train_again(name, networks, options, seed=seed, release=release)
     for line in [json.dumps(asdict(found))] if as_json else report(found):
         click.echo(line)
     if not found.comparisons:

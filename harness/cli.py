@@ -1,33 +1,27 @@
 """Commands about how predictors are judged."""
 
 import json
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from benchmark.options import (
+    COUNT,
+    DATA_OPTION,
+    FILE,
+    HELP,
+    JSON_OPTION,
+    RESULTS_OPTION,
+    echo_lines,
+)
+
 if TYPE_CHECKING:
+    from benchmark.release import Release
     from benchmark.tasks import Task
     from harness.results.result import Result
     from harness.running.custom_splits import Trial
-
-HELP = {"help_option_names": ["-h", "--help"]}
-RESULTS_OF_A_CHECKOUT, RESULTS = Path("leaderboard/results"), Path("results")
-CHECK_RUNS = 40  # training runs that a check uses
-FOLDER_OPTION = click.option(
-    "--folder",
-    type=click.Path(path_type=Path),
-    help="Another copy of the data than the installed one.",
-)
-RESULTS_OPTION = click.option(
-    "--results",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of results [default: leaderboard/results if it is there, else results].",
-)
-JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
-COUNT = click.IntRange(min=1)
 
 
 @click.command(context_settings=HELP)
@@ -35,11 +29,7 @@ COUNT = click.IntRange(min=1)
 @click.option("--all", "every", is_flag=True, help="All predictors of the registry.")
 @click.option("--task", "tasks", multiple=True, help="A frozen task; all of them by default.")
 @click.option("--seeds", default=5, show_default=True, type=COUNT, help="Of a stochastic one.")
-@click.option(
-    "--results",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where to write [default: leaderboard/results if it is there, else results].",
-)
+@RESULTS_OPTION
 @click.option(
     "--external",
     nargs=2,
@@ -60,7 +50,7 @@ COUNT = click.IntRange(min=1)
     help="Fit on so many training networks; may be given more than once.",
 )
 @click.option("--processes", default=2, show_default=True, type=COUNT, help="At a time.")
-@FOLDER_OPTION
+@DATA_OPTION
 @JSON_OPTION
 @click.pass_context
 def evaluate(
@@ -75,7 +65,7 @@ def evaluate(
     leave_out: bool,
     train_sizes: tuple[int, ...],
     processes: int,
-    folder: Path | None,
+    release: "Release",
     as_json: bool,
 ) -> None:
     """Fit predictors, ask them about test and held-out networks, and score their answers.
@@ -85,32 +75,31 @@ def evaluate(
     each image set is written, too, where networks were trained repeatedly. Ends with exit code 1 if
     a predictor failed. On data without zero-cost proxies, --all leaves out those that need them.
     """
-    from benchmark.tasks import read_task, task_names
     from harness.predictors.registry import PREDICTORS
     from harness.results.ceiling import write_ceilings
+    from harness.results.folder import results_folder
     from harness.running.custom_splits import applicable
     from harness.running.evaluate_many import Setting, evaluate_many, try_many
     from harness.score_text import json_lines, trial_lines
 
     if every == bool(predictors):
         raise click.UsageError("name predictors, or give --all, and not both")
-    asked = tasks or task_names(None if folder is None else folder / "tasks")
+    asked = tasks or release.task_names()
     if not asked:
         raise click.UsageError("there is no frozen task yet; `peephole task freeze` makes them")
-    known = None if folder is None else folder / "tasks"
-    read = [read_task(name, known) for name in asked]
-    trials = _asked_trials(read[0], external, leave_out, train_sizes, folder)
+    read = [release.task(name) for name in asked]
+    trials = _asked_trials(read[0], external, leave_out, train_sizes, release)
     place, names = results_folder(results), predictors or applicable(tuple(PREDICTORS), trials)
-    setting = Setting(place, folder, seeds, processes)
+    setting = Setting(place, release, seeds, processes)
     if trials:
         observed = sorted({task.observed for task in read})
         scores = try_many(names, trials, observed, setting)
-        _print(json_lines(scores) if as_json else trial_lines(scores))
+        echo_lines(json_lines(scores) if as_json else trial_lines(scores))
         if any(score.failures for score in scores):
             ctx.exit(1)
         return
     found = evaluate_many(names, asked, setting)
-    write_ceilings(list(dict.fromkeys(result.images for result in found)), place, folder)
+    write_ceilings(list(dict.fromkeys(result.images for result in found)), place, release)
     print_results(found, as_json)
     if any(result.status == "failed" for result in found):
         ctx.exit(1)
@@ -121,7 +110,7 @@ def _asked_trials(
     external: tuple[str, str] | None,
     leave_out: bool,
     train_sizes: tuple[int, ...],
-    folder: Path | None,
+    release: "Release",
 ) -> "list[Trial]":
     """Return the trials that options ask for, on the runs of a task; none if none is asked for."""
     from benchmark.util.unknown_name import unknown_name
@@ -136,18 +125,18 @@ def _asked_trials(
             raise ValueError(unknown_name("origin", origin, ["metaqnn"]))
         return metaqnn_trials(Path(file))
     if leave_out:
-        return skeleton_trials(task, folder)
-    return ladder_trials(task, train_sizes, folder) if train_sizes else []
+        return skeleton_trials(task, release)
+    return ladder_trials(task, train_sizes, release) if train_sizes else []
 
 
 @click.command(context_settings=HELP)
 @click.argument("predictor")
 @click.option("--images", default="digits", show_default=True, help="Whose training runs to use.")
-@FOLDER_OPTION
+@DATA_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print one finding a line.")
 @click.pass_context
 def check(
-    ctx: click.Context, predictor: str, images: str, folder: Path | None, as_json: bool
+    ctx: click.Context, predictor: str, images: str, release: "Release", as_json: bool
 ) -> None:
     """Say whether a predictor keeps the rules, rule by rule.
 
@@ -157,31 +146,30 @@ def check(
     from harness.running.find_predictor import find
     from harness.score_text import finding_lines, json_lines
     from harness.task_data import training_runs
-    from harness.verification.predictor_rules import check_predictor
+    from harness.verification.predictor_rules import CHECK_RUNS, check_predictor
 
     candidate = find(predictor)
-    findings = check_predictor(candidate.make, training_runs(images, CHECK_RUNS, folder))
-    _print(json_lines(findings) if as_json else finding_lines(findings))
+    findings = check_predictor(candidate.make, training_runs(images, CHECK_RUNS, release))
+    echo_lines(json_lines(findings) if as_json else finding_lines(findings))
     if not all(finding.passed for finding in findings):
         ctx.exit(1)
 
 
 @click.command(context_settings=HELP)
-@click.argument("predictions", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("predictions", type=FILE)
 @click.option("--task", "name", required=True, help="The frozen task that they answer.")
-@FOLDER_OPTION
+@DATA_OPTION
 @JSON_OPTION
-def score(predictions: Path, name: str, folder: Path | None, as_json: bool) -> None:
+def score(predictions: Path, name: str, release: "Release", as_json: bool) -> None:
     """Score a Parquet file of PREDICTIONS; nothing in it is executed.
 
     Its columns: run_id, epoch, mean and, if wanted, std. One row for every test and held-out run of
     the task and every epoch after the observed ones, or the last epoch alone.
     """
-    from benchmark.tasks import read_task
     from harness.verification.prediction_file import score_predictions
 
-    task = read_task(name, None if folder is None else folder / "tasks")
-    result, _ = score_predictions(predictions, task, folder=folder)
+    task = release.task(name)
+    result, _ = score_predictions(predictions, task, release=release)
     print_results([result], as_json)
 
 
@@ -195,7 +183,7 @@ def score(predictions: Path, name: str, folder: Path | None, as_json: bool) -> N
 @click.option("--replace", "again", is_flag=True, help="Replace an earlier submission.")
 @click.option("--processes", default=2, show_default=True, type=COUNT, help="At a time.")
 @RESULTS_OPTION
-@FOLDER_OPTION
+@DATA_OPTION
 @JSON_OPTION
 def submit(
     what: str,
@@ -203,7 +191,7 @@ def submit(
     again: bool,
     processes: int,
     results: Path | None,
-    folder: Path | None,
+    release: "Release",
     as_json: bool,
     **fields: str | int | tuple[str, ...] | None,
 ) -> None:
@@ -214,106 +202,21 @@ def submit(
     Code is tried against the rules, fitted and asked; predictions are scored and nothing is
     executed. The submission goes beside the folder of results.
     """
+    from harness.results.folder import results_folder
     from harness.running.evaluate_many import Setting
-    from harness.running.submission import FILE
+    from harness.running.submission import FILE as SUBMISSION
     from harness.verification.submit import make_draft, read_draft
     from harness.verification.submit import submit as lay_out
 
     given = {name: value for name, value in fields.items() if value}
-    if (Path(what) / FILE).is_file():
+    if (Path(what) / SUBMISSION).is_file():
         if given:
-            raise click.UsageError(f"`{next(iter(given))}` stands in {FILE}; change it there")
+            raise click.UsageError(f"`{next(iter(given))}` stands in {SUBMISSION}; change it there")
         draft = read_draft(Path(what))
     else:
         draft = make_draft(what, given)
     place = results_folder(results)
-    print_results(lay_out(draft, Setting(place, folder, 1, processes), again=again), as_json)
-
-
-@click.command(context_settings=HELP)
-@click.argument("predictors", nargs=-1, metavar="PREDICTOR PREDICTOR...", required=True)
-@click.option("--task", "name", required=True, help="A frozen task that all have answered.")
-@click.option("--metric", default="tau", show_default=True, help="What is compared.")
-@click.option("--stratum", default="test", show_default=True, help="Which networks.")
-@RESULTS_OPTION
-@FOLDER_OPTION
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
-def compare(
-    predictors: tuple[str, ...],
-    *,
-    name: str,
-    metric: str,
-    stratum: str,
-    results: Path | None,
-    folder: Path | None,
-    as_json: bool,
-) -> None:
-    """Say which of some predictors are surely better, pair by pair, on the same resamples.
-
-    P-values are corrected for the number of pairs (Holm).
-    """
-    from benchmark.tasks import read_task
-    from harness.score_text import difference_lines, json_lines
-    from harness.studies.compare import compare as differences
-
-    task = read_task(name, None if folder is None else folder / "tasks")
-    found = differences(
-        task, predictors, results_folder(results), metric=metric, stratum=stratum, folder=folder
-    )
-    if not as_json:
-        click.echo(f"{metric} on {stratum} of {task.name}")
-    _print(json_lines(found) if as_json else difference_lines(found))
-
-
-@click.command(context_settings=HELP)
-@click.argument("predictors", nargs=-1, metavar="[PREDICTOR]...")
-@click.option("--images", default="digits", show_default=True, help="Whose test networks.")
-@click.option("--version", type=COUNT, help="Of the tasks [default: the latest].")
-@click.option("--candidates", default=100, show_default=True, type=COUNT, help="In each set.")
-@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="PNG or SVG to draw.")
-@RESULTS_OPTION
-@FOLDER_OPTION
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
-def select(
-    predictors: tuple[str, ...],
-    *,
-    images: str,
-    version: int | None,
-    candidates: int,
-    plot: Path | None,
-    results: Path | None,
-    folder: Path | None,
-    as_json: bool,
-) -> None:
-    """Say what choosing the best of many networks early costs in epochs, and gives up.
-
-    Ways to choose: stopping all after some epochs, successive halving, and every predictor that has
-    results (or those named). What they keep is trained to the end.
-    """
-    from benchmark.tasks import read_task, task_names
-    from harness.predictors.registry import PREDICTORS
-    from harness.score_text import choice_lines, json_lines
-    from harness.studies.early_selection import choices
-    from harness.studies.early_selection_plot import draw
-
-    place = None if folder is None else folder / "tasks"
-    found_tasks = [re.fullmatch(rf"{images}-k\d+-v(\d+)", name) for name in task_names(place)]
-    versions = {match[0]: int(match[1]) for match in found_tasks if match}
-    wanted = version or max(versions.values(), default=1)
-    names = [name for name, of in versions.items() if of == wanted]
-    if not names:
-        raise ValueError(f"there is no task of {images!r} with version {wanted}")
-    asked = predictors or tuple(PREDICTORS)
-    tasks = [read_task(name, place) for name in names]
-    found = choices(tasks, asked, results_folder(results), candidates=candidates, folder=folder)
-    _print(json_lines(found) if as_json else choice_lines(found))
-    if plot is not None:
-        draw(found, plot, f"{images}: the best of {candidates} test networks")
-
-
-def results_folder(chosen: Path | None) -> Path:
-    """Return where results lie: as chosen, else those of a checkout, else `results` here."""
-    return chosen or (RESULTS_OF_A_CHECKOUT if RESULTS_OF_A_CHECKOUT.is_dir() else RESULTS)
+    print_results(lay_out(draft, Setting(place, release, 1, processes), again=again), as_json)
 
 
 def print_results(results: "Sequence[Result]", as_json: bool) -> None:
@@ -321,9 +224,4 @@ def print_results(results: "Sequence[Result]", as_json: bool) -> None:
     from benchmark.util.strict_json import encode
     from harness.score_text import result_lines
 
-    _print([json.dumps(encode(r)) for r in results] if as_json else result_lines(results))
-
-
-def _print(lines: Iterable[str]) -> None:
-    for line in lines:
-        click.echo(line)
+    echo_lines([json.dumps(encode(r)) for r in results] if as_json else result_lines(results))

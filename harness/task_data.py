@@ -7,22 +7,20 @@ status, a time, a device or a run of another seed. What is on disk is not hidden
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from benchmark.proxies import PROXIES, load_proxies
-from benchmark.recipes import RECIPES, Recipe, read_recipes
-from benchmark.runs import data_folder, load_runs, series
+from benchmark.proxies import PROXIES
+from benchmark.recipes import Recipe
+from benchmark.release import INSTALLED, Release
+from benchmark.runs import series
 from benchmark.schema import TENTHS
 from benchmark.space.architectures import from_record
 from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import walk
-from benchmark.space.splits import SPLITS
-from benchmark.tasks import STATUSES, Task, rows_digest, task_rows
+from benchmark.tasks import Task, has_whole_curve
 from benchmark.util.rng import generator_for
 from harness.protocol import Array, Queries, Runs, Series
 from harness.scoring.targets import SCORED_SPLITS, ScoredSplit, Targets
@@ -58,47 +56,31 @@ class TaskData:
     targets: TaskTargets
 
 
-def load_task_data(task: Task, folder: Path | None = None) -> TaskData:
+def load_task_data(task: Task, release: Release = INSTALLED) -> TaskData:
     """Return the data of a task.
 
     Args:
         task: Any.
-        folder: Another copy of the data than the installed one.
+        release: The data; by default that of the installed package.
 
     Raises:
         FileNotFoundError: If the data lacks a split.
         ValueError: If the data lacks a run or the recipe of the task, or has other rows.
     """
-    tables = load_tables(task, folder)
-    recipe = recipe_of(tables["train"], folder)
+    tables = release.task_tables(task)
+    recipe = recipe_of(tables["train"], release)
     rows, splits = query_rows(task, tables)
     return TaskData(
-        build_runs(tables["train"], recipe, "t", folder),
-        build_runs(tables["validation"], recipe, "v", folder),
-        build_runs(rows, recipe, "q", folder).observe(task.observed),
+        build_runs(tables["train"], recipe, "t", release),
+        build_runs(tables["validation"], recipe, "v", release),
+        build_runs(rows, recipe, "q", release).observe(task.observed),
         build_targets(task, rows, splits),
     )
 
 
-def load_targets(task: Task, folder: Path | None = None) -> TaskTargets:
+def load_targets(task: Task, release: Release = INSTALLED) -> TaskTargets:
     """Return what is true of a task's test and held-out networks. Raises as `load_task_data`."""
-    return build_targets(task, *query_rows(task, load_tables(task, folder)))
-
-
-def load_tables(task: Task, folder: Path | None = None) -> dict[str, pa.Table]:
-    """Return the rows of each split of a task, having checked that they are those it was frozen on.
-
-    Raises:
-        FileNotFoundError: If the data lacks a split.
-        ValueError: If the data lacks a run of the task or has other values.
-    """
-    tables: dict[str, pa.Table] = {split: task_rows(task, split, folder) for split in SPLITS}
-    found = rows_digest([tables[split] for split in SPLITS])
-    if found != task.digest:
-        raise ValueError(
-            f"the rows of task {task.name!r} have digest {found}, not {task.digest} as when frozen"
-        )
-    return tables
+    return build_targets(task, *query_rows(task, release.task_tables(task)))
 
 
 def evaluation_rows(tables: Mapping[str, pa.Table]) -> tuple[pa.Table, tuple[ScoredSplit, ...]]:
@@ -130,14 +112,14 @@ def build_targets(task: Task, rows: pa.Table, splits: tuple[ScoredSplit, ...]) -
     return TaskTargets(target, replace(target, curves=series(rows, task.second_target)))
 
 
-def build_runs(rows: pa.Table, recipe: Recipe, prefix: str, folder: Path | None) -> Runs:
+def build_runs(rows: pa.Table, recipe: Recipe, prefix: str, release: Release) -> Runs:
     """Return rows as runs that own their memory, numbered in their order.
 
     Args:
         rows: All columns, or those that a predictor may see, and `architecture`.
         recipe: Of all rows.
         prefix: Of the ids.
-        folder: Where the proxies are; None for the installed data.
+        release: Where the proxies are.
 
     Raises:
         ValueError: If the data has proxies, but not of all the networks.
@@ -151,13 +133,13 @@ def build_runs(rows: pa.Table, recipe: Recipe, prefix: str, folder: Path | None)
         architectures,
         tuple(walk(architecture, images) for architecture in architectures),
         _build_series(rows, recipe.epochs),
-        _build_proxies(rows, images.name, folder),
+        _build_proxies(rows, images.name, release),
     )
 
 
-def _build_proxies(rows: pa.Table, images: str, folder: Path | None) -> Array | None:
+def _build_proxies(rows: pa.Table, images: str, release: Release) -> Array | None:
     """Return the proxies of the networks of rows, (rows, proxies); None if the data has none."""
-    table = load_proxies(images, folder)
+    table = release.proxies(images)
     if table is None:
         return None
     place = {name: i for i, name in enumerate(table["architecture_id"].to_pylist())}
@@ -187,8 +169,8 @@ def _build_series(rows: pa.Table, epochs: int) -> Series:
     return Series(**values)
 
 
-def recipe_of(rows: pa.Table, folder: Path | None = None) -> Recipe:
-    """Return the one recipe of some rows: a current one, or one that the data describes.
+def recipe_of(rows: pa.Table, release: Release = INSTALLED) -> Recipe:
+    """Return the one recipe of some rows.
 
     Raises:
         ValueError: If the rows have several, or it is not known.
@@ -196,29 +178,21 @@ def recipe_of(rows: pa.Table, folder: Path | None = None) -> Recipe:
     ids = sorted(set(rows["recipe_id"].to_pylist()))
     if len(ids) != 1:
         raise ValueError(f"runs must share one recipe; these have {', '.join(ids) or 'none'}")
-    known = {recipe.recipe_id: recipe for recipe in RECIPES.values()}
-    path = (folder or data_folder()) / "recipes.json"
-    if ids[0] not in known and path.exists():
-        known = read_recipes(path)
-    if ids[0] not in known:
-        raise ValueError(f"recipe {ids[0]!r} of the runs is neither current nor in {str(path)!r}")
-    return known[ids[0]]
+    return release.recipe(ids[0])
 
 
-def training_runs(images: str, networks: int, folder: Path | None = None) -> Runs:
+def training_runs(images: str, networks: int, release: Release = INSTALLED) -> Runs:
     """Return the first training runs of the released data, of seed 0 and with whole curves.
 
     Raises:
         FileNotFoundError: If the data lacks them.
         ValueError: If the image set or the recipe is not known.
     """
-    table = load_runs(images, "train", folder=folder)
-    keep = pc.and_(
-        pc.equal(table.column("seed"), 0),
-        pc.is_in(table.column("status"), pa.array(STATUSES)),
+    table = release.runs(images, "train")
+    rows = (
+        table.filter(has_whole_curve(table)).sort_by("run_id").slice(0, networks).combine_chunks()
     )
-    rows = table.filter(keep).sort_by("run_id").slice(0, networks).combine_chunks()
-    return build_runs(rows, recipe_of(rows, folder), "t", folder)
+    return build_runs(rows, recipe_of(rows, release), "t", release)
 
 
 def copy_queries(queries: Queries) -> Queries:

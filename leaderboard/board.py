@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from benchmark.release import INSTALLED, Release
 from benchmark.space.architectures import from_record
 from benchmark.space.imagesets import IMAGES, get_images
 from benchmark.space.layer_walk import LayerRow, walk
-from benchmark.tasks import read_task
-from harness.cli import results_folder
+from harness.results.folder import results_folder
 from harness.results.predictions import predicted_epochs, read_predictions
 from harness.results.result import Ceiling, Result, read_ceiling, read_result
 from harness.scoring.score_rules import is_average, variance
 from harness.scoring.targets import Targets
-from harness.task_data import build_targets, evaluation_rows, load_tables
+from harness.task_data import build_targets, evaluation_rows
 from harness.verification.rerun import check_claim, read_reruns
 
 RESULTS = Path(__file__).parent / "results"
@@ -92,20 +92,20 @@ class TaskNetworks:
             )
 
 
-def load_networks(task_name: str, folder: Path | None = None) -> TaskNetworks:
+def load_networks(task_name: str, release: Release = INSTALLED) -> TaskNetworks:
     """Return the truth of a task from the data; the one place where the board reads data.
 
     Args:
         task_name: A frozen task.
-        folder: Another copy of the data than the installed one.
+        release: The data; by default that of the installed package.
 
     Raises:
         ValueError: If the task is not known, or the data lacks a run of it or has other values.
         FileNotFoundError: If the data lacks a split.
     """
-    task = read_task(task_name, None if folder is None else folder / "tasks")
+    task = release.task(task_name)
     images = get_images(task.images)
-    rows, splits = evaluation_rows(load_tables(task, folder))
+    rows, splits = evaluation_rows(release.task_tables(task))
     targets = build_targets(task, rows, splits).valid_accuracy
     architectures = map(from_record, rows["architecture"].to_pylist())
     return TaskNetworks(

@@ -6,18 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from leaderboard.board import Board
+from benchmark.options import COUNT, DATA_OPTION, FILE, HELP, SHOWN_RESULTS_OPTION
 
-HELP = {"help_option_names": ["-h", "--help"]}
-FOLDER = click.Path(file_okay=False, path_type=Path)
-FILE = click.Path(dir_okay=False, path_type=Path)
-COUNT = click.IntRange(min=1)
-RESULTS_OPTION = click.option(
-    "--results",
-    type=FOLDER,
-    help="Folder [default: leaderboard/results or results, if there; else the package's own].",
-)
+if TYPE_CHECKING:
+    from benchmark.release import Release
+    from leaderboard.board import Board
 
 
 @click.group(context_settings=HELP)
@@ -26,7 +19,7 @@ def board() -> None:
 
 
 @board.command(context_settings=HELP)
-@RESULTS_OPTION
+@SHOWN_RESULTS_OPTION
 @click.option(
     "--output", type=FILE, default="board.html", show_default=True, help="The page to write."
 )
@@ -54,7 +47,7 @@ def build(results: Path | None, output: Path, readme: Path | None) -> None:
 
 
 @board.command(context_settings=HELP)
-@RESULTS_OPTION
+@SHOWN_RESULTS_OPTION
 @click.option("--readme", type=FILE, help="Markdown file whose table and pictures are compared.")
 @click.option("--page", type=FILE, help="Page that is compared.")
 @click.pass_context
@@ -82,7 +75,7 @@ def check(ctx: click.Context, results: Path | None, readme: Path | None, page: P
 
 
 @board.command(context_settings=HELP)
-@RESULTS_OPTION
+@SHOWN_RESULTS_OPTION
 @click.option(
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65_535), help="0: any free."
 )
@@ -104,8 +97,8 @@ def serve(results: Path | None, port: int) -> None:
 
 @board.command(context_settings=HELP)
 @click.argument("predictors", nargs=-1, metavar="[PREDICTOR]...")
-@RESULTS_OPTION
-@click.option("--folder", type=FOLDER, help="Another copy of the data than the installed one.")
+@SHOWN_RESULTS_OPTION
+@DATA_OPTION
 @click.option("--check", is_flag=True, help="Write nothing; fail if a number does not follow.")
 @click.option("--rerun", "run_again", is_flag=True, help="Also run the code again, apart.")
 @click.option("--minutes", default=60.0, show_default=True, help="That code may take for a task.")
@@ -117,7 +110,7 @@ def rescore(
     predictors: tuple[str, ...],
     *,
     results: Path | None,
-    folder: Path | None,
+    release: "Release",
     check: bool,
     run_again: bool,
     minutes: float,
@@ -137,7 +130,7 @@ def rescore(
     if run_again and (check or not predictors):
         raise click.UsageError("--rerun names PREDICTORS to run again, and goes without --check")
     place = results or results_here()
-    request = Request(place, predictors, parse_shard(shard), folder, processes)
+    request = Request(place, predictors, parse_shard(shard), release, processes)
     report = verify(request)
     for problem in report.problems:
         click.echo(f"peephole: error: {problem}", err=True)

@@ -15,6 +15,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchmark.release import Release
 from benchmark.tasks import Task
 from harness.protocol import Prediction
 from harness.results.predictions import as_stored
@@ -51,7 +52,7 @@ def task(folder: Path) -> Task:
 
 @pytest.fixture(scope="module")
 def targets(task: Task, folder: Path) -> TaskTargets:
-    return load_targets(task, folder)
+    return load_targets(task, Release(folder))
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +111,9 @@ def test_predictions_are_scored_as_they_are_or_refused(
     spoiled = pa.table({name: [values[row] for row in rows] for name, values in columns.items()})
     path = tmp_path / "spoiled.parquet"
     pq.write_table(spoiled, path)
-    found, why = attempt(lambda: score_predictions(path, task, folder=folder, resamples=0)[0])
+    found, why = attempt(
+        lambda: score_predictions(path, task, release=Release(folder), resamples=0)[0]
+    )
     if found is None:
         assert cells or left_out or doubled
         assert why.startswith(f"{path}: ")
@@ -149,7 +152,9 @@ def test_columns_of_any_type_are_read_or_refused(
     kept = one.drop_columns([name]) if name in one.column_names else one
     path = tmp_path / "typed.parquet"
     pq.write_table(kept.add_column(place, name, column), path)
-    found, why = attempt(lambda: score_predictions(path, task, folder=folder, resamples=0)[0])
+    found, why = attempt(
+        lambda: score_predictions(path, task, release=Release(folder), resamples=0)[0]
+    )
     if found is None:
         assert why.startswith(f"{path}: ")
         return
@@ -175,7 +180,9 @@ def test_bytes_of_any_kind_are_read_or_refused(
         start = b"PAR1" if kind == "headed" else b""
         content = bytearray(start + data.draw(st.binary(max_size=200)) + start)
     path.write_bytes(content)
-    found, why = attempt(lambda: score_predictions(path, task, folder=folder, resamples=0)[0])
+    found, why = attempt(
+        lambda: score_predictions(path, task, release=Release(folder), resamples=0)[0]
+    )
     if found is None:
         assert why.startswith(f"{path}: ")
         return
@@ -220,13 +227,13 @@ def test_a_result_spoiled_anywhere_is_refused_or_proves_the_same(
     whole = copy.deepcopy(record)
     field = spoil(record, data)
     result.write_text(json.dumps(record))
-    found, why = attempt(lambda: rescore(Rescoring(result, False, folder)))
+    found, why = attempt(lambda: rescore(Rescoring(result, False, Release(folder))))
     result.write_text(content)
     if found is None:
         assert why.startswith((f"{result}: ", f"{result.with_suffix('.parquet')}: "))
     else:
         assert field in OPEN or same_but_for_intervals(record, whole)
-    rescore(Rescoring(result, False, folder))
+    rescore(Rescoring(result, False, Release(folder)))
 
 
 def same_but_for_intervals(one: Any, other: Any) -> bool:

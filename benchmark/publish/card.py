@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from benchmark.manifest import Manifest, SplitCounts
 from benchmark.proxies import COLUMNS as PROXY_COLUMNS
 from benchmark.publish.citation import KEYWORDS, LICENCE, LICENCE_URL, TITLE, bibtex
 from benchmark.publish.datasheet import datasheet_text, run_days
-from benchmark.release import Manifest, SplitCounts
 from benchmark.schema import COLUMNS, EPOCH_SERIES, Column
 from benchmark.space.imagesets import IMAGES, SEQUENCES
 from benchmark.space.sampler import acceptance_rates
@@ -128,7 +128,8 @@ def _accuracies(counts: "Sequence[SplitCounts]", folder: Path) -> str:
     """Describe the final accuracies by skeleton, and how many networks did not learn."""
     import numpy as np
 
-    from benchmark.runs import load_runs, series
+    from benchmark.release import Release
+    from benchmark.runs import series
 
     lines = ["## Final valid accuracy (seed 0)\n"]
     lines += ["| images | skeleton | networks | mean | std | min | max | not above twice chance |"]
@@ -137,7 +138,7 @@ def _accuracies(counts: "Sequence[SplitCounts]", folder: Path) -> str:
         finals: dict[str, list[float]] = {}
         for split in (entry.split for entry in counts if entry.images == name):
             columns = ["seed", "status", "skeleton", "valid_accuracy"]
-            table = load_runs(name, split, columns=columns, folder=folder)
+            table = Release(folder).runs(name, split, columns=columns)
             statuses = table.column("status").to_pylist()
             rows = table.filter([status in ("completed", "diverged") for status in statuses])
             for seed, skeleton, final in zip(

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from benchmark.manifest import Manifest, SplitCounts
 from benchmark.proxies import COLUMNS as PROXY_COLUMNS
 from benchmark.publish.citation import AUTHORS, KEYWORDS, LICENCE_URL, TITLE, bibtex
 from benchmark.publish.datasheet import entries, run_days
-from benchmark.release import Manifest, SplitCounts
 from benchmark.schema import COLUMNS, Column
 from benchmark.space.skeletons import SKELETONS
 

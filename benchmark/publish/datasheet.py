@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from benchmark.manifest import Manifest
 from benchmark.publish.citation import AUTHORS, LICENCE
-from benchmark.release import Manifest
 from benchmark.runs import read_table, split_path
 from benchmark.space.imagesets import get_images
 

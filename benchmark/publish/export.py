@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmark.manifest import SUMS, digests, read_manifest
 from benchmark.publish.verify import verify_release
-from benchmark.release import SUMS, digests, read_manifest
 from benchmark.runs import sha256
 from benchmark.util.atomic import replacing
 

@@ -5,11 +5,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmark.publish.card import card_text
-from benchmark.publish.citation import citation_cff, licence_text
-from benchmark.publish.croissant import croissant_text
-from benchmark.publish.versions import FIRST, agreed_version
-from benchmark.release import (
+from benchmark.manifest import (
     CARD,
     CITATION,
     CROISSANT,
@@ -21,6 +17,10 @@ from benchmark.release import (
     read_manifest,
     write_sums,
 )
+from benchmark.publish.card import card_text
+from benchmark.publish.citation import citation_cff, licence_text
+from benchmark.publish.croissant import croissant_text
+from benchmark.publish.versions import FIRST, agreed_version
 from benchmark.schema import SCHEMA_VERSION
 from benchmark.util.atomic import write_atomically
 

@@ -8,9 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from benchmark.proxies import proxy_problems
-from benchmark.publish.croissant import tables
-from benchmark.release import (
+from benchmark.manifest import (
     CARD,
     CITATION,
     CROISSANT,
@@ -25,6 +23,8 @@ from benchmark.release import (
     released_proxies,
     released_splits,
 )
+from benchmark.proxies import proxy_problems
+from benchmark.publish.croissant import tables
 from benchmark.runs import CORRECT_SCHEMA, correct_path, read_pages, read_table, split_path
 from benchmark.schema import SCHEMA, check_row, run_id
 from benchmark.space.architectures import architecture_id, from_record

@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from benchmark.manifest import MANIFEST, read_manifest
 from benchmark.publish.finish import finish_release
 from benchmark.publish.versions import agreed_version
-from benchmark.release import MANIFEST, read_manifest
 from benchmark.runs import (
     CORRECT_SCHEMA,
     correct_path,

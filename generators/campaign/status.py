@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.runs import data_folder, load_runs, split_path
+from benchmark.release import Release
+from benchmark.runs import split_path
 from benchmark.space.splits import SPLITS
 from generators.campaign.campaign import Campaign
 
@@ -34,13 +35,12 @@ def campaign_status(folder: Path) -> list[GroupStatus]:
     return sorted(counts, key=lambda count: (count.images, count.skeleton, count.split))
 
 
-def published_runs(images: Iterable[str], folder: Path | None = None) -> set[str]:
+def published_runs(images: Iterable[str], release: Release) -> set[str]:
     """Return the ids of the runs that a release holds of some image sets."""
-    place = folder or data_folder()
     found: set[str] = set()
     for name in images:
         for split in SPLITS:
-            if split_path(name, split, place).exists():
-                table = load_runs(name, split, columns=["run_id"], folder=place)
+            if split_path(name, split, release.folder).exists():
+                table = release.runs(name, split, columns=["run_id"])
                 found.update(table.column("run_id").to_pylist())
     return found

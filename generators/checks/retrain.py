@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
-from pathlib import Path
 
+from benchmark.manifest import released_splits
 from benchmark.recipes import Recipe, read_recipes
-from benchmark.release import released_splits
-from benchmark.runs import data_folder, load_runs
+from benchmark.release import INSTALLED, Release
 from benchmark.space.architectures import from_record
 from benchmark.space.imagesets import get_images
 from benchmark.space.sampler import Drawn
@@ -37,7 +36,7 @@ class Verification:
 
 
 def verify(
-    images: str, networks: int, options: RunOptions, *, seed: int = 0, folder: Path | None = None
+    images: str, networks: int, options: RunOptions, *, seed: int = 0, release: Release = INSTALLED
 ) -> Verification:
     """Train a stratified sample of an image set's published runs again and compare.
 
@@ -46,18 +45,18 @@ def verify(
         networks: Runs to train again, fewer if the budget of `options` ends.
         options: How to train; its shard and limit mean nothing here.
         seed: Of the sample.
-        folder: Another copy of the data than the installed one.
+        release: The data; by default that of the installed package.
 
     Raises:
         FileNotFoundError: If the release has no runs on the image set, or images are missing.
         ValueError: If the image set is not known, or no network of it was trained repeatedly.
     """
     get_images(images)
-    published = published_rows(images, folder)
+    published = published_rows(images, release)
     spread = seed_differences([row for _, row in published])
     if not len(spread):
         raise ValueError(f"no network on {images!r} has runs of two seeds to measure their spread")
-    recipes = read_recipes((folder or data_folder()) / "recipes.json")
+    recipes = read_recipes((release.folder) / "recipes.json")
     sample = list(islice(stratified_sample(published, seed), networks))
     plan = {str(row["run_id"]): (row, planned_again(row, split, recipes)) for split, row in sample}
     jobs = [
@@ -71,18 +70,18 @@ def verify(
     return Verification(len(jobs), tuple(found), tuple(verdicts(found, spread)))
 
 
-def published_rows(images: str, folder: Path | None = None) -> list[tuple[Split, Row]]:
+def published_rows(images: str, release: Release = INSTALLED) -> list[tuple[Split, Row]]:
     """Return every published run of an image set with its split.
 
     Raises:
         FileNotFoundError: If there is none.
     """
-    splits = [split for name, split in released_splits(folder or data_folder()) if name == images]
+    splits = [split for name, split in released_splits(release.folder) if name == images]
     if not splits:
         raise FileNotFoundError(f"the release has no runs on {images!r} to be trained again")
     found: list[tuple[Split, Row]] = []
     for split in splits:
-        rows = load_runs(images, split, folder=folder).to_pylist()
+        rows = release.runs(images, split).to_pylist()
         found += [(split, row) for row in rows]  # type: ignore[misc]
     return found
 

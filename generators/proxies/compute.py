@@ -18,12 +18,13 @@ from typing import TextIO
 
 import torch
 
-from benchmark.proxies import SEED, Proxies, load_proxies, proxies_path, proxy_table, table_rows
+from benchmark.manifest import is_signed, read_manifest, released_splits
+from benchmark.proxies import SEED, Proxies, proxies_path, proxy_table, read_proxies, table_rows
 from benchmark.publish.finish import finish_release
 from benchmark.publish.versions import agreed_version
 from benchmark.recipes import Recipe, read_recipes
-from benchmark.release import is_signed, read_manifest, released_splits
-from benchmark.runs import load_runs, write_table
+from benchmark.release import Release
+from benchmark.runs import write_table
 from benchmark.space.architectures import Architecture, from_record
 from benchmark.space.imagesets import get_images
 from benchmark.util.atomic import write_atomically
@@ -68,7 +69,7 @@ def add_proxies(images: str, place: Path, options: RunOptions, version: str | No
     get_images(images)
     old = read_manifest(place)
     wanted, recipe = _wanted(images, place)
-    table = load_proxies(images, place)
+    table = read_proxies(images, place)
     kept = [] if table is None else [p for p in table_rows(table) if p.architecture_id in wanted]
     path = proxies_path(images, place)
     with _journal(path.with_name(JOURNAL)) as file:
@@ -93,7 +94,7 @@ def _wanted(images: str, place: Path) -> tuple[dict[str, Architecture], Recipe]:
     recipes: set[str] = set()
     for split in (split for name, split in released_splits(place) if name == images):
         columns = ["architecture_id", "architecture", "recipe_id"]
-        for row in load_runs(images, split, columns=columns, folder=place).to_pylist():
+        for row in Release(place).runs(images, split, columns=columns).to_pylist():
             recipes.add(row["recipe_id"])
             if row["architecture_id"] not in found:
                 found[row["architecture_id"]] = from_record(row["architecture"])

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from benchmark.runs import load_runs, series
+from benchmark.release import INSTALLED, Release
+from benchmark.runs import series
 from benchmark.space.imagesets import get_images
 from benchmark.tasks import STATUSES
 from harness.metrics.bootstrap import Array
@@ -24,7 +25,7 @@ from harness.scoring.targets import SCORED_SPLITS
 ROUNDING = 1e-9  # of a score; that of rescoring
 
 
-def repeated_finals(images: str, folder: Path | None = None) -> list[Array]:
+def repeated_finals(images: str, release: Release = INSTALLED) -> list[Array]:
     """Return the final valid accuracies of each network with two runs or more, in order of seed.
 
     Networks of test and held-out skeletons, by architecture id; runs that completed or diverged.
@@ -36,7 +37,7 @@ def repeated_finals(images: str, folder: Path | None = None) -> list[Array]:
     columns = ["architecture_id", "seed", "status", "valid_accuracy"]
     finals: dict[str, list[tuple[int, float]]] = {}
     for part in SCORED_SPLITS:
-        table = load_runs(images, part, columns=columns, folder=folder)
+        table = release.runs(images, part, columns=columns)
         trained = [status in STATUSES for status in table["status"].to_pylist()]
         table = table.filter(pa.array(trained, pa.bool_()))
         ids, seeds = table["architecture_id"].to_pylist(), table["seed"].to_pylist()
@@ -49,12 +50,12 @@ def repeated_finals(images: str, folder: Path | None = None) -> list[Array]:
     ]
 
 
-def build_ceiling(images: str, folder: Path | None = None) -> Ceiling | None:
+def build_ceiling(images: str, release: Release = INSTALLED) -> Ceiling | None:
     """Return the ceiling of an image set; None if no network was trained repeatedly.
 
     Raises as `repeated_finals`.
     """
-    finals = repeated_finals(images, folder)
+    finals = repeated_finals(images, release)
     if not finals:
         return None
     classes = get_images(images).classes
@@ -69,13 +70,13 @@ def build_ceiling(images: str, folder: Path | None = None) -> Ceiling | None:
     )
 
 
-def write_ceilings(images: list[str], results: Path, folder: Path | None = None) -> list[Path]:
+def write_ceilings(images: list[str], results: Path, release: Release = INSTALLED) -> list[Path]:
     """Write the ceilings of image sets into a folder of results; return their paths.
 
     Image sets without repeated runs have none. A file that differs by rounding alone stays as it
     is: processors and versions of numpy round differently. Raises as `repeated_finals`.
     """
-    built = [ceiling for name in images if (ceiling := build_ceiling(name, folder)) is not None]
+    built = [ceiling for name in images if (ceiling := build_ceiling(name, release)) is not None]
     paths = [ceiling_path(results, ceiling.images) for ceiling in built]
     for path, ceiling in zip(paths, built, strict=True):
         if not path.is_file() or not _same(read_ceiling(path), ceiling):

@@ -6,18 +6,18 @@ fit at a time, and ever more networks to fit on.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from scipy.stats import kendalltau
 
+from benchmark.release import INSTALLED, Release
 from benchmark.tasks import Task
 from benchmark.util.rng import generator_for
 from harness.predictors.registry import PREDICTORS
 from harness.protocol import Runs
 from harness.running.find_predictor import Candidate
 from harness.running.fit_predict import checked
-from harness.task_data import build_runs, load_tables, recipe_of
+from harness.task_data import build_runs, recipe_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def _scores(
     return tau, 1 - error / float(targets.final_accuracy.var()), error
 
 
-def skeleton_trials(task: Task, folder: Path | None = None) -> list[Trial]:
+def skeleton_trials(task: Task, release: Release = INSTALLED) -> list[Trial]:
     """Return a trial for each seen skeleton: fitted on the others, asked for its own networks.
 
     Only train and validation runs of the task are used, so that what is chosen by these scores was
@@ -129,7 +129,7 @@ def skeleton_trials(task: Task, folder: Path | None = None) -> list[Trial]:
         FileNotFoundError: If the data lacks a split.
         ValueError: If the data is not what the task was frozen on.
     """
-    train, validation, _ = _parts(task, folder)
+    train, validation, _ = _parts(task, release)
     names = [_skeletons(runs) for runs in (train, validation)]
     trials = []
     for left_out in sorted(set(names[0])):
@@ -141,14 +141,14 @@ def skeleton_trials(task: Task, folder: Path | None = None) -> list[Trial]:
     return trials
 
 
-def ladder_trials(task: Task, sizes: Sequence[int], folder: Path | None = None) -> list[Trial]:
+def ladder_trials(task: Task, sizes: Sequence[int], release: Release = INSTALLED) -> list[Trial]:
     """Return a trial for each number of training networks, each a part of the next; test as ever.
 
     Raises:
         FileNotFoundError: If the data lacks a split.
         ValueError: If a size is out of range, or the data is not what the task was frozen on.
     """
-    train, validation, test = _parts(task, folder)
+    train, validation, test = _parts(task, release)
     for size in sizes:
         if not 2 <= size <= len(train):
             raise ValueError(f"`train-size` (={size}) must be in 2..{len(train)}")
@@ -157,12 +157,12 @@ def ladder_trials(task: Task, sizes: Sequence[int], folder: Path | None = None) 
     return [Trial(f"{size} networks", runs, validation, test) for size, runs in taken.items()]
 
 
-def _parts(task: Task, folder: Path | None) -> tuple[Runs, Runs, Runs]:
+def _parts(task: Task, release: Release) -> tuple[Runs, Runs, Runs]:
     """Return the train, validation and test runs of a task, whole."""
-    tables = load_tables(task, folder)
-    recipe = recipe_of(tables["train"], folder)
+    tables = release.task_tables(task)
+    recipe = recipe_of(tables["train"], release)
     train, validation, test = (
-        build_runs(tables[part], recipe, part[0], folder)
+        build_runs(tables[part], recipe, part[0], release)
         for part in ("train", "validation", "test")
     )
     return train, validation, test

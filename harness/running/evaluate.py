@@ -7,11 +7,11 @@ and beside them the standard deviation over seeds.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from benchmark.release import INSTALLED, Release
 from benchmark.tasks import Task
 from harness.metrics.bootstrap import RESAMPLES
 from harness.protocol import Prediction
@@ -31,7 +31,7 @@ Outcome = tuple[Result, pa.Table | None]
 
 
 def evaluate(
-    candidate: Candidate, task: Task, *, seeds: int = SEEDS, folder: Path | None = None
+    candidate: Candidate, task: Task, *, seeds: int = SEEDS, release: Release = INSTALLED
 ) -> Outcome:
     """Return a predictor's result on a task and its predictions, None if it failed.
 
@@ -39,17 +39,17 @@ def evaluate(
         candidate: As `harness.running.find_predictor.find` returns it.
         task: Any.
         seeds: How many, for a stochastic predictor; any other is fitted once.
-        folder: Another copy of the data than the installed one.
+        release: The data; by default that of the installed package.
 
     Raises:
         FileNotFoundError: If the data lacks a split.
         ValueError: If the data is not what the task was frozen on.
     """
-    return evaluate_shared(candidate, [task], seeds=seeds, folder=folder)[0]
+    return evaluate_shared(candidate, [task], seeds=seeds, release=release)[0]
 
 
 def evaluate_shared(
-    candidate: Candidate, tasks: Sequence[Task], *, seeds: int = SEEDS, folder: Path | None = None
+    candidate: Candidate, tasks: Sequence[Task], *, seeds: int = SEEDS, release: Release = INSTALLED
 ) -> list[Outcome]:
     """Return the outcomes on tasks that differ in their observed epochs, of a single fit.
 
@@ -59,7 +59,7 @@ def evaluate_shared(
     """
     assert len({task.digest for task in tasks}) == 1, "tasks of one fit must have the same rows"
     assert len(tasks) == 1 or not candidate.uses_curve, "one who sees curves must be fitted on each"
-    data = load_task_data(min(tasks, key=lambda task: task.observed), folder)
+    data = load_task_data(min(tasks, key=lambda task: task.observed), release)
     used = candidate.seeds(seeds)
     try:  # the one place where anything is caught: a predictor may fail in any way there is
         timed = [fit_predict(candidate.make, data, seed) for seed in used]

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from benchmark.tasks import Task, read_task
+from benchmark.release import INSTALLED, Release
+from benchmark.tasks import Task
 from benchmark.util.processes import EndedEarlyError, run_in_processes
 from benchmark.util.progress import Progress
 from harness.predictors.registry import PREDICTORS
@@ -33,13 +34,13 @@ class Setting:
 
     Attributes:
         results: Folder of all results.
-        folder: Another copy of the data than the installed one.
+        release: The data; by default that of the installed package.
         seeds: How many, for stochastic predictors.
         processes: How many at a time.
     """
 
     results: Path
-    folder: Path | None = None
+    release: Release = INSTALLED
     seeds: int = SEEDS
     processes: int = PROCESSES
 
@@ -76,8 +77,7 @@ def evaluate_many(
     """
     candidates = {name: find(name) for name in dict.fromkeys(predictors)}
     _check_names(candidates)
-    known = None if setting.folder is None else setting.folder / "tasks"
-    asked = [read_task(name, known) for name in dict.fromkeys(tasks)]
+    asked = [setting.release.task(name) for name in dict.fromkeys(tasks)]
     found: dict[tuple[str, str], Result] = {}
     jobs: list[Job] = []
     for name, candidate in candidates.items():
@@ -146,7 +146,7 @@ def _run_all(jobs: Sequence[Job], setting: Setting) -> dict[tuple[str, str], Res
 def run(job: Job, setting: Setting) -> list[Result]:
     """Evaluate a job in this process and write its results."""
     candidate = find(job.predictor)
-    outcomes = evaluate_shared(candidate, job.tasks, seeds=setting.seeds, folder=setting.folder)
+    outcomes = evaluate_shared(candidate, job.tasks, seeds=setting.seeds, release=setting.release)
     return [read_result(write_result(setting.results, *outcome)) for outcome in outcomes]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmark.release import INSTALLED, Release
 from benchmark.tasks import Task
 from benchmark.util.unknown_name import unknown_name
 from harness.metrics.bootstrap import Array, interval
@@ -56,7 +57,7 @@ def compare(
     *,
     metric: str = "tau",
     stratum: str = "test",
-    folder: Path | None = None,
+    release: Release = INSTALLED,
 ) -> list[Difference]:
     """Return the difference of every pair of predictors, in the order in which they are given.
 
@@ -66,7 +67,7 @@ def compare(
         results: Folder of all results.
         metric: Of `METRICS`, one that has a direction.
         stratum: As results name them.
-        folder: Another copy of the data than the installed one.
+        release: The data; by default that of the installed package.
 
     Raises:
         ValueError: If a name is not known, a predictor failed, or the metric is not there.
@@ -76,7 +77,7 @@ def compare(
         raise ValueError(unknown_name("metric", metric, METRICS))
     if len(set(predictors)) < 2:
         raise ValueError("a comparison needs at least two predictors")
-    targets = load_targets(task, folder).valid_accuracy
+    targets = load_targets(task, release).valid_accuracy
     scores = {
         name: _samples(task, name, results, targets, (stratum, metric))
         for name in dict.fromkeys(predictors)

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.release import INSTALLED, Release
 from benchmark.tasks import Task
 from benchmark.util.rng import generator_for
 from harness.results.predictions import matrix, read_predictions
@@ -63,7 +64,7 @@ def choices(
     results: Path,
     *,
     candidates: int = CANDIDATES,
-    folder: Path | None = None,
+    release: Release = INSTALLED,
 ) -> list[Choice]:
     """Return every way to choose among the test networks of some tasks of one image set.
 
@@ -72,14 +73,14 @@ def choices(
         predictors: Names of results; those without a score on a task are left out there.
         results: Folder of all results.
         candidates: N, at most the test networks.
-        folder: Another copy of the data than the installed one.
+        release: The data; by default that of the installed package.
 
     Raises:
         ValueError: If the tasks are not of the same rows, or N is out of range.
     """
     if len({task.digest for task in tasks}) != 1:
         raise ValueError("tasks must be of the same rows to be compared")
-    targets = load_targets(tasks[0], folder).valid_accuracy
+    targets = load_targets(tasks[0], release).valid_accuracy
     order = np.argsort(targets.run_ids)  # so that the sets do not depend on the task
     test = np.array([i for i in order if targets.splits[i] == "test"])
     if not max(KEPT) <= candidates <= len(test):

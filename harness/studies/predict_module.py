@@ -7,16 +7,15 @@ was fitted on: what of the network lies outside them is said.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmark.release import INSTALLED, Release
 from benchmark.runs import split_path
 from benchmark.space.imagesets import IMAGES
 from benchmark.space.layer_walk import LayerRow, macs, parameters
-from benchmark.tasks import latest_task
 from benchmark.util.unknown_name import unknown_name
 from harness.features.architecture import ARCHITECTURE_FEATURES
 from harness.features.observed import network_features
@@ -135,15 +134,15 @@ def find_network(network: str) -> "nn.Module":
     return found
 
 
-def check_released(images: str, folder: Path | None = None) -> None:
+def check_released(images: str, release: Release = INSTALLED) -> None:
     """Check that there are networks of an image set to fit a predictor on.
 
     Raises:
         ValueError: If the images are not known; the message has the nearest name.
         FileNotFoundError: If the release has none; the message says what it has.
     """
-    if not split_path(images, "train", folder).exists():
-        there = [name for name in IMAGES if split_path(name, "train", folder).exists()]
+    if not split_path(images, "train", release.folder).exists():
+        there = [name for name in IMAGES if split_path(name, "train", release.folder).exists()]
         raise FileNotFoundError(
             f"data of {images!r} is not in this release, so no predictor can be fitted for it; "
             f"there is data of {', '.join(there) or 'no image set'}"
@@ -156,7 +155,7 @@ def predict_network(
     candidate: Candidate,
     *,
     seed: int = 0,
-    folder: Path | None = None,
+    release: Release = INSTALLED,
 ) -> Outlook:
     """Return what a predictor says of a network before it is trained.
 
@@ -165,16 +164,16 @@ def predict_network(
         images: Name of an image set that the release has.
         candidate: The predictor.
         seed: It is fitted with.
-        folder: Another copy of the data than the installed one.
+        release: The data; by default that of the installed package.
 
     Raises:
         FileNotFoundError: If the release has no data of the images.
         ValueError: If the images are not known, or the answer breaks the protocol.
         Exception: Whatever the predictor raises.
     """
-    check_released(images, folder)
-    task = latest_task(images, 0, None if folder is None else folder / "tasks")
-    data = _without_proxies(load_task_data(task, folder))
+    check_released(images, release)
+    task = release.latest_task(images, 0)
+    data = _without_proxies(load_task_data(task, release))
     test = [i for i, part in enumerate(data.targets.valid_accuracy.splits) if part == "test"]
     true = data.targets.valid_accuracy.curves[test, -1]
     asked = replace(data, queries=_with_network(data.queries, test, rows))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.release import INSTALLED, Release
 from benchmark.util.unknown_name import unknown_name
 from harness.predictors.registry import PREDICTORS
 from harness.results.result import Result, Seconds, read_result, result_path
@@ -46,14 +47,14 @@ class Request:
         predictors: Only these; all if empty.
         shard: (i, n): intervals of reference results are computed for every n-th from the i-th.
             Their values, and all of submissions, are always computed.
-        folder: Another copy of the data than the installed one.
+        release: The data; by default that of the installed package.
         processes: How many at a time.
     """
 
     results: Path
     predictors: tuple[str, ...] = ()
     shard: tuple[int, int] = (1, 1)
-    folder: Path | None = None
+    release: Release = INSTALLED
     processes: int = 2
 
     def __post_init__(self) -> None:
@@ -121,7 +122,7 @@ def verify(request: Request) -> Report:
         references += result.predictor in PREDICTORS
         turn = references % request.shard[1] == request.shard[0] % request.shard[1]
         intervals = turn or result.predictor not in PREDICTORS
-        jobs.append(Rescoring(path, intervals, request.folder))
+        jobs.append(Rescoring(path, intervals, request.release))
     problems += _missing(request, submissions)
     found = rescore_all(jobs, processes=request.processes)
     fine = [job for job, problem in zip(jobs, found, strict=True) if not problem]
@@ -240,7 +241,7 @@ def rerun_all(request: Request, paths: Sequence[Path], *, minutes: float = MINUT
     found = []
     for path in paths:
         entry = rerun(
-            Rescoring(path, intervals=False, folder=request.folder),
+            Rescoring(path, intervals=False, release=request.release),
             submissions_folder(request.results),
             minutes=minutes,
         )

@@ -24,7 +24,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from benchmark.runs import correct_path, data_folder, split_path
+from benchmark.release import INSTALLED, Release
+from benchmark.runs import correct_path, split_path
 from benchmark.space.imagesets import IMAGES
 from benchmark.util.processes import ONE_THREAD
 from benchmark.util.strict_json import read_record
@@ -77,7 +78,7 @@ def predict_apart(
     seeds: tuple[int, ...],
     *,
     minutes: float,
-    folder: Path | None = None,
+    release: Release = INSTALLED,
 ) -> list[TimedPrediction]:
     """Return what code answers with each seed, having run in a process of its own.
 
@@ -88,7 +89,7 @@ def predict_apart(
         data: Of a task; the truths stay here.
         seeds: To fit with.
         minutes: The process is ended after.
-        folder: Another copy of the data than the installed one.
+        release: The data; by default that of the installed package.
 
     Raises:
         ValueError: If the code fails, takes too long, or answers against the protocol.
@@ -96,7 +97,7 @@ def predict_apart(
     """
     with TemporaryDirectory(prefix="peephole-rerun-") as name:
         home = Path(name)
-        copy_tree(home / "tree", folder or data_folder())
+        copy_tree(home / "tree", release.folder)
         work = home / "work"
         work.mkdir()
         for path in code.files:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from benchmark.release import INSTALLED, Release
 from benchmark.runs import read_pages
 from benchmark.tasks import Task
 from benchmark.util.unknown_name import unknown_name
@@ -51,7 +52,7 @@ class _Rows:
 
 
 def score_predictions(
-    path: Path, task: Task, *, folder: Path | None = None, resamples: int = RESAMPLES
+    path: Path, task: Task, *, release: Release = INSTALLED, resamples: int = RESAMPLES
 ) -> Outcome:
     """Return the result of a file of predictions, and its rows in their fixed order.
 
@@ -60,7 +61,7 @@ def score_predictions(
     Args:
         path: The file.
         task: That it answers.
-        folder: Another copy of the data than the installed one.
+        release: The data; by default that of the installed package.
         resamples: Of the intervals; there are none with 0.
 
     Raises:
@@ -69,7 +70,7 @@ def score_predictions(
             there are; or if the data is not what the task was frozen on.
     """
     rows = _read_rows(path)
-    targets = load_targets(task, folder)
+    targets = load_targets(task, release)
     seeds = tuple(np.unique(rows.seeds).tolist()) or (0,)
     try:
         predictions = [_of_seed(rows, seed, task, targets.valid_accuracy.run_ids) for seed in seeds]

@@ -23,6 +23,7 @@ from harness.running.fit_predict import (
 from harness.task_data import copy_queries, take_queries
 
 OBSERVED = (0, 1, 5)  # epochs, all tried
+CHECK_RUNS = 40  # training runs that a predictor is tried on
 ONE = 1  # for the rules that are tried with one number of observed epochs
 LEAST_RUNS = 12
 TOLERANCE = 1e-5  # of an accuracy; float32 sums in another order differ by less

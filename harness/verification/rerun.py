@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 
 from benchmark.runs import read_pages
-from benchmark.tasks import read_task
 from benchmark.util.atomic import write_atomically
 from benchmark.util.strict_json import broken, encode, read_record, to_text
 from harness.predictors.registry import PREDICTORS
@@ -141,11 +140,11 @@ def rerun(
         OSError: If a file cannot be read or written.
     """
     result = rescore(job)
-    task = read_task(result.task, None if job.folder is None else job.folder / "tasks")
-    data = load_task_data(task, job.folder)
+    task = job.release.task(result.task)
+    data = load_task_data(task, job.release)
     try:
         code, digest = code_of(result.predictor, submissions)
-        timed = predict_apart(code, data, result.seeds, minutes=minutes, folder=job.folder)
+        timed = predict_apart(code, data, result.seeds, minutes=minutes, release=job.release)
         _check_counts(result, timed)
         predictions = [as_stored(later(a.prediction, task.observed)) for a in timed]
         run_ids = data.targets.valid_accuracy.run_ids

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
-from benchmark.tasks import Task, read_task
+from benchmark.release import INSTALLED, Release
+from benchmark.tasks import Task
 from benchmark.util.atomic import write_atomically
 from benchmark.util.progress import Progress
 from benchmark.util.strict_json import encode, to_text
@@ -52,12 +53,12 @@ class Rescoring:
     Attributes:
         path: Of the result.
         intervals: Whether intervals are computed, too, which takes nearly all the time.
-        folder: Another copy of the data than the installed one.
+        release: The data; by default that of the installed package.
     """
 
     path: Path
     intervals: bool = True
-    folder: Path | None = None
+    release: Release = INSTALLED
 
 
 def can_be_rescored(path: Path, result: Result) -> bool:
@@ -81,9 +82,9 @@ def rescore(job: Rescoring) -> Result:
                 f"{source}: predictions of each of the {len(result.seeds)} seeds must lie here, or "
                 "the scores cannot be found again; evaluate the predictor again"
             )
-    task = _task(job.path, result, job.folder)
+    task = _task(job.path, result, job.release)
     resamples = RESAMPLES if job.intervals else 0
-    again, table = score_predictions(source, task, folder=job.folder, resamples=resamples)
+    again, table = score_predictions(source, task, release=job.release, resamples=resamples)
     check_proven(job.path, result, again, intervals=job.intervals)
     stored = read_predictions(job.path.with_suffix(".parquet"), asked_networks(result))
     if table is not None and not mean_table(table).equals(stored):
@@ -91,9 +92,9 @@ def rescore(job: Rescoring) -> Result:
     return result
 
 
-def _task(path: Path, result: Result, folder: Path | None) -> Task:
+def _task(path: Path, result: Result, release: Release) -> Task:
     try:
-        return read_task(result.task, None if folder is None else folder / "tasks")
+        return release.task(result.task)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

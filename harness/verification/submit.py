@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmark.release import Release
 from benchmark.runs import read_pages
-from benchmark.tasks import read_task
 from benchmark.util.atomic import write_atomically
 from harness.results.result import Result, read_result, result_path, seeds_path, write_result
 from harness.running.evaluate import Outcome
@@ -28,10 +28,9 @@ from harness.running.submission import (
 from harness.task_data import training_runs
 from harness.verification.audit import seconds_of
 from harness.verification.prediction_file import score_predictions
-from harness.verification.predictor_rules import check_predictor
+from harness.verification.predictor_rules import CHECK_RUNS, check_predictor
 
 PREDICTIONS = "predictions"  # the folder of a draft with <task>.parquet
-CHECK_RUNS = 40  # training runs that code is tried on
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +119,7 @@ def submit(draft: Draft, setting: Setting, *, again: bool = False) -> list[Resul
     place = submissions_folder(setting.results) / submission.name
     if place.exists() and not again:
         raise ValueError(f"submission {submission.name!r} is there already; --replace replaces it")
-    known = None if setting.folder is None else setting.folder / "tasks"
-    tasks = [read_task(task, known) for task in submission.tasks]
+    tasks = [setting.release.task(task) for task in submission.tasks]
     with TemporaryDirectory(prefix="peephole-submit-") as name:
         laid_out = Path(name) / submission.name
         _lay_out(draft, laid_out)
@@ -129,7 +127,7 @@ def submit(draft: Draft, setting: Setting, *, again: bool = False) -> list[Resul
             _check_code(laid_out, submission, {task.images for task in tasks}, setting)
             outcomes = _run_code(laid_out, submission, replace(setting, results=Path(name) / "out"))
         else:
-            outcomes = [_score(draft, task, setting.folder) for task in submission.tasks]
+            outcomes = [_score(draft, task, setting.release) for task in submission.tasks]
         paths = [write_result(setting.results, *outcome) for outcome in outcomes]
         _remove_earlier(setting.results, submission)
         if place.exists():
@@ -150,7 +148,7 @@ def _lay_out(draft: Draft, folder: Path) -> None:
 def _check_code(folder: Path, submission: Submission, images: set[str], setting: Setting) -> None:
     """Check that the code of a folder keeps the rules of predictors."""
     for name in sorted(images):
-        runs = training_runs(name, CHECK_RUNS, setting.folder)
+        runs = training_runs(name, CHECK_RUNS, setting.release)
         for finding in check_predictor(find(str(folder)).make, runs):
             if not finding.passed:
                 raise ValueError(
@@ -173,11 +171,11 @@ def _run_code(folder: Path, submission: Submission, setting: Setting) -> list[Ou
     return outcomes
 
 
-def _score(draft: Draft, name: str, folder: Path | None) -> Outcome:
+def _score(draft: Draft, name: str, release: Release) -> Outcome:
     """Return what the predictions of a task score."""
     submission, path = draft.submission, draft.predictions[name]
-    task = read_task(name, None if folder is None else folder / "tasks")
-    result, table = score_predictions(path, task, folder=folder)
+    task = release.task(name)
+    result, table = score_predictions(path, task, release=release)
     if len(result.seeds) != submission.seeds:
         raise ValueError(
             f"{path}: predictions of {len(result.seeds)} seeds must be of {submission.seeds}, as "

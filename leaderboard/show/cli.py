@@ -1,18 +1,16 @@
 """Commands that show one thing of the release: a network, an image set, a predictor."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-HELP = {"help_option_names": ["-h", "--help"]}
-OUTPUT_OPTION = click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Also draw: PNG, SVG or PDF."
-)
-FOLDER_OPTION = click.option(
-    "--folder",
-    type=click.Path(path_type=Path),
-    help="Another copy of the data than the installed one.",
-)
+from benchmark.options import DATA_OPTION, FILE, HELP, SHOWN_RESULTS_OPTION
+
+if TYPE_CHECKING:
+    from benchmark.release import Release
+
+OUTPUT_OPTION = click.option("--output", type=FILE, help="Also draw: PNG, SVG or PDF.")
 
 
 @click.group(context_settings=HELP)
@@ -24,8 +22,8 @@ def show() -> None:
 @click.argument("name", metavar="ID")
 @click.option("--images", help="Of a network trained on several [default: the first that has it].")
 @OUTPUT_OPTION
-@FOLDER_OPTION
-def show_network(name: str, images: str | None, output: Path | None, folder: Path | None) -> None:
+@DATA_OPTION
+def show_network(name: str, images: str | None, output: Path | None, release: "Release") -> None:
     """Show the layers of a network and the curves of all its runs.
 
     ID is an architecture id, the unique start of one, or a run id. `conv3x5:24` is a convolution
@@ -37,7 +35,7 @@ def show_network(name: str, images: str | None, output: Path | None, folder: Pat
 
     if output is not None:
         check_ending(output)
-    network = load_network(name, images, folder)
+    network = load_network(name, images, release)
     click.echo("\n".join(network_lines(network)))
     if output is not None:
         draw_network(network, output)
@@ -47,8 +45,8 @@ def show_network(name: str, images: str | None, output: Path | None, folder: Pat
 @show.command("split", context_settings=HELP)
 @click.argument("images")
 @OUTPUT_OPTION
-@FOLDER_OPTION
-def show_split(images: str, output: Path | None, folder: Path | None) -> None:
+@DATA_OPTION
+def show_split(images: str, output: Path | None, release: "Release") -> None:
     """Show how many networks of each split and skeleton there are, and how accurate they became.
 
     IMAGES is an image set of the release. Accuracies are those of seed 0 on the valid images.
@@ -59,7 +57,7 @@ def show_split(images: str, output: Path | None, folder: Path | None) -> None:
 
     if output is not None:
         check_ending(output)
-    groups = load_groups(images, folder)
+    groups = load_groups(images, release)
     click.echo("\n".join(group_lines(images, groups)))
     if output is not None:
         draw_groups(images, groups, output)
@@ -69,15 +67,11 @@ def show_split(images: str, output: Path | None, folder: Path | None) -> None:
 @show.command("predictor", context_settings=HELP)
 @click.argument("name")
 @click.option("--task", "task_name", required=True, help="A frozen task that it has answered.")
-@click.option(
-    "--results",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder [default: leaderboard/results or results, if there; else the package's own].",
-)
+@SHOWN_RESULTS_OPTION
 @OUTPUT_OPTION
-@FOLDER_OPTION
+@DATA_OPTION
 def show_predictor(
-    name: str, task_name: str, results: Path | None, output: Path | None, folder: Path | None
+    name: str, task_name: str, results: Path | None, output: Path | None, release: "Release"
 ) -> None:
     """Show what a predictor is, its scores by part and skeleton, and predicted against true."""
     from leaderboard.board import results_here
@@ -87,7 +81,7 @@ def show_predictor(
 
     if output is not None:
         check_ending(output)
-    shown = load_predictor(name, task_name, results or results_here(), folder)
+    shown = load_predictor(name, task_name, results or results_here(), release)
     click.echo("\n".join(predictor_lines(shown)))
     if output is not None:
         draw_predictor(shown, output)

@@ -4,12 +4,12 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 import click
 import pyarrow.compute as pc
 
-from benchmark.runs import data_folder, load_runs, series, split_path
+from benchmark.release import INSTALLED, Release
+from benchmark.runs import series, split_path
 from benchmark.space.architectures import from_record
 from benchmark.space.imagesets import IMAGES, get_images
 from benchmark.space.layer_walk import LayerRow, macs, parameters, walk
@@ -71,19 +71,19 @@ class Line:
     shortcut: str | None
 
 
-def load_network(name: str, images: str | None = None, folder: Path | None = None) -> Network:
+def load_network(name: str, images: str | None = None, release: Release = INSTALLED) -> Network:
     """Return a network of the release.
 
     Args:
         name: An architecture id, the unique start of one, or a run id.
         images: Of networks that were trained on several sets; the first that has it by default.
-        folder: Another copy of the data than the installed one.
+        release: The data; by default that of the installed package.
 
     Raises:
         FileNotFoundError: If there is no data.
         ValueError: If no network is so called, or several are.
     """
-    known = _known(images, folder)
+    known = _known(images, release)
     ids = {place[0]: place for place in reversed(known.values())}  # the first set stays
     found = [known[name][0]] if name in known else sorted(i for i in ids if i.startswith(name))
     if not found or not name:
@@ -93,10 +93,10 @@ def load_network(name: str, images: str | None = None, folder: Path | None = Non
     if len(found) > 1:
         shown = ", ".join(found[:3])
         raise ValueError(f"{name!r} is the start of {len(found)} networks: {shown}, ...")
-    return _read(*known.get(name, ids[found[0]]), folder)
+    return _read(*known.get(name, ids[found[0]]), release)
 
 
-def _known(images: str | None, folder: Path | None) -> dict[str, tuple[str, str, str]]:
+def _known(images: str | None, release: Release) -> dict[str, tuple[str, str, str]]:
     """Return architecture id, image set and split of each run, by run id, image set by image set.
 
     Raises:
@@ -108,17 +108,17 @@ def _known(images: str | None, folder: Path | None) -> dict[str, tuple[str, str,
     columns = ("run_id", "architecture_id")
     for place in chosen:
         for split in SPLITS:
-            if images or split_path(place, split, folder).exists():
-                table = load_runs(place, split, columns=columns, folder=folder)
+            if images or split_path(place, split, release.folder).exists():
+                table = release.runs(place, split, columns=columns)
                 for run, architecture in zip(*(c.to_pylist() for c in table.columns), strict=True):
                     found[run] = (architecture, place, split)
     if not found:
-        raise FileNotFoundError(f"no runs in {str(folder or data_folder())!r}")
+        raise FileNotFoundError(f"no runs in {str(release.folder)!r}")
     return found
 
 
-def _read(architecture_id: str, images: str, split: str, folder: Path | None) -> Network:
-    table = load_runs(images, split, columns=COLUMNS, folder=folder)
+def _read(architecture_id: str, images: str, split: str, release: Release) -> Network:
+    table = release.runs(images, split, columns=COLUMNS)
     rows = table.filter(pc.equal(table["architecture_id"], architecture_id)).sort_by("seed")
     first = rows.slice(0, 1).to_pylist()[0]
     trained = rows.filter(pc.greater(pc.list_value_length(rows["valid_accuracy"]), 0))

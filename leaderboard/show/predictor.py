@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.tasks import read_task
+from benchmark.release import INSTALLED, Release
 from benchmark.util.unknown_name import unknown_name
 from harness.predictors.registry import PREDICTORS
 from harness.results.predictions import matrix, read_predictions
@@ -42,7 +42,7 @@ class ShownPredictor:
 
 
 def load_predictor(
-    name: str, task_name: str, results: Path | None = None, folder: Path | None = None
+    name: str, task_name: str, results: Path | None = None, release: Release = INSTALLED
 ) -> ShownPredictor:
     """Return a predictor's answers.
 
@@ -50,14 +50,14 @@ def load_predictor(
         name: Of the predictor.
         task_name: A frozen task.
         results: Folder of all results; the package's own by default.
-        folder: Another copy of the data than the installed one.
+        release: The data; by default that of the installed package.
 
     Raises:
         ValueError: If the task is not known, or the predictor has no scored result on it; the
             message has the nearest name.
         FileNotFoundError: If the predictions are not there.
     """
-    task = read_task(task_name, None if folder is None else folder / "tasks")
+    task = release.task(task_name)
     place = results or RESULTS
     known = sorted(path.stem for path in (place / task.name).glob("*.json"))
     if name not in known:
@@ -66,7 +66,7 @@ def load_predictor(
     if result.failure is not None:
         reason = result.failure.splitlines()[0]
         raise ValueError(f"predictor {name!r} failed on {task.name}: {reason}")
-    targets = load_targets(task, folder).valid_accuracy
+    targets = load_targets(task, release).valid_accuracy
     path = result_path(place, task.name, name).with_suffix(".parquet")
     table = read_predictions(path, len(targets.run_ids))
     return ShownPredictor(result, targets, matrix(table, "mean", targets.run_ids)[:, -1])

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
 
-from benchmark.runs import load_runs, series, split_path
+from benchmark.release import INSTALLED, Release
+from benchmark.runs import series, split_path
 from benchmark.space.imagesets import IMAGES, get_images
 from benchmark.space.skeletons import SKELETONS
 from benchmark.space.splits import SPLITS
@@ -41,7 +41,7 @@ class Group:
     curves: Array
 
 
-def load_groups(images: str, folder: Path | None = None) -> list[Group]:
+def load_groups(images: str, release: Release = INSTALLED) -> list[Group]:
     """Return the groups of an image set, by split and skeleton.
 
     Raises:
@@ -49,15 +49,17 @@ def load_groups(images: str, folder: Path | None = None) -> list[Group]:
         FileNotFoundError: If the release has no data of them; the message says what it has.
     """
     get_images(images)
-    if not any(split_path(images, split, folder).exists() for split in SPLITS):
-        there = [n for n in IMAGES if any(split_path(n, s, folder).exists() for s in SPLITS)]
+    if not any(split_path(images, split, release.folder).exists() for split in SPLITS):
+        there = [
+            n for n in IMAGES if any(split_path(n, s, release.folder).exists() for s in SPLITS)
+        ]
         raise FileNotFoundError(
             f"data of {images!r} is not in this release; there is data of "
             f"{', '.join(there) or 'no image set'}"
         )
     groups = []
     for split in SPLITS:
-        table = load_runs(images, split, columns=COLUMNS, folder=folder)
+        table = release.runs(images, split, columns=COLUMNS)
         for skeleton in SKELETONS:
             rows = table.filter(pc.equal(table["skeleton"], skeleton))
             if len(rows):

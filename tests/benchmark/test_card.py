@@ -5,8 +5,8 @@ from typing import get_args
 
 import pytest
 
+from benchmark.manifest import read_manifest
 from benchmark.publish.datasheet import Section, entries
-from benchmark.release import read_manifest
 from benchmark.runs import data_folder
 from benchmark.space.imagesets import IMAGES, ImageSet
 from benchmark.space.splits import SPLITS

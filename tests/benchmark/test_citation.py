@@ -14,8 +14,8 @@ import yaml
 from jsonschema import Draft7Validator
 
 import peephole
+from benchmark.manifest import read_manifest
 from benchmark.publish.citation import AUTHORS, TITLE, bibtex, citation_cff, licence_text
-from benchmark.release import read_manifest
 from benchmark.runs import data_folder
 
 SCHEMA = json.loads((Path(__file__).parent / "cff-1.2.0.schema.json").read_text())

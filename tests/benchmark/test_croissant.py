@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from benchmark.manifest import read_manifest, write_sums
 from benchmark.proxies import COLUMNS as PROXY_COLUMNS
 from benchmark.proxies import PROXIES, Proxies, proxies_path, proxy_table
 from benchmark.publish.croissant import CONFORMS_TO
 from benchmark.publish.finish import finish_release
 from benchmark.publish.verify import verify_release
-from benchmark.release import read_manifest, write_sums
 from benchmark.runs import data_folder, read_table, sha256, split_path, write_table
 from benchmark.schema import COLUMNS
 from benchmark.space.splits import SPLITS

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from benchmark.manifest import read_manifest
 from benchmark.publish.export import content, export_archive, export_folder, staged
 from benchmark.publish.verify import verify_release
-from benchmark.release import read_manifest
 from benchmark.runs import data_folder
 from peephole import main
 from tests.generators.test_merge import content as bytes_of

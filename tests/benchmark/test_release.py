@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from benchmark.cli import data
+from benchmark.manifest import read_manifest, released_splits
 from benchmark.publish.finish import finish_release
 from benchmark.publish.verify import row_problems, verify_release
-from benchmark.release import read_manifest, released_splits
 from benchmark.runs import (
     CORRECT_SCHEMA,
     correct_path,

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import benchmark.runs
+from benchmark.release import Release, load_runs
 from benchmark.runs import (
     STREAMED,
     correct_path,
     data_folder,
-    load_runs,
     read_pages,
     read_table,
     rows_to_table,
@@ -160,18 +160,18 @@ def test_missing_runs_say_what_is_there(path: Path, tmp_path: Path) -> None:
     missing = tmp_path / "digits" / "test.parquet"
     message = f"no runs at {str(missing)!r}; there is digits/train.parquet"
     with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
-        load_runs("digits", "test", folder=tmp_path)
+        load_runs("digits", "test", release=Release(tmp_path))
     empty = tmp_path / "empty" / "digits" / "test.parquet"
     message = f"no runs at {str(empty)!r}; there is none"
     with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
-        load_runs("digits", "test", folder=tmp_path / "empty")
+        load_runs("digits", "test", release=Release(tmp_path / "empty"))
 
 
 def test_unknown_names_are_refused_with_the_nearest() -> None:
     message = "unknown split 'valid'; did you mean 'validation'? Known: "
     message += "train, validation, test, heldout"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        split_path("digits", "valid")
+        load_runs("digits", "valid")
     message = f"unknown images 'digit'; did you mean 'digits'? Known: {', '.join(IMAGES)}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         load_runs("digit", "train")
@@ -179,7 +179,7 @@ def test_unknown_names_are_refused_with_the_nearest() -> None:
 
 def test_paths_lie_in_the_package_or_in_a_given_folder(tmp_path: Path) -> None:
     assert data_folder() == Path(benchmark.runs.__file__).parent / "data"
-    assert split_path("digits", "train") == data_folder() / "digits" / "train.parquet"
+    assert Release().folder == data_folder()
     assert split_path("digits", "test", tmp_path) == tmp_path / "digits" / "test.parquet"
     expected = tmp_path / "correct" / "digits" / "test.parquet"
     assert correct_path("digits", "test", tmp_path) == expected

@@ -12,20 +12,13 @@ import pytest
 from click.testing import CliRunner
 
 from benchmark.cli import task as command
+from benchmark.publish.freeze import freeze, write_task
 from benchmark.publish.verify import verify_release
-from benchmark.runs import load_runs, read_table, rows_to_table, split_path, write_table
+from benchmark.release import Release, load_runs
+from benchmark.runs import read_table, rows_to_table, split_path, write_table
 from benchmark.schema import EPOCH_SERIES
 from benchmark.space.splits import SPLITS
-from benchmark.tasks import (
-    Task,
-    check_digest,
-    freeze,
-    read_task,
-    rows_digest,
-    task_names,
-    task_rows,
-    write_task,
-)
+from benchmark.tasks import Task, rows_digest
 from tests.toys.campaign import edit, published_rows, toy_release
 
 MEASURED = [name for name in EPOCH_SERIES if name != "epoch_seconds"]
@@ -45,7 +38,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def task(original: Path) -> Task:
-    return freeze("digits", 1, folder=original)
+    return freeze("digits", 1, Release(original))
 
 
 @pytest.fixture
@@ -63,11 +56,11 @@ def test_a_task_asks_for_all_networks_once(original: Path, task: Task) -> None:
     )
     assert list(task.parts) == list(SPLITS)
     for split, ids in task.parts.items():
-        table = load_runs("digits", split, folder=original)
+        table = load_runs("digits", split, release=Release(original))
         rows = [(r["run_id"], r["seed"]) for r in table.select(["run_id", "seed"]).to_pylist()]
         assert list(ids) == sorted(name for name, seed in rows if seed == 0)
     assert re.fullmatch("[0-9a-f]{64}", task.digest)
-    assert freeze("digits", 0, folder=original).digest == task.digest  # k is no part of the rows
+    assert freeze("digits", 0, Release(original)).digest == task.digest  # k is no part of the rows
 
 
 @pytest.mark.parametrize(("status", "taken"), [("diverged", True), ("failed", False)])
@@ -75,25 +68,25 @@ def test_runs_that_ended_for_other_reasons_are_no_part(
     folder: Path, task: Task, status: str, taken: bool
 ) -> None:
     name = edit(folder, "heldout", 0, status=status)
-    assert (name in freeze("digits", 1, folder=folder).parts["heldout"]) is taken
+    assert (name in freeze("digits", 1, Release(folder)).parts["heldout"]) is taken
     assert name in task.parts["heldout"]
 
 
 def test_a_task_written_and_read_is_the_same(task: Task, tmp_path: Path) -> None:
-    path = write_task(task, tmp_path / "tasks")
+    path = write_task(task, Release(tmp_path))
     assert path == tmp_path / "tasks" / "digits-k1-v1.json"
-    assert read_task("digits-k1-v1", tmp_path / "tasks") == task
-    assert task_names(tmp_path / "tasks") == ["digits-k1-v1"]
+    assert Release(tmp_path).task("digits-k1-v1") == task
+    assert Release(tmp_path).task_names() == ["digits-k1-v1"]
     assert json.loads(path.read_text())["digest"] == task.digest
 
 
 def test_a_frozen_task_is_never_overwritten(task: Task, tmp_path: Path) -> None:
-    path = write_task(task, tmp_path)
+    path = write_task(task, Release(tmp_path))
     before = path.read_bytes()
-    write_task(task, tmp_path)  # the same content again is fine
+    write_task(task, Release(tmp_path))  # the same content again is fine
     message = "task 'digits-k1-v1' is frozen with other rows; a changed task needs a new version"
     with pytest.raises(FileExistsError, match=f"^{re.escape(message)}$"):
-        write_task(replace(task, digest="0" * 64), tmp_path)
+        write_task(replace(task, digest="0" * 64), Release(tmp_path))
     assert path.read_bytes() == before
 
 
@@ -103,34 +96,34 @@ def test_the_command_freezes_a_version_and_signs_the_release(folder: Path) -> No
     assert result.exit_code == 0
     paths = [folder / "tasks" / f"digits-k{k}-v3.json" for k in (0, 1)]
     assert result.stdout.splitlines() == [str(path) for path in paths]
-    assert [read_task(path.stem, folder / "tasks").observed for path in paths] == [0, 1]
+    assert [Release(folder).task(path.stem).observed for path in paths] == [0, 1]
     assert verify_release(folder) == []
 
 
 def test_an_unknown_task_gives_the_nearest(task: Task, tmp_path: Path) -> None:
-    write_task(task, tmp_path)
+    write_task(task, Release(tmp_path))
     message = "unknown task 'digits-k2-v1'; did you mean 'digits-k1-v1'? Known: digits-k1-v1"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        read_task("digits-k2-v1", tmp_path)
+        Release(tmp_path).task("digits-k2-v1")
 
 
 @pytest.mark.parametrize("observed", [-1, 2, 20])
 def test_observed_epochs_out_of_range_are_refused(original: Path, observed: int) -> None:
     message = f"`observed` (={observed}) must be in 0..1"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        freeze("digits", observed, folder=original)
+        freeze("digits", observed, Release(original))
 
 
 def test_a_version_is_in_the_name_and_no_part_of_the_rows(original: Path, task: Task) -> None:
-    second = freeze("digits", 1, version=2, folder=original)
+    second = freeze("digits", 1, Release(original), version=2)
     assert (second.name, second.digest) == ("digits-k1-v2", task.digest)
     with pytest.raises(ValueError, match=r"^`version` \(=0\) must be at least 1$"):
-        freeze("digits", 1, version=0, folder=original)
+        freeze("digits", 1, Release(original), version=0)
 
 
 def test_rows_of_a_task_are_sorted_and_of_its_part(original: Path, task: Task) -> None:
     for split in SPLITS:
-        rows = task_rows(task, split, original)
+        rows = Release(original).task_rows(task, split)
         assert tuple(rows.column("run_id").to_pylist()) == task.parts[split]
 
 
@@ -140,37 +133,37 @@ def test_added_rows_do_not_change_the_digest(original: Path, folder: Path, task:
         rows = read_table(path).filter(pc.equal(read_table(path).column("seed"), 0))
         write_table(rows.take(list(range(len(rows)))[::-1]), path)
         assert len(rows) == len(task.parts[split])
-    assert freeze("digits", 1, folder=folder).digest == task.digest
-    repeats = sum(len(load_runs("digits", split, folder=original)) for split in SPLITS)
+    assert freeze("digits", 1, Release(folder)).digest == task.digest
+    repeats = sum(len(load_runs("digits", split, release=Release(original))) for split in SPLITS)
     assert repeats > sum(map(len, task.parts.values()))  # the original has more, and agrees
-    check_digest(task, original)
-    check_digest(task, folder)
+    Release(original).task_tables(task)
+    Release(folder).task_tables(task)
 
 
 def test_added_columns_do_not_change_the_digest(folder: Path, task: Task) -> None:
     path = split_path("digits", "test", folder)
     table = read_table(path)
     write_table(table.append_column("colour", pa.array(["red"] * len(table))), path)
-    check_digest(task, folder)
+    Release(folder).task_tables(task)
 
 
 @pytest.mark.parametrize("name", DIGESTED)
 def test_one_changed_value_changes_the_digest(folder: Path, task: Task, name: str) -> None:
     edit(folder, "heldout", 0, **{name: OTHER.get(name, [0.125, 0.25])})
-    tables = [task_rows(task, split, folder) for split in SPLITS]
+    tables = [Release(folder).task_rows(task, split) for split in SPLITS]
     message = (
         f"the rows of task 'digits-k1-v1' have digest {rows_digest(tables)}, not {task.digest} as "
         "when frozen"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        check_digest(task, folder)
+        Release(folder).task_tables(task)
 
 
 @pytest.mark.parametrize("name", ["epoch_seconds", "device", "generator_version"])
 def test_times_and_devices_are_no_part_of_the_digest(folder: Path, task: Task, name: str) -> None:
     value: object = [9.0, 9.0] if name == "epoch_seconds" else "another"
     edit(folder, "heldout", 0, **{name: value})
-    check_digest(task, folder)
+    Release(folder).task_tables(task)
 
 
 def test_a_missing_run_is_named(folder: Path, task: Task) -> None:
@@ -182,7 +175,7 @@ def test_a_missing_run_is_named(folder: Path, task: Task) -> None:
         f"{task.parts['test'][1]!r} first"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        check_digest(task, folder)
+        Release(folder).task_tables(task)
 
 
 def test_a_run_that_is_there_twice_is_named(folder: Path, task: Task) -> None:
@@ -192,4 +185,4 @@ def test_a_run_that_is_there_twice_is_named(folder: Path, task: Task) -> None:
     write_table(rows_to_table([*rows, asked[0]]), path)
     message = f"'test' of 'digits' has 1 runs more than once, {asked[0]['run_id']!r} first"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        check_digest(task, folder)
+        Release(folder).task_tables(task)

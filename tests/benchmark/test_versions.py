@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from benchmark.manifest import read_manifest
 from benchmark.publish.finish import finish_release
 from benchmark.publish.verify import verify_release
 from benchmark.publish.versions import agreed_version, numbers, raised
-from benchmark.release import read_manifest
-from benchmark.runs import load_runs, read_table, rows_to_table, split_path, write_table
+from benchmark.release import Release, load_runs
+from benchmark.runs import read_table, rows_to_table, split_path, write_table
 from generators.campaign.campaign import Campaign
 from generators.campaign.merge import merge
 from peephole import main
@@ -143,7 +144,7 @@ def test_load_dataset_serves_the_rows_of_a_changed_release(
 ) -> None:
     old = served(folder, tmp_path / "cache")
     merge([rest], folder)
-    new = load_runs("digits", "train", folder=folder).column("run_id").to_pylist()
+    new = load_runs("digits", "train", release=Release(folder)).column("run_id").to_pylist()
     assert len(new) == len(old) + len(LATE)
     assert served(folder, tmp_path / "cache") == new
 

@@ -14,11 +14,12 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
-from benchmark.proxies import PROXIES, Proxies, load_proxies, proxies_path, proxy_table, table_rows
+from benchmark.manifest import read_manifest
+from benchmark.proxies import PROXIES, Proxies, proxies_path, proxy_table, table_rows
 from benchmark.publish.finish import finish_release
 from benchmark.publish.verify import verify_release
-from benchmark.release import read_manifest
-from benchmark.runs import load_runs, write_table
+from benchmark.release import Release, load_runs
+from benchmark.runs import write_table
 from benchmark.schema import SCHEMA
 from benchmark.space.splits import SPLITS
 from generators.proxies import compute as proxy_campaign
@@ -58,7 +59,9 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def architectures(folder: Path) -> set[str]:
-    tables = [load_runs("digits", s, columns=["architecture_id"], folder=folder) for s in SPLITS]
+    tables = [
+        load_runs("digits", s, columns=["architecture_id"], release=Release(folder)) for s in SPLITS
+    ]
     return {name for table in tables for name in table["architecture_id"].to_pylist()}
 
 
@@ -67,7 +70,7 @@ def journal(folder: Path) -> Path:
 
 
 def rows_of(folder: Path) -> list[Proxies]:
-    table = load_proxies("digits", folder)
+    table = Release(folder).proxies("digits")
     assert table is not None
     return table_rows(table)
 
@@ -252,7 +255,7 @@ def test_the_card_explains_every_column_and_datasets_reads_runs_and_proxies(
         assert list(found) == list(SPLITS)
         assert set(found["train"].column_names) == set(SCHEMA.names)
     found = datasets.load_dataset(str(folder), "digits-proxies", cache_dir=cache)
-    table = load_proxies("digits", folder)
+    table = Release(folder).proxies("digits")
     assert table is not None
     assert list(found) == ["networks"]
     assert found["networks"].to_list() == table.to_pylist()
@@ -267,7 +270,7 @@ def damaged(folder: Path, table: pa.Table) -> list[str]:
 
 def test_what_breaks_the_promises_of_the_file_is_named(folder: Path, measured: list[str]) -> None:
     add_proxies("digits", folder, options_of())
-    table = load_proxies("digits", folder)
+    table = Release(folder).proxies("digits")
     assert table is not None
     rows: list[dict[str, object]] = table.to_pylist()
     names = [str(row["architecture_id"]) for row in rows]
@@ -301,7 +304,7 @@ def test_what_breaks_the_promises_of_the_file_is_named(folder: Path, measured: l
     write_table(table.replace_schema_metadata({"schema_version": "0"}), path)
     text = f"{str(path)!r} has schema version 0, and this release reads 1"
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
-        load_proxies("digits", folder)
+        Release(folder).proxies("digits")
 
 
 def test_an_empty_file_of_proxies_cannot_be_counted(folder: Path, measured: list[str]) -> None:
@@ -321,6 +324,6 @@ def test_proxies_that_are_not_finite_are_no_proxies() -> None:
 
 
 def test_proxies_of_unknown_images_are_refused_and_of_others_none(folder: Path) -> None:
-    assert load_proxies("digits", folder) is None
+    assert Release(folder).proxies("digits") is None
     with pytest.raises(ValueError, match=r"^unknown images 'digit'; did you mean 'digits'\?"):
-        load_proxies("digit", folder)
+        Release(folder).proxies("digit")

@@ -12,7 +12,8 @@ import pytest
 
 import generators.campaign.merge
 from benchmark.publish.verify import verify_release
-from benchmark.runs import correct_path, load_runs, split_path, write_table
+from benchmark.release import Release, load_runs
+from benchmark.runs import correct_path, split_path, write_table
 from benchmark.space.splits import SPLITS
 from generators.campaign.campaign import Campaign, _signed
 from generators.campaign.merge import merge
@@ -52,7 +53,7 @@ def test_every_run_is_in_its_split_as_it_was_stored(campaign: Campaign, tmp_path
     stored = {str(row["run_id"]): row for row in ROWS}
     seen = set()
     for split in SPLITS:
-        table = load_runs("digits", split, folder=tmp_path / "data")
+        table = load_runs("digits", split, release=Release(tmp_path / "data"))
         planned = {run.run_id for run in PLAN if run.split == split}
         assert set(table.column("run_id").to_pylist()) == planned
         assert found.counts["digits", split] == len(planned) > 0

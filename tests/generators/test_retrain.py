@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from benchmark.release import Release
 from benchmark.schema import EPOCH_SERIES
 from benchmark.space.imagesets import get_images
 from generators.campaign.merge import merge
@@ -60,7 +61,7 @@ def comparison(difference: float, kind: str = KINDS[0]) -> Comparison:
 
 
 def test_the_same_run_on_the_same_machine_is_identical(release: Path, threads: None) -> None:
-    found = verify("digits", 4, options_of(), folder=release)
+    found = verify("digits", 4, options_of(), release=Release(release))
     assert (found.asked, len(found.comparisons)) == (4, 4)
     assert all(c.identical and c.within and c.kind == KINDS[0] for c in found.comparisons)
     assert Counter(c.skeleton for c in found.comparisons) == {"shallow-3x1": 2, "stages-4x1": 2}
@@ -70,7 +71,10 @@ def test_the_same_run_on_the_same_machine_is_identical(release: Path, threads: N
 
 
 def test_a_published_run_is_planned_as_it_was(release: Path) -> None:
-    rows = {str(row["run_id"]): (row, split) for split, row in published_rows("digits", release)}
+    rows = {
+        str(row["run_id"]): (row, split)
+        for split, row in published_rows("digits", Release(release))
+    }
     again = [planned_again(*rows[run.run_id], {RECIPE.recipe_id: RECIPE}) for run in PLAN]
     assert again == PLAN
 
@@ -162,7 +166,7 @@ def test_the_spread_has_one_pair_for_each_repeated_network() -> None:
 
 
 def test_any_prefix_of_a_sample_has_every_skeleton_in_turn(release: Path) -> None:
-    published = published_rows("digits", release)
+    published = published_rows("digits", Release(release))
     order = stratified_sample(published, 0)
     assert sorted(str(row["run_id"]) for _, row in order) == sorted(r.run_id for r in PLAN)
     assert {str(row["skeleton"]) for _, row in order[:2]} == {"shallow-3x1", "stages-4x1"}
@@ -210,9 +214,9 @@ def test_without_time_nothing_is_compared(release: Path, threads: None) -> None:
 
 def test_what_cannot_be_verified_says_why(release: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"^the release has no runs on 'mnist' to be tr"):
-        verify("mnist", 1, options_of(), folder=release)
+        verify("mnist", 1, options_of(), release=Release(release))
     plan = PLAN[:2]
     merge([toy_campaign(tmp_path / "c", plan, [toy_row(r) for r in plan])], tmp_path / "d", "0.0.1")
     message = "no network on 'digits' has runs of two seeds to measure their spread"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        verify("digits", 1, options_of(), folder=tmp_path / "d")
+        verify("digits", 1, options_of(), release=Release(tmp_path / "d"))

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 import leaderboard.board
+from benchmark.release import Release
 from harness.results.predictions import read_predictions
 from harness.results.result import Seconds, read_result, result_path, write_result
 from harness.running.submission import FILE
@@ -46,16 +47,16 @@ def results(submitted: Path, tmp_path: Path) -> Path:
 
 
 def problems(results: Path, folder: Path) -> tuple[str, ...]:
-    return verify(Request(results, folder=folder, processes=1)).problems
+    return verify(Request(results, release=Release(folder), processes=1)).problems
 
 
 def test_a_proven_result_is_raised_once(results: Path, folder: Path) -> None:
     path = result_path(results, TASK, "ours")
     assert read_result(path).verification == "self-reported"
-    report = verify(Request(results, folder=folder, processes=1))
+    report = verify(Request(results, release=Release(folder), processes=1))
     assert raise_levels(report) == [path]
     assert read_result(path).verification == "rescored"
-    report = verify(Request(results, folder=folder, processes=1))
+    report = verify(Request(results, release=Release(folder), processes=1))
     assert (raise_levels(report), report.problems) == ([], ())
 
 
@@ -173,7 +174,7 @@ def test_intervals_of_reference_results_are_taken_in_turns(results: Path, folder
         write_result(results, replace(read_result(path), predictor=name), table)
     seen = []
     for index in (1, 2):
-        report = verify(Request(results, shard=(index, 2), folder=folder, processes=1))
+        report = verify(Request(results, shard=(index, 2), release=Release(folder), processes=1))
         assert report.problems == ()
         assert path in report.proven  # submissions are never left out
         assert {*report.proven, *report.values} == set(path.parent.glob("*.json"))

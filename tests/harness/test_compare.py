@@ -9,12 +9,13 @@ import pytest
 from click.testing import CliRunner
 from scipy.stats import false_discovery_control
 
-from benchmark.tasks import Task, read_task
-from harness.cli import compare as command
+from benchmark.release import Release
+from benchmark.tasks import Task
 from harness.protocol import Prediction
 from harness.results.result import write_result
 from harness.running.evaluate import failed, scored
 from harness.studies.compare import compare, holm, p_value
+from harness.studies_cli import compare as command
 from harness.task_data import TaskTargets, load_targets
 from tests.toys.data import toy_release
 
@@ -28,13 +29,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def task(folder: Path) -> Task:
-    return read_task(NAME, folder / "tasks")
+    return Release(folder).task(NAME)
 
 
 @pytest.fixture(scope="module")
 def results(folder: Path, task: Task, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return results of the truth, of it with noise and with more, and of one that failed."""
-    place, targets = tmp_path_factory.mktemp("results"), load_targets(task, folder)
+    place, targets = tmp_path_factory.mktemp("results"), load_targets(task, Release(folder))
     noise = np.random.default_rng(0).normal(0, 0.15, len(targets.valid_accuracy.run_ids))
     store(place, task, targets, "exact", np.zeros(len(noise)))
     store(place, task, targets, "noisy", noise)
@@ -75,10 +76,14 @@ def test_the_better_one_is_named_whatever_the_direction(
     task: Task, results: Path, folder: Path
 ) -> None:
     for metric, sign in (("tau", 1), ("mse", -1), ("r2", 1)):
-        (found,) = compare(task, ["exact", "noisy"], results, metric=metric, folder=folder)
+        (found,) = compare(
+            task, ["exact", "noisy"], results, metric=metric, release=Release(folder)
+        )
         assert found.better == "exact"
         assert np.sign(found.value) == sign
-        (turned,) = compare(task, ["noisy", "exact"], results, metric=metric, folder=folder)
+        (turned,) = compare(
+            task, ["noisy", "exact"], results, metric=metric, release=Release(folder)
+        )
         assert turned.better == "exact"
         assert turned.value == -found.value
 
@@ -87,7 +92,7 @@ def test_paired_differences_tell_what_two_intervals_cannot(
     task: Task, results: Path, folder: Path
 ) -> None:
     """MSEs of the same errors but for 5 % have intervals that overlap; their difference has not."""
-    (found,) = compare(task, ["noisy", "noisier"], results, metric="mse", folder=folder)
+    (found,) = compare(task, ["noisy", "noisier"], results, metric="mse", release=Release(folder))
     assert found.better == "noisy"
     assert found.low is not None
     assert found.high is not None
@@ -97,20 +102,22 @@ def test_paired_differences_tell_what_two_intervals_cannot(
 def test_a_predictor_ties_with_its_copy(
     task: Task, results: Path, folder: Path, tmp_path: Path
 ) -> None:
-    targets = load_targets(task, folder)
+    targets = load_targets(task, Release(folder))
     for name in ("one", "two"):
         store(tmp_path, task, targets, name, np.full(24, 0.01))
-    (found,) = compare(task, ["one", "two"], tmp_path, folder=folder)
+    (found,) = compare(task, ["one", "two"], tmp_path, release=Release(folder))
     assert (found.value, found.p_value, found.better) == (0.0, 1.0, None)
 
 
 def test_pairs_are_all_there_and_corrected(task: Task, results: Path, folder: Path) -> None:
     names = ["exact", "noisy", "noisier"]
-    found = compare(task, names, results, metric="mse", stratum="heldout", folder=folder)
+    found = compare(task, names, results, metric="mse", stratum="heldout", release=Release(folder))
     assert [(d.one, d.other) for d in found] == [
         ("exact", "noisy"), ("exact", "noisier"), ("noisy", "noisier"),
     ]  # fmt: skip
-    (alone,) = compare(task, names[:2], results, metric="mse", stratum="heldout", folder=folder)
+    (alone,) = compare(
+        task, names[:2], results, metric="mse", stratum="heldout", release=Release(folder)
+    )
     assert found[0].p_value == pytest.approx(3 * alone.p_value)
 
 
@@ -125,7 +132,7 @@ def test_what_cannot_be_compared_says_why(task: Task, results: Path, folder: Pat
     ]
     for names, options, message in cases:
         with pytest.raises((ValueError, FileNotFoundError), match=f"^{re.escape(message)}"):
-            compare(task, names, results, folder=folder, **options)
+            compare(task, names, results, release=Release(folder), **options)
 
 
 def test_the_command_prints_a_line_for_each_pair(results: Path, folder: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmark.tasks import read_task
+from benchmark.release import INSTALLED
 from harness.cli import evaluate
 from harness.protocol import Prediction, Queries, Runs
 from harness.running.custom_splits import (
@@ -29,7 +29,7 @@ def skeletons(runs: object) -> set[str]:
 
 
 def test_a_skeleton_left_out_is_asked_for_and_fitted_on_nowhere() -> None:
-    task = read_task(TASK)
+    task = INSTALLED.task(TASK)
     trials = skeleton_trials(task)
     assert [t.label for t in trials] == [
         f"without {name}" for name in ("peephole-3x2", "shallow-3x1", "wide-3x1")
@@ -44,7 +44,7 @@ def test_a_skeleton_left_out_is_asked_for_and_fitted_on_nowhere() -> None:
 
 
 def test_networks_of_two_parts_keep_their_proxies() -> None:
-    trials = skeleton_trials(read_task(TASK))
+    trials = skeleton_trials(INSTALLED.task(TASK))
     for trial in trials:
         for runs in (trial.train, trial.validation, trial.test):
             assert runs.proxies is not None
@@ -53,18 +53,18 @@ def test_networks_of_two_parts_keep_their_proxies() -> None:
 
 
 def test_each_rung_of_a_ladder_holds_the_one_below() -> None:
-    trials = ladder_trials(read_task(TASK), [50, 200, 600])
+    trials = ladder_trials(INSTALLED.task(TASK), [50, 200, 600])
     assert [(t.label, len(t.train), len(t.test)) for t in trials] == [
         ("50 networks", 50, 480), ("200 networks", 200, 480), ("600 networks", 600, 480),
     ]  # fmt: skip
     assert trials[0].train.ids == trials[1].train.ids[:50]
     assert set(trials[1].train.ids) <= set(trials[2].train.ids)
     with pytest.raises(ValueError, match=r"^`train-size` \(=601\) must be in 2..600$"):
-        ladder_trials(read_task(TASK), [601])
+        ladder_trials(INSTALLED.task(TASK), [601])
 
 
 def test_scores_are_those_of_a_fit_by_hand() -> None:
-    (trial,) = ladder_trials(read_task(TASK), [100])
+    (trial,) = ladder_trials(INSTALLED.task(TASK), [100])
     (score,) = score_trials(find("last-plus-gain"), [trial], 5, 1)
     y = trial.test.series.valid_accuracy
     gain = (
@@ -77,7 +77,7 @@ def test_scores_are_those_of_a_fit_by_hand() -> None:
 
 
 def test_more_networks_help_one_who_learns() -> None:
-    trials = ladder_trials(read_task(TASK), [50, 600])
+    trials = ladder_trials(INSTALLED.task(TASK), [50, 600])
     few, many = score_trials(find("curve-svd"), trials, 3, 1)
     assert (few.failures, many.failures) == ((), ())
     assert (many.tau or 0) > (few.tau or 0)
@@ -96,7 +96,7 @@ class Fussy:
 
 
 def test_fits_that_fail_are_counted_and_the_others_scored() -> None:
-    trials = ladder_trials(read_task(TASK), [50])
+    trials = ladder_trials(INSTALLED.task(TASK), [50])
     (score,) = score_trials(Candidate("fussy", "", Fussy), trials, 1, 4)
     assert score.failures == ("ZeroDivisionError: odd",) * 2
     y = trials[0].test.final_accuracy
@@ -137,7 +137,7 @@ def test_a_predictor_that_sees_no_curve_is_fitted_once_for_all_observed_epochs(
             yield number, call()
 
     monkeypatch.setattr("harness.running.evaluate_many.answers", alone)
-    trials = ladder_trials(read_task(TASK), [50])
+    trials = ladder_trials(INSTALLED.task(TASK), [50])
     found = try_many(["parameters", "last-value"], trials, [0, 1, 3], Setting(tmp_path))
     assert ran == [("parameters", 0), ("last-value", 0), ("last-value", 1), ("last-value", 3)]
     assert [(s.predictor, s.observed) for s in found] == [

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmark.tasks import read_task
-from harness.cli import select
+from benchmark.release import Release
 from harness.protocol import Prediction
 from harness.results.result import write_result
 from harness.running.evaluate import failed, scored
 from harness.studies.early_selection import Choice, choices, keep, random_sets, successive_halving
 from harness.studies.early_selection_plot import COLOURS, draw, named
+from harness.studies_cli import select
 from harness.task_data import load_targets
 from tests.toys.data import toy_release
 
@@ -74,8 +74,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return toy data with results of one who knows the truth and one who knows its reverse."""
     place = toy_release(tmp_path_factory.mktemp("data"))
     for name in ("digits-k0-v1", "digits-k1-v1"):
-        task = read_task(name, place / "tasks")
-        targets = load_targets(task, place)
+        task = Release(place).task(name)
+        targets = load_targets(task, Release(place))
         final = targets.valid_accuracy.curves[:, -1:]
         for predictor, mean in (("knows", final), ("reverse", 1 - final)):
             unscored = failed(task, (0,), name=predictor, title=predictor, failure="not yet")
@@ -85,9 +85,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_one_who_knows_regrets_nothing_and_pays_only_for_what_is_kept(folder: Path) -> None:
-    tasks = [read_task(f"digits-k{k}-v1", folder / "tasks") for k in (0, 1)]
+    tasks = [Release(folder).task(f"digits-k{k}-v1") for k in (0, 1)]
     names = ["knows", "reverse", "absent"]
-    found = choices(tasks, names, folder / "results", candidates=12, folder=folder)
+    found = choices(tasks, names, folder / "results", candidates=12, release=Release(folder))
     known = {(c.strategy, c.observed, c.kept): c for c in found}
     assert known["knows", 0, 1].regret == 0.0
     assert known["knows", 0, 1].epochs == pytest.approx(1 / 12)
@@ -113,10 +113,10 @@ def test_the_command_prints_every_way_and_draws_it(folder: Path, tmp_path: Path)
 
 
 def test_what_cannot_be_chosen_from_says_why(folder: Path) -> None:
-    tasks = [read_task("digits-k0-v1", folder / "tasks")]
+    tasks = [Release(folder).task("digits-k0-v1")]
     for count in (9, 15):
         with pytest.raises(ValueError, match=rf"^`candidates` \(={count}\) must be in 10..14$"):
-            choices(tasks, [], folder / "results", candidates=count, folder=folder)
+            choices(tasks, [], folder / "results", candidates=count, release=Release(folder))
     with pytest.raises(ValueError, match=r"^there is no task of 'digits' with version 7$"):
         CliRunner().invoke(
             select, ["--version", "7", "--folder", str(folder)], catch_exceptions=False

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from benchmark.runs import load_runs
-from benchmark.tasks import Task, read_task
+from benchmark.release import Release, load_runs
+from benchmark.tasks import Task
 from harness.predictors.baselines import LastPlusGain, MeanCurve
 from harness.protocol import Array, Prediction, Queries, Runs, Series
 from harness.results.ceiling import build_ceiling, repeated_finals, write_ceilings
@@ -45,12 +45,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def task(folder: Path) -> Task:
-    return read_task(f"digits-k{OBSERVED}-v1", folder / "tasks")
+    return Release(folder).task(f"digits-k{OBSERVED}-v1")
 
 
 @pytest.fixture(scope="module")
 def parts(task: Task, folder: Path) -> TaskData:
-    return load_task_data(task, folder)
+    return load_task_data(task, Release(folder))
 
 
 class Noisy:
@@ -80,7 +80,7 @@ def candidate(make: type, **options: bool) -> Candidate:
 def test_a_result_is_the_mean_over_seeds_and_is_read_back(
     task: Task, folder: Path, parts: TaskData, tmp_path: Path
 ) -> None:
-    result, table = evaluate(candidate(Noisy), task, seeds=3, folder=folder)
+    result, table = evaluate(candidate(Noisy), task, seeds=3, release=Release(folder))
     assert (result.status, result.failure, result.seeds) == ("scored", None, (0, 1, 2))
     assert result.counts == {"fits": 6, "making_seconds": 9}  # made once for all seeds
     assert result.networks == {"train": 24, "validation": 6, "test": 14, "heldout": 10}
@@ -157,7 +157,7 @@ def test_only_what_a_predictor_counted_is_kept(
 
 
 def test_a_predictor_that_is_not_stochastic_is_fitted_once(task: Task, folder: Path) -> None:
-    result, _ = evaluate(candidate(LastPlusGain, stochastic=False), task, folder=folder)
+    result, _ = evaluate(candidate(LastPlusGain, stochastic=False), task, release=Release(folder))
     assert result.seeds == (0,)
     assert result.scores["test"]["tau"].seed_std is None
     assert result.counts == {}
@@ -234,7 +234,7 @@ def test_an_answer_against_the_protocol_is_a_failure_with_its_reason(
     task: Task, folder: Path, said: object, failure: str
 ) -> None:
     kind = type("Told", (Failing,), {"said": staticmethod(said) if callable(said) else said})
-    result, table = evaluate(candidate(kind), task, seeds=2, folder=folder)
+    result, table = evaluate(candidate(kind), task, seeds=2, release=Release(folder))
     assert (result.status, result.failure) == ("failed", f"ValueError: {failure}")
     assert table is None
 
@@ -251,7 +251,7 @@ def test_a_predictor_that_raises_is_a_failure_with_what_it_raised(
     task: Task, folder: Path, tmp_path: Path, error: Exception, failure: str
 ) -> None:
     kind = type("Raising", (Failing,), {"raised": error})
-    result, table = evaluate(candidate(kind), task, folder=folder)
+    result, table = evaluate(candidate(kind), task, release=Release(folder))
     assert (result.status, result.failure, result.scores) == ("failed", failure, {})
     assert read_result(write_result(tmp_path, result, table)).failure == failure
 
@@ -259,16 +259,16 @@ def test_a_predictor_that_raises_is_a_failure_with_what_it_raised(
 def test_an_interrupt_is_no_failure_of_the_predictor(task: Task, folder: Path) -> None:
     kind = type("Interrupted", (Failing,), {"raised": KeyboardInterrupt()})
     with pytest.raises(KeyboardInterrupt):
-        evaluate(candidate(kind), task, folder=folder)
+        evaluate(candidate(kind), task, release=Release(folder))
 
 
 def test_one_fit_serves_every_number_of_observed_epochs(folder: Path) -> None:
-    tasks = [read_task(f"digits-k{k}-v1", folder / "tasks") for k in (5, 0)]
+    tasks = [Release(folder).task(f"digits-k{k}-v1") for k in (5, 0)]
     blind = candidate(MeanCurve, uses_curve=False, stochastic=False)
-    shared = evaluate_shared(blind, tasks, folder=folder)
+    shared = evaluate_shared(blind, tasks, release=Release(folder))
     assert [result.observed for result, _ in shared] == [5, 0]
     for task, (result, table) in zip(tasks, shared, strict=True):
-        alone, own = evaluate(blind, task, folder=folder)
+        alone, own = evaluate(blind, task, release=Release(folder))
         assert result.scores == alone.scores
         assert table is not None
         assert table.equals(own)
@@ -278,9 +278,9 @@ def test_one_fit_serves_every_number_of_observed_epochs(folder: Path) -> None:
 def test_tasks_with_other_rows_do_not_share_a_fit(task: Task, folder: Path) -> None:
     blind = candidate(MeanCurve, uses_curve=False)
     with pytest.raises(AssertionError, match=r"^tasks of one fit must have the same rows(\n|$)"):
-        evaluate_shared(blind, [task, replace(task, digest="0" * 64)], folder=folder)
+        evaluate_shared(blind, [task, replace(task, digest="0" * 64)], release=Release(folder))
     with pytest.raises(AssertionError, match=r"^one who sees curves must be fitted on each(\n|$)"):
-        evaluate_shared(candidate(MeanCurve), [task, task], folder=folder)
+        evaluate_shared(candidate(MeanCurve), [task, task], release=Release(folder))
 
 
 def test_a_prediction_of_the_last_epoch_alone_stays_whole() -> None:
@@ -291,20 +291,20 @@ def test_a_prediction_of_the_last_epoch_alone_stays_whole() -> None:
 def test_the_ceiling_is_of_the_repeated_test_and_held_out_networks(
     folder: Path, tmp_path: Path
 ) -> None:
-    finals = repeated_finals("digits", folder)
+    finals = repeated_finals("digits", Release(folder))
     assert [len(runs) for runs in finals] == [3] * 4 * REPEATED
-    (path,) = write_ceilings(["digits"], tmp_path, folder)
+    (path,) = write_ceilings(["digits"], tmp_path, Release(folder))
     found = read_ceiling(path)
     assert found.networks == {"all": 12, "learned": 8}  # in each of 4 groups, one diverged
     assert found.scores == ceiling(finals, classes=10)
-    whole = load_runs("digits", "test", folder=folder)
+    whole = load_runs("digits", "test", release=Release(folder))
     rows = [row for row in whole.to_pylist() if row["status"] == "diverged"]
     assert rows
     assert any(np.allclose(runs, 0.1) for runs in finals)
 
 
 def test_a_ceiling_that_differs_by_rounding_alone_stays(folder: Path, tmp_path: Path) -> None:
-    (path,) = write_ceilings(["digits"], tmp_path, folder)
+    (path,) = write_ceilings(["digits"], tmp_path, Release(folder))
     built = read_ceiling(path)
     score = built.scores["all"]["r2"]
     assert score.value is not None
@@ -313,7 +313,7 @@ def test_a_ceiling_that_differs_by_rounding_alone_stays(folder: Path, tmp_path: 
         scores = {**built.scores, "all": {**built.scores["all"], "r2": other}}
         write_ceiling(tmp_path, replace(built, scores=scores))
         before = path.read_bytes()
-        assert write_ceilings(["digits"], tmp_path, folder) == [path]
+        assert write_ceilings(["digits"], tmp_path, Release(folder)) == [path]
         assert (path.read_bytes() == before) is stays
     assert read_ceiling(path) == built
 
@@ -322,6 +322,6 @@ def test_an_image_set_without_repeated_runs_has_no_ceiling(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harness.results.ceiling.repeated_finals", lambda images, folder: [])
-    assert build_ceiling("digits", folder) is None
-    assert write_ceilings(["digits"], tmp_path, folder) == []
+    assert build_ceiling("digits", Release(folder)) is None
+    assert write_ceilings(["digits"], tmp_path, Release(folder)) == []
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmark.tasks import read_task, task_names
+from benchmark.release import Release
 from benchmark.util import processes as apart
 from benchmark.util.processes import ONE_THREAD
 from benchmark.util.unknown_name import unknown_name
@@ -157,7 +157,7 @@ def test_a_process_that_ends_early_is_a_failure_and_takes_no_other_with_it(
 ) -> None:
     names = [f"{own}:Killed", f"{own}:Leaving", f"{own}:MyNet"]
     before = {name: os.environ.get(name) for name in ONE_THREAD}
-    setting = Setting(tmp_path, folder, seeds=1)
+    setting = Setting(tmp_path, Release(folder), seeds=1)
     killed, leaving, fine = evaluate_many(names, ["digits-k0-v1"], setting)
     start = "the process of the predictor ended early: "
     assert killed.failure == f"{start}killed, or out of memory"
@@ -185,7 +185,7 @@ def test_a_result_that_is_there_is_taken_over_unless_it_is_of_something_else(
 ) -> None:
     ran = evaluated_here(monkeypatch)
     names, tasks = ["mean-curve", f"{own}:MyNet"], ["digits-k1-v1", "digits-k0-v1"]
-    setting = Setting(tmp_path, folder, seeds=1)
+    setting = Setting(tmp_path, Release(folder), seeds=1)
     first = evaluate_many(names, tasks, setting)
     assert sorted(ran) == [
         (f"{own}:MyNet", ("digits-k0-v1",)),
@@ -243,7 +243,7 @@ def test_evaluate_needs_predictors_or_all_of_them(folder: Path, tmp_path: Path) 
 
 
 def test_unknown_names_are_refused_with_the_nearest(folder: Path, tmp_path: Path) -> None:
-    known = task_names(folder / "tasks")
+    known = Release(folder).task_names()
     cases = [
         (("evaluate", "guru"), unknown_name("predictor", "guru", PREDICTORS)),
         (("evaluate", "gru", "--task", "digits-k9"), unknown_name("task", "digits-k9", known)),
@@ -342,5 +342,5 @@ def test_seeds_are_several_for_stochastic_predictors_alone() -> None:
 
 
 def test_every_task_of_the_toy_release_is_read(folder: Path) -> None:
-    for name in task_names(folder / "tasks"):
-        assert read_task(name, folder / "tasks").name == name
+    for name in Release(folder).task_names():
+        assert Release(folder).task(name).name == name

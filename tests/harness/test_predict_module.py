@@ -9,18 +9,17 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmark.runs import load_runs
+from benchmark.release import Release, load_runs
 from benchmark.space.architectures import from_record
 from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import LayerRow, parameters, walk
-from benchmark.tasks import latest_task, read_task
 from harness.features.observed import network_features
 from harness.predictors.arc.predictor import Arc
 from harness.predictors.trees import Boosting
 from harness.running.find_predictor import find
-from harness.studies.predict_cli import predict
 from harness.studies.predict_module import FEATURES, check_released, find_network, predict_network
 from harness.studies.predict_module_text import outlook_lines
+from harness.studies_cli import predict
 from harness.task_data import load_task_data
 from harness.tracing.trace import layer_rows
 from peephole import Root
@@ -74,7 +73,7 @@ def run(*arguments: str | Path) -> Result:
 
 
 def released_rows(folder: Path, split: str) -> tuple[LayerRow, ...]:
-    record = load_runs("digits", split, folder=folder)["architecture"][0].as_py()
+    record = load_runs("digits", split, release=Release(folder))["architecture"][0].as_py()
     return walk(from_record(record), get_images("digits"))
 
 
@@ -83,11 +82,11 @@ def test_a_traced_network_is_predicted_as_its_walk_is(folder: Path, split: str) 
     candidate = replace(find("arc"), make=lambda: Arc(trees=5, boosting=Boosting(rounds=5)))
     rows = released_rows(folder, split)
     traced = layer_rows(PlainNetwork(rows, named=True), get_images("digits"))
-    known = predict_network(rows, "digits", candidate, folder=folder)
-    assert predict_network(traced, "digits", candidate, folder=folder) == known
+    known = predict_network(rows, "digits", candidate, release=Release(folder))
+    assert predict_network(traced, "digits", candidate, release=Release(folder)) == known
     assert known.low is not None
     other = layer_rows(SmallResNet(), get_images("digits"))
-    assert predict_network(other, "digits", candidate, folder=folder).mean != known.mean
+    assert predict_network(other, "digits", candidate, release=Release(folder)).mean != known.mean
     if split == "train":
         assert (known.outside, known.unseen) == ((), ())
 
@@ -95,8 +94,8 @@ def test_a_traced_network_is_predicted_as_its_walk_is(folder: Path, split: str) 
 def test_the_curve_its_interval_and_its_place_are_the_predictors(folder: Path) -> None:
     """Against the predictor asked alone, and shares counted by hand."""
     rows = layer_rows(SmallResNet(), get_images("digits"))
-    outlook = predict_network(rows, "digits", find("empirical-gaussian"), folder=folder)
-    parts = load_task_data(read_task("digits-k0-v1", folder / "tasks"), folder)
+    outlook = predict_network(rows, "digits", find("empirical-gaussian"), release=Release(folder))
+    parts = load_task_data(Release(folder).task("digits-k0-v1"), Release(folder))
     curves = parts.train.series.valid_accuracy
     assert outlook.mean == pytest.approx(curves.mean(axis=0), abs=0.05)
     assert outlook.low is not None
@@ -115,7 +114,7 @@ def test_the_curve_its_interval_and_its_place_are_the_predictors(folder: Path) -
 
 def test_a_predictor_without_a_spread_gets_no_interval(folder: Path) -> None:
     rows = layer_rows(SmallResNet(), get_images("digits"))
-    outlook = predict_network(rows, "digits", find("macs"), folder=folder)
+    outlook = predict_network(rows, "digits", find("macs"), release=Release(folder))
     assert (outlook.low, outlook.high) == (None, None)
     lines = list(outlook_lines(outlook, "Net", 5130))
     assert "(macs gives no spread, so there is no interval)" in lines
@@ -123,8 +122,8 @@ def test_a_predictor_without_a_spread_gets_no_interval(folder: Path) -> None:
 
 def test_features_outside_the_training_networks_are_listed_farthest_first(folder: Path) -> None:
     rows = layer_rows(SmallResNet(), get_images("digits"))
-    outlook = predict_network(rows, "digits", find("mean-curve"), folder=folder)
-    parts = load_task_data(read_task("digits-k0-v1", folder / "tasks"), folder)
+    outlook = predict_network(rows, "digits", find("mean-curve"), release=Release(folder))
+    parts = load_task_data(Release(folder).task("digits-k0-v1"), Release(folder))
     known = network_features(parts.train)
     assert known.shape[1] == len(FEATURES)
     found = {o.feature: o for o in outlook.outside}
@@ -218,7 +217,7 @@ def test_images_without_data_are_said_with_what_there_is(own: Path, folder: Path
         "data of digits"
     )
     with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
-        check_released("mnist", folder)
+        check_released("mnist", Release(folder))
     result = run("predict", f"{own}:Net", "--images", "mnist", "--folder", folder)
     assert (result.exit_code, result.stderr) == (2, f"peephole: error: {message}\n")
     result = run("predict", f"{own}:Net", "--images", "cifar", "--folder", folder)
@@ -230,10 +229,10 @@ def test_the_latest_task_is_the_one_of_the_highest_version(folder: Path, tmp_pat
     for version in (2, 10):
         name = f"digits-k0-v{version}"
         (tmp_path / f"{name}.json").write_text(text.replace("digits-k0-v1", name))
-    assert latest_task("digits", 0, tmp_path).name == "digits-k0-v10"
+    assert Release(tmp_path).latest_task("digits", 0).name == "digits-k0-v10"
     message = (
         "this release has no data of 'mnist' with 0 epochs observed; its tasks: digits-k0-v10, "
         "digits-k0-v2"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        latest_task("mnist", 0, tmp_path)
+        Release(tmp_path).latest_task("mnist", 0)

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmark.tasks import Task, read_task
+from benchmark.release import Release
+from benchmark.tasks import Task
 from harness.protocol import Array
 from harness.results.predictions import STEP
 from harness.results.result import write_result
@@ -34,12 +35,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def task(folder: Path) -> Task:
-    return read_task(f"digits-k{OBSERVED}-v1", folder / "tasks")
+    return Release(folder).task(f"digits-k{OBSERVED}-v1")
 
 
 @pytest.fixture(scope="module")
 def targets(task: Task, folder: Path) -> TaskTargets:
-    return load_targets(task, folder)
+    return load_targets(task, Release(folder))
 
 
 def halved(targets: TaskTargets) -> Array:
@@ -79,7 +80,7 @@ def test_predictions_in_any_order_get_the_scores_of_their_values(
         del given["std"]
     shuffled = np.random.default_rng(0).permutation(len(given["epoch"]))
     path = write(tmp_path / "My Halves.parquet", pa.table(given).take(pa.array(shuffled)))
-    result, table = score_predictions(path, task, folder=folder)
+    result, table = score_predictions(path, task, release=Release(folder))
     mean = halved(targets)[:, np.array(epochs) - 1]
     spread = np.full(mean.shape, 0.125) if std else None
     expected = score_prediction(targets.valid_accuracy, mean, epochs=epochs, std=spread)
@@ -108,7 +109,9 @@ def test_text_of_other_widths_and_narrow_numbers_are_read(
             "std": pa.nulls(NETWORKS, pa.float32()),
         }
     )
-    result, rows = score_predictions(write(tmp_path / "a.parquet", table), task, folder=folder)
+    result, rows = score_predictions(
+        write(tmp_path / "a.parquet", table), task, release=Release(folder)
+    )
     assert "nll" not in result.scores["test"]
     assert rows is not None
     assert rows["std"].null_count == NETWORKS
@@ -260,7 +263,7 @@ def test_a_file_that_breaks_a_rule_is_refused_with_the_first_offender(
     first, second = sorted(targets.valid_accuracy.run_ids)[:2]
     message = message.format(first=first, second=second, train=train, task=task.name)
     with pytest.raises(ValueError, match=f"^{re.escape(f'{path}: {message}')}$"):
-        score_predictions(path, task, folder=folder)
+        score_predictions(path, task, release=Release(folder))
 
 
 def test_a_column_that_is_there_twice_is_refused(
@@ -270,7 +273,7 @@ def test_a_column_that_is_there_twice_is_refused(
     path = write(tmp_path / "a.parquet", table.append_column("mean", table["mean"]))
     message = re.escape(f"{path}: column 'mean' must be there once")
     with pytest.raises(ValueError, match=f"^{message}$"):
-        score_predictions(path, task, folder=folder)
+        score_predictions(path, task, release=Release(folder))
 
 
 @pytest.mark.parametrize(

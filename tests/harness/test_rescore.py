@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmark.release import Release
 from harness.results.predictions import check_seeds, mean_table, seeds_table
 from harness.results.result import HARNESS_VERSION, read_result, result_path, seeds_path
 from harness.verification.audit import Request, verify
@@ -64,7 +65,7 @@ def edit(path: Path, place: Place, value: object) -> None:
 
 
 def test_untouched_results_are_proven(results: Path, folder: Path) -> None:
-    report = verify(Request(results, folder=folder, processes=1))
+    report = verify(Request(results, release=Release(folder), processes=1))
     assert (report.problems, report.unproven, report.values) == ((), (), ())
     assert [path.stem for path in report.proven] == ["ours", "single"]
 
@@ -73,7 +74,7 @@ def test_every_number_that_is_edited_is_refused_with_its_name_and_both_values(
     path: Path, folder: Path
 ) -> None:
     content = path.read_text()
-    again, _ = score_predictions(seeds_path(path), toy_task(folder), folder=folder)
+    again, _ = score_predictions(seeds_path(path), toy_task(folder), release=Release(folder))
     found = [n for n in numbers(json.loads(content)) if n[0][0] not in OPEN]
     found = [n for n in found if n[0][0] not in SCORES or n[0][1] in ("test", "heldout")]
     by_rescoring = 0
@@ -102,20 +103,20 @@ def test_numbers_that_differ_by_rounding_are_the_same(path: Path, folder: Path) 
     value = read_result(path).scores["test"]["tau"].value
     assert value is not None
     edit(path, place, value + 1e-12)
-    rescore(Rescoring(path, False, folder))
+    rescore(Rescoring(path, False, Release(folder)))
     edit(path, place, value - 1e-7)
     with pytest.raises(ValueError, match=r"`scores\.test\.tau\.value` \(=.*from its predictions$"):
-        rescore(Rescoring(path, False, folder))
+        rescore(Rescoring(path, False, Release(folder)))
 
 
 def test_an_interval_is_left_alone_only_if_it_is_not_asked_for(path: Path, folder: Path) -> None:
     low = read_result(path).scores["test"]["tau"].low
     assert low is not None
     edit(path, ("scores", "test", "tau", "low"), low + 1e-6)
-    rescore(Rescoring(path, False, folder))
+    rescore(Rescoring(path, False, Release(folder)))
     message = f"{path}: `scores.test.tau.low` (={low + 1e-6!r}) is {low!r} from its predictions"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        rescore(Rescoring(path, True, folder))
+        rescore(Rescoring(path, True, Release(folder)))
 
 
 def test_a_score_that_is_added_or_removed_is_refused(path: Path, folder: Path) -> None:
@@ -124,7 +125,7 @@ def test_a_score_that_is_added_or_removed_is_refused(path: Path, folder: Path) -
     path.write_text(json.dumps(record))
     message = f"{path}: `scores.heldout.crps.value` is missing; from its predictions it is "
     with pytest.raises(ValueError, match=f"^{re.escape(message)}[\\d.e-]+$"):
-        rescore(Rescoring(path, False, folder))
+        rescore(Rescoring(path, False, Release(folder)))
     record["scores"]["heldout"]["crps"] = removed
     record["scores"]["skeleton/wide-3x1"]["paired_tau"] = removed
     record["scores"]["skeleton/stages-4x1"] = {"crps": removed}
@@ -135,7 +136,7 @@ def test_a_score_that_is_added_or_removed_is_refused(path: Path, folder: Path) -
         "from its predictions"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        rescore(Rescoring(path, False, folder))
+        rescore(Rescoring(path, False, Release(folder)))
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,7 @@ def test_what_follows_from_the_task_cannot_be_edited(
     edit(path, place, forged)
     expected = re.escape(f"{path}: {message}").replace(r"\.\*", ".*")
     with pytest.raises(ValueError, match=f"^{expected}$"):
-        rescore(Rescoring(path, False, folder))
+        rescore(Rescoring(path, False, Release(folder)))
 
 
 def test_another_seed_in_place_of_the_predictions_is_refused(path: Path, folder: Path) -> None:
@@ -169,7 +170,7 @@ def test_another_seed_in_place_of_the_predictions_is_refused(path: Path, folder:
     twice = pa.concat_tables([table.slice(0, rows), table.slice(0, rows), table.slice(rows, rows)])
     pq.write_table(twice.set_column(0, table.schema.field(0), seeds), seeds_path(path))
     with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: .* from its predictions$"):
-        rescore(Rescoring(path, False, folder))
+        rescore(Rescoring(path, False, Release(folder)))
 
 
 def test_seeds_that_are_not_there_are_named(path: Path, folder: Path) -> None:
@@ -179,11 +180,11 @@ def test_seeds_that_are_not_there_are_named(path: Path, folder: Path) -> None:
         "cannot be found again; evaluate the predictor again"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        rescore(Rescoring(path, False, folder))
-    report = verify(Request(path.parent.parent, ("ours",), folder=folder, processes=1))
+        rescore(Rescoring(path, False, Release(folder)))
+    report = verify(Request(path.parent.parent, ("ours",), release=Release(folder), processes=1))
     assert (report.unproven, report.problems) == ((path,), ())
     raise_level(path, "rescored")
-    report = verify(Request(path.parent.parent, ("ours",), folder=folder, processes=1))
+    report = verify(Request(path.parent.parent, ("ours",), release=Release(folder), processes=1))
     assert report.problems == (
         f"{path}: `verification` (='rescored') must be 'self-reported': the predictions of each "
         "seed are not there",
@@ -192,7 +193,7 @@ def test_seeds_that_are_not_there_are_named(path: Path, folder: Path) -> None:
 
 def test_processes_find_what_one_finds(path: Path, folder: Path) -> None:
     edit(path, ("scores", "test", "mse", "value"), 0.5)
-    jobs = [Rescoring(p, False, folder) for p in (path, path.with_stem("single"))]
+    jobs = [Rescoring(p, False, Release(folder)) for p in (path, path.with_stem("single"))]
     found = rescore_all(jobs, processes=1)
     assert [bool(problem) for problem in found] == [True, False]
     assert rescore_all(jobs, processes=2) == found

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from benchmark.release import Release
 from benchmark.runs import data_folder, split_path
 from harness.cli import check, submit
 from harness.results.result import Seconds, read_result, result_path, seeds_path
@@ -65,9 +66,9 @@ def test_the_template_goes_the_whole_way(folder: Path, tmp_path: Path) -> None:
         "2 raised to rescored, 2 to rerun",
     ), error  # fmt: skip
     assert all(" my-ridge  rerun within " in line for line in out.splitlines()[1:])
-    assert verify(Request(results, folder=folder, processes=1)).problems == ()
+    assert verify(Request(results, release=Release(folder), processes=1)).problems == ()
     (place / "predictor.py").write_text((place / "predictor.py").read_text() + "# changed\n")
-    assert verify(Request(results, folder=folder, processes=1)).problems == tuple(
+    assert verify(Request(results, release=Release(folder), processes=1)).problems == tuple(
         f"{result_path(results, task, 'my-ridge')}: `verification` (='rerun') must be 'rescored' "
         "at most: the code was changed since" for task in ("digits-k0-v1", "digits-k1-v1")
     )  # fmt: skip
@@ -96,7 +97,7 @@ def draft(place: Path, folder: Path, extra: str = "", seeds: int = 1) -> Path:
 
 def test_a_folder_of_predictions_states_its_cost(folder: Path, tmp_path: Path) -> None:
     mine = draft(tmp_path / "mine", folder, "fit_seconds: 2\npredict_seconds: 0.5\n")
-    (result,) = lay_out(read_draft(mine), Setting(tmp_path / "results", folder))
+    (result,) = lay_out(read_draft(mine), Setting(tmp_path / "results", Release(folder)))
     assert result.seconds == Seconds(2.0, 0.5)
     kept = tmp_path / "submissions" / "ours" / FILE
     assert kept.read_text() == (mine / FILE).read_text()
@@ -105,7 +106,7 @@ def test_a_folder_of_predictions_states_its_cost(folder: Path, tmp_path: Path) -
 def test_a_submission_is_replaced_only_if_asked_for(folder: Path, tmp_path: Path) -> None:
     submit_predictions(folder, tmp_path)
     mine = draft(tmp_path / "mine", folder, "seeds: 2\n", seeds=2)
-    setting = Setting(tmp_path / "results", folder)
+    setting = Setting(tmp_path / "results", Release(folder))
     message = "submission 'ours' is there already; --replace replaces it"
     with pytest.raises(ValueError, match=f"^{message}$"):
         lay_out(read_draft(mine), setting)
@@ -121,7 +122,7 @@ def test_a_submission_is_replaced_only_if_asked_for(folder: Path, tmp_path: Path
     lay_out(read_draft(mine), setting, again=True)
     assert not path.exists()
     assert not seeds_path(path).exists()
-    assert verify(Request(setting.results, folder=folder, processes=1)).problems == ()
+    assert verify(Request(setting.results, release=Release(folder), processes=1)).problems == ()
 
 
 def test_what_is_refused_leaves_nothing(folder: Path, tmp_path: Path) -> None:
@@ -129,11 +130,11 @@ def test_what_is_refused_leaves_nothing(folder: Path, tmp_path: Path) -> None:
     path = mine / "predictions" / f"{TASK}.parquet"
     message = f"{path}: predictions of 1 seeds must be of 2, as `seeds` of {FILE} says"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        lay_out(read_draft(mine), Setting(tmp_path / "results", folder))
+        lay_out(read_draft(mine), Setting(tmp_path / "results", Release(folder)))
     table = toy_predictions(folder, toy_task(folder), 2)
     pq.write_table(table.slice(1), path)
     with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: seed 0: run .* must be there$"):
-        lay_out(read_draft(mine), Setting(tmp_path / "results", folder))
+        lay_out(read_draft(mine), Setting(tmp_path / "results", Release(folder)))
     assert [entry.name for entry in tmp_path.iterdir()] == ["mine"]
 
 
@@ -146,7 +147,7 @@ def test_seeds_of_other_epochs_are_refused(folder: Path, tmp_path: Path) -> None
     pq.write_table(table.filter(pa.array(keep)), path)
     message = f"{path}: every seed must have the same epochs"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        lay_out(read_draft(mine), Setting(tmp_path / "results", folder))
+        lay_out(read_draft(mine), Setting(tmp_path / "results", Release(folder)))
 
 
 def test_a_draft_without_what_it_names_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -188,7 +189,7 @@ def coded(place: Path, body: str = "") -> Path:
 
 
 def test_code_that_breaks_a_rule_or_fails_is_refused(folder: Path, tmp_path: Path) -> None:
-    setting = Setting(tmp_path / "results", folder)
+    setting = Setting(tmp_path / "results", Release(folder))
     path = coded(tmp_path / "code", "        return [0.5]\n")
     message = (
         "net.py:Sizes breaks the rule 'works with 0 epochs observed': the answer must be a "
@@ -204,7 +205,8 @@ def test_code_that_breaks_a_rule_or_fails_is_refused(folder: Path, tmp_path: Pat
 
 
 PEEK = """
-        from benchmark.runs import data_folder, load_runs
+        from benchmark.runs import data_folder
+        from benchmark.release import load_runs
         from pathlib import Path
         assert Path.cwd().name == "work", Path.cwd()
         assert not (Path.cwd().parent / "tree" / "leaderboard").exists()
@@ -216,16 +218,20 @@ PEEK = """
 def test_code_apart_reads_train_and_validation_and_nothing_else(
     folder: Path, tmp_path: Path
 ) -> None:
-    parts = load_task_data(toy_task(folder), folder)
+    parts = load_task_data(toy_task(folder), Release(folder))
     path = coded(tmp_path / "code", PEEK.format(split="train"))
-    (answer,) = predict_apart(Code("net.py:Sizes", (path,)), parts, (0,), minutes=5, folder=folder)
+    (answer,) = predict_apart(
+        Code("net.py:Sizes", (path,)), parts, (0,), minutes=5, release=Release(folder)
+    )
     assert answer.prediction.mean.shape == (24, 1)
     coded(tmp_path / "code", PEEK.format(split="test"))
     start = "the predictor failed where only train and validation can be read: FileNotFoundError: "
     with pytest.raises(
         ValueError, match=f"^{start}no runs at .*digits/test.parquet'; there is .*$"
     ):
-        predict_apart(Code("net.py:Sizes", (path,)), parts, (0,), minutes=5, folder=folder)
+        predict_apart(
+            Code("net.py:Sizes", (path,)), parts, (0,), minutes=5, release=Release(folder)
+        )
 
 
 def test_the_copied_data_holds_no_bit_of_a_test_network(tmp_path: Path) -> None:
@@ -247,11 +253,13 @@ def test_the_copied_data_holds_no_bit_of_a_test_network(tmp_path: Path) -> None:
 def test_code_apart_that_ends_or_hangs_is_told(
     folder: Path, tmp_path: Path, body: str, message: str
 ) -> None:
-    parts = load_task_data(toy_task(folder), folder)
+    parts = load_task_data(toy_task(folder), Release(folder))
     path = coded(tmp_path / "code", body)
     minutes = 5 if "exit" in body else 0.1
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        predict_apart(Code("net.py:Sizes", (path,)), parts, (0,), minutes=minutes, folder=folder)
+        predict_apart(
+            Code("net.py:Sizes", (path,)), parts, (0,), minutes=minutes, release=Release(folder)
+        )
 
 
 FORGE = """
@@ -275,16 +283,18 @@ FORGE = """
 def test_an_answer_is_read_as_plain_arrays(
     folder: Path, tmp_path: Path, answer: bytes, counts: str, message: str
 ) -> None:
-    parts = load_task_data(toy_task(folder), folder)
+    parts = load_task_data(toy_task(folder), Release(folder))
     path = coded(tmp_path / "code", FORGE.format(answer=answer, counts=counts))
     with pytest.raises(ValueError, match=f"^{message}"):
-        predict_apart(Code("net.py:Sizes", (path,)), parts, (0,), minutes=5, folder=folder)
+        predict_apart(
+            Code("net.py:Sizes", (path,)), parts, (0,), minutes=5, release=Release(folder)
+        )
 
 
 def test_predictions_that_do_not_come_out_again_are_refused(folder: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
     path = coded(tmp_path / "code")
-    lay_out(make_draft(f"{path}:Sizes", FIELDS), Setting(results, folder))
+    lay_out(make_draft(f"{path}:Sizes", FIELDS), Setting(results, Release(folder)))
     stored = result_path(results, TASK, "ours")
     place = submissions_folder(results)
     kept = place / "ours" / "net.py"
@@ -293,12 +303,12 @@ def test_predictions_that_do_not_come_out_again_are_refused(folder: Path, tmp_pa
         rf"^{re.escape(str(stored))}: `mean` of run '\S+' at epoch 20 \(=0\.\d+\) is 0\.\d+ when "
         r"it is run again; at most 0\.001 may lie between them$"
     )):  # fmt: skip
-        rerun(Rescoring(stored, False, folder), place, minutes=5)
+        rerun(Rescoring(stored, False, Release(folder)), place, minutes=5)
     assert read_reruns(results).reruns == ()
     kept.write_text(kept.read_text().replace("/ 190", "/ 200").replace("{}", '{"fits": 1}'))
     message = f"{stored}: `counts` (={{}}) is {{'fits': 1}} when it is run again"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        rerun_all(Request(results, folder=folder), [stored], minutes=5)
+        rerun_all(Request(results, release=Release(folder)), [stored], minutes=5)
     assert read_result(stored).verification == "self-reported"
 
 

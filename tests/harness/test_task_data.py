@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from benchmark.proxies import PROXIES, load_proxies, proxies_path
-from benchmark.runs import load_runs, series, write_table
+from benchmark.proxies import PROXIES, proxies_path
+from benchmark.release import Release, load_runs
+from benchmark.runs import series, write_table
 from benchmark.schema import EPOCH_SERIES
 from benchmark.space.architectures import architecture_id
-from benchmark.tasks import Task, read_task, task_rows
+from benchmark.tasks import Task
 from harness.protocol import Array, Queries, Series
 from harness.task_data import (
     TaskData,
@@ -43,12 +44,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def task(folder: Path) -> Task:
-    return read_task(f"digits-k{OBSERVED}-v1", folder / "tasks")
+    return Release(folder).task(f"digits-k{OBSERVED}-v1")
 
 
 @pytest.fixture(scope="module")
 def parts(task: Task, folder: Path) -> TaskData:
-    return load_task_data(task, folder)
+    return load_task_data(task, Release(folder))
 
 
 # What leads where: the spy walks everything that hangs on an object, and the memory behind views.
@@ -118,7 +119,7 @@ def secrets(folder: Path, task: Task) -> tuple[set[float], set[float]]:
     hidden: set[float] = set()
     ahead: set[float] = set()
     for split in ("train", "validation", "test", "heldout"):
-        table = load_runs("digits", split, folder=folder)
+        table = load_runs("digits", split, release=Release(folder))
         table = table.filter(pa.array([s != "failed" for s in table["status"].to_pylist()]))
         own = pa.array([run_id in task.parts[split] for run_id in table["run_id"].to_pylist()])
         others = table.filter(pc.invert(own))
@@ -148,8 +149,8 @@ def _told_apart(values: set[float]) -> set[float]:
 def test_nothing_that_a_predictor_is_passed_leads_to_what_it_must_predict(
     folder: Path, observed: int
 ) -> None:
-    task = read_task(f"digits-k{observed}-v1", folder / "tasks")
-    parts = load_task_data(task, folder)
+    task = Release(folder).task(f"digits-k{observed}-v1")
+    parts = load_task_data(task, Release(folder))
     hidden, ahead = secrets(folder, task)
     assert min(len(hidden), len(ahead)) > 1000
     queries = numbers(parts.queries)
@@ -161,8 +162,8 @@ def test_nothing_that_a_predictor_is_passed_leads_to_what_it_must_predict(
 
 def leaky_queries(task: Task, folder: Path) -> Queries:
     """The naive way: the first epochs as a view, behind which the whole curve lies."""
-    rows = task_rows(task, "test", folder)
-    runs = build_runs(rows, recipe_of(rows, folder), "q", folder)
+    rows = Release(folder).task_rows(task, "test")
+    runs = build_runs(rows, recipe_of(rows, Release(folder)), "q", Release(folder))
     queries = runs.observe(task.observed)
     view = runs.series.valid_accuracy[:, : task.observed]
     return replace(queries, series=replace(queries.series, valid_accuracy=view))
@@ -170,7 +171,7 @@ def leaky_queries(task: Task, folder: Path) -> Queries:
 
 def test_the_spy_catches_a_view_of_the_whole_curves(task: Task, folder: Path) -> None:
     leaky = leaky_queries(task, folder)
-    honest = load_task_data(task, folder).queries
+    honest = load_task_data(task, Release(folder)).queries
     assert leaky.series.valid_accuracy.shape[1] == honest.series.valid_accuracy.shape[1]
     assert numbers(leaky) & secrets(folder, task)[1]
 
@@ -202,7 +203,7 @@ def test_the_spy_looks_into_closures_slots_buffers_and_partial_functions() -> No
 def test_every_array_owns_its_memory_and_holds_the_observed_epochs(
     folder: Path, observed: int
 ) -> None:
-    parts = load_task_data(read_task(f"digits-k{observed}-v1", folder / "tasks"), folder)
+    parts = load_task_data(Release(folder).task(f"digits-k{observed}-v1"), Release(folder))
     for holder, epochs in ((parts.queries, observed), (parts.train, EPOCHS)):
         for name in SEEN:
             values = getattr(holder.series, name)
@@ -221,8 +222,8 @@ def test_every_array_owns_its_memory_and_holds_the_observed_epochs(
 def test_proxies_are_those_of_each_network_and_copies_at_every_k(
     folder: Path, observed: int
 ) -> None:
-    parts = load_task_data(read_task(f"digits-k{observed}-v1", folder / "tasks"), folder)
-    table = load_proxies("digits", folder)
+    parts = load_task_data(Release(folder).task(f"digits-k{observed}-v1"), Release(folder))
+    table = Release(folder).proxies("digits")
     assert table is not None
     known = {row["architecture_id"]: [row[name] for name in PROXIES] for row in table.to_pylist()}
     for networks in (parts.queries, parts.train, parts.validation):
@@ -253,7 +254,7 @@ def test_whoever_has_a_copy_changes_no_other_proxies(parts: TaskData) -> None:
 def test_without_a_file_there_are_no_proxies(folder: Path, tmp_path: Path) -> None:
     place = Path(shutil.copytree(folder, tmp_path / "data"))
     (place / "digits" / "proxies.parquet").unlink()
-    parts = load_task_data(read_task("digits-k1-v1", place / "tasks"), place)
+    parts = load_task_data(Release(place).task("digits-k1-v1"), Release(place))
     for networks in (parts.queries, parts.train, copy_queries(parts.queries)):
         assert networks.proxies is None
     assert take_queries(parts.queries, [0]).proxies is None
@@ -262,9 +263,9 @@ def test_without_a_file_there_are_no_proxies(folder: Path, tmp_path: Path) -> No
 
 def test_proxies_that_lack_a_network_are_refused(folder: Path, tmp_path: Path) -> None:
     place = Path(shutil.copytree(folder, tmp_path / "data"))
-    table = load_proxies("digits", place)
+    table = Release(place).proxies("digits")
     assert table is not None
-    task = read_task("digits-k1-v1", place / "tasks")
+    task = Release(place).task("digits-k1-v1")
     name = task.parts["train"][0].split("-")[1]
     keep = pa.array([found != name for found in table["architecture_id"].to_pylist()])
     write_table(table.filter(keep), proxies_path("digits", place))
@@ -273,7 +274,7 @@ def test_proxies_that_lack_a_network_are_refused(folder: Path, tmp_path: Path) -
         "--images digits` computes them"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        load_task_data(task, place)
+        load_task_data(task, Release(place))
 
 
 def test_queries_have_opaque_ids_and_say_nothing_but_their_fields(parts: TaskData) -> None:
@@ -287,9 +288,9 @@ def test_queries_have_opaque_ids_and_say_nothing_but_their_fields(parts: TaskDat
 
 
 def test_queries_are_shuffled_by_the_name_of_the_task_alone(parts: TaskData, folder: Path) -> None:
-    again = load_task_data(read_task(f"digits-k{OBSERVED}-v1", folder / "tasks"), folder)
+    again = load_task_data(Release(folder).task(f"digits-k{OBSERVED}-v1"), Release(folder))
     assert again.targets.valid_accuracy.run_ids == parts.targets.valid_accuracy.run_ids
-    other = load_task_data(read_task("digits-k0-v1", folder / "tasks"), folder)
+    other = load_task_data(Release(folder).task("digits-k0-v1"), Release(folder))
     assert other.targets.valid_accuracy.run_ids != parts.targets.valid_accuracy.run_ids
     assert sorted(other.targets.valid_accuracy.run_ids) == sorted(
         parts.targets.valid_accuracy.run_ids
@@ -302,7 +303,7 @@ def test_queries_and_truths_are_the_rows_of_the_task(
 ) -> None:
     targets = parts.targets.valid_accuracy
     for part in ("test", "heldout"):
-        rows = task_rows(task, part, folder)
+        rows = Release(folder).task_rows(task, part)
         position = {run_id: i for i, run_id in enumerate(rows["run_id"].to_pylist())}
         for i, run_id in enumerate(targets.run_ids):
             if targets.splits[i] != part:
@@ -325,7 +326,7 @@ def test_queries_and_truths_are_the_rows_of_the_task(
 def test_truths_by_themselves_are_those_of_the_parts(
     parts: TaskData, task: Task, folder: Path
 ) -> None:
-    targets = load_targets(task, folder)
+    targets = load_targets(task, Release(folder))
     assert targets.valid_accuracy.run_ids == parts.targets.valid_accuracy.run_ids
     assert np.array_equal(targets.test_accuracy.curves, parts.targets.test_accuracy.curves)
 
@@ -333,17 +334,17 @@ def test_truths_by_themselves_are_those_of_the_parts(
 def test_other_rows_than_the_task_was_frozen_on_are_refused(task: Task, folder: Path) -> None:
     message = f"the rows of task '{task.name}' have digest {task.digest}, not {'0' * 64} as when "
     with pytest.raises(ValueError, match=f"^{message}frozen$"):
-        load_task_data(replace(task, digest="0" * 64), folder)
+        load_task_data(replace(task, digest="0" * 64), Release(folder))
 
 
 def test_runs_of_several_recipes_are_refused(task: Task, folder: Path) -> None:
-    rows = task_rows(task, "test", folder).select(["recipe_id"]).to_pydict()
+    rows = Release(folder).task_rows(task, "test").select(["recipe_id"]).to_pydict()
     rows["recipe_id"][0] = "another"
     message = f"runs must share one recipe; these have another, {RECIPE.recipe_id}"
     with pytest.raises(ValueError, match=f"^{message}$"):
-        recipe_of(pa.table(rows), folder)
+        recipe_of(pa.table(rows), Release(folder))
     with pytest.raises(ValueError, match=r"^runs must share one recipe; these have none$"):
-        recipe_of(pa.table(rows).slice(0, 0), folder)
+        recipe_of(pa.table(rows).slice(0, 0), Release(folder))
 
 
 def test_an_unknown_recipe_is_refused_and_an_older_one_read(tmp_path: Path) -> None:
@@ -351,13 +352,13 @@ def test_an_unknown_recipe_is_refused_and_an_older_one_read(tmp_path: Path) -> N
     path = tmp_path / "recipes.json"
     message = f"recipe 'older' of the runs is neither current nor in {str(path)!r}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        recipe_of(rows, tmp_path)
+        recipe_of(rows, Release(tmp_path))
     path.write_text('{"older": {"images": "digits", "epochs": 3}}')
-    assert recipe_of(rows, tmp_path).epochs == 3
+    assert recipe_of(rows, Release(tmp_path)).epochs == 3
 
 
 def test_training_runs_are_of_seed_0_and_whole(folder: Path) -> None:
-    runs = training_runs("digits", 10, folder)
+    runs = training_runs("digits", 10, Release(folder))
     assert len(runs) == 10
     assert runs.ids == tuple(f"t{i:04d}" for i in range(10))
     assert np.isfinite(runs.series.valid_accuracy).all()

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import leaderboard.board
-from benchmark.runs import load_runs, read_table, rows_to_table, split_path, write_table
+from benchmark.release import Release, load_runs
+from benchmark.runs import read_table, rows_to_table, split_path, write_table
 from benchmark.space.architectures import from_record
 from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import walk
-from benchmark.tasks import read_task
 from harness.results.predictions import predictions_table
 from harness.results.result import Result, Seconds, read_result, result_path, write_result
 from harness.scoring.score_rules import SeedScore
@@ -166,13 +166,13 @@ def test_a_truth_without_layers_is_refused() -> None:
 
 
 def test_the_truth_of_a_task_comes_from_its_runs_alone(tmp_path: Path) -> None:
-    task = read_task("digits-k1-v1", toy_release(tmp_path) / "tasks")
-    found = leaderboard.board.load_networks(task.name, tmp_path)
+    task = Release(toy_release(tmp_path)).task("digits-k1-v1")
+    found = leaderboard.board.load_networks(task.name, Release(tmp_path))
     asked = (*task.parts["test"], *task.parts["heldout"])
     rows = {
         row["run_id"]: row
         for split in ("test", "heldout")
-        for row in load_runs("digits", split, folder=tmp_path).to_pylist()
+        for row in load_runs("digits", split, release=Release(tmp_path)).to_pylist()
     }
     assert len(rows) > len(asked)  # repeats, which a task leaves out
     assert found.targets.run_ids == asked
@@ -191,7 +191,7 @@ def test_a_truth_of_changed_runs_is_refused(tmp_path: Path) -> None:
         row["started_at"] = 0
     write_table(rows_to_table(rows), path)
     with pytest.raises(ValueError, match=r"^the rows of task 'digits-k1-v1' have digest "):
-        leaderboard.board.load_networks("digits-k1-v1", tmp_path)
+        leaderboard.board.load_networks("digits-k1-v1", Release(tmp_path))
 
 
 def test_results_here_come_before_those_of_the_package(

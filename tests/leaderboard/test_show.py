@@ -13,13 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from benchmark.runs import load_runs
+from benchmark.release import Release, load_runs
 from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import walk
 from benchmark.space.sampler import sequence
 from benchmark.space.skeletons import SKELETONS
 from benchmark.space.splits import SPLITS
-from benchmark.tasks import read_task
 from harness.protocol import Predictor
 from harness.results.result import read_result, write_result
 from harness.running.evaluate import evaluate
@@ -92,7 +91,7 @@ def run(*arguments: str | Path) -> Result:
 def first(folder: Path, split: str, skeleton: str) -> dict[str, str]:
     """Return the first run of a skeleton, whose network has three."""
     columns = ("run_id", "architecture_id", "skeleton", "seed")
-    rows = load_runs("digits", split, columns=columns, folder=folder).to_pylist()
+    rows = load_runs("digits", split, columns=columns, release=Release(folder)).to_pylist()
     repeated = {row["architecture_id"] for row in rows if row["seed"] == 2}
     found: dict[str, str] = next(
         row for row in rows if row["skeleton"] == skeleton and row["architecture_id"] in repeated
@@ -104,9 +103,9 @@ def first(folder: Path, split: str, skeleton: str) -> dict[str, str]:
 def results(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of results: one predictor that was scored, and one that failed."""
     place = tmp_path_factory.mktemp("results")
-    task = read_task("digits-k0-v1", folder / "tasks")
+    task = Release(folder).task("digits-k0-v1")
     for candidate in (find("macs"), Candidate("broken", "Fails.", _fail, stochastic=False)):
-        write_result(place, *evaluate(candidate, task, folder=folder))
+        write_result(place, *evaluate(candidate, task, release=Release(folder)))
     return place
 
 
@@ -158,8 +157,8 @@ def test_colours_are_there_for_terminals_alone(folder: Path) -> None:
 
 def test_all_runs_of_a_network_are_there_and_no_other(folder: Path) -> None:
     name = first(folder, "test", "peephole-3x2")["architecture_id"]
-    network = load_network(name, folder=folder)
-    table = load_runs("digits", "test", folder=folder)
+    network = load_network(name, release=Release(folder))
+    table = load_runs("digits", "test", release=Release(folder))
     rows = [row for row in table.to_pylist() if row["architecture_id"] == name]
     assert network.seeds == tuple(sorted(row["seed"] for row in rows)) == (0, 1, 2)
     for seed, valid, test in zip(network.seeds, network.valid, network.test, strict=True):
@@ -183,27 +182,29 @@ def test_what_is_no_network_is_said_with_the_nearest(
     start = f"no network or run of this release is called {name!r}; the nearest is '"
     pattern = re.escape(message) if message else re.escape(start) + r"[0-9a-f]{16}'"
     with pytest.raises(ValueError, match=f"^{pattern}$"):
-        load_network(name, folder=folder)
+        load_network(name, release=Release(folder))
 
 
 def test_the_start_of_several_networks_is_not_enough(folder: Path) -> None:
     message = r"^'[0-9a-f]' is the start of \d+ networks: [0-9a-f]{16}, [0-9a-f, ]+, \.\.\.$"
     with pytest.raises(ValueError, match=message):
-        load_network(first(folder, "train", "peephole-3x2")["architecture_id"][0], folder=folder)
+        load_network(
+            first(folder, "train", "peephole-3x2")["architecture_id"][0], release=Release(folder)
+        )
 
 
 def test_a_folder_without_runs_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=f"^no runs in {re.escape(repr(str(tmp_path)))}$"):
-        load_network("1d148f", folder=tmp_path)
+        load_network("1d148f", release=Release(tmp_path))
     message = "data of 'mnist' is not in this release; there is data of no image set"
     with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
-        load_groups("mnist", tmp_path)
+        load_groups("mnist", Release(tmp_path))
 
 
 def test_show_split_counts_every_run_once(folder: Path) -> None:
-    groups = load_groups("digits", folder)
+    groups = load_groups("digits", Release(folder))
     for group in groups:
-        table = load_runs("digits", group.split, folder=folder).to_pylist()
+        table = load_runs("digits", group.split, release=Release(folder)).to_pylist()
         rows = [row for row in table if row["skeleton"] == group.skeleton]
         assert group.runs == len(rows) == sum(group.statuses.values())
         assert group.networks == len({row["architecture_id"] for row in rows})
@@ -212,7 +213,7 @@ def test_show_split_counts_every_run_once(folder: Path) -> None:
     text = run("split", "digits", "--folder", folder).stdout.splitlines()
     assert text == list(group_lines("digits", groups))
     assert max(map(len, text)) <= 80
-    runs = sum(len(load_runs("digits", split, folder=folder)) for split in SPLITS)
+    runs = sum(len(load_runs("digits", split, release=Release(folder))) for split in SPLITS)
     assert text[0].startswith(f"digits: {runs} runs of ")
     assert any("no run was trained" in line for line in text)  # the network that failed
 
@@ -220,7 +221,7 @@ def test_show_split_counts_every_run_once(folder: Path) -> None:
 def test_quantiles_are_those_of_numpy(folder: Path) -> None:
     text = run("split", "digits", "--folder", folder).stdout.splitlines()
     start = next(i for i, line in enumerate(text) if line.startswith("train ") and " 5% " in line)
-    table = load_runs("digits", "train", folder=folder).to_pylist()
+    table = load_runs("digits", "train", release=Release(folder)).to_pylist()
     finals = [r["valid_accuracy"][-1] for r in table if not r["seed"] and r["valid_accuracy"]]
     found = [float(line.split()[-1]) for line in text[start : start + 5]]
     expected = np.quantile(finals, (0.05, 0.25, 0.5, 0.75, 0.95))
@@ -243,7 +244,7 @@ def test_show_predictor_prints_its_scores(folder: Path, results: Path) -> None:
 
 
 def test_answers_are_those_of_the_parquet_file(folder: Path, results: Path) -> None:
-    shown = load_predictor("macs", "digits-k0-v1", results, folder)
+    shown = load_predictor("macs", "digits-k0-v1", results, Release(folder))
     table = pq.read_table(results / "digits-k0-v1" / "macs.parquet").to_pylist()
     last = {row["run_id"]: row["mean"] for row in table if row["epoch"] == 20}
     assert shown.predicted.tolist() == [last[run_id] for run_id in shown.targets.run_ids]
@@ -263,7 +264,7 @@ def test_predictors_without_scores_are_said(
     folder: Path, results: Path, name: str, message: str
 ) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        load_predictor(name, "digits-k0-v1", results, folder)
+        load_predictor(name, "digits-k0-v1", results, Release(folder))
 
 
 def test_missing_predictions_are_said(folder: Path, results: Path, tmp_path: Path) -> None:
@@ -274,7 +275,7 @@ def test_missing_predictions_are_said(folder: Path, results: Path, tmp_path: Pat
         "a checkout, not with an installed package"
     )
     with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
-        load_predictor("macs", "digits-k0-v1", tmp_path, folder)
+        load_predictor("macs", "digits-k0-v1", tmp_path, Release(folder))
 
 
 @pytest.mark.parametrize("ending", ["png", "svg"])

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmark.tasks import read_task
+from benchmark.release import Release
 from harness.predictors.registry import PREDICTORS
 from harness.results.result import Result
 from harness.running.evaluate_many import Setting, evaluate_many
@@ -38,8 +38,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = toy_release(Path(place) / "data", (arguments.observed,), make_rows(TAKEN))
         task = f"digits-k{arguments.observed}-v1"
-        setting = Setting(Path(place) / "results", folder, processes=arguments.processes)
-        sizes = {part: len(ids) for part, ids in read_task(task, folder / "tasks").parts.items()}
+        setting = Setting(Path(place) / "results", Release(folder), processes=arguments.processes)
+        sizes = {part: len(ids) for part, ids in Release(folder).task(task).parts.items()}
         sys.stdout.write(f"{task}: {sizes}\n")
         started = time.perf_counter()
         results = evaluate_many(arguments.predictors, [task], setting)

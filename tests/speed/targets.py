@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from benchmark.recipes import RECIPES
-from benchmark.runs import load_runs, series
+from benchmark.release import load_runs
+from benchmark.runs import series
 from generators.checks.bench import Ways, bench
 from generators.checks.device_limits import limits
 from generators.checks.speed import report

@@ -11,14 +11,15 @@ import numpy as np
 import pyarrow as pa
 
 from benchmark.proxies import COLUMNS, PROXIES, SEED, Proxies, proxies_path, proxy_table
+from benchmark.publish.freeze import freeze, write_task
 from benchmark.recipes import RECIPES, learning_rates
+from benchmark.release import Release
 from benchmark.runs import rows_to_table, split_path, write_table
 from benchmark.schema import Run, Status, run_id
 from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import macs, parameters, walk
 from benchmark.space.sampler import Drawn, sequence
 from benchmark.space.splits import SPLITS
-from benchmark.tasks import freeze, write_task
 from benchmark.util.rng import generator_for
 
 IMAGES = get_images("digits")
@@ -50,7 +51,7 @@ def toy_release(
     recipes = {RECIPE.recipe_id: asdict(RECIPE)}
     (folder / "recipes.json").write_text(json.dumps(recipes))
     for epochs in observed:
-        write_task(freeze("digits", epochs, folder=folder), folder / "tasks")
+        write_task(freeze("digits", epochs, Release(folder)), Release(folder))
     return folder
 
 

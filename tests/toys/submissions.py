@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmark.tasks import Task, read_task
+from benchmark.release import Release
+from benchmark.tasks import Task
 from harness.protocol import Prediction
 from harness.results.predictions import as_stored, predictions_table, seeds_table
 from harness.results.result import Result
@@ -38,12 +39,12 @@ class Sizes:
 
 def toy_task(folder: Path, name: str = TASK) -> Task:
     """Return a task of the toy release."""
-    return read_task(name, folder / "tasks")
+    return Release(folder).task(name)
 
 
 def toy_predictions(folder: Path, task: Task, seeds: int = 1) -> pa.Table:
     """Return the truth of later epochs with noise of each seed, as the rows of a file."""
-    targets = load_targets(task, folder).valid_accuracy
+    targets = load_targets(task, Release(folder)).valid_accuracy
     later = targets.curves[:, task.observed :]
     tables = []
     for seed in range(seeds):
@@ -61,6 +62,6 @@ def submit_predictions(folder: Path, place: Path, *, name: str = "ours", seeds: 
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(toy_predictions(folder, toy_task(folder), seeds), path)
     fields = {"name": name, "title": "Ours", "authors": "Us", "tasks": (TASK,), "seeds": seeds}
-    (result,) = submit(make_draft(str(path), fields), Setting(place / "results", folder))
+    (result,) = submit(make_draft(str(path), fields), Setting(place / "results", Release(folder)))
     path.unlink()
     return result

@@ -1,0 +1,179 @@
+"""The manifest of a release and its checksums: what its files hold, without opening them."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from benchmark.proxies import proxies_path, read_proxies
+from benchmark.runs import read_table, sha256, split_path
+from benchmark.space.imagesets import IMAGES
+from benchmark.space.splits import SPLITS
+from benchmark.util.atomic import write_atomically
+
+MANIFEST, SUMS, CARD, CROISSANT = "manifest.json", "SHA256SUMS", "README.md", "croissant.json"
+LICENCE_FILE, CITATION = "LICENSE", "CITATION.cff"
+DESCRIPTIONS = (MANIFEST, SUMS, CARD, CROISSANT, LICENCE_FILE, CITATION)
+UNFINISHED = (".part", ".pyc")  # endings of files that are no part of a release
+
+
+@dataclass(frozen=True, slots=True)
+class SplitCounts:
+    """What one file of runs holds; `seeds` counts runs of other seeds than 0."""
+
+    images: str
+    split: str
+    runs: int
+    networks: int
+    seeds: int
+    statuses: dict[str, int]
+    skeletons: dict[str, int]
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyCounts:
+    """What one file of zero-cost proxies holds; `seed` and `batch` are those of all its rows."""
+
+    images: str
+    networks: int
+    seed: int
+    batch: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a release holds: its version, its day, and counts of its files of runs and proxies.
+
+    The day is that on which these rows got this version, in UTC, as "2026-11-25".
+    """
+
+    version: str
+    date: str
+    splits: tuple[SplitCounts, ...]
+    proxies: tuple[ProxyCounts, ...]
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The image sets that runs are on."""
+        return tuple(dict.fromkeys(entry.images for entry in self.splits))
+
+    def has_rows_of(self, other: "Manifest") -> bool:
+        """Return whether the files of rows are the same, byte for byte."""
+        return (self.splits, self.proxies) == (other.splits, other.proxies)
+
+
+def count_split(images: str, split: str, folder: Path) -> SplitCounts:
+    """Count the runs of a file."""
+    path = split_path(images, split, folder)
+    table = read_table(path, ["architecture_id", "seed", "status", "skeleton"])
+    seeds = table.column("seed").to_pylist()
+    return SplitCounts(
+        images,
+        split,
+        runs=len(table),
+        networks=len(set(table.column("architecture_id").to_pylist())),
+        seeds=sum(seed != 0 for seed in seeds),
+        statuses=_tally(table.column("status")),
+        skeletons=_tally(table.column("skeleton")),
+        bytes=path.stat().st_size,
+        sha256=sha256(path),
+    )
+
+
+def count_proxies(images: str, folder: Path) -> ProxyCounts:
+    """Count the networks of a file of proxies.
+
+    Raises:
+        ValueError: If it is damaged, of another schema, or empty.
+    """
+    path = proxies_path(images, folder)
+    table = read_proxies(images, folder)
+    if table is None or not len(table):
+        raise ValueError(f"{str(path)!r} holds no proxies")
+    seed, batch = (table.column(name)[0].as_py() for name in ("seed", "batch"))
+    return ProxyCounts(images, len(table), seed, batch, path.stat().st_size, sha256(path))
+
+
+def _tally(column: pa.ChunkedArray) -> dict[str, int]:
+    counts = {str(c["values"]): int(c["counts"]) for c in column.value_counts().to_pylist()}
+    return dict(sorted(counts.items()))
+
+
+def released_splits(folder: Path) -> list[tuple[str, str]]:
+    """Return the image sets and splits whose files are there, in their fixed order."""
+    return [(i, s) for i in IMAGES for s in SPLITS if split_path(i, s, folder).exists()]
+
+
+def released_proxies(folder: Path) -> list[str]:
+    """Return the image sets whose file of proxies is there, in their fixed order."""
+    return [name for name in IMAGES if proxies_path(name, folder).exists()]
+
+
+def count_release(folder: Path, version: str, date: str) -> Manifest:
+    """Count what the files of a folder hold.
+
+    Raises:
+        ValueError: If a file is damaged or of another schema.
+    """
+    return Manifest(
+        version,
+        date,
+        tuple(count_split(images, split, folder) for images, split in released_splits(folder)),
+        tuple(count_proxies(name, folder) for name in released_proxies(folder)),
+    )
+
+
+def described(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of the files that the Croissant description lists, by path."""
+    return {name: digest for name, digest in digests(folder) if name not in DESCRIPTIONS}
+
+
+def write_sums(folder: Path) -> None:
+    """Write the checksums of the files that are there, in the form `sha256sum -c` reads."""
+    write_atomically(
+        folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in digests(folder))
+    )
+
+
+def digests(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield the name and SHA-256 of every released file but the list of them.
+
+    What is hidden is no part of a release: a clone of a repository has `.git`, one of the Hub's
+    `.gitattributes`.
+    """
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        hidden = any(part.startswith(".") for part in name.split("/"))
+        if path.is_file() and name != SUMS and not hidden and path.suffix not in UNFINISHED:
+            yield name, sha256(path)
+
+
+def is_signed(path: Path, folder: Path) -> bool:
+    """Return whether the checksums of a folder hold that of a file as it is."""
+    sums = folder / SUMS
+    line = f"{sha256(path)}  {path.relative_to(folder).as_posix()}"
+    return sums.exists() and line in sums.read_text().splitlines()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return the version of a release and what its files hold, without opening them.
+
+    Raises:
+        FileNotFoundError: If the folder holds no release.
+    """
+    path = folder / MANIFEST
+    if not path.exists():
+        raise FileNotFoundError(f"{str(folder)!r} holds no {MANIFEST}, so no release")
+    manifest = json.loads(path.read_text())
+    return Manifest(
+        manifest["version"],
+        manifest["date"],
+        tuple(SplitCounts(**entry) for entry in manifest["splits"]),
+        tuple(ProxyCounts(**entry) for entry in manifest.get("proxies", [])),
+    )

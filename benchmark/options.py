@@ -1,0 +1,52 @@
+"""What commands of several folders share: their options and their way to print."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from benchmark.release import Release
+
+F = TypeVar("F")
+HELP = {"help_option_names": ["-h", "--help"]}
+COUNT = click.IntRange(min=1)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+RESULTS_OPTION = click.option(
+    "--results",
+    type=FOLDER,
+    help="Folder of results [default: leaderboard/results if it is there, else results].",
+)
+SHOWN_RESULTS_OPTION = click.option(
+    "--results",
+    type=FOLDER,
+    help="Folder [default: leaderboard/results or results, if there; else the package's own].",
+)
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+VERSION_OPTION = click.option(
+    "--release", "version", help="Version of the data [default: the next, if anything is new]."
+)
+
+
+def _release(_: click.Context, __: click.Parameter, folder: Path | None) -> "Release":
+    from benchmark.release import INSTALLED, Release
+
+    return INSTALLED if folder is None else Release(folder)
+
+
+DATA_OPTION = click.option(
+    "--data",
+    "--folder",
+    "release",
+    type=click.Path(path_type=Path),
+    callback=_release,
+    help="Folder of the data [default: that of the installed package].",
+)
+
+
+def echo_lines(lines: Iterable[str]) -> None:
+    """Print lines to stdout."""
+    for line in lines:
+        click.echo(line)

@@ -1,0 +1,61 @@
+"""Freezes tasks: which runs they ask for, and a digest of their rows."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmark.release import Release
+from benchmark.space.imagesets import get_images
+from benchmark.space.splits import SPLITS
+from benchmark.tasks import SECOND_TARGET, TARGET, Task, has_whole_curve, rows_digest
+from benchmark.util.atomic import write_atomically
+
+
+def freeze(images: str, observed: int, release: Release, *, version: int = 1) -> Task:
+    """Return a new task over all seed-0 runs of a release that completed or diverged.
+
+    Args:
+        images: The image set.
+        observed: Epochs a predictor sees.
+        release: The data.
+        version: From 1; raised for every new selection of runs of an image set.
+
+    Raises:
+        FileNotFoundError: If the data lacks a split.
+        ValueError: If a number is out of range.
+    """
+    if version < 1:
+        raise ValueError(f"`version` (={version}) must be at least 1")
+    parts: dict[str, tuple[str, ...]] = {}
+    tables = []
+    for split in SPLITS:
+        table = release.runs(images, split)
+        tables.append(table.filter(has_whole_curve(table)).sort_by("run_id"))
+        parts[split] = tuple(tables[-1].column("run_id").to_pylist())
+    return Task(
+        name=f"{images}-k{observed}-v{version}",
+        images=images,
+        observed=observed,
+        epochs=int(tables[0].column("epochs_planned")[0].as_py()),
+        target=TARGET,
+        second_target=SECOND_TARGET,
+        classes=get_images(images).classes,
+        parts=parts,
+        digest=rows_digest(tables),
+    )
+
+
+def write_task(task: Task, release: Release) -> Path:
+    """Write a task; a frozen one is never changed.
+
+    Raises:
+        FileExistsError: If there is one of that name with other content.
+    """
+    path = release.tasks_folder / f"{task.name}.json"
+    text = json.dumps(asdict(task), indent=1) + "\n"
+    if path.exists() and path.read_text() != text:
+        raise FileExistsError(
+            f"task {task.name!r} is frozen with other rows; a changed task needs a new version"
+        )
+    write_atomically(path, text)
+    return path
