@@ -1,152 +1,115 @@
-"""The command `peephole`, which gathers the commands of the four folders.
+"""How well can the performance of a neural network be predicted before or early in its training?
 
-Run as `peephole`, or as `python -m peephole` from a plain source tree. Exit codes: 0 fine,
-1 failed, 2 wrong input, 3 ended by its budget with work left.
+This module is what users import. A name is loaded when it is first used; torch is loaded only by
+predictors that need it.
+
+    >>> import peephole
+    >>> runs = peephole.load_runs("digits", "train")
+    >>> peephole.series(runs, "valid_accuracy").shape  # (runs, epochs)
+    (700, 20)
+
+Units and conventions: accuracies are fractions in [0, 1]; losses are means in nats; times are in
+seconds. Entry e of a series is the value after epoch e + 1. k is the number of observed epochs.
+An unknown name is a `ValueError` that gives the nearest known one; a missing file is a
+`FileNotFoundError`.
+
+The data:
+    load_runs(images, split, *, columns=None, release=...): One row per run, as a `pyarrow.Table`.
+        Splits are "train", "validation", "test" and "heldout". The metadata of each field of the
+        schema give its unit, range and meaning.
+    series(table, name): A list column as a float64 array, (runs, entries); null is NaN.
+    layer_rows(architecture, images): Every layer of the network of a row, as a tuple of `LayerRow`:
+        kind, kernel, stride, channels, resolution, role, inputs, `parameters` and `macs`.
+    Release(folder): A copy of the data. Its methods `runs`, `proxies`, `task_names`, `task`,
+        `task_rows` and `manifest` read it; functions take it as `release=`.
+
+The tasks:
+    load_task(name, *, release=...): The data of a frozen task, as "digits-k3-v2": `task`, `train`
+        and `validation` (`Runs`), `queries` (`Queries`: test and held-out networks), `targets`, and
+        `run_ids` of the queries.
+    evaluate(predictor, task, *, seeds=5, release=...): Fits a predictor (a class, or a name of
+        `PREDICTORS`) and returns its `Result`. A predictor that raises gives a result with `status`
+        "failed" and the reason in `failure`.
+    score(path, task, *, release=...): The `Result` of a Parquet file of predictions with columns
+        run_id, epoch, mean and, optionally, std. Nothing in it is executed.
+    METRICS: The metrics by name, with direction, range, formula and behaviour on ties.
+    PREDICTORS: The reference predictors by name.
+
+A predictor is a class with two methods (`Predictor`); it inherits nothing:
+    fit(train: Runs, validation: Runs, *, observed: int, seed: int) -> None
+    predict(queries: Queries) -> Prediction
+
+    Runs: Finished runs: `layer_rows`, `architectures`, `proxies` (networks, 8), `recipe`, and
+        `series`, whose arrays are (networks, epochs), among them `valid_accuracy`.
+    Queries: The same of networks whose accuracy is asked for; series have k epochs.
+    Prediction(mean, epochs, std=None): `mean` is (networks, len(epochs)), `std` has its shape.
+
+A result holds, in `scores[stratum][metric]`, a `value`, its 95 % interval (`low`, `high`) and the
+standard deviation over seeds (`seed_std`). Strata are "test", "heldout" and others; metrics are the
+keys of `METRICS`.
 """
 
-from itertools import islice
-from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING
 
-import click
-
-from benchmark.cli import data, sample, task
-from generators.cli import generate, images
-from harness.cli import check, evaluate, print_results, score, submit
-from harness.studies_cli import compare, predict, select
-from leaderboard.cli import board
-from leaderboard.show.cli import show
+if TYPE_CHECKING:
+    from benchmark.release import Release, load_runs
+    from benchmark.runs import series
+    from benchmark.space.layer_walk import layer_rows
+    from harness.api import evaluate, load_task, score
+    from harness.metrics.registry import METRICS
+    from harness.predictors.registry import PREDICTORS
+    from harness.protocol import Prediction, Predictor, Queries, Runs
 
 __version__ = "0.1.0"
-
-DEMO_TASK = "digits-k3-v2"
-DEMO_PREDICTORS = ("last-value", "extrapolation", "peephole", "gru")
-WRONG_INPUT = (ValueError, FileNotFoundError, IsADirectoryError, NotADirectoryError)
-
-
-class CommandError(click.ClickException):
-    """What the user is told, on one line, when a command ends badly."""
-
-    def __init__(self, error: Exception) -> None:
-        """Take the message of an error of the library or the operating system."""
-        message = str(error)
-        if isinstance(error, OSError) and error.filename is not None:
-            message = f"{error.strerror}: {str(error.filename)!r}"
-        super().__init__("; ".join(message.splitlines()))
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        """Print the line to stderr."""
-        click.echo(f"peephole: error: {self.format_message()}", file=file, err=True)
-
-
-class InputError(CommandError):
-    """Likewise, where the input is to blame."""
-
-    exit_code = 2
-
-
-class Root(click.Group):
-    """The group of all commands; the one place where errors of the library become a line."""
-
-    def invoke(self, ctx: click.Context) -> object:
-        """Run the command; a broken pipe is left to click, which ends quietly."""
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:
-            raise
-        except click.ClickException as error:
-            if type(error) is not click.ClickException:  # a usage error shows itself
-                raise
-            raise CommandError(error) from error
-        except WRONG_INPUT as error:
-            raise InputError(error) from error
-        except OSError as error:
-            raise CommandError(error) from error
+__all__ = [
+    "METRICS",
+    "PREDICTORS",
+    "Prediction",
+    "Predictor",
+    "Queries",
+    "Release",
+    "Runs",
+    "evaluate",
+    "layer_rows",
+    "load_runs",
+    "load_task",
+    "score",
+    "series",
+]
+_MODULES = {
+    "benchmark.release": ("Release", "load_runs"),
+    "benchmark.runs": ("series",),
+    "benchmark.space.layer_walk": ("layer_rows",),
+    "harness.api": ("evaluate", "load_task", "score"),
+    "harness.metrics.registry": ("METRICS",),
+    "harness.predictors.registry": ("PREDICTORS",),
+    "harness.protocol": ("Prediction", "Predictor", "Queries", "Runs"),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
-@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="peephole")
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first used."""
+    from importlib import import_module
+
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'peephole' has no attribute {name!r}; it has {__all__}")
+    found = getattr(import_module(_MODULE_OF[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted([*__all__, "__version__"])
+
+
 def main() -> None:
-    """Predict how well neural networks will perform, before or early in their training."""
+    """Run the command `peephole`."""
+    from peephole_command import peephole
 
+    peephole(prog_name="peephole")
 
-@main.command()
-@click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="peephole-demo",
-    show_default=True,
-    help="Folder of what the demo makes.",
-)
-@click.option("--task", "task_name", default=DEMO_TASK, show_default=True, help="What to predict.")
-@click.option(
-    "--networks", default=4, show_default=True, type=click.IntRange(min=1), help="To train."
-)
-def demo(output: Path, task_name: str, networks: int) -> None:
-    """Do the main job in about three minutes on two cores, with nothing downloaded.
-
-    Samples and trains a few networks on `digits`, fits Peephole, its GRU variant and curve
-    extrapolation on the released runs, scores them on a frozen task, and writes a page.
-    """
-    from benchmark.release import INSTALLED
-    from harness.running.evaluate_many import Setting, evaluate_many
-    from leaderboard.board import load_all_networks, read_board
-    from leaderboard.page.page import render
-
-    task = INSTALLED.task(task_name)
-    click.echo(f"1. Sample {networks} networks and train them on {task.images}")
-    train_samples(output / "campaign", networks)
-    click.echo(f"\n2. Fit and score predictors on {task.name} (one seed each)")
-    results = evaluate_many(DEMO_PREDICTORS, [task.name], Setting(output / "results", seeds=1))
-    print_results(results, as_json=False)
-    page = output / "board.html"
-    found = read_board(output / "results")
-    page.write_text(render(found, load_all_networks(found)), "utf-8")
-    click.echo(f"\n3. The page: {page.resolve().as_uri()}")
-    if any(result.status == "failed" for result in results):
-        raise click.ClickException("a predictor failed")
-
-
-def train_samples(folder: Path, networks: int) -> None:
-    """Sample networks outside the dataset, train them with two workers, and print their curves."""
-    from benchmark.recipes import RECIPES
-    from benchmark.space.imagesets import get_images
-    from benchmark.space.sampler import sequence
-    from generators.campaign.campaign import Campaign, release_recipes, run_campaign
-    from generators.campaign.plan import planned
-    from generators.workers.scheduler import RunOptions
-
-    digits = get_images("digits")
-    drawn = islice(sequence("shallow-3x1", digits, purpose="demo"), networks)
-    plan = [planned(network, digits, RECIPES["digits"], 0) for network in drawn]
-    campaign = Campaign(folder)
-    campaign.create(plan, release_recipes())
-    run_campaign(campaign, RunOptions(Path("images")))
-    click.echo(f"{'network':18}{'parameters':>11}  valid accuracy after epoch 1, 2, 3, 5, 10, 20")
-    for row in campaign.rows():
-        curve = row["valid_accuracy"]
-        assert isinstance(curve, list)
-        shown = "  ".join(f"{curve[epoch - 1]:.3f}" for epoch in (1, 2, 3, 5, 10, 20))
-        click.echo(f"{row['architecture_id']!s:18}{row['parameters']:>11,}  {shown}")
-
-
-for command in (
-    sample,
-    data,
-    task,
-    images,
-    generate,
-    evaluate,
-    check,
-    score,
-    compare,
-    select,
-    predict,
-    show,
-    submit,
-    board,
-):
-    main.add_command(command)
 
 if __name__ == "__main__":
-    main(prog_name="peephole")
+    main()

@@ -8,7 +8,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-ALSO = ("harness/results/result.schema.json", "peephole.py")
+ALSO = ("harness/results/result.schema.json", "peephole.py", "peephole_command.py")
 
 
 def main() -> None:

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from benchmark.release import Release
 
-F = TypeVar("F")
 HELP = {"help_option_names": ["-h", "--help"]}
 COUNT = click.IntRange(min=1)
 FOLDER = click.Path(file_okay=False, path_type=Path)

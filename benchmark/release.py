@@ -26,6 +26,10 @@ class Release:
 
     folder: Path = field(default_factory=data_folder)
 
+    def __post_init__(self) -> None:
+        """Take a folder that is given as text, too."""
+        object.__setattr__(self, "folder", Path(self.folder))
+
     @property
     def tasks_folder(self) -> Path:
         """Where the frozen tasks lie."""

@@ -2,8 +2,9 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -12,15 +13,22 @@ from benchmark.options import COUNT, DATA_OPTION, HELP, VERSION_OPTION
 if TYPE_CHECKING:
     from benchmark.release import Release
 
-IMAGES_OPTION = click.option(
-    "--images-folder",
-    "--folder",
-    "images_folder",
-    type=click.Path(path_type=Path),
-    default=Path("images"),
-    show_default=True,
-    help="Where the image files are.",
-)
+FC = TypeVar("FC", bound=Callable[..., Any])
+
+
+def _images_option(*names: str) -> Callable[[FC], FC]:
+    return click.option(
+        *names,
+        "images_folder",
+        type=click.Path(path_type=Path),
+        default=Path("images"),
+        show_default=True,
+        help="Where the image files are.",
+    )
+
+
+IMAGES_OPTION = _images_option("--images-folder")
+DOWNLOAD_OPTION = _images_option("--images-folder", "--folder")
 CAMPAIGN_OPTION = click.option(
     "--campaign",
     type=click.Path(path_type=Path),
@@ -41,7 +49,7 @@ def images() -> None:
 
 @images.command(context_settings=HELP)
 @click.argument("name")
-@IMAGES_OPTION
+@DOWNLOAD_OPTION
 def download(name: str, images_folder: Path) -> None:
     """Fetch an image set (cifar10, mnist) through torchvision, which checks it."""
     from generators.training.images import download_images
@@ -52,7 +60,7 @@ def download(name: str, images_folder: Path) -> None:
 
 @images.command(context_settings=HELP)
 @click.argument("name")
-@IMAGES_OPTION
+@DOWNLOAD_OPTION
 def check(name: str, images_folder: Path) -> None:
     """Check that an image set is whole and gives the published splits."""
     from generators.training.images import make_published_file, published_file

@@ -56,7 +56,7 @@ case "${1:-}" in
     cd "$tree"
     [ -x .venv/bin/python ] && python=.venv/bin/python
     "$python" -m peephole generate merge --campaign "$campaign" --data benchmark/data
-    "$python" -m peephole data verify --folder benchmark/data
+    "$python" -m peephole data verify --data benchmark/data
     ;;
   *)
     sed -n '2,14s/^# \{0,1\}//p' "$0"

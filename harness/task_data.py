@@ -44,16 +44,23 @@ class TaskData:
     """The data of a task.
 
     Attributes:
+        task: The task.
         train: To fit on.
         validation: To choose with.
         queries: Test and held-out networks, shuffled, under opaque ids.
         targets: Of the queries, in their order.
     """
 
+    task: Task
     train: Runs
     validation: Runs
     queries: Queries
     targets: TaskTargets
+
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        """The run of each query, which a file of predictions names; no predictor is given them."""
+        return self.targets.valid_accuracy.run_ids
 
 
 def load_task_data(task: Task, release: Release = INSTALLED) -> TaskData:
@@ -71,6 +78,7 @@ def load_task_data(task: Task, release: Release = INSTALLED) -> TaskData:
     recipe = recipe_of(tables["train"], release)
     rows, splits = query_rows(task, tables)
     return TaskData(
+        task,
         build_runs(tables["train"], recipe, "t", release),
         build_runs(tables["validation"], recipe, "v", release),
         build_runs(rows, recipe, "q", release).observe(task.observed),

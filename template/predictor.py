@@ -4,17 +4,20 @@ Try it with `peephole check template`; `peephole submit template` lays it out fo
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
-from benchmark.space.layer_walk import LayerRow, macs, parameters
-from harness.protocol import Array, Prediction, Queries, Runs
+import peephole
 
+Array = NDArray[np.float64]
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)  # the best on the validation runs is taken
 
 
 class Ridge:
     """Ridge regression of every later epoch on size, depth, normalisation and observed accuracy."""
 
-    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
+    def fit(
+        self, train: peephole.Runs, validation: peephole.Runs, *, observed: int, seed: int
+    ) -> None:
         """Fit one linear map to all later epochs; nothing is random, so the seed is not used."""
         inputs = features(train.observe(observed))  # (runs, features)
         self._centre, self._scale = inputs.mean(axis=0), inputs.std(axis=0) + 1e-9
@@ -26,32 +29,30 @@ class Ridge:
         for penalty in PENALTIES:
             gram = x.T @ x + penalty * np.eye(x.shape[1])
             weights = np.linalg.solve(gram, x.T @ (curves - self._mean))
-            answer = self._answer(validation.observe(observed), weights)
-            error = float(np.mean((answer[:, -1] - final) ** 2))
+            prediction = self._predict(validation.observe(observed), weights)
+            error = float(np.mean((prediction[:, -1] - final) ** 2))
             if error < least:
                 least, self._weights = error, weights
 
-    def predict(self, queries: Queries) -> Prediction:
-        """Answer all epochs after the observed ones."""
+    def predict(self, queries: peephole.Queries) -> peephole.Prediction:
+        """Predict all epochs after the observed ones."""
         later = tuple(range(queries.observed + 1, queries.recipe.epochs + 1))
-        return Prediction(self._answer(queries, self._weights), later)
+        return peephole.Prediction(self._predict(queries, self._weights), later)
 
-    def _answer(self, queries: Queries, weights: Array) -> Array:
+    def _predict(self, queries: peephole.Queries, weights: Array) -> Array:
         """Return the accuracy of each query after each later epoch, clipped to [0, 1]."""
         x = (features(queries) - self._centre) / self._scale
-        answer: Array = np.clip(self._mean + x @ weights, 0.0, 1.0)
-        return answer
+        prediction: Array = np.clip(self._mean + x @ weights, 0.0, 1.0)
+        return prediction
 
 
-def features(queries: Queries) -> Array:
+def features(queries: peephole.Queries) -> Array:
     """Return what is known of each network as numbers, (networks, features)."""
-    known = np.array([describe(rows) for rows in queries.layer_rows])
+    known = []
+    for rows in queries.layer_rows:
+        kinds = [row.kind for row in rows]
+        counts = [kinds.count(kind) for kind in ("conv", "bn", "relu", "max_pool", "avg_pool")]
+        cost = [sum(row.macs for row in rows), sum(row.parameters for row in rows)]
+        known.append([*np.log(cost), *counts])
     seen = queries.series.valid_accuracy  # (networks, observed): never NaN, also if one diverged
-    return np.concatenate([known, seen, seen[:, -1:] ** 2], axis=1)
-
-
-def describe(rows: tuple[LayerRow, ...]) -> list[float]:
-    """Return the logarithms of a network's size, and how many layers of each kind it has."""
-    kinds = [row.kind for row in rows]
-    counted = [float(kinds.count(kind)) for kind in ("conv", "bn", "relu", "max_pool", "avg_pool")]
-    return [np.log(macs(rows)), np.log(parameters(rows)), *counted]
+    return np.concatenate([np.array(known), seen, seen[:, -1:] ** 2], axis=1)

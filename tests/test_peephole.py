@@ -17,7 +17,7 @@ import peephole
 from benchmark.space.architectures import architecture_id, from_record
 from benchmark.space.imagesets import IMAGES
 from benchmark.space.skeletons import SKELETONS
-from peephole import main
+from peephole_command import peephole as main
 
 ROOT = Path(__file__).parent.parent
 

@@ -99,8 +99,9 @@ def _usage(manifest: Manifest) -> str:
         "```python\nimport datasets\n\n" + "\n".join(lines) + "\n```\n\n"
         "or, without `datasets`, from the package:\n\n"
         "```python\n"
-        "from benchmark.runs import load_runs, series\n\n"
-        f'curves = series(load_runs("{name}", "train"), "valid_accuracy")  # (runs, epochs)\n'
+        "import peephole\n\n"
+        f'runs = peephole.load_runs("{name}", "train")\n'
+        'curves = peephole.series(runs, "valid_accuracy")  # (runs, epochs)\n'
         "```\n\n"
         "`croissant.json` describes the files of data and their columns in Croissant 1.1, "
         "`SHA256SUMS` has the checksum of every file.\n"
@@ -227,7 +228,7 @@ def _proxies(manifest: Manifest) -> str:
         "\nWhat a network says before it is trained, once for each architecture, on the same "
         "images for all. The seed is that of no run, so a proxy shares no run's luck, and the "
         "noise ceiling before training holds for predictors that use proxies, too. `peephole "
-        "generate proxies` computes them, `benchmark.proxies.load_proxies` reads them.\n"
+        "generate proxies` computes them, `peephole.Release().proxies(images)` reads them.\n"
     )
     return "\n".join([*lines, *_table(PROXY_COLUMNS), ""])
 

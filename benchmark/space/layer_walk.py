@@ -5,10 +5,10 @@ Layer Code and every encoding that predictors use.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from benchmark.space.architectures import Architecture, Layer, LayerKind
-from benchmark.space.imagesets import ImageSet
+from benchmark.space.architectures import Architecture, Layer, LayerKind, from_record
+from benchmark.space.imagesets import ImageSet, get_images
 from benchmark.space.skeletons import Skeleton, get_skeleton
 
 Foreign = Literal["dropout", "dense"]  # of networks of another origin; dense is fully connected
@@ -181,6 +181,19 @@ def _layer(walker: _Walker, layer: Layer, place: tuple[int, int]) -> None:
         raise ValueError(f"{layer!r} changes the {walker.channels} channels that it is given")
     kernel = (layer.kernel_height, layer.kernel_width)
     walker.add(layer.kind, ("block", *place), kernel=kernel, channels=layer.channels)
+
+
+def layer_rows(architecture: dict[str, Any], images: str) -> tuple[LayerRow, ...]:
+    """Return every layer of a network, the skeleton's own layers included, in order.
+
+    Args:
+        architecture: The column `architecture` of a run.
+        images: Name of the image set.
+
+    Raises:
+        ValueError: If the images are not known, or the record is no architecture.
+    """
+    return walk(from_record(architecture), get_images(images))
 
 
 def parameters(rows: tuple[LayerRow, ...]) -> int:

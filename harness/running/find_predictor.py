@@ -94,6 +94,17 @@ def _candidate(name: str, found: Callable[[], Predictor], attribute: str) -> Can
     return Candidate(name, title, found)
 
 
+def candidate_of(make: Callable[[], Predictor]) -> Candidate:
+    """Return the predictor of a class, or of anything else that makes one without arguments.
+
+    Raises:
+        ValueError: If a class lacks a method.
+    """
+    attribute = getattr(make, "__name__", type(make).__name__)
+    _check_methods(make, attribute)
+    return _candidate(_name(attribute), make, attribute)
+
+
 def _find_entry_point(name: str) -> Candidate:
     """Return the predictor that an installed package offers under a name; no other is imported."""
     known = {entry.name: entry.value for entry in metadata.entry_points(group=GROUP)}
@@ -167,7 +178,12 @@ def _attribute(module: ModuleType, attribute: str, predictor: str) -> Callable[[
     found: Callable[[], Predictor] = getattr(module, attribute)
     if not callable(found):
         raise ValueError(f"predictor {predictor!r} must be a class, not {found!r}")
+    _check_methods(found, predictor)
+    return found
+
+
+def _check_methods(found: Callable[[], Predictor], predictor: str) -> None:
+    """Check that a class has the methods of a predictor."""
     for method in ("fit", "predict"):
         if isinstance(found, type) and not callable(getattr(found, method, None)):
             raise ValueError(f"predictor {predictor!r} must have a method `{method}`")
-    return found

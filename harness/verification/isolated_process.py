@@ -109,11 +109,12 @@ def predict_apart(
 
 
 def copy_tree(tree: Path, data: Path) -> None:
-    """Copy the two packages that predictors need, and the data they are fitted on."""
+    """Copy the code that predictors may import, and the data they are fitted on."""
     here = Path(__file__).parents[2]
     for package in ("benchmark", "harness"):
         ignored = shutil.ignore_patterns("data", "__pycache__")
         shutil.copytree(here / package, tree / package, ignore=ignored)
+    shutil.copy(here / "peephole.py", tree / "peephole.py")
     copied = tree / "benchmark" / "data"
     for images in IMAGES:
         for split in FITTED_ON:

@@ -16,7 +16,7 @@ from benchmark.manifest import read_manifest
 from benchmark.publish.export import content, export_archive, export_folder, staged
 from benchmark.publish.verify import verify_release
 from benchmark.runs import data_folder
-from peephole import main
+from peephole_command import peephole as main
 from tests.generators.test_merge import content as bytes_of
 from tests.toys.campaign import toy_release
 

@@ -13,7 +13,7 @@ from benchmark.publish.export import content
 from benchmark.publish.mirror import Mirror, download_release
 from benchmark.publish.verify import verify_release
 from benchmark.runs import user_cache
-from peephole import main
+from peephole_command import peephole as main
 from tests.toys.campaign import edit, sign, toy_release
 from tests.toys.hub import COMMIT, REPOSITORY, ToyHub, toy_hub
 

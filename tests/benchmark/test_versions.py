@@ -15,7 +15,7 @@ from benchmark.release import Release, load_runs
 from benchmark.runs import read_table, rows_to_table, split_path, write_table
 from generators.campaign.campaign import Campaign
 from generators.campaign.merge import merge
-from peephole import main
+from peephole_command import peephole as main
 from tests.generators.test_merge import content
 from tests.toys.campaign import edit, published_rows, release_plan, toy_campaign, toy_row
 

@@ -26,7 +26,7 @@ from generators.proxies import compute as proxy_campaign
 from generators.proxies.compute import JOURNAL, ProxyJob, add_proxies
 from generators.workers.scheduler import RunOptions
 from generators.workers.worker import prepare
-from peephole import main
+from peephole_command import peephole as main
 from tests.toys.campaign import edit, options_of, toy_release
 
 

@@ -19,7 +19,7 @@ from harness.verification.rerun import Rerun, Reruns, read_reruns, reruns_path, 
 from harness.verification.rescore import raise_level
 from leaderboard.board import read_board
 from leaderboard.cli import board
-from peephole import Root
+from peephole_command import Root
 from tests.toys.data import toy_release
 from tests.toys.results import toy_result, write_toy
 from tests.toys.submissions import TASK, submit_predictions

@@ -21,7 +21,7 @@ from harness.predictors.registry import PREDICTORS
 from harness.results.result import HARNESS_VERSION, read_result, result_path
 from harness.running.evaluate_many import Setting, evaluate_many
 from harness.running.find_predictor import Candidate, find
-from peephole import Root
+from peephole_command import Root
 from tests.toys.data import toy_release
 
 ROOT = Root("peephole", commands={"evaluate": evaluate, "check": check, "score": score})

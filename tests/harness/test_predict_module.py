@@ -22,7 +22,7 @@ from harness.studies.predict_module_text import outlook_lines
 from harness.studies_cli import predict
 from harness.task_data import load_task_data
 from harness.tracing.trace import layer_rows
-from peephole import Root
+from peephole_command import Root
 from tests.toys.data import toy_release
 from tests.toys.plain_networks import PlainNetwork, SmallResNet
 

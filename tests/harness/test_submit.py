@@ -26,7 +26,7 @@ from harness.verification.rescore import Rescoring
 from harness.verification.submit import make_draft, read_draft
 from harness.verification.submit import submit as lay_out
 from leaderboard.cli import board
-from peephole import Root
+from peephole_command import Root
 from tests.toys.data import toy_release
 from tests.toys.submissions import CODE, TASK, submit_predictions, toy_predictions, toy_task
 

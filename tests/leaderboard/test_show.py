@@ -29,7 +29,7 @@ from leaderboard.show.cli import show
 from leaderboard.show.network import Network, drawn_lines, load_network, network_lines
 from leaderboard.show.predictor import load_predictor
 from leaderboard.show.split import group_lines, load_groups
-from peephole import Root
+from peephole_command import Root
 from tests.toys.data import TAKEN, toy_release
 
 ROOT = Root("peephole", commands={"show": show})

@@ -1,0 +1,148 @@
+"""The command `peephole`, which gathers the commands of the four folders.
+
+Run as `peephole`, or as `python -m peephole` from a plain source tree. Exit codes: 0 success,
+1 failure, 2 wrong input, 3 ended by its budget with work left.
+"""
+
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from benchmark.cli import data, sample, task
+from generators.cli import generate, images
+from harness.cli import check, evaluate, print_results, score, submit
+from harness.studies_cli import compare, predict, select
+from leaderboard.cli import board
+from leaderboard.show.cli import show
+from peephole import __version__
+
+DEMO_TASK = "digits-k3-v2"
+DEMO_PREDICTORS = ("last-value", "extrapolation", "peephole", "gru")
+WRONG_INPUT = (ValueError, FileNotFoundError, IsADirectoryError, NotADirectoryError)
+
+
+class CommandError(click.ClickException):
+    """What the user is told, on one line, when a command ends badly."""
+
+    def __init__(self, error: Exception) -> None:
+        """Take the message of an error of the library or the operating system."""
+        message = str(error)
+        if isinstance(error, OSError) and error.filename is not None:
+            message = f"{error.strerror}: {str(error.filename)!r}"
+        super().__init__("; ".join(message.splitlines()))
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the line to stderr."""
+        click.echo(f"peephole: error: {self.format_message()}", file=file, err=True)
+
+
+class InputError(CommandError):
+    """Likewise, where the input is to blame."""
+
+    exit_code = 2
+
+
+class Root(click.Group):
+    """The group of all commands; the one place where errors of the library become a line."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; a broken pipe is left to click, which ends quietly."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
+        except click.ClickException as error:
+            if type(error) is not click.ClickException:  # a usage error shows itself
+                raise
+            raise CommandError(error) from error
+        except WRONG_INPUT as error:
+            raise InputError(error) from error
+        except OSError as error:
+            raise CommandError(error) from error
+
+
+@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="peephole")
+def peephole() -> None:
+    """Predict how well neural networks will perform, before or early in their training."""
+
+
+@peephole.command()
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="peephole-demo",
+    show_default=True,
+    help="Folder of what the demo makes.",
+)
+@click.option("--task", "task_name", default=DEMO_TASK, show_default=True, help="What to predict.")
+@click.option(
+    "--networks", default=4, show_default=True, type=click.IntRange(min=1), help="To train."
+)
+def demo(output: Path, task_name: str, networks: int) -> None:
+    """Do the main job in about three minutes on two cores, with nothing downloaded.
+
+    Samples and trains a few networks on `digits`, fits Peephole, its GRU variant and curve
+    extrapolation on the released runs, scores them on a frozen task, and writes a page.
+    """
+    from benchmark.release import INSTALLED
+    from harness.running.evaluate_many import Setting, evaluate_many
+    from leaderboard.board import load_all_networks, read_board
+    from leaderboard.page.page import render
+
+    task = INSTALLED.task(task_name)
+    click.echo(f"1. Sample {networks} networks and train them on {task.images}")
+    train_samples(output / "campaign", networks)
+    click.echo(f"\n2. Fit and score predictors on {task.name} (one seed each)")
+    results = evaluate_many(DEMO_PREDICTORS, [task.name], Setting(output / "results", seeds=1))
+    print_results(results, as_json=False)
+    page = output / "board.html"
+    found = read_board(output / "results")
+    page.write_text(render(found, load_all_networks(found)), "utf-8")
+    click.echo(f"\n3. The page: {page.resolve().as_uri()}")
+    if any(result.status == "failed" for result in results):
+        raise click.ClickException("a predictor failed")
+
+
+def train_samples(folder: Path, networks: int) -> None:
+    """Sample networks outside the dataset, train them with two workers, and print their curves."""
+    from benchmark.recipes import RECIPES
+    from benchmark.space.imagesets import get_images
+    from benchmark.space.sampler import sequence
+    from generators.campaign.campaign import Campaign, release_recipes, run_campaign
+    from generators.campaign.plan import planned
+    from generators.workers.scheduler import RunOptions
+
+    digits = get_images("digits")
+    drawn = islice(sequence("shallow-3x1", digits, purpose="demo"), networks)
+    plan = [planned(network, digits, RECIPES["digits"], 0) for network in drawn]
+    campaign = Campaign(folder)
+    campaign.create(plan, release_recipes())
+    run_campaign(campaign, RunOptions(Path("images")))
+    click.echo(f"{'network':18}{'parameters':>11}  valid accuracy after epoch 1, 2, 3, 5, 10, 20")
+    for row in campaign.rows():
+        curve = row["valid_accuracy"]
+        assert isinstance(curve, list)
+        shown = "  ".join(f"{curve[epoch - 1]:.3f}" for epoch in (1, 2, 3, 5, 10, 20))
+        click.echo(f"{row['architecture_id']!s:18}{row['parameters']:>11,}  {shown}")
+
+
+for command in (
+    sample,
+    data,
+    task,
+    images,
+    generate,
+    evaluate,
+    check,
+    score,
+    compare,
+    select,
+    predict,
+    show,
+    submit,
+    board,
+):
+    peephole.add_command(command)
