@@ -12,11 +12,9 @@ from benchmark.options import DATA_OPTION, HELP, VERSION_OPTION
 
 if TYPE_CHECKING:
     from benchmark.release import Release
-    from benchmark.space.architectures import Architecture, Layer
+    from benchmark.space.architectures import Architecture
     from benchmark.space.imagesets import ImageSet
     from benchmark.space.sampler import Drawn
-
-SHORT_KINDS = {"max_pool": "max", "avg_pool": "avg"}  # in drawings
 
 
 @click.command(context_settings=HELP)
@@ -72,21 +70,14 @@ def _drawing(drawn: "Drawn", record: dict[str, object]) -> str:
 
 def _stage_lines(architecture: "Architecture") -> list[str]:
     """Return a line for every stage: its width, and its blocks parted by bars."""
-    blocks = [" ".join(map(_word, block.layers)) for block in architecture.blocks]
+    from benchmark.space.layer_walk import layer_word
+
+    blocks = [" ".join(map(layer_word, block.layers)) for block in architecture.blocks]
     per_stage = len(blocks) // len(architecture.widths)
     return [
         f"{width:5}  " + " | ".join(blocks[stage * per_stage : (stage + 1) * per_stage])
         for stage, width in enumerate(architecture.widths)
     ]
-
-
-def _word(layer: "Layer") -> str:
-    """Return a layer as one word."""
-    if layer.kind == "conv":
-        return f"conv{layer.kernel_height}x{layer.kernel_width}:{layer.channels}"
-    if layer.kind in SHORT_KINDS:
-        return f"{SHORT_KINDS[layer.kind]}{layer.kernel_height}x{layer.kernel_width}"
-    return layer.kind
 
 
 @click.group(context_settings=HELP)

@@ -18,6 +18,7 @@ from benchmark.space.architectures import Architecture, to_record
 SCHEMA_VERSION = 2
 TENTHS = 10  # entries of `train_loss_tenths` for each epoch
 Status = Literal["completed", "diverged", "out_of_memory", "failed"]
+TRAINED_STATUSES: tuple[Status, ...] = ("completed", "diverged")  # with a whole curve
 
 
 def _list(kind: pa.DataType) -> pa.DataType:
@@ -212,7 +213,7 @@ def check_row(row: dict[str, object]) -> None:
     if not isinstance(row, dict):
         raise ValueError(f"a run must be an object with the record's fields, not {row!r:.60}")
     name = row.get("run_id")
-    trained = row.get("status") in ("completed", "diverged")
+    trained = row.get("status") in TRAINED_STATUSES
     missing = [column for column in SCHEMA.names if column not in row]
     if missing:
         raise ValueError(f"run {name!r} lacks {', '.join(missing)}")

@@ -11,11 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmark.runs import series
-from benchmark.schema import EPOCH_SERIES
+from benchmark.schema import EPOCH_SERIES, TRAINED_STATUSES
 
 OBSERVED = (0, 1, 2, 3, 5)
 TARGET, SECOND_TARGET = "valid_accuracy", "test_accuracy"
-STATUSES = ("completed", "diverged")
 NAMED = ("run_id", "architecture_id", "skeleton", "status")
 MEASURED = (
     *(name for name in EPOCH_SERIES if name != "epoch_seconds"),
@@ -93,7 +92,8 @@ def select_rows(task: Task, split: str, runs: pa.Table) -> pa.Table:
 def has_whole_curve(runs: pa.Table) -> pa.ChunkedArray:
     """Return which runs a task may ask for: those of seed 0 that completed or diverged."""
     return pc.and_(
-        pc.equal(runs.column("seed"), 0), pc.is_in(runs.column("status"), pa.array(STATUSES))
+        pc.equal(runs.column("seed"), 0),
+        pc.is_in(runs.column("status"), pa.array(TRAINED_STATUSES)),
     )
 
 

@@ -167,6 +167,7 @@ def run(
 
     Exit code 3 means that the budget ended with work left.
     """
+    from benchmark.util.shard import parse_shard
     from generators.campaign.campaign import Campaign, run_campaign
     from generators.workers.scheduler import RunOptions
 
@@ -175,18 +176,6 @@ def run(
     made, left = run_campaign(Campaign(campaign), options)
     click.echo(f"{made} runs made, {left} left")
     sys.exit(3 if left and limit is None else 0)
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """Return (i, n) of "i/n".
-
-    Raises:
-        ValueError: If the text is of another form.
-    """
-    index, slash, count = text.partition("/")
-    if not (slash and index.isdigit() and count.isdigit()):
-        raise ValueError(f"`shard` (={text!r}) must be i/n, as 1/4")
-    return int(index), int(count)
 
 
 @generate.command(context_settings=HELP)

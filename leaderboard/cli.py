@@ -124,7 +124,8 @@ def rescore(
     `rescored`. With --rerun, which needs PREDICTORS, their code runs in a process whose data folder
     holds train and validation only, and what gives the same predictions becomes `rerun`.
     """
-    from harness.verification.audit import Request, parse_shard, raise_levels, rerun_all, verify
+    from benchmark.util.shard import parse_shard
+    from harness.verification.audit import Request, raise_levels, rerun_all, verify
     from leaderboard.board import results_here
 
     if run_again and (check or not predictors):

@@ -9,8 +9,8 @@ from benchmark.manifest import Manifest, SplitCounts
 from benchmark.proxies import COLUMNS as PROXY_COLUMNS
 from benchmark.publish.citation import KEYWORDS, LICENCE, LICENCE_URL, TITLE, bibtex
 from benchmark.publish.datasheet import datasheet_text, run_days
-from benchmark.schema import COLUMNS, EPOCH_SERIES, Column
-from benchmark.space.imagesets import IMAGES, SEQUENCES
+from benchmark.schema import COLUMNS, EPOCH_SERIES, TRAINED_STATUSES, Column
+from benchmark.space.imagesets import IMAGES, SEQUENCES, learned_above
 from benchmark.space.sampler import acceptance_rates
 from benchmark.space.skeletons import SKELETONS
 from benchmark.space.splits import SPLITS
@@ -141,7 +141,7 @@ def _accuracies(counts: "Sequence[SplitCounts]", folder: Path) -> str:
             columns = ["seed", "status", "skeleton", "valid_accuracy"]
             table = Release(folder).runs(name, split, columns=columns)
             statuses = table.column("status").to_pylist()
-            rows = table.filter([status in ("completed", "diverged") for status in statuses])
+            rows = table.filter([status in TRAINED_STATUSES for status in statuses])
             for seed, skeleton, final in zip(
                 rows.column("seed").to_pylist(),
                 rows.column("skeleton").to_pylist(),
@@ -150,7 +150,7 @@ def _accuracies(counts: "Sequence[SplitCounts]", folder: Path) -> str:
             ):
                 if seed == 0:
                     finals.setdefault(skeleton, []).append(float(final))
-        bar = 2 * IMAGES[name].chance
+        bar = learned_above(IMAGES[name].classes)
         for skeleton in (s for s in SKELETONS if s in finals):
             v = np.array(finals[skeleton])
             lines.append(

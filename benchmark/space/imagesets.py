@@ -112,6 +112,11 @@ class ImageSet:
         return (self.curve_valid or self.valid) + (self.curve_test or self.test)
 
 
+def learned_above(classes: int) -> float:
+    """Return twice the accuracy of chance: a network learned if its final accuracy is above it."""
+    return 2 / classes
+
+
 SEQUENCES: dict[str, ArchitectureSequence] = {
     "32x32-v2": ArchitectureSequence(
         "32x32-v2", 32, 3, macs_cap=60_000_000, deep_macs_cap=100_000_000, distinct_halves=True

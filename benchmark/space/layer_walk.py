@@ -15,6 +15,8 @@ Foreign = Literal["dropout", "dense"]  # of networks of another origin; dense is
 RowKind = LayerKind | Literal["add", "global_pool", "linear"] | Foreign
 Role = Literal["stem", "block", "match", "transition", "shortcut", "add", "head"]
 WEIGHTED: tuple[RowKind, ...] = ("conv", "linear", "dense")
+_SHORT_KINDS = {"max_pool": "max", "avg_pool": "avg", "global_pool": "mean"}
+_KERNEL_KINDS = ("conv", "max_pool", "avg_pool")
 MIN_RESOLUTION = 2  # a transition is left out where it would leave less than this on a side
 
 
@@ -194,6 +196,23 @@ def layer_rows(architecture: dict[str, Any], images: str) -> tuple[LayerRow, ...
         ValueError: If the images are not known, or the record is no architecture.
     """
     return walk(from_record(architecture), get_images(images))
+
+
+def layer_word(layer: Layer | LayerRow) -> str:
+    """Return a layer as one word.
+
+    `conv3x5:24` is a convolution with a kernel 3 high and 5 wide and 24 output channels; a stride
+    above 1 follows as `/2`.
+    """
+    channels, stride = (
+        (layer.channels, 1) if isinstance(layer, Layer) else (layer.out_channels, layer.stride)
+    )
+    word = _SHORT_KINDS.get(layer.kind, layer.kind)
+    if layer.kind in _KERNEL_KINDS:
+        word += f"{layer.kernel_height}x{layer.kernel_width}"
+    if layer.kind in ("conv", "linear"):
+        word += f":{channels}"
+    return word + (f"/{stride}" if stride > 1 else "")
 
 
 def parameters(rows: tuple[LayerRow, ...]) -> int:

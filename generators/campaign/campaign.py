@@ -5,7 +5,6 @@ is killed at any point loses only what was in flight, and the same command goes 
 """
 
 import base64
-import fcntl
 import hashlib
 import json
 import os
@@ -17,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from benchmark.publish.verify import bit_problems
 from benchmark.recipes import RECIPES, Recipe, read_recipes
-from benchmark.schema import check_row
+from benchmark.schema import TRAINED_STATUSES, check_row
 from benchmark.space.architectures import architecture_id, from_record
 from benchmark.space.imagesets import get_images
-from benchmark.tasks import STATUSES
 from benchmark.util.atomic import write_atomically
+from benchmark.util.locks import locked
 from benchmark.util.progress import Progress
 from benchmark.util.unknown_name import unknown_name
 from generators.campaign.plan import Group, read_groups, read_plan, write_plan
@@ -123,20 +122,17 @@ class Campaign:
 
     @contextmanager
     def lock(self, shard: tuple[int, int]) -> Iterator[None]:
-        """Hold a shard for as long as the process lives; released by the system if it dies.
+        """Hold a shard for as long as the process lives.
 
         Raises:
             BlockingIOError: If another process works on the same shard.
         """
         path = self.folder / f"shard-{shard[0]}-of-{shard[1]}.lock"
-        with path.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise BlockingIOError(
-                    f"another process is at work on shard {shard[0]}/{shard[1]} of "
-                    f"{str(self.folder)!r}; wait for it, or give each process a shard of its own"
-                ) from error
+        busy = (
+            f"another process is at work on shard {shard[0]}/{shard[1]} of "
+            f"{str(self.folder)!r}; wait for it, or give each process a shard of its own"
+        )
+        with locked(path, busy):
             yield
 
 
@@ -149,7 +145,7 @@ def _check_content(row: Row) -> None:
         )
     images = get_images(str(row["images"]))
     bits = base64.b64decode(str(row["correct"]), validate=True)
-    if row["status"] in STATUSES:
+    if row["status"] in TRAINED_STATUSES:
         for problem in bit_problems(row, bits, images):
             raise ValueError(problem)
 

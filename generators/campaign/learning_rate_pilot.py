@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 
 from benchmark.recipes import RECIPES, Recipe
-from benchmark.space.imagesets import get_images
+from benchmark.space.imagesets import get_images, learned_above
 from benchmark.space.sampler import sequence
 from generators.campaign.campaign import Campaign
 from generators.campaign.plan import planned
@@ -20,7 +20,6 @@ NETWORKS, SEEDS = 12, (0, 1)
 STUCK_TOLERANCE = 0.05  # rates within 5 points of the least share of stuck networks stay in
 Finals = np.ndarray[tuple[int, int], np.dtype[np.float64]]  # (networks, seeds)
 BETWEEN_DIGITS = 2  # twelve pairs cannot tell shares apart that differ by less
-STUCK_BELOW = 2.0  # times chance: a network that ends below it has not learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ def pilot_rates(campaign: Campaign, images: str) -> list[PilotRate]:
     missing = [run.run_id for run in plan if run.run_id not in finals]
     if missing:
         raise ValueError(f"the pilot of {images!r} lacks {len(missing)} runs, {missing[0]!r} first")
-    bar, pairs = STUCK_BELOW * spec.chance, {}
+    bar, pairs = learned_above(spec.classes), {}
     for recipe in campaign.recipes().values():
         runs = [run for run in plan if run.recipe_id == recipe.recipe_id]
         pairs[recipe.peak_rate] = _pairs(runs, finals)

@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu, wilcoxon
 
-from benchmark.schema import EPOCH_SERIES
-from benchmark.tasks import STATUSES
+from benchmark.schema import EPOCH_SERIES, TRAINED_STATUSES
 from generators.workers.worker import Row
 
 LEVEL = 0.01  # of a test that speaks against agreement
@@ -96,7 +95,7 @@ def seed_differences(runs: Sequence[Row]) -> Array:
     """
     finals: dict[str, dict[int, float]] = {}
     for row in runs:
-        if row["status"] in STATUSES:
+        if row["status"] in TRAINED_STATUSES:
             seeds = finals.setdefault(str(row["architecture_id"]), {})
             seeds[int(str(row["seed"]))] = final_accuracy(row)
     pairs = [[found[s] for s in sorted(found)[:2]] for found in finals.values() if len(found) > 1]
@@ -134,7 +133,7 @@ def compare(published: Row, retrained: Row, spread: Array) -> Comparison:
         spread: As `seed_differences` returns it, at least one.
     """
     first, second = final_accuracy(published), None
-    if retrained["status"] in STATUSES:
+    if retrained["status"] in TRAINED_STATUSES:
         second = final_accuracy(retrained)
     limit = float(np.quantile(spread, WITHIN))
     series = [name for name in (*EPOCH_SERIES, "train_loss_tenths") if name not in TIMED]

@@ -17,8 +17,7 @@ import numpy as np
 import torch
 
 from benchmark.recipes import Recipe
-from benchmark.schema import run_id
-from benchmark.tasks import STATUSES
+from benchmark.schema import TRAINED_STATUSES, run_id
 from generators.campaign.campaign import Campaign, run_campaign
 from generators.campaign.plan import cost_of, make_plan
 from generators.checks.agreement import final_accuracy
@@ -171,7 +170,7 @@ def _engine(name: str, runs: Sequence[PlannedRun], recipe: Recipe, options: RunO
         run_campaign(campaign, options)
         seconds = time.perf_counter() - started
         rows = list(campaign.rows())
-    finals = {str(r["run_id"]): final_accuracy(r) for r in rows if r["status"] in STATUSES}
+    finals = {str(r["run_id"]): final_accuracy(r) for r in rows if r["status"] in TRAINED_STATUSES}
     if not finals:
         raise ValueError(f"{name}: no network was trained; the first {rows[0]['status_reason']!r}")
     trained = [run for run in runs if run.run_id in finals]

@@ -7,11 +7,11 @@ from itertools import chain, islice, zip_longest
 from benchmark.manifest import released_splits
 from benchmark.recipes import Recipe, read_recipes
 from benchmark.release import INSTALLED, Release
+from benchmark.schema import TRAINED_STATUSES
 from benchmark.space.architectures import from_record
 from benchmark.space.imagesets import get_images
 from benchmark.space.sampler import Drawn
 from benchmark.space.splits import Split
-from benchmark.tasks import STATUSES
 from benchmark.util.rng import generator_for
 from generators.campaign.plan import planned
 from generators.checks.agreement import Comparison, Verdict, compare, seed_differences, verdicts
@@ -93,7 +93,7 @@ def stratified_sample(published: Sequence[tuple[Split, Row]], seed: int) -> list
     """
     groups: dict[str, list[tuple[Split, Row]]] = {}
     for split, row in sorted(published, key=lambda entry: str(entry[1]["run_id"])):
-        if row["status"] in STATUSES:
+        if row["status"] in TRAINED_STATUSES:
             groups.setdefault(str(row["skeleton"]), []).append((split, row))
     drawn = []
     for skeleton, entries in sorted(groups.items()):

@@ -4,12 +4,10 @@ What is computed is kept line by line in a file beside the destination, so that 
 goes on after a kill; the release is changed at the end alone, when nothing is missing.
 """
 
-import fcntl
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from multiprocessing import get_context
@@ -28,6 +26,7 @@ from benchmark.runs import write_table
 from benchmark.space.architectures import Architecture, from_record
 from benchmark.space.imagesets import get_images
 from benchmark.util.atomic import write_atomically
+from benchmark.util.locks import locked
 from benchmark.util.progress import Progress
 from generators.environment import GENERATOR_VERSION, environment, environment_id
 from generators.proxies.measure import BATCH, ProxyBatch, draw_batch, measure
@@ -72,7 +71,8 @@ def add_proxies(images: str, place: Path, options: RunOptions, version: str | No
     table = read_proxies(images, place)
     kept = [] if table is None else [p for p in table_rows(table) if p.architecture_id in wanted]
     path = proxies_path(images, place)
-    with _journal(path.with_name(JOURNAL)) as file:
+    busy = f"another process computes proxies into {str(path.parent)!r}; wait for it"
+    with locked(path.with_name(JOURNAL), busy) as file:
         kept += _finished(file, wanted.keys() - {row.architecture_id for row in kept})
         missing = sorted(wanted.keys() - {row.architecture_id for row in kept})
         agreed_version(old.version, version, changed=bool(missing))  # refused before the work
@@ -103,23 +103,6 @@ def _wanted(images: str, place: Path) -> tuple[dict[str, Architecture], Recipe]:
     if len(recipes) > 1:
         raise ValueError(f"runs must share one recipe; these have {', '.join(sorted(recipes))}")
     return found, read_recipes(place / "recipes.json")[recipes.pop()]
-
-
-@contextmanager
-def _journal(path: Path) -> Iterator[TextIO]:
-    """Open the file of what is computed; held for as long as the process lives.
-
-    Raises:
-        BlockingIOError: If another process holds it.
-    """
-    with path.open("a+", encoding="ascii") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BlockingIOError(
-                f"another process computes proxies into {str(path.parent)!r}; wait for it"
-            ) from error
-        yield file
 
 
 def _finished(file: TextIO, names: set[str]) -> list[Proxies]:

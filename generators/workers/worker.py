@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from benchmark.recipes import Recipe
-from benchmark.schema import Run, Status
+from benchmark.schema import TRAINED_STATUSES, Run, Status
 from benchmark.space.imagesets import get_images
 from generators.environment import GENERATOR_VERSION, device_name, environment, environment_id
 from generators.training.batches import DevicePixels, to_device
@@ -123,7 +123,7 @@ def failed_row(job: Job, reason: str) -> Row:
 def row_of(job: Job, curves: Curves, started: int) -> Row:
     """Return the row of a run, as the record and the run files hold it."""
     planned, measured = job.run, curves
-    trained = curves.status in ("completed", "diverged")
+    trained = curves.status in TRAINED_STATUSES
     status: Status = curves.status  # type: ignore[assignment]
     skip = ("status", "status_reason", "correct", "initial_valid_accuracy", "final_train_accuracy")
     series = {n: getattr(measured, n) for n in Curves.__dataclass_fields__ if n not in skip}

@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from benchmark.release import INSTALLED, Release
 from benchmark.runs import series
-from benchmark.space.imagesets import get_images
-from benchmark.tasks import STATUSES
+from benchmark.schema import TRAINED_STATUSES
+from benchmark.space.imagesets import get_images, learned_above
 from harness.metrics.bootstrap import Array
 from harness.results.result import (
     HARNESS_VERSION,
@@ -38,7 +38,7 @@ def repeated_finals(images: str, release: Release = INSTALLED) -> list[Array]:
     finals: dict[str, list[tuple[int, float]]] = {}
     for part in SCORED_SPLITS:
         table = release.runs(images, part, columns=columns)
-        trained = [status in STATUSES for status in table["status"].to_pylist()]
+        trained = [status in TRAINED_STATUSES for status in table["status"].to_pylist()]
         table = table.filter(pa.array(trained, pa.bool_()))
         ids, seeds = table["architecture_id"].to_pylist(), table["seed"].to_pylist()
         for name, seed, curve in zip(ids, seeds, series(table, "valid_accuracy"), strict=True):
@@ -59,7 +59,7 @@ def build_ceiling(images: str, release: Release = INSTALLED) -> Ceiling | None:
     if not finals:
         return None
     classes = get_images(images).classes
-    learned = sum(int((runs > 2 / classes).sum()) > 1 for runs in finals)
+    learned = sum(int((runs > learned_above(classes)).sum()) > 1 for runs in finals)
     return Ceiling(
         schema_version=SCHEMA_VERSION,
         images=images,

@@ -38,6 +38,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.space.imagesets import learned_above
 from harness.metrics.bootstrap import Array, Counts, resample_counts
 from harness.scoring.scores import Score, score_of
 
@@ -66,10 +67,11 @@ def ceiling(finals: Sequence[Array], *, classes: int) -> dict[str, dict[str, Sco
     """
     for index, runs in enumerate(finals):
         _check(index, runs)
-    learned = [runs[runs > 2 / classes] for runs in finals]
+    bar = learned_above(classes)
+    learned = [runs[runs > bar] for runs in finals]
     return {
-        "all": _ceilings(finals, 2 / classes),
-        "learned": _ceilings(learned, 2 / classes),
+        "all": _ceilings(finals, bar),
+        "learned": _ceilings(learned, bar),
     }
 
 
@@ -83,14 +85,14 @@ def _check(index: int, runs: Array) -> None:
         raise ValueError(f"final accuracy of network {index} (={wrong[0]}) must be in [0, 1]")
 
 
-def _ceilings(finals: Sequence[Array], twice_chance: float) -> dict[str, Score]:
+def _ceilings(finals: Sequence[Array], bar: float) -> dict[str, Score]:
     """Return both ceilings; networks in a fixed order, so that theirs has no effect."""
     networks = sorted((np.sort(runs) for runs in finals if len(runs) >= 2), key=np.ndarray.tolist)
     enough = [runs for runs in networks if len(runs) >= TAU_RUNS]
     undefined = np.array([np.nan])
     return {
         "r2": score_of(_r2(networks, _counts(len(networks))) if networks else undefined),
-        "tau": score_of(_tau(enough, _counts(len(enough)), twice_chance) if enough else undefined),
+        "tau": score_of(_tau(enough, _counts(len(enough)), bar) if enough else undefined),
     }
 
 
@@ -116,9 +118,9 @@ def _r2(networks: Sequence[Array], counts: Counts) -> Array:
     return np.where((total > NO_VARIANCE) & (draws > 1), 1.0 - ratio, np.nan)
 
 
-def _tau(networks: Sequence[Array], counts: Counts, twice_chance: float) -> Array:
+def _tau(networks: Sequence[Array], counts: Counts, bar: float) -> Array:
     """Return the extrapolated tau in each resample, NaN where all runs are equal."""
-    learned = np.array([bool(runs.min() > twice_chance) for runs in networks])
+    learned = np.array([bool(runs.min() > bar) for runs in networks])
     single, double = _PairMeans.of(networks, 1), _PairMeans.of(networks, 2)
     net, scale = single.drawn(counts)
     steady_net, steady_scale = single.drawn(counts * learned)

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.space.imagesets import learned_above
 from harness.metrics.bootstrap import Array
 
 ScoredSplit = Literal["test", "heldout"]
@@ -52,7 +53,7 @@ class Targets:
     @property
     def learned(self) -> NDArray[np.bool_]:
         """Whether each run's final accuracy is above twice chance, (runs,)."""
-        learned: NDArray[np.bool_] = self.curves[:, -1] > 2 / self.classes
+        learned: NDArray[np.bool_] = self.curves[:, -1] > learned_above(self.classes)
         return learned
 
     @property

@@ -64,18 +64,6 @@ class Request:
             raise ValueError(f"`shard` (={index}/{count}) must be i/n with i from 1 to n")
 
 
-def parse_shard(text: str) -> tuple[int, int]:
-    """Return (i, n) of "i/n".
-
-    Raises:
-        ValueError: If the text is of another form.
-    """
-    index, slash, count = text.partition("/")
-    if not (slash and index.isdecimal() and count.isdecimal()):
-        raise ValueError(f"`shard` (={text!r}) must be i/n, as 1/4")
-    return int(index), int(count)
-
-
 @dataclass(frozen=True, slots=True)
 class Report:
     """What was found.

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from importlib import resources
 
 from benchmark.space.imagesets import IMAGES
-from benchmark.space.layer_walk import LayerRow, macs, parameters
+from benchmark.space.layer_walk import LayerRow, layer_word, macs, parameters
 from harness.metrics.registry import HEADLINE, METRICS, Group
 from harness.results.predictions import matrix, predicted_epochs
 from harness.results.result import Ceiling
@@ -34,8 +34,6 @@ GROUPS: dict[Group, str] = {  # of columns, with the titles a reader chooses the
     "learned": "networks that learned",
 }
 PLACE = re.compile(r"\{\{([a-z-]+)\}\}")  # of the page's source, where something is put in
-_SHORT = {"max_pool": "max", "avg_pool": "avg", "global_pool": "mean"}
-_KERNELS = ("conv", "max_pool", "avg_pool")
 
 
 def render(board: Board, all_networks: Mapping[str, TaskNetworks]) -> str:
@@ -186,16 +184,6 @@ def drawing(rows: tuple[LayerRow, ...]) -> str:
 def _place(row: LayerRow) -> str:
     """Return where a layer is: its block, counted from 1, or its role outside blocks."""
     return row.role if row.block < 0 else f"block {row.block + 1}"
-
-
-def layer_word(row: LayerRow) -> str:
-    """Return a layer as one word."""
-    word = _SHORT.get(row.kind, row.kind)
-    if row.kind in _KERNELS:
-        word += f"{row.kernel_height}x{row.kernel_width}"
-    if row.kind in ("conv", "linear"):
-        word += f":{row.out_channels}"
-    return word + (f"/{row.stride}" if row.stride > 1 else "")
 
 
 def _task(task: TaskBoard, run_ids: tuple[str, ...], content: Bytes) -> dict[str, object]:

@@ -12,9 +12,8 @@ from benchmark.release import INSTALLED, Release
 from benchmark.runs import series, split_path
 from benchmark.space.architectures import from_record
 from benchmark.space.imagesets import IMAGES, get_images
-from benchmark.space.layer_walk import LayerRow, macs, parameters, walk
+from benchmark.space.layer_walk import LayerRow, layer_word, macs, parameters, walk
 from benchmark.space.splits import SPLITS
-from leaderboard.page.page import layer_word
 from leaderboard.show.chart import Array, chart
 
 WIDTH = 80  # columns

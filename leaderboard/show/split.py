@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from benchmark.release import INSTALLED, Release
 from benchmark.runs import series, split_path
-from benchmark.space.imagesets import IMAGES, get_images
+from benchmark.space.imagesets import IMAGES, get_images, learned_above
 from benchmark.space.skeletons import SKELETONS
 from benchmark.space.splits import SPLITS
 from leaderboard.show.chart import Array, histogram
@@ -93,9 +93,9 @@ def group_lines(images: str, groups: list[Group]) -> Iterator[str]:
     start = f"{'split':11}{'skeleton':14}{'nets':>5}{'runs':>6}"
     yield f"{start}{heads}  0{'':{BINS - 2}}1 {'learned':>7}"
     split = ""
-    chance = get_images(images).chance
+    bar = learned_above(get_images(images).classes)
     for group in groups:
-        yield _group(group, "" if group.split == split else group.split, chance)
+        yield _group(group, "" if group.split == split else group.split, bar)
         split = group.split
     yield ""
     statuses = sum((Counter(group.statuses) for group in groups), Counter())
@@ -105,13 +105,13 @@ def group_lines(images: str, groups: list[Group]) -> Iterator[str]:
     yield from _quantiles(pooled(groups))
 
 
-def _group(group: Group, split: str, chance: float) -> str:
+def _group(group: Group, split: str, bar: float) -> str:
     start = f"{split:11}{group.skeleton:14}{group.networks:5}{group.runs:6}"
     if not len(group.curves):
         return f"{start}  no run was trained"
     final = group.curves[:, -1]
     quantiles = "".join(f"{v:6.3f}" for v in np.quantile(final, (0.05, 0.5, 0.95)))
-    learned = float((final > 2 * chance).mean())
+    learned = float((final > bar).mean())
     return f"{start}{quantiles}  {histogram(final, BINS)} {learned:7.0%}"
 
 

@@ -19,9 +19,10 @@ from click.testing import CliRunner
 
 from benchmark.recipes import RECIPES
 from benchmark.schema import check_row
+from benchmark.util.shard import parse_shard
 from generators.campaign.campaign import Campaign, release_recipes, run_campaign
 from generators.campaign.status import campaign_status
-from generators.cli import generate, parse_shard
+from generators.cli import generate
 from generators.environment import CPU_INFO, device_name, environment, environment_id
 from generators.workers.planned_run import PlannedRun
 from generators.workers.worker import make_run, prepare

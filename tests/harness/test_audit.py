@@ -11,10 +11,11 @@ from click.testing import CliRunner
 
 import leaderboard.board
 from benchmark.release import Release
+from benchmark.util.shard import parse_shard
 from harness.results.predictions import read_predictions
 from harness.results.result import Seconds, read_result, result_path, write_result
 from harness.running.submission import FILE
-from harness.verification.audit import Request, parse_shard, raise_levels, verify
+from harness.verification.audit import Request, raise_levels, verify
 from harness.verification.rerun import Rerun, Reruns, read_reruns, reruns_path, write_rerun
 from harness.verification.rescore import raise_level
 from leaderboard.board import read_board

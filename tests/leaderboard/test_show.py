@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from benchmark.release import Release, load_runs
 from benchmark.space.imagesets import get_images
-from benchmark.space.layer_walk import walk
+from benchmark.space.layer_walk import layer_word, walk
 from benchmark.space.sampler import sequence
 from benchmark.space.skeletons import SKELETONS
 from benchmark.space.splits import SPLITS
@@ -23,7 +23,6 @@ from harness.protocol import Predictor
 from harness.results.result import read_result, write_result
 from harness.running.evaluate import evaluate
 from harness.running.find_predictor import Candidate, find
-from leaderboard.page.page import layer_word
 from leaderboard.show.chart import chart, density, histogram, new_figure
 from leaderboard.show.cli import show
 from leaderboard.show.network import Network, drawn_lines, load_network, network_lines

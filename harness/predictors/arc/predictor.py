@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from benchmark.space.imagesets import get_images
+from benchmark.space.imagesets import get_images, learned_above
 from harness.features.logits import to_logits
 from harness.predictors.arc.calibration import (
     MixedPrediction,
@@ -37,7 +37,6 @@ from harness.protocol import Array, Prediction, Queries, Runs
 FOLDS = 5
 COMPONENTS = 4
 BOOSTING = Boosting(bags=2, share=0.3)
-LEARNED = 2.0  # times chance: what a network that did not fail has at the end
 FAILURE_ROUNDS = 100  # of boosting
 
 
@@ -122,8 +121,8 @@ class Arc:
             self._encoder = pretrained(train.images, self.pretraining, self.cache)
             self.counts = {"pretraining_seconds": self._encoder.seconds}
         known = self._known(train.observe(observed))
-        chance = 1 / get_images(train.images).classes
-        failed = (train.final_accuracy <= LEARNED * chance).astype(np.int64)
+        classes = get_images(train.images).classes
+        failed = (train.final_accuracy <= learned_above(classes)).astype(np.int64)
         curves = to_logits(train.series.valid_accuracy)
         later = curves[:, observed:]
         with numpy_state_kept():
@@ -136,7 +135,7 @@ class Arc:
         accuracy = train.series.valid_accuracy[:, observed:]
         self._rising = fit_rising(logits, accuracy)
         held_out = MixedPrediction(logits, self._rising(logits), failure)
-        self._spread = fit_spread(held_out, accuracy, chance)
+        self._spread = fit_spread(held_out, accuracy, 1 / classes)
         self._observed = observed
 
     def _known(self, queries: Queries) -> Knowledge:

@@ -1,10 +1,8 @@
 """Pretraining of the layer encoder, done once for an image set and kept in the user's cache."""
 
-import fcntl
 import hashlib
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from benchmark.space.layer_walk import LayerRow, walk
 from benchmark.space.sampler import as_trained, sample_architecture
 from benchmark.space.skeletons import SKELETONS
 from benchmark.util.atomic import replacing
+from benchmark.util.locks import locked
 from benchmark.util.progress import Progress
 from benchmark.util.rng import generator_for
 from harness.features.layers import layer_numbers, layer_signals
@@ -162,7 +161,7 @@ def pretrained(images: str, how: Pretraining, cache: Path | None = None) -> Enco
     """
     digest = hashlib.sha256(repr((torch.__version__, astuple(how))).encode()).hexdigest()[:16]
     path = (cache or user_cache()) / f"encoder-{images}-{digest}.pt"
-    with _locked(path.with_suffix(".lock")):
+    with locked(path.with_suffix(".lock")):
         if not path.exists():
             _write(path, pretrain(images, how))
         return _read(path, how)
@@ -184,12 +183,3 @@ def _read(path: Path, how: Pretraining) -> Encoder:
     return Encoder(
         model.eval(), Scale(scale["mean"].numpy(), scale["spread"].numpy()), kept["seconds"]
     )
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock file; it is free again when its process ends, however it does."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -1,0 +1,16 @@
+"""Shards: which share of a list of jobs one command takes."""
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Return (i, n) of "i/n".
+
+    >>> parse_shard("1/4")
+    (1, 4)
+
+    Raises:
+        ValueError: If the text is of another form.
+    """
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdecimal() and count.isdecimal()):
+        raise ValueError(f"`shard` (={text!r}) must be i/n, as 1/4")
+    return int(index), int(count)
