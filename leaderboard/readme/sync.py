@@ -1,6 +1,6 @@
-"""What is made of the results and kept: the README's table, its pictures, the page.
+"""The files that are made of the results: the README's table, its pictures, the leaderboard.
 
-One function says what each file must hold; writing and checking both follow from it.
+`readme_files` says what each file must hold; both writing and checking use it.
 """
 
 from collections.abc import Mapping
@@ -9,26 +9,30 @@ from pathlib import Path
 from benchmark.util.atomic import write_atomically
 from leaderboard.board import Board
 from leaderboard.readme.figure import THEMES, picture
-from leaderboard.readme.table import readme_table, with_table
+from leaderboard.readme.table import leaderboard_text, readme_table, with_table
 
+LEADERBOARD = "docs/leaderboard.md"
 PICTURES = {theme: f"leaderboard/board-{theme}.svg" for theme in THEMES}
 
 
 def readme_files(board: Board, readme: Path) -> dict[Path, str]:
-    """Return what a README and the pictures that it opens with must hold.
+    """Return what a README, its pictures and the leaderboard beside it must hold.
 
     Args:
         board: All results.
-        readme: A Markdown file with the table's two markers; pictures lie in folders beside it.
+        readme: A Markdown file with the table's two markers; the others lie in folders beside it.
 
     Raises:
         ValueError: If the markers are not there once each, in order.
         OSError: If the file cannot be read.
     """
-    pictures = {
-        readme.parent / place: picture(board, THEMES[theme]) for theme, place in PICTURES.items()
+    root = readme.parent
+    pictures = {root / path: picture(board, THEMES[theme]) for theme, path in PICTURES.items()}
+    return {
+        readme: with_table(readme, readme_table(board)),
+        **pictures,
+        root / LEADERBOARD: leaderboard_text(board),
     }
-    return {readme: with_table(readme, readme_table(board)), **pictures}
 
 
 def outdated(files: Mapping[Path, str]) -> list[Path]:
@@ -44,5 +48,6 @@ def bring_up_to_date(files: Mapping[Path, str]) -> list[Path]:
     """Write the files that do not hold what they must, and return which these were."""
     written = outdated(files)
     for path in written:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, files[path])
     return written

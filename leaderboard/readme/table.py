@@ -1,14 +1,24 @@
-"""The README's table: the same rows as the page, as Markdown between two markers."""
+"""The board as Markdown: the README's table, between two markers, and the whole leaderboard."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmark.space.imagesets import IMAGES
 from harness.results.result import Ceiling
 from harness.scoring.score_rules import SeedScore
 from leaderboard.board import Board, Row, TaskBoard
 
+SHOWN = 16  # predictors of the README's table
 START, END = "<!-- board -->", "<!-- /board -->"
 SCORED_SPLITS = ("test", "heldout")
+_INTRODUCTION = (
+    "Made by `peephole board build --readme README.md` from the results in `leaderboard/results`; "
+    "`peephole board` shows the same as a page.\n\n"
+    "Test and held-out networks are those of each task. Intervals are 95 %, from a bootstrap over "
+    "networks. A rank is an interval, because predictors whose difference is not significant "
+    "cannot be ordered. Bold in an overview: no predictor is significantly better on test. Scores "
+    "on held-out skeletons are the mean over skeletons."
+)
 _HEADER = (
     "| rank | predictor | tau, test | tau, held out | R², test | R², held out | MSE, test "
     "| MSE, held out | verified |\n|--:|---|--:|--:|--:|--:|--:|--:|---|"
@@ -16,20 +26,30 @@ _HEADER = (
 
 
 def readme_table(board: Board) -> str:
-    """Return an overview of each image set, and under it one folded Markdown table per task.
+    """Return the README's table: tau of the best predictors on the board's first image set."""
+    images = _images(board)[0]
+    return _overview(images, _tasks(board, images), board.ceilings.get(images), SHOWN)
 
-    Ranks and intervals are 95 %; a rank is an interval because predictors within each other's
-    reach cannot be told apart.
-    """
-    texts = []
-    for images in dict.fromkeys(task.images for task in board.tasks):
-        tasks = [task for task in board.tasks if task.images == images]
-        texts.append(_overview(images, tasks, board.ceilings.get(images)))
+
+def leaderboard_text(board: Board) -> str:
+    """Return the leaderboard as Markdown: an overview of each image set, then a table per task."""
+    texts = ["# Leaderboard", _INTRODUCTION]
+    for images in _images(board):
+        tasks, ceiling = _tasks(board, images), board.ceilings.get(images)
+        texts += [f"## {images}", _overview(images, tasks, ceiling)]
         for task in tasks:
-            table = _task_table(task, board.ceilings.get(images))
-            summary = f"<details><summary>{_caption(task)}</summary>"
-            texts.append(f"{summary}\n\n{table}\n\n</details>")
-    return "\n\n".join(texts)
+            texts += [f"### {_caption(task)}", _task_table(task, ceiling)]
+    return "\n\n".join(texts) + "\n"
+
+
+def _images(board: Board) -> list[str]:
+    """Return the image sets of a board, in the order in which they are defined."""
+    shown = {task.images for task in board.tasks}
+    return [name for name in IMAGES if name in shown]
+
+
+def _tasks(board: Board, images: str) -> list[TaskBoard]:
+    return [task for task in board.tasks if task.images == images]
 
 
 def best_first(tasks: Sequence[TaskBoard]) -> list[str]:
@@ -43,14 +63,18 @@ def best_first(tasks: Sequence[TaskBoard]) -> list[str]:
     return sorted(total, key=lambda name: (-total[name], name))
 
 
-def _overview(images: str, tasks: Sequence[TaskBoard], ceiling: Ceiling | None) -> str:
-    """Return tau of every predictor on every task, the best on average first."""
-    found: dict[str, list[str]] = {}
-    for place, task in enumerate(tasks):
+def _overview(
+    images: str, tasks: Sequence[TaskBoard], ceiling: Ceiling | None, most: int | None = None
+) -> str:
+    """Return tau on every task of the predictors (at most so many), the best on average first."""
+    cells: dict[str, list[str]] = {}
+    for column, task in enumerate(tasks):
         for row in task.rows:
-            cells = found.setdefault(row.result.predictor, [_number(None, 3)] * len(tasks))
-            cells[place] = _overview_cell(row)
-    lines = [f"| {_escape(name)} | {' | '.join(found[name])} |" for name in best_first(tasks)]
+            line = cells.setdefault(row.result.predictor, [_number(None, 3)] * len(tasks))
+            line[column] = _overview_cell(row)
+    lines = [
+        f"| {_escape(name)} | {' | '.join(cells[name])} |" for name in best_first(tasks)[:most]
+    ]
     if ceiling is not None and tasks[0].observed == 0:
         limit = _number(ceiling.scores["all"]["tau"].value, 3)
         lines.append(f"| *ceiling: noise of seeds* | {limit} |{' |' * (len(tasks) - 1)}")
@@ -67,10 +91,10 @@ def _overview(images: str, tasks: Sequence[TaskBoard], ceiling: Ceiling | None) 
 
 
 def _overview_cell(row: Row) -> str:
-    """Return tau on both parts, bold where no predictor is surely better on test."""
+    """Return tau on both splits, bold where no predictor is significantly better on test."""
     if row.rank is None:
         return "failed"
-    text = " / ".join(_number(score_of(row, part, "tau").value, 3) for part in SCORED_SPLITS)
+    text = " / ".join(_number(score_of(row, split, "tau").value, 3) for split in SCORED_SPLITS)
     return f"**{text}**" if row.rank[0] == 1 else text
 
 
@@ -108,9 +132,9 @@ def _line(row: Row) -> str:
         return f"| | {name} | failed: {reason} | | | | | | |"
     low, high = row.rank
     rank = f"{low}" if low == high else f"{low}–{high}"  # noqa: RUF001
-    cells = [_cell(score_of(row, part, "tau"), 3) for part in SCORED_SPLITS]
-    cells += [_number(score_of(row, part, "r2").value, 3) for part in SCORED_SPLITS]
-    cells += [_number(score_of(row, part, "mse").value, 5) for part in SCORED_SPLITS]
+    cells = [_cell(score_of(row, split, "tau"), 3) for split in SCORED_SPLITS]
+    cells += [_number(score_of(row, split, "r2").value, 3) for split in SCORED_SPLITS]
+    cells += [_number(score_of(row, split, "mse").value, 5) for split in SCORED_SPLITS]
     flags = f" ({_escape(', '.join(row.result.flags))})" if row.result.flags else ""
     return f"| {rank} | {name}{flags} | {' | '.join(cells)} | {row.result.verification} |"
 
@@ -123,9 +147,9 @@ def _escape(text: str) -> str:
     return words
 
 
-def score_of(row: Row, part: str, metric: str) -> SeedScore:
+def score_of(row: Row, split: str, metric: str) -> SeedScore:
     """Return a score of a row, all None where it has none."""
-    metrics: Mapping[str, SeedScore] = row.result.scores.get(part, {})
+    metrics: Mapping[str, SeedScore] = row.result.scores.get(split, {})
     return metrics.get(metric, SeedScore(None, None, None, None))
 
 
@@ -142,15 +166,15 @@ def _cell(score: SeedScore, digits: int) -> str:
     return f"{_number(score.value, digits)} [{ends}]"
 
 
-def with_table(path: Path, text: str) -> str:
-    """Return what a file would hold with a text between its markers.
+def with_table(path: Path, table: str) -> str:
+    """Return what a file would hold with a table between its markers.
 
     Raises:
         ValueError: If the markers are not there once each, in order.
         OSError: If the file cannot be read.
     """
-    whole = path.read_text(encoding="utf-8")
-    if whole.count(START) != 1 or whole.count(END) != 1 or whole.index(START) > whole.index(END):
+    text = path.read_text(encoding="utf-8")
+    if text.count(START) != 1 or text.count(END) != 1 or text.index(START) > text.index(END):
         raise ValueError(f"{path}: must have the lines {START} and {END} once each, in this order")
-    head, rest = whole.split(START)
-    return f"{head}{START}\n{text.strip()}\n{END}{rest.split(END)[1]}"
+    head, rest = text.split(START)
+    return f"{head}{START}\n{table.strip()}\n{END}{rest.split(END)[1]}"

@@ -17,6 +17,7 @@ from harness.results.result import result_path
 from leaderboard.board import Board, read_board
 from leaderboard.cli import board as command
 from leaderboard.page.server import Server, Site
+from leaderboard.readme.sync import LEADERBOARD, PICTURES
 from leaderboard.readme.table import END, START
 from tests.toys.results import toy_networks, write_toy, write_toy_board
 
@@ -53,15 +54,15 @@ def test_build_writes_the_page_the_table_and_the_pictures(
     run: Run, tmp_path: Path, readme: Path
 ) -> None:
     page = tmp_path / "out" / "page.html"
-    pictures = [tmp_path / "leaderboard" / f"board-{theme}.svg" for theme in ("light", "dark")]
+    made = [*(tmp_path / path for path in PICTURES.values()), tmp_path / LEADERBOARD]
     code, out, _ = run("build", "--output", str(page), "--readme", str(readme))
     size = f"{page.stat().st_size:,} bytes"
-    lines = [f"{page}  {size}  {COUNTS}", *(f"{p}  updated" for p in (readme, *pictures))]
+    lines = [f"{page}  {size}  {COUNTS}", *(f"{p}  updated" for p in (readme, *made))]
     assert (code, out.splitlines()) == (0, lines)
     _, out, _ = run("build", "--output", str(page), "--readme", str(readme))
-    assert out.splitlines()[1:] == [f"{p}  up to date" for p in (readme, *pictures)]
+    assert out.splitlines()[1:] == [f"{p}  up to date" for p in (readme, *made)]
     found = run("check", "--readme", str(readme), "--page", str(page))
-    upto = [f"{path} up to date" for path in (readme, *pictures, page)]
+    upto = [f"{path} up to date" for path in (readme, *made, page)]
     assert found == (0, "  ".join([*upto, COUNTS]) + "\n", "")
 
 
@@ -69,10 +70,7 @@ def test_check_names_what_is_old_and_writes_nothing(run: Run, tmp_path: Path, re
     page = tmp_path / "page.html"
     code, out, error = run("check", "--readme", str(readme), "--page", str(page))
     assert (code, out) == (1, "")
-    old = [
-        readme,
-        *(tmp_path / "leaderboard" / f"board-{theme}.svg" for theme in ("light", "dark")),
-    ]
+    old = [readme, *(tmp_path / path for path in PICTURES.values()), tmp_path / LEADERBOARD]
     said = [(path, f"--readme {readme}") for path in old] + [(page, f"--output {page}")]
     assert error.splitlines() == [
         f"peephole: error: {path} is not what the results make; bring it up to date with: "

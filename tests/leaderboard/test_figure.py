@@ -10,7 +10,7 @@ import pytest
 from harness.results.result import read_result, result_path, write_result
 from leaderboard.board import Board, read_board
 from leaderboard.readme.figure import ROWS, THEMES, picture
-from leaderboard.readme.sync import PICTURES, bring_up_to_date, outdated, readme_files
+from leaderboard.readme.sync import LEADERBOARD, PICTURES, bring_up_to_date, outdated, readme_files
 from leaderboard.readme.table import END, START
 from tests.toys.results import toy_result, write_toy
 
@@ -83,8 +83,9 @@ def test_what_is_old_is_found_and_written_once(board_results: Path, tmp_path: Pa
     readme = tmp_path / "README.md"
     readme.write_text(f"{START}\n{END}\n")
     files = readme_files(read_board(board_results), readme)
-    pictures = [tmp_path / place for place in PICTURES.values()]
-    assert outdated(files) == bring_up_to_date(files) == [readme, *pictures]
+    pictures = [tmp_path / path for path in PICTURES.values()]
+    made = [readme, *pictures, tmp_path / LEADERBOARD]
+    assert outdated(files) == bring_up_to_date(files) == made
     assert outdated(files) == bring_up_to_date(files) == []
     pictures[0].write_text(pictures[0].read_text().replace("<circle", "<circle ", 1))
     assert outdated(files) == [pictures[0]]
@@ -96,7 +97,7 @@ def test_a_changed_score_makes_table_and_pictures_old(board_results: Path, tmp_p
     bring_up_to_date(readme_files(read_board(board_results), readme))
     write_toy(board_results, "bad", 0.3)
     assert read_result(result_path(board_results, "digits-k0-v1", "bad")).status == "scored"
-    assert len(outdated(readme_files(read_board(board_results), readme))) == 3
+    assert len(outdated(readme_files(read_board(board_results), readme))) == 4
 
 
 @pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="not in an installed wheel")

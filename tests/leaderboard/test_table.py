@@ -8,12 +8,21 @@ import pytest
 
 from harness.results.result import read_result, result_path
 from leaderboard.board import read_board as read
-from leaderboard.readme.table import END, START, best_first, moment, readme_table, with_table
+from leaderboard.readme.table import (
+    END,
+    SHOWN,
+    START,
+    best_first,
+    leaderboard_text,
+    moment,
+    readme_table,
+    with_table,
+)
 from tests.toys.results import write_toy
 
 
 def test_the_table_has_the_scores_of_the_files(board_results: Path) -> None:
-    text = readme_table(read(board_results))
+    text = leaderboard_text(read(board_results))
     good = read_result(result_path(board_results, "digits-k0-v1", "good"))
     tau, r2 = good.scores["test"]["tau"], good.scores["heldout"]["r2"]
     assert tau.value is not None
@@ -26,13 +35,13 @@ def test_the_table_has_the_scores_of_the_files(board_results: Path) -> None:
 
 
 def test_the_table_says_who_failed_and_who_is_constant(board_results: Path) -> None:
-    text = readme_table(read(board_results))
+    text = leaderboard_text(read(board_results))
     assert "| | broken | failed: Error: no &lt;b&gt; &#124; | | | | | |" in text
     assert "| constant (constant) | 0.000 [0.000, 0.000] |" in text
 
 
 def test_the_ceiling_stands_before_training_only(board_results: Path) -> None:
-    before, after = readme_table(read(board_results)).split("<summary>digits, after 1 epoch")
+    before, after = leaderboard_text(read(board_results)).split("### digits, after 1 epoch")
     assert "| | *ceiling: noise of seeds* | 0.850 [0.750, 0.900] | | 0.900 | | | |" in before
     assert "ceiling" not in after
 
@@ -43,7 +52,7 @@ def cells_of(line: str) -> list[str]:
 
 def test_every_line_of_a_table_has_as_many_cells_as_its_header(board_results: Path) -> None:
     lines = [
-        line for line in readme_table(read(board_results)).splitlines() if line.startswith("|")
+        line for line in leaderboard_text(read(board_results)).splitlines() if line.startswith("|")
     ]
     assert [len(cells_of(line)) for line in lines] == [3] * (2 + 5) + [9] * (2 * 2 + 5 + 2)
 
@@ -72,13 +81,27 @@ def test_the_overview_has_tau_of_every_task(board_results: Path) -> None:
     assert not found["constant"][0].startswith("**")
 
 
-def test_every_task_is_folded_under_its_image_set(board_results: Path) -> None:
+def test_every_task_stands_under_its_image_set(board_results: Path) -> None:
     board = read(board_results)
     other = replace(board.tasks[1], images="mnist", name="mnist-k1-v1")
-    text = readme_table(replace(board, tasks=(board.tasks[0], other)))
-    assert text.count("<details>") == text.count("</details>") == 2
-    assert f"<summary>mnist, {moment(1)} (`mnist-k1-v1`, 24 test" in text
-    assert text.index("**digits: ") < text.index("digits-k0-v1") < text.index("**mnist: ")
+    text = leaderboard_text(replace(board, tasks=(board.tasks[0], other)))
+    assert f"### mnist, {moment(1)} (`mnist-k1-v1`, 24 test" in text
+    assert text.index("## mnist") < text.index("mnist-k1-v1") < text.index("## digits")
+
+
+def test_the_readme_has_the_best_predictors_of_the_first_image_set(board_results: Path) -> None:
+    board = read(board_results)
+    other = replace(board.tasks[1], images="mnist", name="mnist-k1-v1")
+    table = readme_table(replace(board, tasks=(board.tasks[0], other)))
+    assert table.startswith("**mnist: ")
+    assert "digits" not in table
+    for number in range(SHOWN):
+        write_toy(board_results, f"better-{number:02}", 0.02)
+    lines = readme_table(read(board_results)).splitlines()
+    names = [cells_of(line)[0] for line in lines[4:]]
+    assert len(names) == SHOWN + 1  # the ceiling is the last line
+    assert names[:2] == ["good", "bad"]  # the others lack a task, and it counts as the worst
+    assert "broken" not in names
 
 
 def test_the_table_stands_between_the_markers_of_a_file(tmp_path: Path) -> None:
