@@ -136,7 +136,7 @@ def test_a_predictor_that_sees_no_curve_is_fitted_once_for_all_observed_epochs(
             ran.append((name, observed))
             yield number, call()
 
-    monkeypatch.setattr("harness.running.evaluate_many.answers", alone)
+    monkeypatch.setattr("harness.running.evaluate_many.run_in_processes", alone)
     trials = ladder_trials(INSTALLED.task(TASK), [50])
     found = try_many(["parameters", "last-value"], trials, [0, 1, 3], Setting(tmp_path))
     assert ran == [("parameters", 0), ("last-value", 0), ("last-value", 1), ("last-value", 3)]

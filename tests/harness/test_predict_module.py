@@ -226,9 +226,10 @@ def test_images_without_data_are_said_with_what_there_is(own: Path, folder: Path
 
 def test_the_latest_task_is_the_one_of_the_highest_version(folder: Path, tmp_path: Path) -> None:
     text = (folder / "tasks/digits-k0-v1.json").read_text()
+    (tmp_path / "tasks").mkdir()
     for version in (2, 10):
         name = f"digits-k0-v{version}"
-        (tmp_path / f"{name}.json").write_text(text.replace("digits-k0-v1", name))
+        (tmp_path / "tasks" / f"{name}.json").write_text(text.replace("digits-k0-v1", name))
     assert Release(tmp_path).latest_task("digits", 0).name == "digits-k0-v10"
     message = (
         "this release has no data of 'mnist' with 0 epochs observed; its tasks: digits-k0-v10, "
