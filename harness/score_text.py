@@ -7,6 +7,7 @@ from dataclasses import asdict
 from harness.results.result import Result
 from harness.running.custom_splits import TrialScore
 from harness.scoring.score_rules import SeedScore
+from harness.scoring.scores import Score
 from harness.studies.compare import Difference
 from harness.studies.early_selection import Choice
 from harness.verification.predictor_rules import Finding
@@ -35,11 +36,16 @@ def _part(metrics: Mapping[str, SeedScore]) -> str:
     """Return tau with its interval, R2 and MSE of a stratum."""
     tau, r2, mse = (metrics.get(name) for name in ("tau", "r2", "mse"))
     interval = "" if tau is None or tau.low is None else f" [{tau.low:.2f}, {tau.high:.2f}]"
-    return f"{_number(tau, 3) + interval:>20} {_number(r2, 3):>6} {_number(mse, 5):>7}"
+    return f"{number_text(tau, 3) + interval:>20} {number_text(r2, 3):>6} {number_text(mse, 5):>7}"
 
 
-def _number(score: SeedScore | None, digits: int) -> str:
-    return "-" if score is None or score.value is None else f"{score.value:.{digits}f}"
+def number_text(score: SeedScore | Score | None, decimals: int, undefined: str = "-") -> str:
+    """Return the value of a score as text, or `undefined` where there is none.
+
+    >>> number_text(Score(0.98765, None, None), 3), number_text(None, 3)
+    ('0.988', '-')
+    """
+    return undefined if score is None or score.value is None else f"{score.value:.{decimals}f}"
 
 
 def trial_lines(scores: Sequence[TrialScore]) -> Iterator[str]:

@@ -11,7 +11,8 @@ from benchmark.util.unknown_name import unknown_name
 from harness.predictors.registry import PREDICTORS
 from harness.results.predictions import matrix, read_predictions
 from harness.results.result import Result, read_result, result_path
-from harness.scoring.score_rules import STRATA, SeedScore
+from harness.score_text import number_text
+from harness.scoring.score_rules import STRATA
 from harness.scoring.targets import SCORED_SPLITS, Targets
 from harness.task_data import load_targets
 from leaderboard.board import RESULTS
@@ -115,11 +116,8 @@ def _stratum(shown: ShownPredictor, stratum: str) -> str:
     ends = "" if tau is None or tau.low is None else f" [{tau.low:.3f}, {tau.high:.3f}]"
     indent = "  " if stratum.startswith("skeleton/") else ""
     start = f"{indent + name:28}{count or '':>8}"
-    return f"{start}  {_number(tau, 3) + ends:>22} {_number(r2, 3):>7} {_number(mse, 5):>9}"
-
-
-def _number(score: SeedScore | None, digits: int) -> str:
-    return "-" if score is None or score.value is None else f"{score.value:.{digits}f}"
+    numbers = f"{number_text(tau, 3) + ends:>22} {number_text(r2, 3):>7} {number_text(mse, 5):>9}"
+    return f"{start}  {numbers}"
 
 
 def _densities(shown: ShownPredictor) -> Iterator[str]:
