@@ -268,7 +268,12 @@ def asked_networks(result: Result) -> int:
 
 
 def read_result(path: Path) -> Result:
-    """Return a result, checked with its predictions.
+    """Return a result, checked with its predictions. Raises as `read_with_predictions`."""
+    return read_with_predictions(path)[0]
+
+
+def read_with_predictions(path: Path) -> tuple[Result, pa.Table | None]:
+    """Return a checked result and the rows of its predictions file; None for a failed predictor.
 
     Raises:
         ValueError: If a field, a type, an invariant, the place or the predictions are wrong; the
@@ -280,13 +285,13 @@ def read_result(path: Path) -> Result:
         raise ValueError(f"{path}: `predictor` (={result.predictor!r}) must be the file's name")
     if path.resolve().parent.name != result.task:
         raise ValueError(f"{path}: `task` (={result.task!r}) must be the folder's name")
-    if result.status == "scored":
-        _check_stored(path.with_suffix(".parquet"), result)
-    return result
+    if result.status != "scored":
+        return result, None
+    return result, _read_stored(path.with_suffix(".parquet"), result)
 
 
-def _check_stored(beside: Path, result: Result) -> None:
-    """Check the digest and the rows of the predictions of a result."""
+def _read_stored(beside: Path, result: Result) -> pa.Table:
+    """Return the predictions of a result, with digest and rows checked."""
     if not beside.is_file():
         raise ValueError(f"{beside}: the predictions of a scored result must lie here")
     digest = hashlib.sha256(beside.read_bytes()).hexdigest()
@@ -295,7 +300,7 @@ def _check_stored(beside: Path, result: Result) -> None:
             f"{beside}: SHA-256 {digest} must be `predictions_sha256` "
             f"(={result.predictions_sha256!r}) of {result.predictor}.json"
         )
-    read_predictions(beside, asked_networks(result))
+    return read_predictions(beside, asked_networks(result))
 
 
 @dataclass(frozen=True, slots=True)
