@@ -17,8 +17,8 @@ from benchmark.space.architectures import from_record
 from benchmark.space.imagesets import IMAGES, get_images
 from benchmark.space.layer_walk import LayerRow, walk
 from harness.results.folder import results_folder
-from harness.results.predictions import predicted_epochs, read_predictions
-from harness.results.result import Ceiling, Result, read_ceiling, read_result
+from harness.results.predictions import predicted_epochs
+from harness.results.result import Ceiling, Result, read_ceiling, read_with_predictions
 from harness.scoring.score_rules import is_average, variance
 from harness.scoring.targets import Targets
 from harness.task_data import build_targets, evaluation_rows
@@ -127,45 +127,40 @@ def read_board(folder: Path) -> Board:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder of results {str(folder)!r}")
-    results: dict[str, list[Result]] = {}
+    entries: dict[str, list[tuple[Result, pa.Table | None]]] = {}
     reruns = read_reruns(folder)
     for path in sorted(folder.glob("*/*.json")):
-        result = read_result(path)
+        result, predictions = read_with_predictions(path)
         check_claim(path, result, reruns)
-        results.setdefault(result.task, []).append(result)
-    if not results:
+        entries.setdefault(result.task, []).append((result, predictions))
+    if not entries:
         raise ValueError(f"no results in {str(folder)!r}: results are <task>/<predictor>.json")
-    tasks = [task_board(folder, found) for found in results.values()]
+    tasks = [task_board(of_task) for of_task in entries.values()]
     order = list(IMAGES)
     tasks.sort(key=lambda task: (order.index(task.images), task.observed, task.name))
     ceilings = [read_ceiling(path) for path in sorted(folder.glob("ceiling-*.json"))]
     return Board(tuple(tasks), {ceiling.images: ceiling for ceiling in ceilings})
 
 
-def task_board(folder: Path, results: Sequence[Result]) -> TaskBoard:
-    """Return one task's rows, ranked.
+def task_board(entries: Sequence[tuple[Result, pa.Table | None]]) -> TaskBoard:
+    """Return the ranked rows of a task.
 
     Args:
-        folder: The folder of all results, which holds the predictions.
-        results: At least one, all of one task.
+        entries: At least one result of the task, each with its predictions if it is scored.
 
     Raises:
-        ValueError: If two results cannot both be of the task.
+        ValueError: If two results contradict each other.
     """
+    results = [result for result, _ in entries]
     check_agreement(results)
     first = results[0]
-    tables = {r.predictor: _predictions(folder, r) for r in results if r.status == "scored"}
+    tables = {result.predictor: table for result, table in entries if table is not None}
     _check_networks(first.task, tables)
     rows = tuple(
         Row(result, band, rank, tables.get(result.predictor))
         for result, band, rank in rank_results(results)
     )
     return TaskBoard(first.task, first.images, first.observed, first.target, first.networks, rows)
-
-
-def _predictions(folder: Path, result: Result) -> pa.Table:
-    path = folder / result.task / f"{result.predictor}.parquet"
-    return read_predictions(path, result.networks["test"] + result.networks["heldout"])
 
 
 def check_agreement(results: Sequence[Result]) -> None:

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from benchmark.release import INSTALLED, Release
 from benchmark.util.unknown_name import unknown_name
 from harness.predictors.registry import PREDICTORS
-from harness.results.predictions import matrix, read_predictions
-from harness.results.result import Result, read_result, result_path
+from harness.results.predictions import matrix
+from harness.results.result import Result, read_with_predictions, result_path
 from harness.score_text import number_text
 from harness.scoring.score_rules import STRATA
 from harness.scoring.targets import SCORED_SPLITS, Targets
@@ -59,30 +60,28 @@ def load_predictor(
         FileNotFoundError: If the predictions are not there.
     """
     task = release.task(task_name)
-    place = results or RESULTS
-    known = sorted(path.stem for path in (place / task.name).glob("*.json"))
+    folder = results or RESULTS
+    known = sorted(path.stem for path in (folder / task.name).glob("*.json"))
     if name not in known:
         raise ValueError(unknown_name(f"predictor with a result on {task.name}", name, known))
-    result = _read(place, task.name, name)
-    if result.failure is not None:
-        reason = result.failure.splitlines()[0]
+    result, predictions = _read(folder, task.name, name)
+    if predictions is None:
+        reason = str(result.failure).splitlines()[0]
         raise ValueError(f"predictor {name!r} failed on {task.name}: {reason}")
     targets = load_targets(task, release).valid_accuracy
-    path = result_path(place, task.name, name).with_suffix(".parquet")
-    table = read_predictions(path, len(targets.run_ids))
-    return ShownPredictor(result, targets, matrix(table, "mean", targets.run_ids)[:, -1])
+    return ShownPredictor(result, targets, matrix(predictions, "mean", targets.run_ids)[:, -1])
 
 
-def _read(place: Path, task: str, name: str) -> Result:
-    """Return a result, saying so if only its predictions are missing."""
-    path = result_path(place, task, name)
+def _read(folder: Path, task: str, name: str) -> tuple[Result, pa.Table | None]:
+    """Return a result and its predictions, with a clear message if only the latter are missing."""
+    path = result_path(folder, task, name)
     try:
-        return read_result(path)
+        return read_with_predictions(path)
     except ValueError as error:
         if path.with_suffix(".parquet").exists():
             raise
         raise FileNotFoundError(
-            f"the predictions of {name!r} on {task} are not in {str(place)!r}; they come with a "
+            f"the predictions of {name!r} on {task} are not in {str(folder)!r}; they come with a "
             "checkout, not with an installed package"
         ) from error
 

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from harness.results.predictions import read_predictions
-from harness.results.result import read_result, result_path, write_result
+from harness.results.result import read_with_predictions, result_path, write_result
 from leaderboard.board import TaskNetworks, read_board
 from leaderboard.page.page import render
 from tests.toys.results import toy_networks, toy_result, write_toy, write_toy_board
@@ -40,20 +39,14 @@ def write_browsed_board(results: Path) -> Mapping[str, TaskNetworks]:
 def change(results: Path, task: str, predictor: str, **fields: object) -> None:
     """Change fields of a result that nothing else depends on."""
     path = result_path(results, task, predictor)
-    result = read_result(path)
-    table = read_predictions(
-        path.with_suffix(".parquet"), result.networks["test"] + result.networks["heldout"]
-    )
+    result, table = read_with_predictions(path)
     write_result(results, replace(result, **fields), table)  # type: ignore[arg-type]
 
 
 def copy_to_cifar(results: Path, predictor: str) -> None:
     """Write a result on digits as one on another image set."""
     path = result_path(results, "digits-k0-v1", predictor)
-    result = read_result(path)
-    table = read_predictions(
-        path.with_suffix(".parquet"), result.networks["test"] + result.networks["heldout"]
-    )
+    result, table = read_with_predictions(path)
     digest = "c" * 64
     other = replace(result, task="cifar10-k0-v1", images="cifar10", task_digest=digest)
     write_result(results, other, table)
