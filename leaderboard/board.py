@@ -1,9 +1,10 @@
-"""The board: every result of every task, checked against each other, ranked, in tie bands.
+"""The board: the results of every task, checked against each other, ranked, and in tie bands.
 
-Functions take results and return rows; nothing here draws. Rows are sorted by Kendall's tau on
-test. A *tie band* is a run of rows whose intervals overlap that of the band's first row; the first
-row that lies wholly below starts the next band. A *rank* is an interval, too: from one more than
-the predictors whose intervals lie wholly above, to all but those wholly below.
+Rows are sorted by Kendall's tau on test, best first. A *tie band* is a group of consecutive rows
+whose intervals overlap the interval of the band's first row; the first row whose interval lies
+entirely below starts the next band. A *rank* is a range: its first rank is one more than the number
+of predictors whose intervals lie entirely above, and its last rank is the number of predictors
+whose intervals do not lie entirely below.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,13 +26,13 @@ from harness.task_data import build_targets, evaluation_rows
 from harness.verification.rerun import check_claim, read_reruns
 
 RESULTS = Path(__file__).parent / "results"
-RELATIVE_TOLERANCE = 1e-6  # of the variance of the truth, worked out from mse and r2
+RELATIVE_TOLERANCE = 1e-6  # between variances of the targets that are computed from mse and r2
 
 
 def results_here() -> Path:
-    """Return the folder where commands write results here; the package's own if there is none."""
-    place = results_folder(None)
-    return place if place.is_dir() else RESULTS
+    """Return the results folder of the working directory, or the package's if there is none."""
+    folder = results_folder(None)
+    return folder if folder.is_dir() else RESULTS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +41,7 @@ class Row:
 
     Attributes:
         result: The result.
-        band: Tie band, from 1; None for a failed predictor.
+        band: Number of its tie band, from 1; None for a failed predictor.
         rank: First and last rank that the intervals allow, from 1; None for a failed predictor.
         predictions: Rows of the predictions file; None for a failed predictor.
     """
@@ -53,7 +54,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TaskBoard:
-    """All results of a task, of which there is at least one; failed predictors come last."""
+    """All results of a task.
+
+    Attributes:
+        name: Name of the task.
+        images: Name of the image set.
+        observed: Number of observed epochs.
+        target: Name of the curve that is predicted.
+        networks: Number of networks in each split.
+        rows: At least one row, best first; failed predictors come last.
+    """
 
     name: str
     images: str
@@ -65,7 +75,12 @@ class TaskBoard:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Board:
-    """All tasks, by image set and observed epochs, and the ceiling of each image set with one."""
+    """All tasks and ceilings.
+
+    Attributes:
+        tasks: Tasks, sorted by image set and observed epochs.
+        ceilings: Ceiling of each image set that has one, by image set.
+    """
 
     tasks: tuple[TaskBoard, ...]
     ceilings: Mapping[str, Ceiling]
@@ -73,18 +88,18 @@ class Board:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TaskNetworks:
-    """What the page shows beside the predictions of a task.
+    """The networks of a task, which the page shows together with the predictions.
 
     Attributes:
         targets: True curves of the task's test and held-out runs.
-        layer_rows: The layer walk of each run's network, in the order of the truth.
+        layer_rows: Layer walk of each run's network, in the order of the targets.
     """
 
     targets: Targets
     layer_rows: tuple[tuple[LayerRow, ...], ...]
 
     def __post_init__(self) -> None:
-        """Check that both are of the same runs."""
+        """Check that there is one layer walk for each run."""
         if len(self.layer_rows) != len(self.targets.run_ids):
             raise ValueError(
                 f"layer_rows (={len(self.layer_rows)} networks) must have one entry per run "
@@ -93,36 +108,35 @@ class TaskNetworks:
 
 
 def load_networks(task_name: str, release: Release = INSTALLED) -> TaskNetworks:
-    """Return the truth of a task from the data; the one place where the board reads data.
+    """Read the networks of a task from the data.
 
     Args:
-        task_name: A frozen task.
+        task_name: Name of a frozen task.
         release: The data; by default that of the installed package.
 
     Raises:
-        ValueError: If the task is not known, or the data lacks a run of it or has other values.
-        FileNotFoundError: If the data lacks a split.
+        ValueError: If the task is unknown, or its runs are missing from the data or differ.
+        FileNotFoundError: If a split is missing from the data.
     """
     task = release.task(task_name)
     images = get_images(task.images)
     rows, splits = evaluation_rows(release.task_tables(task))
     targets = build_targets(task, rows, splits).valid_accuracy
     architectures = map(from_record, rows["architecture"].to_pylist())
-    return TaskNetworks(
-        targets, tuple(walk(architecture, images) for architecture in architectures)
-    )
+    layer_rows = tuple(walk(architecture, images) for architecture in architectures)
+    return TaskNetworks(targets, layer_rows)
 
 
 def load_all_networks(board: Board) -> dict[str, TaskNetworks]:
-    """Return the truth of every task of a board, by name. Raises as `load_networks`."""
+    """Return the networks of every task of a board, by task name. Raises as `load_networks`."""
     return {task.name: load_networks(task.name) for task in board.tasks}
 
 
 def read_board(folder: Path) -> Board:
-    """Return the board of a folder of results, each checked alone and against the others.
+    """Read and check all results of a folder and return their board.
 
     Raises:
-        ValueError: If there is no result, or one breaks a rule; the message names the file.
+        ValueError: If there is no result, a result breaks a rule, or two contradict each other.
         FileNotFoundError: If the folder does not exist.
     """
     if not folder.is_dir():
@@ -134,7 +148,7 @@ def read_board(folder: Path) -> Board:
         check_claim(path, result, reruns)
         entries.setdefault(result.task, []).append((result, predictions))
     if not entries:
-        raise ValueError(f"no results in {str(folder)!r}: results are <task>/<predictor>.json")
+        raise ValueError(f"no result <task>/<predictor>.json in {str(folder)!r}")
     tasks = [task_board(of_task) for of_task in entries.values()]
     order = list(IMAGES)
     tasks.sort(key=lambda task: (order.index(task.images), task.observed, task.name))
@@ -143,10 +157,10 @@ def read_board(folder: Path) -> Board:
 
 
 def task_board(entries: Sequence[tuple[Result, pa.Table | None]]) -> TaskBoard:
-    """Return the ranked rows of a task.
+    """Return the board of a task.
 
     Args:
-        entries: At least one result of the task, each with its predictions if it is scored.
+        entries: At least one result of the task, each with its predictions; None if it failed.
 
     Raises:
         ValueError: If two results contradict each other.
@@ -164,11 +178,11 @@ def task_board(entries: Sequence[tuple[Result, pa.Table | None]]) -> TaskBoard:
 
 
 def check_agreement(results: Sequence[Result]) -> None:
-    """Check what all results of a task must share.
+    """Check that results of a task agree with each other.
 
     Raises:
         ValueError: If the task's digest, image set, observed epochs, target or networks differ, or
-            if mse and r2 imply different variances of the same truth.
+            if mse and r2 imply different variances of the targets.
     """
     first = results[0]
     for other in results[1:]:
@@ -184,7 +198,7 @@ def check_agreement(results: Sequence[Result]) -> None:
 
 
 def _check_variance(results: Sequence[Result], field: str) -> None:
-    """Check that mse / (1 - r2), the variance of the truth, is the same for all predictors."""
+    """Check that mse / (1 - r2), the variance of the targets, is the same for all predictors."""
     known: dict[str, tuple[str, float]] = {}
     for result in results:
         for stratum, metrics in getattr(result, field).items():
@@ -194,31 +208,31 @@ def _check_variance(results: Sequence[Result], field: str) -> None:
             predictor, expected = known.setdefault(stratum, (result.predictor, implied))
             if abs(implied - expected) > RELATIVE_TOLERANCE * expected:
                 raise ValueError(
-                    f"task {result.task!r}: `{field}.{stratum}` of {result.predictor!r} implies a "
-                    f"variance mse / (1 - r2) of {implied:.6g}, that of {predictor!r} "
-                    f"{expected:.6g}; the truth has one"
+                    f"task {result.task!r}: `{field}.{stratum}` of {result.predictor!r} implies "
+                    f"targets with variance mse / (1 - r2) = {implied:.6g}, that of {predictor!r} "
+                    f"{expected:.6g}"
                 )
 
 
 def _check_networks(task: str, tables: Mapping[str, pa.Table]) -> None:
-    """Check that all predictions are of the same networks and reach the same last epoch."""
-    known: tuple[str, tuple[frozenset[str], int]] | None = None
+    """Check that all predictions are for the same networks and have the same last epoch."""
+    first: tuple[str, tuple[frozenset[str], int]] | None = None
     for predictor, table in tables.items():
-        found = (frozenset(table["run_id"].to_pylist()), predicted_epochs(table)[-1])
-        if known is not None and found != known[1]:
+        predicted = (frozenset(table["run_id"].to_pylist()), predicted_epochs(table)[-1])
+        if first is not None and predicted != first[1]:
             raise ValueError(
-                f"task {task!r}: predictions of {predictor!r} and of {known[0]!r} must be of the "
-                "same networks and end with the same epoch"
+                f"task {task!r}: predictions of {predictor!r} and of {first[0]!r} must be for the "
+                "same networks and have the same last epoch"
             )
-        known = known or (predictor, found)
+        first = first or (predictor, predicted)
 
 
 def rank_results(
     results: Sequence[Result],
 ) -> list[tuple[Result, int | None, tuple[int, int] | None]]:
-    """Return results by tau on test, best first, with tie band and rank; failed ones last.
+    """Return results with tie band and rank, sorted by tau on test, best first; failed ones last.
 
-    Equal values are in the order of the predictors' names.
+    Ties are sorted by the predictors' names.
     """
     scored = [result for result in results if result.status == "scored"]
     scored.sort(key=lambda result: (-_interval(result)[1], result.predictor))
@@ -232,37 +246,37 @@ def rank_results(
 
 
 def _interval(result: Result) -> tuple[float, float, float]:
-    """Return low, value and high of tau on test; an undefined interval is the value alone."""
+    """Return low, value and high of tau on test; all are the value if the interval is undefined."""
     score = result.scores["test"]["tau"]
-    assert score.value is not None  # a rule of every scored result
+    assert score.value is not None  # checked when the result is read
     low = score.value if score.low is None else score.low
     high = score.value if score.high is None else score.high
     return low, score.value, high
 
 
 def bands(intervals: Sequence[tuple[float, float, float]]) -> list[int]:
-    """Return the tie band of each interval, from 1.
+    """Return the number of the tie band of each interval, from 1.
 
     Args:
-        intervals: Low, value and high, by value, best first.
+        intervals: Low, value and high of each predictor, sorted by value, best first.
 
     >>> bands([(0.7, 0.8, 0.9), (0.6, 0.7, 0.8), (0.5, 0.6, 0.65), (0.6, 0.6, 0.7)])
     [1, 1, 2, 2]
     """
-    found: list[int] = []
-    floor = 0.0
+    numbers: list[int] = []
+    band, floor = 0, float("inf")  # floor: lower end of the band's first interval
     for low, _, high in intervals:
-        starts = not found or high < floor
-        floor = low if starts else floor
-        found.append(found[-1] + 1 if found and starts else (found[-1] if found else 1))
-    return found
+        if high < floor:
+            band, floor = band + 1, low
+        numbers.append(band)
+    return numbers
 
 
 def ranks(intervals: Sequence[tuple[float, float, float]]) -> list[tuple[int, int]]:
-    """Return the first and last rank that each interval allows among all, from 1.
+    """Return the first and last rank that the intervals allow each predictor, from 1.
 
     Args:
-        intervals: Low, value and high, in any order.
+        intervals: Low, value and high of each predictor, in any order.
 
     >>> ranks([(0.7, 0.8, 0.9), (0.6, 0.7, 0.8), (0.3, 0.4, 0.5)])
     [(1, 2), (1, 2), (3, 3)]

@@ -80,12 +80,12 @@ def test_dropping_a_predictor_moves_no_rank_of_those_above_it() -> None:
     assert all(full[name] == rank for name, rank in fewer.items())
 
 
-def test_the_rank_holds_the_place_in_the_sorted_rows() -> None:
+def test_the_rank_includes_the_position_in_the_sorted_rows() -> None:
     rng = np.random.default_rng(0)
     values = np.sort(rng.random(30))[::-1]
     intervals = [(v - d, v, v + d) for v, d in zip(values, rng.random(30) / 10, strict=True)]
-    for place, (first, last) in enumerate(ranks(intervals), start=1):
-        assert first <= place <= last
+    for position, (first, last) in enumerate(ranks(intervals), start=1):
+        assert first <= position <= last
 
 
 def test_a_failed_predictor_comes_last_without_rank() -> None:
@@ -121,15 +121,15 @@ def test_results_of_one_task_must_share_what_the_task_fixes(
         check_agreement([one, two])
 
 
-def test_scores_that_imply_another_truth_are_refused(board_results: Path) -> None:
+def test_scores_that_imply_another_variance_of_the_targets_are_refused(board_results: Path) -> None:
     path = result_path(board_results, "digits-k0-v1", "bad")
     record = json.loads(path.read_text())
     record["scores"]["test"]["mse"]["value"] *= 0.5
     path.write_text(json.dumps(record))
     read_result(path)  # nothing is wrong with it by itself
     message = (
-        r"^task 'digits-k0-v1': `scores\.test` of 'constant' implies a variance mse / \(1 - r2\) "
-        r"of [0-9.]+, that of 'bad' [0-9.]+; the truth has one$"
+        r"^task 'digits-k0-v1': `scores\.test` of 'constant' implies targets with variance "
+        r"mse / \(1 - r2\) = [0-9.]+, that of 'bad' [0-9.]+$"
     )
     with pytest.raises(ValueError, match=message):
         read(board_results)
@@ -140,15 +140,15 @@ def test_predictions_of_other_networks_are_refused(board_results: Path) -> None:
     ids = [f"other-{i}" for i in range(36)]
     write_result(board_results, result, predictions_table(ids, [EPOCHS], np.full((36, 1), 0.5)))
     message = (
-        "task 'digits-k1-v1': predictions of 'good' and of 'bad' must be of the same networks and "
-        "end with the same epoch"
+        "task 'digits-k1-v1': predictions of 'good' and of 'bad' must be for the same networks and "
+        "have the same last epoch"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         read(board_results)
 
 
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
-    message = f"no results in {str(tmp_path)!r}: results are <task>/<predictor>.json"
+    message = f"no result <task>/<predictor>.json in {str(tmp_path)!r}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         read(tmp_path)
 
@@ -159,13 +159,13 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
         read(missing)
 
 
-def test_a_truth_without_layers_is_refused() -> None:
+def test_networks_without_layers_are_refused() -> None:
     message = "layer_rows (=0 networks) must have one entry per run (36)"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         TaskNetworks(toy_networks().targets, ())
 
 
-def test_the_truth_of_a_task_comes_from_its_runs_alone(tmp_path: Path) -> None:
+def test_the_networks_of_a_task_are_those_of_its_runs(tmp_path: Path) -> None:
     task = Release(toy_release(tmp_path)).task("digits-k1-v1")
     found = leaderboard.board.load_networks(task.name, Release(tmp_path))
     asked = (*task.parts["test"], *task.parts["heldout"])
@@ -183,7 +183,7 @@ def test_the_truth_of_a_task_comes_from_its_runs_alone(tmp_path: Path) -> None:
     assert found.layer_rows == tuple(walk(n, get_images("digits")) for n in networks)
 
 
-def test_a_truth_of_changed_runs_is_refused(tmp_path: Path) -> None:
+def test_networks_of_changed_runs_are_refused(tmp_path: Path) -> None:
     path = split_path("digits", "heldout", toy_release(tmp_path))
     rows = read_table(path).to_pylist()
     for row in rows:
