@@ -72,7 +72,9 @@ def test_words_are_found_in_names_and_descriptions(visit: Visit) -> None:
     page = visit(K0)
     page.get_by_label("Find").fill("BOLD src")
     assert names(page) == ["bad", "hostile"]
-    assert page.locator("#count").inner_text() == "2 of 6 predictors; ranks are among all"
+    assert (
+        page.locator("#count").inner_text() == "2 of 6 predictors; ranks are among all predictors"
+    )
     page.get_by_label("Find").fill("nobody")
     assert names(page) == []
     page.get_by_role("button", name="Clear filters").click()
@@ -165,7 +167,7 @@ def test_a_link_to_what_is_not_there_says_so(visit: Visit) -> None:
     text = page.locator("#notice").inner_text()
     for name, value in [("task", "digits-k0-v9"), ("predictor", "nobody"), ("metric", "toString")]:
         assert f"no {name} “{value}”" in text
-    assert text.endswith("; shown instead is what it has.")
+    assert text.endswith("; the default is shown instead.")
     assert names(page) == ["good", "bad"]  # the first task
 
 
@@ -182,7 +184,7 @@ def test_hostile_results_stay_text(visit: Visit) -> None:
     assert page.locator("#facts p").first.inner_text() == f"hostile {HOSTILE}"
     assert page.locator("tr.failed", has_text="document.title='broken'</script>").count() == 1
     assert page.locator("#scatter").inner_text() == (
-        "This predictor failed here: it has no predictions."
+        "This predictor failed on this task: it has no predictions."
     )
 
 
@@ -192,7 +194,7 @@ def test_every_image_set_and_epoch_can_be_picked(visit: Visit) -> None:
     assert page.get_by_label("1", exact=True).is_disabled()
     pick(page, "digits", "digits-k0-v1")
     pick(page, "1", "digits-k1-v1")
-    assert page.locator("#about").inner_text().endswith("networks, asked after 1 epoch.")
+    assert page.locator("#about").inner_text().endswith("networks, predicted after 1 epoch.")
 
 
 def test_each_held_out_skeleton_has_a_column(visit: Visit) -> None:

@@ -1,7 +1,7 @@
-/* What charts share: scales, axes, marks. Charts are images; the table has the same numbers. */
+/* Shared parts of the charts: scales, axes and marks. The table holds the same numbers as text. */
 const scale = (from, to, low, high) => v => low + ((v - from) / (to - from || 1)) * (high - low);
 const clamp = (v, [low, high]) => Math.min(high, Math.max(low, v));
-const near = (list, best) => list.reduce((a, b) => (best(b) < best(a) ? b : a));
+const least = (list, of) => list.reduce((a, b) => (of(b) < of(a) ? b : a));
 
 function ticks(from, to, wanted = 5) {
   const raw = (to - from) / wanted || 1,
@@ -20,13 +20,13 @@ function spread(values, room = 0.06) {
   return [low - pad, high + pad];
 }
 
-/* Some predictors are off by so much that they would flatten all others: their values are left
-   out of the scale, and drawn at its edge. */
-const tooFar = (metric, v) =>
+/* Extreme values would flatten all others, so they do not extend the scale; they are drawn at its
+   edge. */
+const isExtreme = (metric, v) =>
   v != null &&
   (metric.includes("r2") ? v < -1 : metric.includes("mse") ? v > 0.25 : metric === "nll" && v > 5);
-const sane = (metric, values) =>
-  tooFar(metric, values[0]) ? [] : values.map(v => (tooFar(metric, v) ? null : v));
+const withoutExtremes = (metric, values) =>
+  isExtreme(metric, values[0]) ? [] : values.map(v => (isExtreme(metric, v) ? null : v));
 
 function canvas(holder, height, label) {
   const width = Math.max(280, holder.clientWidth);
@@ -60,7 +60,7 @@ function axes(svg, box, { x, y, xs, ys, names }) {
   );
 }
 
-/* A chart whose two axes have one scale, with the line where both agree. */
+/* Axes with the same scale in both directions, and the diagonal. */
 function square(svg, box, ends, names) {
   const marks = ticks(...ends),
     x = scale(...ends, box.left, box.right),
@@ -80,33 +80,33 @@ const mark = (held, x, y, r, extra = {}) =>
     ? make("path", { d: diamond(x, y, r * 1.35), class: "mark held", ...extra })
     : make("circle", { cx: x, cy: y, r, class: "mark test", ...extra });
 
-function whisker(x, y, found, held) {
+function whisker(x, y, score, held) {
   const line =
-    found[1] == null
+    score[1] == null
       ? null
       : make("line", {
-          x1: x(found[1]),
-          x2: x(found[2]),
+          x1: x(score[1]),
+          x2: x(score[2]),
           y1: y,
           y2: y,
           class: `whisker ${held ? "held" : "test"}`,
         });
-  return [line, mark(held, x(found[0]), y, 3.2)].filter(Boolean);
+  return [line, mark(held, x(score[0]), y, 3.2)].filter(Boolean);
 }
 
-/* Pointing at a chart of points: `pick` gets the nearest within reach, or null. */
+/* Calls `pick` with the point near the pointer, or null; `keep` likewise when it is clicked. */
 function pointing(svg, width, points, pick, keep) {
-  const found = event => {
+  const nearest = event => {
     const frame = svg.getBoundingClientRect(),
       zoom = width / frame.width;
     const at = [(event.clientX - frame.left) * zoom, (event.clientY - frame.top) * zoom];
-    const far = p => Math.hypot(p.x - at[0], p.y - at[1]);
-    const best = points.length ? near(points, far) : null;
-    return best && far(best) < 28 ? best : null;
+    const distance = p => Math.hypot(p.x - at[0], p.y - at[1]);
+    const best = points.length ? least(points, distance) : null;
+    return best && distance(best) < 28 ? best : null;
   };
   svg.addEventListener("pointermove", event => {
-    if (event.pointerType === "mouse") pick(found(event));
+    if (event.pointerType === "mouse") pick(nearest(event));
   });
   svg.addEventListener("pointerleave", () => pick(null));
-  svg.addEventListener("click", event => keep(found(event)));
+  svg.addEventListener("click", event => keep(nearest(event)));
 }

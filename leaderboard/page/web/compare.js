@@ -1,17 +1,17 @@
-/* What charts of all predictors share, and the first of them: test against held out. */
+/* Shared parts of the charts of all predictors, and the chart of test against held-out scores. */
 const compared = of =>
-  of.rows.filter(r => !r.failure && (passes(r) || r.predictor === view.predictor));
+  of.rows.filter(r => !r.failure && (matches(r) || r.predictor === view.predictor));
 const nothing = (id, text) => void $(id).replaceChildren(make("p", { class: "soft" }, text));
 
 function leftOut(holder, names) {
   if (names.length)
     holder.append(
-      make("p", { class: "key" }, `Not drawn, constant or too far off: ${names.join(", ")}`),
+      make("p", { class: "key" }, `Not drawn (constant or out of range): ${names.join(", ")}`),
     );
 }
 
-/* Puts labels beside points, as many as do not overlap; earlier ones have the first choice. */
-function place(svg, points, box) {
+/* Adds as many labels beside points as fit without overlap; earlier points come first. */
+function placeLabels(svg, points, box) {
   const taken = points.map(p => [p.x - 4, p.y - 4, p.x + 4, p.y + 4]);
   const free = ([l, t, r, b]) =>
     l >= box.left &&
@@ -43,9 +43,9 @@ function drawTransfer() {
     .map(r => ({ r, test: score(r, "test", metric), held: score(r, "heldout", metric) }))
     .filter(p => p.test[0] != null && p.held[0] != null);
   const off = p =>
-    p.r.predictor !== view.predictor && (tooFar(metric, p.test[0]) || tooFar(metric, p.held[0]));
+    p.r.predictor !== view.predictor && (isExtreme(metric, p.test[0]) || isExtreme(metric, p.held[0]));
   const shown = all.filter(p => !off(p));
-  if (!shown.length) return nothing("transfer", "No predictor has this score on both.");
+  if (!shown.length) return nothing("transfer", "No predictor has this score on both splits.");
   const [svg, width] = canvas(
     $("transfer"),
     400,
@@ -53,7 +53,7 @@ function drawTransfer() {
   );
   const ends = spread(
     shown
-      .flatMap(p => [p.test, p.held].flatMap(s => sane(metric, s.slice(0, 3))))
+      .flatMap(p => [p.test, p.held].flatMap(s => withoutExtremes(metric, s.slice(0, 3))))
       .filter(v => v != null),
     0.04,
   );
@@ -69,7 +69,7 @@ function drawTransfer() {
   }));
   points.sort((a, b) => b.strong - a.strong);
   for (const p of [...points].reverse()) svg.append(cross(p, x, y, ends));
-  place(svg, points, { left: box.left, right: width });
+  placeLabels(svg, points, { left: box.left, right: width });
   naming(
     svg,
     width,
@@ -109,7 +109,7 @@ function cross(p, x, y, ends) {
   return group;
 }
 
-/* A label that follows the pointer, inside the chart. */
+/* A label that follows the pointer within the chart. */
 function tooltip(svg, width) {
   const back = make("rect", { class: "tip", rx: 4, height: 24 }),
     text = make("text", { class: "strong" });
@@ -131,7 +131,7 @@ function tooltip(svg, width) {
   };
 }
 
-/* Pointing at a predictor's point says its name and what `text` makes of it; a click chooses it. */
+/* Shows the name of the predictor at the pointer, and `text` of its point; a click chooses it. */
 function naming(svg, width, points, text) {
   const tip = tooltip(svg, width);
   pointing(

@@ -1,4 +1,4 @@
-/* The rows and columns shown, as comma-separated values with all the digits of the page. */
+/* The shown rows and columns as comma-separated values, with all the digits that the page has. */
 function asText() {
   const shown = cells(),
     quoted = text => `"${String(text).replaceAll('"', '""')}"`;

@@ -1,4 +1,4 @@
-/* The data inside the page: an index, and each image set, unpacked when it is first shown. */
+/* The data in the page: an index, and one packed text per image set, unpacked when first shown. */
 const INDEX = JSON.parse($("index").textContent);
 const METRICS = Object.keys(INDEX.metrics);
 const STEPS = 10000,
@@ -25,7 +25,7 @@ const rowOf = (of, predictor) => of.rows.find(r => r.predictor === predictor);
 const chosen = () => rowOf(task(), view.predictor);
 const inputs = r => data().inputs[r.predictor];
 
-/* A score is [value, low, high, spread over seeds], null where undefined. */
+/* A score is [value, low, high, standard deviation over seeds]; null where undefined. */
 function unscaled(packed, metric) {
   if (!packed) return NONE;
   const unit = 10 ** INDEX.metrics[metric].decimals;
@@ -36,23 +36,24 @@ const score = (r, stratum, metric) =>
 const ceiling = (stratum, metric) =>
   unscaled(data().ceiling[stratum]?.[METRICS.indexOf(metric)], metric);
 
-/* Accuracies of the n-th network of a task. */
+/* True and predicted accuracies of the n-th network of a task. */
 const exact = at => data().bytes.getUint16(at, true) / STEPS;
-function truth(n) {
+function targetCurve(n) {
   const { epochs, curves } = networks();
   return Array.from({ length: epochs }, (_, e) => exact(curves + 2 * (n * epochs + e)));
 }
-const finalTruth = n => exact(networks().curves + 2 * ((n + 1) * networks().epochs - 1));
-const finalGuess = (r, n) => exact(r.finals + 2 * n);
-function guess(r, n) {
-  if (r.curves == null) return [[r.epochs[0], finalGuess(r, n)]];
+const finalTarget = n => exact(networks().curves + 2 * ((n + 1) * networks().epochs - 1));
+const finalPrediction = (r, n) => exact(r.finals + 2 * n);
+/* Returns the predicted curve as pairs of epoch and accuracy. */
+function predictedCurve(r, n) {
+  if (r.curves == null) return [[r.epochs[0], finalPrediction(r, n)]];
   const size = networks().heldout.length,
-    found = [];
+    points = [];
   let sum = 0;
   for (let back = 0; back < r.epochs.length; back++) {
     sum = (sum + data().bytes.getUint8(r.curves + back * size + n)) % 256;
-    found.unshift([r.epochs[r.epochs.length - 1 - back], sum / CURVE_STEPS]);
+    points.unshift([r.epochs[r.epochs.length - 1 - back], sum / CURVE_STEPS]);
   }
-  found[found.length - 1][1] = finalGuess(r, n);
-  return found;
+  last(points)[1] = finalPrediction(r, n);
+  return points;
 }

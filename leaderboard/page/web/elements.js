@@ -1,6 +1,6 @@
 "use strict";
 
-/* Elements, and how numbers are written. Text becomes text nodes only: no result can bring markup. */
+/* Elements and number formats. Texts are added as text nodes, so results cannot inject markup. */
 const $ = id => document.getElementById(id);
 const SVG = new Set(["svg", "g", "path", "line", "circle", "rect", "text", "title"]);
 const inSvg = tag => document.createElementNS("http://www.w3.org/2000/svg", tag);

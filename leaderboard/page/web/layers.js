@@ -1,4 +1,5 @@
-/* One network's layers, drawn and in words: [{where, words: [{word, kind, channels, stride}]}]. */
+/* The layers of one network as a drawing and as text. `parse` returns groups of layers:
+   [{where, words: [{word, kind, channels, stride}]}]. */
 function parse(text) {
   return text.split(";").map(group => {
     const [where, list] = group.split("=");
@@ -23,8 +24,8 @@ function parse(text) {
   });
 }
 
-/* The network from the input at the left: a bar for each layer, as high as it has channels; arcs
-   are shortcuts, numbers below the resolution. */
+/* Draws a network from left (input) to right: a bar for each layer, whose height grows with its
+   channels; arcs are shortcuts, and the numbers below are resolutions. */
 function picture(text) {
   const blocks = parse(text),
     widths = { conv: 11, pool: 7, add: 7, thin: 3 },

@@ -1,4 +1,4 @@
-/* Score against observed epochs: a line for each predictor, named at its end. */
+/* The chart of score against observed epochs: one line per predictor, with its name at the end. */
 function series(tasks) {
   const names = [...new Set(tasks.flatMap(t => compared(t).map(r => r.predictor)))];
   return names
@@ -9,7 +9,7 @@ function series(tasks) {
         .map(t => [t.observed, compared(t).find(r => r.predictor === name)])
         .filter(([, r]) => r)
         .map(([k, r]) => [k, score(r, view.stratum, view.metric)])
-        .filter(([, found]) => found[0] != null),
+        .filter(([, s]) => s[0] != null),
     }))
     .filter(line => line.points.length);
 }
@@ -21,7 +21,7 @@ function drawLines() {
     all = series(tasks);
   const useless = l =>
     !l.chosen &&
-    l.points.every(([, s]) => tooFar(metric, s[0]) || (metric === "tau" && s[0] === 0));
+    l.points.every(([, s]) => isExtreme(metric, s[0]) || (metric === "tau" && s[0] === 0));
   const lines = all.filter(l => !useless(l)).sort((a, b) => a.chosen - b.chosen);
   if (!lines.length) return nothing("lines", "No predictor has this score.");
   const [svg, width] = canvas(
@@ -33,7 +33,7 @@ function drawLines() {
     box = { left: 46, right: width - (narrow ? 112 : 150), top: 26, bottom: 350 };
   const ends = spread(
     lines
-      .flatMap(l => l.points.flatMap(([, s]) => sane(metric, s.slice(0, 3))))
+      .flatMap(l => l.points.flatMap(([, s]) => withoutExtremes(metric, s.slice(0, 3))))
       .filter(v => v != null),
     0.03,
   );

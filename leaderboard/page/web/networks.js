@@ -1,9 +1,10 @@
-/* Predicted against true of one predictor, and one network: its curve and its layers. */
-let looked = null; // the network that is shown, by its place; the address keeps a clicked one only
-let order = []; // networks in the chart, by true accuracy
-let ring = () => {};
+/* One predictor: predicted against true accuracy. One network: its curve and its layers. */
+let shownNetwork = null; // index of the network shown; only a clicked one is kept in the address
+let order = []; // indices of the networks in the chart, sorted by true accuracy
+let moveRing = () => {}; // marks the network shown in the chart
 
-function within(n) {
+/* Whether a network belongs to the chosen split or skeleton. */
+function isChosen(n) {
   const { heldout, skeletons } = networks();
   return (
     view.part === "all" ||
@@ -17,31 +18,33 @@ function drawScatter() {
     { heldout, architectures } = networks();
   order = architectures
     .map((_, n) => n)
-    .filter(within)
-    .sort((a, b) => finalTruth(a) - finalTruth(b));
+    .filter(isChosen)
+    .sort((a, b) => finalTarget(a) - finalTarget(b));
   const kept = architectures.indexOf(view.network);
   if (kept >= 0 && !order.includes(kept)) order = [kept, ...order];
-  looked = kept >= 0 ? kept : order.includes(looked) ? looked : order[order.length >> 1];
-  ring = () => {};
-  if (r.failure) return nothing("scatter", "This predictor failed here: it has no predictions.");
+  shownNetwork =
+    kept >= 0 ? kept : order.includes(shownNetwork) ? shownNetwork : order[order.length >> 1];
+  moveRing = () => {};
+  if (r.failure)
+    return nothing("scatter", "This predictor failed on this task: it has no predictions.");
   const height = clamp($("scatter").clientWidth, [300, 440]);
   const [svg, width] = canvas(
     $("scatter"),
     height,
     `${r.predictor}: predicted against true final accuracy of ${order.length} networks`,
   );
-  const truths = order.map(finalTruth),
-    guesses = order.map(n => finalGuess(r, n)),
-    ends = spread([...truths, ...guesses], 0.03);
+  const targets = order.map(finalTarget),
+    predictions = order.map(n => finalPrediction(r, n)),
+    ends = spread([...targets, ...predictions], 0.03);
   const box = { left: 46, right: width - 8, top: 26, bottom: height - 46 },
     [x, y] = square(svg, box, ends, ["true final accuracy", "predicted"]);
-  const points = order.map((n, i) => ({ n, x: x(truths[i]), y: y(guesses[i]) })),
+  const points = order.map((n, i) => ({ n, x: x(targets[i]), y: y(predictions[i]) })),
     opacity = clamp(180 / order.length, [0.4, 0.85]);
   svg.append(...points.map(p => mark(heldout[p.n], p.x, p.y, 2.8, { opacity })));
   const circle = make("circle", { class: "ring", r: 7.5 });
   svg.append(circle);
-  ring = () => {
-    const p = points.find(point => point.n === looked);
+  moveRing = () => {
+    const p = points.find(point => point.n === shownNetwork);
     circle.setAttribute("cx", p.x);
     circle.setAttribute("cy", p.y);
   };
@@ -50,41 +53,43 @@ function drawScatter() {
     width,
     points,
     p => {
-      if (p && view.network === null) look(p.n);
+      if (p && view.network === null) show(p.n);
     },
     p => go({ network: p ? architectures[p.n] : null }),
   );
-  ring();
+  moveRing();
 }
 
-function look(n) {
-  if (n === looked) return;
-  looked = n;
-  ring();
+function show(n) {
+  if (n === shownNetwork) return;
+  shownNetwork = n;
+  moveRing();
   drawNetwork();
   drawWalk();
 }
 
-/* The slider: all networks of the chart, from the least accurate; for keys, fingers and readers. */
+/* The slider over all networks of the chart, for keyboards, touch screens and screen readers. */
 function drawWalk() {
   const slider = $("walk"),
-    r = chosen();
+    r = chosen(),
+    n = shownNetwork,
+    { architectures, skeletons } = networks();
   slider.max = order.length - 1;
-  slider.value = order.indexOf(looked);
-  const predicted = r.failure ? "" : `, ${finalGuess(r, looked).toFixed(3)} predicted`;
+  slider.value = order.indexOf(n);
+  const predicted = r.failure ? "" : `, ${finalPrediction(r, n).toFixed(3)} predicted`;
   slider.setAttribute(
     "aria-valuetext",
-    `${networks().architectures[looked]}, ${networks().skeletons[looked]}: ${finalTruth(looked).toFixed(3)} true${predicted}`,
+    `${architectures[n]}, ${skeletons[n]}: ${finalTarget(n).toFixed(3)} true${predicted}`,
   );
 }
 
 function drawNetwork() {
-  const n = looked,
+  const n = shownNetwork,
     r = chosen(),
     { epochs, heldout, skeletons, architectures, parameters, macs } = networks(),
-    curve = truth(n),
+    curve = targetCurve(n),
     k = task().observed;
-  const predicted = r.failure ? [] : guess(r, n),
+  const predicted = r.failure ? [] : predictedCurve(r, n),
     kind = heldout[n] ? "held" : "test",
     holder = make("div"),
     facts = make("dl", { class: "facts" });
@@ -140,33 +145,33 @@ function drawNetwork() {
     );
   if (predicted.length)
     svg.append(mark(heldout[n], x(last(predicted)[0]), y(last(predicted)[1]), 4));
-  const said = predicted.length
+  const predictionText = predicted.length
     ? `, ${last(predicted)[1].toFixed(4)} predicted by ${r.predictor}`
     : "";
   const entries = [
     ["network", `${architectures[n]}, ${skeletons[n]}, ${heldout[n] ? "held out" : "test"}`],
     ["size", `${count(parameters[n])} parameters, ${count(macs[n])} multiply-accumulates`],
-    ["final accuracy", `${last(curve).toFixed(4)} true${said}`],
+    ["final accuracy", `${last(curve).toFixed(4)} true${predictionText}`],
   ];
   facts.append(...entries.flatMap(([name, text]) => [make("dt", {}, name), make("dd", {}, text)]));
 }
 
 function drawFacts() {
   const r = chosen(),
-    parts = [
+    facts = [
       `${SIGNS[r.verification]} ${r.verification}`,
-      { "not known": "what it depends on is not known", nothing: "depends on nothing" }[
+      { "not known": "what it depends on is unknown", nothing: "depends on nothing" }[
         inputs(r)
       ] ?? `depends on ${inputs(r)}`,
       `${r.seeds} seed${r.seeds > 1 ? "s" : ""}`,
       r.fit == null
-        ? "cost not stated"
+        ? "cost not reported"
         : `${seconds(r.fit)} s to fit, ${seconds(r.predict)} s to predict`,
       `version ${r.version}`,
     ];
   $("facts").replaceChildren(
     make("p", {}, make("strong", {}, r.predictor), ` ${r.title}`),
-    make("p", { class: "soft" }, parts.join(" · ")),
+    make("p", { class: "soft" }, facts.join(" · ")),
     ...(r.failure ? [make("p", { class: "failure" }, r.failure)] : []),
   );
 }

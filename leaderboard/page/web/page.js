@@ -1,12 +1,12 @@
-/* The page: controls, and drawing all of it anew whenever the view changes. */
+/* The page: its controls. Every change of the view draws the whole page again. */
 let drawn = 0;
 async function draw() {
   const mine = ++drawn,
-    found = settle();
+    checked = checkView();
   await unpack(entry().images);
-  if (mine !== drawn) return; // the reader has chosen again in the meantime
+  if (mine !== drawn) return; // the view has changed in the meantime
   const focused = document.activeElement?.dataset?.key;
-  settleWithin(found);
+  checkViewOfTask(checked);
   drawControls();
   drawTable();
   drawTransfer();
@@ -29,7 +29,7 @@ function drawControls() {
     tasks.find(t => t.images === set && t.observed === k) ?? tasks.find(t => t.images === set);
   const sets = [...new Set(tasks.map(t => t.images))],
     ks = [...new Set(tasks.map(t => t.observed))].sort((a, b) => a - b);
-  const there = k => tasks.some(t => t.images === images && t.observed === k);
+  const hasTask = k => tasks.some(t => t.images === images && t.observed === k);
   segments(
     "images",
     sets.map(name => [name, name]),
@@ -38,14 +38,14 @@ function drawControls() {
   );
   segments(
     "observed",
-    ks.map(k => [k, k === 0 ? "0: before training" : `${k}`, there(k)]),
+    ks.map(k => [k, k === 0 ? "0: before training" : `${k}`, hasTask(k)]),
     observed,
     k => go({ task: taskOf(images, k).name }),
   );
-  segments("stratum", PARTS, view.stratum, stratum => go({ stratum }));
+  segments("stratum", SPLITS, view.stratum, stratum => go({ stratum }));
   const { test, heldout } = task().networks;
   $("about").textContent =
-    `${view.task}: ${count(test)} test and ${count(heldout)} held-out networks, asked ${moment(observed)}.`;
+    `${view.task}: ${count(test)} test and ${count(heldout)} held-out networks, predicted ${moment(observed)}.`;
   document.title = `peephole-bench: ${images}, ${moment(observed)}`;
   const rows = task().rows,
     present = [...new Set(rows.map(inputs))].sort();
@@ -63,8 +63,8 @@ function drawControls() {
   );
   $("cell-metric").hidden = COLUMNS[view.columns][1] !== null;
   $("against").value = view.against;
-  const strata = [...new Set(networks().skeletons)].sort();
-  options($("part"), [["all", "all"], ...PARTS, ...strata.map(name => [name, name])], view.part);
+  const skeletons = [...new Set(networks().skeletons)].sort().map(name => [name, name]);
+  options($("part"), [["all", "all"], ...SPLITS, ...skeletons], view.part);
   for (const select of document.querySelectorAll("select.metric"))
     options(
       select,
@@ -79,7 +79,7 @@ function drawControls() {
     );
 }
 
-function say(text) {
+function showStatus(text) {
   $("done").textContent = text;
   setTimeout(() => {
     $("done").textContent = "";
@@ -89,17 +89,17 @@ function say(text) {
 async function copyLink() {
   try {
     await navigator.clipboard.writeText(location.href);
-    say("Copied");
+    showStatus("Copied");
   } catch {
-    say("Copy it from the address bar");
+    showStatus("Copy it from the address bar");
   }
 }
 
 function saveTable() {
-  const at = URL.createObjectURL(new Blob([asText()], { type: "text/csv" }));
-  make("a", { href: at, download: `${view.task}.csv` }).click();
-  setTimeout(() => URL.revokeObjectURL(at), 1000);
-  say("Saved");
+  const url = URL.createObjectURL(new Blob([asText()], { type: "text/csv" }));
+  make("a", { href: url, download: `${view.task}.csv` }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
+  showStatus("Saved");
 }
 
 for (const name of ["input", "verified", "against", "part"])
@@ -114,7 +114,7 @@ for (const select of document.querySelectorAll("select.metric"))
   select.addEventListener("change", event => {
     const metric = event.target.value,
       [first, ...stratum] = view.sort.split(" ");
-    const follows = COLUMNS[view.columns][1] === null && first === view.metric; // a column that changes its metric
+    const follows = COLUMNS[view.columns][1] === null && first === view.metric; // the sorted column shows the chosen metric
     go({ metric, sort: follows ? [metric, ...stratum].join(" ") : view.sort });
   });
 $("walk").addEventListener("input", event =>

@@ -1,4 +1,4 @@
-/* What is shown of the scores: names, columns, order, and which rows pass the filters. */
+/* Which scores are shown: names, columns, order, and the rows that match the filters. */
 const label = metric => INDEX.metrics[metric].label;
 const COLUMNS = {
   ...INDEX.columns,
@@ -12,20 +12,19 @@ const COST = [
 ];
 const LEVELS = ["self-reported", "rescored", "rerun"];
 const SIGNS = { "self-reported": "○", rescored: "◐", rerun: "●" };
-const PARTS = [
+const SPLITS = [
   ["test", "test"],
   ["heldout", "held out"],
 ];
-const isHeld = stratum =>
-  stratum.startsWith("heldout") || heldOut().includes(stratum.replace("skeleton/", ""));
-const words = stratum =>
+const isHeldOut = stratum =>
+  stratum.startsWith("heldout") || skeletonsOf(1).includes(stratum.replace("skeleton/", ""));
+const stratumName = stratum =>
   ({ heldout: "held out" })[stratum] ?? stratum.replace(/^(skeleton|heldout)\//, "");
 
 function skeletonsOf(held) {
   const { skeletons, heldout } = networks();
   return [...new Set(skeletons.filter((_, n) => heldout[n] === held))].sort();
 }
-const heldOut = () => skeletonsOf(1);
 const strataOf = group =>
   group === "seen"
     ? ["test", ...skeletonsOf(0).map(name => `skeleton/${name}`)]
@@ -33,38 +32,40 @@ const strataOf = group =>
         "heldout",
         "heldout/extrapolates",
         "heldout/unseen feature",
-        ...heldOut().map(name => `skeleton/${name}`),
+        ...skeletonsOf(1).map(name => `skeleton/${name}`),
       ];
 
-/* Groups of columns: a title, and cells with an id, a metric, a stratum and a text. */
+/* Returns groups of columns, each with a title and cells (id, metric, stratum and text). */
 function groups() {
   const cell = (metric, stratum, text) => ({
     id: `${metric} ${stratum}`,
     metric,
     stratum,
     text,
-    held: isHeld(stratum),
+    held: isHeldOut(stratum),
   });
   const [, metrics] = COLUMNS[view.columns];
   if (metrics === null) {
     const known = strataOf(view.columns).filter(stratum =>
       task().rows.some(r => r[view.against][stratum]),
     );
-    const found = known.map(stratum => cell(view.metric, stratum, words(stratum)));
-    return [{ title: label(view.metric), metric: view.metric, cells: found }];
+    const columns = known.map(stratum => cell(view.metric, stratum, stratumName(stratum)));
+    return [{ title: label(view.metric), metric: view.metric, cells: columns }];
   }
   return metrics.map(name => {
     const [metric, learned] = name.split("/");
     return {
       title: label(metric),
       metric,
-      cells: PARTS.map(([part, text]) => cell(metric, learned ? `${part}/${learned}` : part, text)),
+      cells: SPLITS.map(([split, text]) =>
+        cell(metric, learned ? `${split}/${learned}` : split, text),
+      ),
     };
   });
 }
 const cells = () => groups().flatMap(group => group.cells);
 
-function passes(r) {
+function matches(r) {
   const wanted = view.find.toLowerCase().split(/\s+/).filter(Boolean);
   const text = `${r.predictor} ${r.title}`.toLowerCase();
   return (
@@ -73,28 +74,28 @@ function passes(r) {
     (view.verified === "any" || r.verification === view.verified)
   );
 }
-const shownRows = () => task().rows.filter(passes);
+const shownRows = () => task().rows.filter(matches);
 
-/* Whether the best value of a column is its greatest; of a target, the nearest is the best. */
-const descends = id => {
-  const found = cells().find(c => c.id === id);
-  return found !== undefined && INDEX.metrics[found.metric].direction === "higher";
+/* Whether higher is better in a column. Metrics with a target are best nearest to it. */
+const higherIsBetter = id => {
+  const cell = cells().find(c => c.id === id);
+  return cell !== undefined && INDEX.metrics[cell.metric].direction === "higher";
 };
 function valueOf(r, id) {
-  const found = cells().find(c => c.id === id);
-  if (!found)
+  const cell = cells().find(c => c.id === id);
+  if (!cell)
     return { name: r.predictor, verification: LEVELS.indexOf(r.verification) }[id] ?? r[id];
-  const value = score(r, found.stratum, found.metric)[0];
-  const { target } = INDEX.metrics[found.metric];
+  const value = score(r, cell.stratum, cell.metric)[0];
+  const { target } = INDEX.metrics[cell.metric];
   return target != null && value != null ? Math.abs(value - target) : value;
 }
 
-/* Rows in the chosen order: best first, or reversed; failed ones and those without a value last. */
+/* Rows in the chosen order: best first or reversed; rows that failed or have no value are last. */
 function ordered() {
   const rows = shownRows(),
     scored = rows.filter(r => !r.failure),
     failed = rows.filter(r => r.failure);
-  const sign = (view.reversed ? -1 : 1) * (descends(view.sort) ? -1 : 1);
+  const sign = (view.reversed ? -1 : 1) * (higherIsBetter(view.sort) ? -1 : 1);
   if (view.sort === "rank") return [...(view.reversed ? scored.reverse() : scored), ...failed];
   const compare = (a, b) => {
     const [one, two] = [valueOf(a, view.sort), valueOf(b, view.sort)];

@@ -1,4 +1,4 @@
-/* Every predictor on every skeleton, and on their averages; the highlighted one with intervals. */
+/* The chart of scores on each skeleton and on averages; intervals for the highlighted predictor. */
 function drawSkeletons() {
   const metric = view.metric,
     rows = compared(task());
@@ -17,8 +17,8 @@ function drawSkeletons() {
     box = { left: narrow ? 118 : 168, right: width - 12, bottom: height - 46 };
   const mine = chosen().failure ? [] : [chosen()];
   const values = strata.flatMap(name => [
-    ...rows.flatMap(r => sane(metric, score(r, name, metric).slice(0, 1))),
-    ...mine.flatMap(r => sane(metric, score(r, name, metric).slice(0, 3))),
+    ...rows.flatMap(r => withoutExtremes(metric, score(r, name, metric).slice(0, 1))),
+    ...mine.flatMap(r => withoutExtremes(metric, score(r, name, metric).slice(0, 3))),
   ]);
   const ends = spread(
       values.filter(v => v != null),
@@ -38,26 +38,23 @@ function drawSkeletons() {
     const y = 22 + step * i,
       single = name.startsWith("skeleton/");
     svg.append(
-      make("text", { x: single ? 12 : 0, y: y + 4, class: single ? null : "strong" }, words(name)),
+      make(
+        "text",
+        { x: single ? 12 : 0, y: y + 4, class: single ? null : "strong" },
+        stratumName(name),
+      ),
     );
     for (const r of rows.filter(r => r.predictor !== view.predictor)) {
-      const found = score(r, name, metric);
-      if (found[0] == null) continue;
-      svg.append(
-        make("line", { class: "tick", x1: x(found[0]), x2: x(found[0]), y1: y - 6, y2: y + 6 }),
-      );
-      points.push({ x: x(found[0]), y, predictor: r.predictor, found });
+      const s = score(r, name, metric);
+      if (s[0] == null) continue;
+      svg.append(make("line", { class: "tick", x1: x(s[0]), x2: x(s[0]), y1: y - 6, y2: y + 6 }));
+      points.push({ x: x(s[0]), y, predictor: r.predictor, s });
     }
     for (const r of mine.filter(r => score(r, name, metric)[0] != null)) {
-      const found = score(r, name, metric);
-      svg.append(...whisker(x, y, found, isHeld(name)));
-      points.push({ x: x(found[0]), y, predictor: r.predictor, found });
+      const s = score(r, name, metric);
+      svg.append(...whisker(x, y, s, isHeldOut(name)));
+      points.push({ x: x(s[0]), y, predictor: r.predictor, s });
     }
   });
-  naming(
-    svg,
-    width,
-    points,
-    p => `: ${figure(p.found[0], metric)} (${range(p.found, metric)})`,
-  );
+  naming(svg, width, points, p => `: ${figure(p.s[0], metric)} (${range(p.s, metric)})`);
 }

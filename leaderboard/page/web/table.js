@@ -1,7 +1,7 @@
-/* The table of predictors: sorted, filtered, with intervals, tie bands, the ceiling and costs. */
+/* The table of predictors: sorted and filtered, with intervals, tie bands, ceiling and cost. */
 function ariaSort(id) {
   if (view.sort !== id) return null;
-  return descends(id) === !view.reversed ? "descending" : "ascending";
+  return higherIsBetter(id) === !view.reversed ? "descending" : "ascending";
 }
 
 function heading(id, text, name, kind) {
@@ -63,25 +63,25 @@ function tableHead(shown, ends) {
   );
 }
 
-/* A value above its interval; of the chosen predictor also its spread over seeds. */
-function scoreCell(found, metric, kind, detailed = false) {
+/* A value above its interval; with `detailed`, also its standard deviation over seeds. */
+function scoreCell(score, metric, kind, detailed = false) {
   const line = (shown, text) => (shown ? make("small", {}, text) : null);
   return make(
     "td",
     { class: kind },
-    figure(found[0], metric),
-    line(found[1] != null, range(found, metric)),
-    line(detailed && found[3] != null, `± ${figure(found[3], metric)}`),
+    figure(score[0], metric),
+    line(score[1] != null, range(score, metric)),
+    line(detailed && score[3] != null, `± ${figure(score[3], metric)}`),
   );
 }
 
-/* Both scores of the first column as whiskers on one scale. */
-function strip(found, x, limit) {
+/* The scores of the first two columns as whiskers on one scale. */
+function strip(scores, x, limit) {
   const svg = make("svg", { viewBox: "0 0 110 34", width: 110, height: 34, "aria-hidden": "true" });
   if (limit != null)
     svg.append(make("line", { class: "limit", x1: x(limit), x2: x(limit), y1: -30, y2: 130 }));
-  found.forEach(([value, held], i) => {
-    if (value[0] != null) svg.append(...whisker(x, 10 + 13 * i, value, held));
+  scores.forEach(([score, held], i) => {
+    if (score[0] != null) svg.append(...whisker(x, 10 + 13 * i, score, held));
   });
   return make("td", { class: "strip" }, svg);
 }
@@ -97,17 +97,17 @@ function limitOf(cell) {
 }
 
 function ceilingRow(shown) {
-  const found = shown.flatMap(g =>
+  const limits = shown.flatMap(g =>
     g.cells.map((c, i) => [limitOf(c), c.metric, i ? null : "first"]),
   );
-  if (found.every(([limit]) => limit[0] == null)) return null;
+  if (limits.every(([limit]) => limit[0] == null)) return null;
   return make(
     "tr",
     { class: "ceiling" },
     make("td"),
     make("th", { scope: "row", class: "name" }, "ceiling", make("small", {}, "noise of seeds")),
     make("td", { class: "strip" }),
-    ...found.map(([limit, metric, kind]) =>
+    ...limits.map(([limit, metric, kind]) =>
       limit[0] == null ? make("td", { class: kind }) : scoreCell(limit, metric, kind),
     ),
     make("td", { colspan: 1 + COST.length, class: "first" }),
@@ -187,7 +187,7 @@ function tableRow(r, shown, x, kinds) {
     make("td", { class: "rank" }, rank, make("span", { class: "hidden" }, `, tie band ${r.band}`)),
     nameCell(r),
     strip(
-      scores.slice(0, 2).map((found, i) => [found, all[i].held]),
+      scores.slice(0, 2).map((score, i) => [score, all[i].held]),
       x,
       limit,
     ),
@@ -206,7 +206,7 @@ function tableRow(r, shown, x, kinds) {
   );
 }
 
-/* Where tie bands start and end, shown only while rows stand in the order of their ranks. */
+/* Classes that mark the start and end of tie bands; only while rows are sorted by rank. */
 function bandKinds(rows, i) {
   const band = n => rows[n]?.band;
   if (view.sort !== "rank" || band(i) == null) return [];
@@ -219,7 +219,7 @@ function drawTable() {
     pair = shown[0].cells.slice(0, 2),
     scored = task().rows.filter(r => !r.failure);
   const inside = scored.flatMap(r =>
-    pair.flatMap(c => sane(shown[0].metric, score(r, c.stratum, c.metric).slice(0, 3))),
+    pair.flatMap(c => withoutExtremes(shown[0].metric, score(r, c.stratum, c.metric).slice(0, 3))),
   );
   const known = [...inside, limitOf(pair[0])[0]].filter(v => v != null);
   const ends = known.length ? spread(known, 0) : [0, 1],
@@ -240,7 +240,7 @@ function drawTable() {
         make(
           "td",
           { class: "text none", colspan: width },
-          "No predictor passes these filters. ",
+          "No predictor matches these filters. ",
           make(
             "button",
             { type: "button", class: "plain", "data-key": "clear", onclick: clearFilters },
@@ -258,7 +258,7 @@ function drawTable() {
   $("count").textContent =
     rows.length === task().rows.length
       ? `${count(rows.length)} predictors`
-      : `${count(rows.length)} of ${count(task().rows.length)} predictors; ranks are among all`;
+      : `${count(rows.length)} of ${count(task().rows.length)} predictors; ranks are among all predictors`;
 }
 
 function clearFilters() {

@@ -1,4 +1,4 @@
-/* The view: all that a reader has chosen. It stands in the address, so that a link brings it back. */
+/* The view: everything the reader has chosen. It is kept in the address, so links restore it. */
 const DEFAULTS = {
   task: null,
   predictor: null,
@@ -17,70 +17,71 @@ const DEFAULTS = {
 const view = { ...DEFAULTS };
 
 function address() {
-  const given = Object.keys(DEFAULTS).filter(
+  const changed = Object.keys(DEFAULTS).filter(
     name => view[name] != null && view[name] !== DEFAULTS[name],
   );
-  return `#${new URLSearchParams(given.map(name => [name, view[name]]))}`;
+  return `#${new URLSearchParams(changed.map(name => [name, view[name]]))}`;
 }
 
-/* Reads the address; what it does not say is as it was at first. */
+/* Sets the view from the address; parameters that are not given have their defaults. */
 function readAddress() {
   const given = new URLSearchParams(location.hash.slice(1));
   for (const name of Object.keys(DEFAULTS)) view[name] = given.get(name) ?? DEFAULTS[name];
 }
 
-/* Changes the view: a step that the back button takes back, or, while typing, none. */
+/* Changes the view. With `step`, the back button undoes the change; without, for typing, not. */
 async function go(changes, step = true) {
   Object.assign(view, changes);
   await draw();
   try {
-    const anew = step && address() !== location.hash;
-    history[anew ? "pushState" : "replaceState"](null, "", address());
+    const isNew = step && address() !== location.hash;
+    history[isNew ? "pushState" : "replaceState"](null, "", address());
   } catch {
-    /* in a frame without an address of its own */
+    /* a frame may have no address of its own */
   }
 }
 
-/* Puts what the page lacks in order, and says so. */
-function settle() {
-  const lacking = [];
-  const must = (name, known, otherwise) => {
+/* Replaces choices that the board does not have by defaults; `missing` collects them. */
+function checkView() {
+  const missing = [];
+  const check = (name, known, fallback) => {
     if (known.includes(view[name])) return;
-    if (view[name] != null) lacking.push(`no ${name} “${shortened(view[name], 40)}”`);
-    view[name] = otherwise;
+    if (view[name] != null) missing.push(`no ${name} “${shortened(view[name], 40)}”`);
+    view[name] = fallback;
   };
-  must(
+  check(
     "task",
     INDEX.tasks.map(t => t.name),
     INDEX.tasks[0].name,
   );
-  must("columns", Object.keys(COLUMNS), DEFAULTS.columns);
-  must("metric", INDEX.charted, DEFAULTS.metric);
-  must("against", ["scores", "testAccuracy"], DEFAULTS.against);
-  must("stratum", ["test", "heldout"], DEFAULTS.stratum);
-  must("reversed", ["", "yes"], "");
-  return { lacking, must };
+  check("columns", Object.keys(COLUMNS), DEFAULTS.columns);
+  check("metric", INDEX.charted, DEFAULTS.metric);
+  check("against", ["scores", "testAccuracy"], DEFAULTS.against);
+  check("stratum", ["test", "heldout"], DEFAULTS.stratum);
+  check("reversed", ["", "yes"], "");
+  return { missing, check };
 }
 
-function settleWithin({ lacking, must }) {
+/* Does the same for choices that depend on the task, and tells the reader what is missing. */
+function checkViewOfTask({ missing, check }) {
   const { skeletons, architectures } = networks();
   const rows = task().rows;
-  must(
+  check(
     "predictor",
     rows.map(r => r.predictor),
     rows[0].predictor,
   );
-  must("input", ["any", ...rows.map(inputs)], "any");
-  must("verified", ["any", ...LEVELS], "any");
-  must(
+  check("input", ["any", ...rows.map(inputs)], "any");
+  check("verified", ["any", ...LEVELS], "any");
+  check(
     "sort",
     ["rank", "name", "verification", ...COST.map(([id]) => id), ...cells().map(c => c.id)],
     "rank",
   );
-  must("part", ["all", "test", "heldout", ...skeletons], "all");
-  must("network", [null, ...architectures], null);
-  $("notice").hidden = !lacking.length;
-  $("notice").textContent = lacking.length
-    ? `This board has ${lacking.join(", ")}; shown instead is what it has.`
+  check("part", ["all", "test", "heldout", ...skeletons], "all");
+  check("network", [null, ...architectures], null);
+  $("notice").hidden = !missing.length;
+  $("notice").textContent = missing.length
+    ? `This board has ${missing.join(", ")}; the default is shown instead.`
     : "";
 }
