@@ -1,4 +1,4 @@
-"""Commands about how results are shown."""
+"""Commands that build, check and serve the leaderboard, and rescore its results."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -15,32 +15,30 @@ if TYPE_CHECKING:
 
 @click.group(context_settings=HELP)
 def board() -> None:
-    """Show all results beside each other."""
+    """Build, check and serve the leaderboard."""
 
 
 @board.command(context_settings=HELP)
 @SHOWN_RESULTS_OPTION
-@click.option(
-    "--output", type=FILE, default="board.html", show_default=True, help="The page to write."
-)
-@click.option("--readme", type=FILE, help="Markdown file brought up to date with its pictures.")
+@click.option("--output", type=FILE, default="board.html", show_default=True, help="Page to write.")
+@click.option("--readme", type=FILE, help="Markdown file whose table and pictures are updated.")
 def build(results: Path | None, output: Path, readme: Path | None) -> None:
     """Write the page that shows all results.
 
-    Results are checked alone and against each other. The page holds its data and opens from a
-    disk, without a network. The table of --readme stands between the lines <!-- board --> and
-    <!-- /board -->; the pictures that it opens with are leaderboard/board-light.svg and
-    leaderboard/board-dark.svg, from its folder.
+    Results are checked individually and against each other. The page contains its data and needs
+    no network connection. The table of --readme is between the lines <!-- board --> and
+    <!-- /board -->; its pictures are leaderboard/board-light.svg and leaderboard/board-dark.svg,
+    relative to its folder.
     """
     from benchmark.util.atomic import write_atomically
     from leaderboard.board import load_all_networks, read_board, results_here
     from leaderboard.page.page import render
     from leaderboard.readme.sync import bring_up_to_date, readme_files
 
-    found = read_board(results or results_here())
-    files = {} if readme is None else readme_files(found, readme)
-    write_atomically(output, render(found, load_all_networks(found)))
-    click.echo(f"{output}  {output.stat().st_size:,} bytes  {_counts(found)}")
+    results_board = read_board(results or results_here())
+    files = {} if readme is None else readme_files(results_board, readme)
+    write_atomically(output, render(results_board, load_all_networks(results_board)))
+    click.echo(f"{output}  {output.stat().st_size:,} bytes  {_counts(results_board)}")
     written = bring_up_to_date(files)
     for path in files:
         click.echo(f"{path}  {'updated' if path in written else 'up to date'}")
@@ -48,49 +46,55 @@ def build(results: Path | None, output: Path, readme: Path | None) -> None:
 
 @board.command(context_settings=HELP)
 @SHOWN_RESULTS_OPTION
-@click.option("--readme", type=FILE, help="Markdown file whose table and pictures are compared.")
-@click.option("--page", type=FILE, help="Page that is compared.")
+@click.option("--readme", type=FILE, help="Markdown file whose table and pictures are checked.")
+@click.option("--page", type=FILE, help="Page that is checked.")
 @click.pass_context
 def check(ctx: click.Context, results: Path | None, readme: Path | None, page: Path | None) -> None:
-    """Check all results and what was made of them.
+    """Check all results and the files built from them.
 
-    Results are checked alone, against each other and against the networks of the data. Nothing is
-    written. Fails if --readme, its pictures or --page are not what `board build` makes.
+    Results are checked individually, against each other and against the networks of the data.
+    Nothing is written. Fails if --readme, its pictures or --page differ from what `board build`
+    writes.
     """
     from leaderboard.board import load_all_networks, read_board, results_here
     from leaderboard.page.page import render
     from leaderboard.readme.sync import outdated, readme_files
 
-    found = read_board(results or results_here())
-    made = render(found, load_all_networks(found))
-    files = ({} if readme is None else readme_files(found, readme)) | ({page: made} if page else {})
+    results_board = read_board(results or results_here())
+    html = render(results_board, load_all_networks(results_board))
+    files = {} if readme is None else readme_files(results_board, readme)
+    files |= {page: html} if page else {}
     old = outdated(files)
     for path in old:
         option = f"--output {page}" if path == page else f"--readme {readme}"
-        click.echo(f"peephole: error: {path} is not what the results make; bring it up to date "
-                   f"with: peephole board build {option}", err=True)  # fmt: skip
+        click.echo(f"peephole: error: {path} is out of date; update it with: "
+                   f"peephole board build {option}", err=True)  # fmt: skip
     if old:
         ctx.exit(1)
-    click.echo("  ".join([*(f"{path} up to date" for path in files), _counts(found)]))
+    click.echo("  ".join([*(f"{path} up to date" for path in files), _counts(results_board)]))
 
 
 @board.command(context_settings=HELP)
 @SHOWN_RESULTS_OPTION
 @click.option(
-    "--port", default=8000, show_default=True, type=click.IntRange(0, 65_535), help="0: any free."
+    "--port",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(0, 65_535),
+    help="Port; 0 chooses a free one.",
 )
 def serve(results: Path | None, port: int) -> None:
-    """Serve the page on this machine.
+    """Serve the page on this machine, until Ctrl-C is pressed.
 
-    It is built anew when it is asked for and results have changed. Ctrl-C ends it.
+    The page is rebuilt on request when results have changed.
     """
     from leaderboard.board import results_here
     from leaderboard.page.server import Server, Site
 
     site = Site(results or results_here())
-    site.page()  # what is wrong with the results is said at once
+    site.page()  # reports wrong results before the server starts
     with Server(site, port) as server:
-        click.echo(f"{server.address}  of {site.results}; Ctrl-C ends it")
+        click.echo(f"{server.address}  shows {site.results}; press Ctrl-C to stop")
         with suppress(KeyboardInterrupt):
             server.serve_forever()
 
@@ -99,11 +103,11 @@ def serve(results: Path | None, port: int) -> None:
 @click.argument("predictors", nargs=-1, metavar="[PREDICTOR]...")
 @SHOWN_RESULTS_OPTION
 @DATA_OPTION
-@click.option("--check", is_flag=True, help="Write nothing; fail if a number does not follow.")
-@click.option("--rerun", "run_again", is_flag=True, help="Also run the code again, apart.")
-@click.option("--minutes", default=60.0, show_default=True, help="That code may take for a task.")
-@click.option("--shard", default="1/1", show_default=True, help="i/n: intervals of which share.")
-@click.option("--processes", default=2, show_default=True, type=COUNT, help="At a time.")
+@click.option("--check", is_flag=True, help="Write nothing; fail if a score differs.")
+@click.option("--rerun", "run_again", is_flag=True, help="Also run the code again.")
+@click.option("--minutes", default=60.0, show_default=True, help="Time limit of code for a task.")
+@click.option("--shard", default="1/1", show_default=True, help="i/n: share of the intervals.")
+@click.option("--processes", default=2, show_default=True, type=COUNT, help="Run in parallel.")
 @click.pass_context
 def rescore(
     ctx: click.Context,
@@ -117,29 +121,30 @@ def rescore(
     shard: str,
     processes: int,
 ) -> None:
-    """Score all results again from their stored predictions, and demand the same numbers.
+    """Score all results again from their stored predictions, and check that scores are the same.
 
-    Every value is computed, and every interval of a submission; intervals of reference predictors
-    are computed for every n-th result from the i-th (--shard i/n). What is proven becomes
-    `rescored`. With --rerun, which needs PREDICTORS, their code runs in a process whose data folder
-    holds train and validation only, and what gives the same predictions becomes `rerun`.
+    All values are computed, and all intervals of submissions. Intervals of reference predictors are
+    computed for every n-th result, starting with the i-th (--shard i/n). Results with the same
+    scores become `rescored`. With --rerun, which needs PREDICTORS, their code runs in a process
+    whose data folder holds train and validation only. Results with the same predictions become
+    `rerun`.
     """
     from benchmark.util.shard import parse_shard
     from harness.verification.audit import Request, raise_levels, rerun_all, verify
     from leaderboard.board import results_here
 
     if run_again and (check or not predictors):
-        raise click.UsageError("--rerun names PREDICTORS to run again, and goes without --check")
-    place = results or results_here()
-    request = Request(place, predictors, parse_shard(shard), release, processes)
+        raise click.UsageError("--rerun needs PREDICTORS and cannot be combined with --check")
+    folder = results or results_here()
+    request = Request(folder, predictors, parse_shard(shard), release, processes)
     report = verify(request)
     for problem in report.problems:
         click.echo(f"peephole: error: {problem}", err=True)
     raised = [] if check else raise_levels(report)
     rerun = rerun_all(request, report.proven, minutes=minutes) if run_again else []
     click.echo(
-        f"{place}  {len(report.proven)} rescored, {len(report.values)} but for their intervals, "
-        f"{len(report.unproven)} cannot be, {len(report.problems)} wrong; "
+        f"{folder}  {len(report.proven)} rescored, {len(report.values)} without intervals, "
+        f"{len(report.unproven)} not rescorable, {len(report.problems)} wrong; "
         f"{len(raised)} raised to rescored, {len(rerun)} to rerun"
     )
     for entry in rerun:
@@ -149,7 +154,7 @@ def rescore(
 
 
 def _counts(board: "Board") -> str:
-    """Return how much is on the board, in words."""
+    """Return the numbers of tasks and results as text."""
     rows = [row for task in board.tasks for row in task.rows]
     failed = sum(row.rank is None for row in rows)
     return f"{len(board.tasks)} tasks, {len(rows)} results, {failed} failed"

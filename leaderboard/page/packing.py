@@ -1,9 +1,9 @@
-"""Accuracies as bytes inside the page: small, and as exact as the page shows them.
+"""Packs accuracies into few bytes for the page, with the precision that the page shows.
 
-An image set's part is the length of a JSON text (four bytes, little-endian), the text, and bytes to
-which the text refers by offset; all of it gzip in base64. True curves and predicted final
-accuracies keep four digits, as many as 10,000 images can tell apart. Predicted curves, which are
-only drawn, keep steps of 1/200, half a pixel.
+The data of an image set is the length of a JSON text (four bytes, little-endian), the text, and
+bytes to which the text refers by offset; all are compressed with gzip and encoded in base64. True
+curves and predicted final accuracies are stored with four digits, the resolution of 10,000 images.
+Predicted curves are only drawn and are stored in steps of 1/200, which is half a pixel.
 """
 
 import base64
@@ -13,34 +13,34 @@ import json
 import numpy as np
 from numpy.typing import NDArray
 
-STEPS = 10_000  # of an accuracy of 1, where digits are shown
-CURVE_STEPS = 200  # of an accuracy of 1, where it is only drawn
-KEY = 64  # bytes by which earlier ones are looked up
+STEPS = 10_000  # per accuracy of 1, where digits are shown
+CURVE_STEPS = 200  # per accuracy of 1, in curves that are only drawn
+KEY = 64  # number of first bytes that are used to look up earlier content
 
 Array = NDArray[np.float64]
 
 
 class Bytes:
-    """Bytes that grow; what begins as something that was added is not stored again."""
+    """A growing sequence of bytes that reuses earlier content with the same beginning."""
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Start empty."""
         self.content = bytearray()
         self._starts: dict[bytes, list[int]] = {}
 
     def add(self, new: bytes) -> int:
-        """Return the offset at which bytes are found, appended unless earlier ones start so."""
+        """Return the offset of the bytes; they are appended unless the content has them already."""
         starts = self._starts.setdefault(new[:KEY], [])
-        for at in starts:
-            if self.content.startswith(new, at):
-                return at
+        for start in starts:
+            if self.content.startswith(new, start):
+                return start
         starts.append(len(self.content))
         self.content += new
         return starts[-1]
 
 
 def pack_exact(values: Array) -> bytes:
-    """Return accuracies in [0, 1], in order, rounded to four digits: two bytes each.
+    """Return accuracies in [0, 1], rounded to four digits, as two bytes each.
 
     >>> pack_exact(np.array([0.0, 0.1234, 1.0])).hex()
     '0000d2041027'
@@ -49,30 +49,30 @@ def pack_exact(values: Array) -> bytes:
 
 
 def pack_curves(values: Array) -> bytes:
-    """Return curves (networks, epochs), last epoch first, as each epoch's difference to the next.
+    """Return curves (networks, epochs) as differences between epochs modulo 256, last epoch first.
 
-    Epochs are contiguous, so a predictor whose answer does not depend on the observed epochs has,
-    for more of them, the beginning of the same bytes. A difference is modulo 256.
+    The bytes of an epoch are contiguous. If predictions do not depend on the observed epochs, the
+    bytes for a task with more observed epochs are therefore the beginning of those with fewer.
 
     >>> pack_curves(np.array([[0.5, 0.75], [0.25, 1.0]])).hex()
     '96c8ce6a'
     """
-    whole = np.rint(np.clip(values, 0, 1) * CURVE_STEPS).astype(np.int64)[:, ::-1].T
-    steps = np.diff(whole, axis=0, prepend=np.zeros_like(whole[:1]))
-    return (steps % 256).astype(np.uint8).tobytes()
+    steps = np.rint(np.clip(values, 0, 1) * CURVE_STEPS).astype(np.int64)[:, ::-1].T
+    differences = np.diff(steps, axis=0, prepend=np.zeros_like(steps[:1]))
+    return (differences % 256).astype(np.uint8).tobytes()
 
 
 def compressed(record: dict[str, object], content: bytes) -> str:
-    """Return a record and the bytes it refers to as text that may stand in a script element."""
+    """Return a record and the bytes it refers to as text that is safe in a script element."""
     text = json.dumps(record, separators=(",", ":")).encode()
-    whole = len(text).to_bytes(4, "little") + text + content
-    return base64.b64encode(gzip.compress(whole, mtime=0)).decode()
+    packed = len(text).to_bytes(4, "little") + text + content
+    return base64.b64encode(gzip.compress(packed, mtime=0)).decode()
 
 
-def scaled(value: float | None, digits: int) -> int | None:
-    """Return a number rounded to some decimals, without its point.
+def scaled(value: float | None, decimals: int) -> int | None:
+    """Return a number rounded to some decimals, as a multiple of the last decimal.
 
     >>> scaled(0.5926, 3), scaled(None, 3)
     (593, None)
     """
-    return None if value is None else round(round(value, digits) * 10**digits)
+    return None if value is None else round(round(value, decimals) * 10**decimals)

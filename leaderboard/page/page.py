@@ -1,7 +1,7 @@
-"""The board's page: one HTML file with style, scripts and data inside, which opens from a disk.
+"""The board's page: a self-contained HTML file with style, scripts and data.
 
-Its sources lie in `leaderboard/page/web`. No address is named, and the page's own policy lets it
-load nothing and run nothing but these scripts, whose hash it names.
+Its sources are in `leaderboard/page/web`. The page refers to no other address. Its content security
+policy forbids loading anything, and allows only the scripts and styles with the given hashes.
 """
 
 import base64
@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from importlib import resources
+from itertools import groupby
 
 from benchmark.space.imagesets import IMAGES
 from benchmark.space.layer_walk import LayerRow, layer_word, macs, parameters
@@ -17,6 +18,7 @@ from harness.metrics.registry import HEADLINE, METRICS, Group
 from harness.results.predictions import matrix, predicted_epochs
 from harness.results.result import Ceiling
 from harness.scoring.score_rules import Scores, SeedScore
+from harness.scoring.targets import SCORED_SPLITS
 from leaderboard.board import Board, Row, TaskBoard, TaskNetworks
 from leaderboard.page.packing import Bytes, compressed, pack_curves, pack_exact, scaled
 from leaderboard.page.predictor_inputs import inputs_of
@@ -25,44 +27,42 @@ SCRIPTS = (
     "elements.js", "data.js", "view.js", "scores.js", "table.js", "csv.js", "charts.js",
     "compare.js", "lines.js", "skeletons.js", "networks.js", "layers.js", "page.js",
 )  # fmt: skip
-GROUPS: dict[Group, str] = {  # of columns, with the titles a reader chooses them by
+GROUPS: dict[Group, str] = {  # groups of columns, with the titles that the page shows
     "final": "final accuracy",
-    "order": "order",
-    "regret": "regret of the best chosen",
-    "curve": "whole curve",
+    "order": "ranking",
+    "regret": "regret of selection",
+    "curve": "learning curve",
     "uncertainty": "uncertainty",
     "learned": "networks that learned",
 }
-PLACE = re.compile(r"\{\{([a-z-]+)\}\}")  # of the page's source, where something is put in
+PLACEHOLDER = re.compile(r"\{\{([a-z-]+)\}\}")  # in page.html
 
 
 def render(board: Board, all_networks: Mapping[str, TaskNetworks]) -> str:
-    """Return the page.
+    """Return the page as HTML.
 
     Args:
         board: All results.
-        all_networks: For every task of the board, by name.
+        all_networks: Networks of every task of the board, by task name.
 
     Raises:
-        ValueError: If a task has no truth, or predictions are not of its networks.
+        ValueError: If the networks of a task are missing, or predictions are for other networks.
     """
     style, script = _source("page.css"), "".join(map(_source, SCRIPTS))
-    parts = {
-        images: compressed(*page_data(board, all_networks, images)) for images in images_of(board)
-    }
     data = [f'<script type="application/json" id="index">{script_safe(index(board))}</script>']
     data += [
-        f'<script type="text/plain" id="data-{images}">{text}</script>'
-        for images, text in parts.items()
+        f'<script type="text/plain" id="data-{images}">'
+        f"{compressed(*page_data(board, all_networks, images))}</script>"
+        for images in images_of(board)
     ]
-    places = {
+    contents = {
         "style-hash": _hash(style),
         "script-hash": _hash(script),
         "style": style,
         "data": "\n".join(data),
         "script": script,
     }
-    return PLACE.sub(lambda place: places[place[1]], _source("page.html"))
+    return PLACEHOLDER.sub(lambda match: contents[match[1]], _source("page.html"))
 
 
 def _source(name: str) -> str:
@@ -70,12 +70,12 @@ def _source(name: str) -> str:
 
 
 def _hash(text: str) -> str:
-    """Return a source for the page's Content-Security-Policy that allows this text only."""
+    """Return a Content-Security-Policy source that allows only this text."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def script_safe(text: str) -> str:
-    r"""Return JSON that cannot end the script element it stands in.
+    r"""Escape JSON so that it cannot end the script element that contains it.
 
     >>> script_safe('{"title":"</script>"}')
     '{"title":"\\u003c/script>"}'
@@ -89,7 +89,7 @@ def images_of(board: Board) -> tuple[str, ...]:
 
 
 def index(board: Board) -> str:
-    """Return, as JSON, what the page must know before it unpacks an image set."""
+    """Return the JSON that the page needs before it unpacks an image set."""
     record = {
         "metrics": {
             name: {
@@ -111,12 +111,12 @@ def index(board: Board) -> str:
 
 
 def _headline_first() -> list[str]:
-    """Return the names of all metrics, the headline's first."""
+    """Return the names of all metrics, headline metrics first."""
     return [*HEADLINE, *(name for name in METRICS if name not in HEADLINE)]
 
 
 def _columns(group: Group) -> list[str]:
-    """Return the metrics of a group; `metric/learned` is one of the networks that learned."""
+    """Return the metrics of a group; `metric/learned` is a metric of the networks that learned."""
     names = [name for name in _headline_first() if group in METRICS[name].groups]
     return [f"{name}/learned" for name in HEADLINE] + names if group == "learned" else names
 
@@ -124,65 +124,59 @@ def _columns(group: Group) -> list[str]:
 def page_data(
     board: Board, all_networks: Mapping[str, TaskNetworks], images: str
 ) -> tuple[dict[str, object], bytes]:
-    """Return everything the page shows of an image set, and the bytes it refers to."""
+    """Return the record of an image set for the page, and the bytes that it refers to."""
     content = Bytes()
-    # Tasks of an image set mostly ask for the same networks: each set is stored once
-    sets: dict[tuple[str, ...], int] = {}
-    shown: list[dict[str, object]] = []
+    # Most tasks of an image set have the same networks, so each set of networks is stored once
+    indices: dict[tuple[str, ...], int] = {}
+    sets: list[dict[str, object]] = []
     tasks: list[dict[str, object]] = []
     boards = [task for task in board.tasks if task.images == images]
     for task in boards:
         if task.name not in all_networks:
-            raise ValueError(f"task {task.name!r} of the board must have a truth")
-        targets = all_networks[task.name]
-        key = targets.targets.run_ids
-        if key not in sets:
-            sets[key] = len(shown)
-            shown.append(_networks(targets, content))
-        tasks.append(_task(task, key, content) | {"set": sets[key]})
+            raise ValueError(f"the networks of task {task.name!r} are missing")
+        networks = all_networks[task.name]
+        run_ids = networks.targets.run_ids
+        if run_ids not in indices:
+            indices[run_ids] = len(sets)
+            sets.append(_networks(networks, content))
+        tasks.append(_task(task, run_ids, content) | {"set": indices[run_ids]})
     names = dict.fromkeys(row.result.predictor for task in boards for row in task.rows)
     record: dict[str, object] = {
         "resolution": IMAGES[images].resolution,
         "ceiling": _ceiling(board.ceilings.get(images)),
         "inputs": {name: inputs_of(name, boards) for name in names},
-        "sets": shown,
+        "sets": sets,
         "tasks": tasks,
     }
     return record, bytes(content.content)
 
 
-def _networks(targets: TaskNetworks, content: Bytes) -> dict[str, object]:
-    """Return the networks of a truth, column by column."""
-    runs = targets.targets
+def _networks(networks: TaskNetworks, content: Bytes) -> dict[str, object]:
+    """Return the networks of a task as columns."""
+    targets = networks.targets
     return {
-        "architectures": list(runs.architecture_ids),
-        "skeletons": list(runs.skeletons),
-        "heldout": [int(part == "heldout") for part in runs.splits],
-        "parameters": [parameters(rows) for rows in targets.layer_rows],
-        "macs": [macs(rows) for rows in targets.layer_rows],
-        "layers": [drawing(rows) for rows in targets.layer_rows],
-        "epochs": runs.curves.shape[1],
-        "curves": content.add(pack_exact(runs.curves)),
+        "architectures": list(targets.architecture_ids),
+        "skeletons": list(targets.skeletons),
+        "heldout": [int(split == "heldout") for split in targets.splits],
+        "parameters": [parameters(rows) for rows in networks.layer_rows],
+        "macs": [macs(rows) for rows in networks.layer_rows],
+        "layers": [layers_text(rows) for rows in networks.layer_rows],
+        "epochs": targets.curves.shape[1],
+        "curves": content.add(pack_exact(targets.curves)),
     }
 
 
-def drawing(rows: tuple[LayerRow, ...]) -> str:
-    """Return a network as text: groups parted by `;`, each its place, `=` and its layers.
+def layers_text(rows: tuple[LayerRow, ...]) -> str:
+    """Return a network as text, for example `stem=conv3x3:8 bn relu;block 1=conv3x5:24 relu`.
 
-    `conv3x5:24` is a convolution with a kernel 3 high and 5 wide and 24 output channels; a stride
-    above 1 follows as `/2`.
+    Groups of layers are separated by `;`. Layers are written as `layer_word` returns them.
     """
-    groups: list[tuple[str, list[str]]] = []
-    for row in rows:
-        place = _place(row)
-        if not groups or groups[-1][0] != place:
-            groups.append((place, []))
-        groups[-1][1].append(layer_word(row))
-    return ";".join(f"{place}={' '.join(words)}" for place, words in groups)
+    groups = groupby(rows, _group_name)
+    return ";".join(f"{name}={' '.join(map(layer_word, group))}" for name, group in groups)
 
 
-def _place(row: LayerRow) -> str:
-    """Return where a layer is: its block, counted from 1, or its role outside blocks."""
+def _group_name(row: LayerRow) -> str:
+    """Return the block of a layer, counted from 1, or its role if it is outside all blocks."""
     return row.role if row.block < 0 else f"block {row.block + 1}"
 
 
@@ -190,13 +184,13 @@ def _task(task: TaskBoard, run_ids: tuple[str, ...], content: Bytes) -> dict[str
     return {
         "name": task.name,
         "observed": task.observed,
-        "networks": {part: task.networks[part] for part in ("test", "heldout")},
+        "networks": {split: task.networks[split] for split in SCORED_SPLITS},
         "rows": [_row(row, run_ids, content) for row in task.rows],
     }
 
 
 def _row(row: Row, run_ids: tuple[str, ...], content: Bytes) -> dict[str, object]:
-    """Return a result, without what the page does not show."""
+    """Return what the page shows of a result."""
     result = row.result
     record: dict[str, object] = {
         "predictor": result.predictor,
@@ -225,12 +219,12 @@ def _row(row: Row, run_ids: tuple[str, ...], content: Bytes) -> dict[str, object
 
 
 def _short(value: float) -> float:
-    """Return a number with three significant digits."""
+    """Return a number rounded to three significant digits."""
     return float(f"{value:.3g}")
 
 
 def _scores(scores: Scores) -> dict[str, list[list[int | None] | None]]:
-    """Return, for each stratum, value, low, high and spread over seeds in the order of METRICS."""
+    """Return the numbers of each score, by stratum, in the order of METRICS."""
     return {
         stratum: [_score(name, metrics.get(name)) for name in METRICS]
         for stratum, metrics in scores.items()
@@ -238,7 +232,7 @@ def _scores(scores: Scores) -> dict[str, list[list[int | None] | None]]:
 
 
 def _score(metric: str, score: SeedScore | None) -> list[int | None] | None:
-    """Return the numbers of a score, those that are undefined at the end left out."""
+    """Return value, low, high and standard deviation over seeds, without undefined last ones."""
     if score is None:
         return None
     numbers = [score.value, score.low, score.high, score.seed_std]
@@ -248,8 +242,8 @@ def _score(metric: str, score: SeedScore | None) -> list[int | None] | None:
 
 
 def _ceiling(ceiling: Ceiling | None) -> dict[str, list[list[int | None] | None]]:
-    known: dict[str, dict[str, SeedScore]] = {
+    scores: dict[str, dict[str, SeedScore]] = {
         stratum: {name: SeedScore(s.value, s.low, s.high, None) for name, s in metrics.items()}
         for stratum, metrics in ({} if ceiling is None else ceiling.scores).items()
     }
-    return _scores(known)
+    return _scores(scores)

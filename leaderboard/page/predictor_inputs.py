@@ -1,8 +1,7 @@
-"""What a predictor's answers depend on, found from the answers themselves.
+"""Infers which inputs a predictor uses from its predictions, so that nobody has to declare them.
 
-Nobody has to declare it, and nobody can declare it wrongly: a predictor that tells networks apart
-before training uses their architectures; one that answers otherwise when it has observed more uses
-the curve.
+A predictor uses the architecture if its predictions before training differ between networks. It
+uses the curve if its predictions change with the number of observed epochs.
 """
 
 from collections.abc import Sequence
@@ -17,28 +16,29 @@ from leaderboard.board import Row, TaskBoard
 Inputs = Literal[
     "architecture", "proxies", "curve", "architecture and curve", "nothing", "not known"
 ]
-TOLERANCE = 1e-6  # of an accuracy; what two machines may differ by for the same answer
+TOLERANCE = 1e-6  # in accuracy; the same prediction may differ by this much between machines
 
 
 def inputs_of(predictor: str, tasks: Sequence[TaskBoard]) -> Inputs:
-    """Return what a predictor's answers on the tasks of one image set depend on.
+    """Return which inputs the predictions of a predictor depend on, for one image set.
 
-    `proxies` are architectures seen through zero-cost proxies, known of reference predictors only.
-    It is not known of predictors that have not answered before training and after some epochs.
+    `proxies` means that the architecture is used through zero-cost proxies; only reference
+    predictors are known to do so. The result is `not known` unless there are predictions both
+    before training and after some epochs.
 
     Args:
-        predictor: Its name.
-        tasks: All of one image set, by observed epochs.
+        predictor: Name of the predictor.
+        tasks: All tasks of one image set, sorted by observed epochs.
     """
-    found = [
+    scored = [
         (task.observed, row)
         for task in tasks
         for row in task.rows
         if row.result.predictor == predictor and row.predictions is not None
     ]
-    if not found or found[0][0] != 0 or found[-1][0] == 0:
+    if not scored or scored[0][0] != 0 or scored[-1][0] == 0:
         return "not known"
-    finals = [_finals(row) for _, row in found]
+    finals = [_finals(row) for _, row in scored]
     architecture = np.ptp(list(finals[0].values())) > TOLERANCE
     curve = any(_differ(finals[0], later) for later in finals[1:])
     if not architecture:
@@ -50,7 +50,7 @@ def inputs_of(predictor: str, tasks: Sequence[TaskBoard]) -> Inputs:
 
 
 def _finals(row: Row) -> dict[str, float]:
-    """Return the predicted final accuracy of each run."""
+    """Return the predicted final accuracy of each run, by run id."""
     assert row.predictions is not None
     run_ids = sorted(set(row.predictions["run_id"].to_pylist()))
     finals = matrix(row.predictions, "mean", run_ids)[:, -1]
@@ -58,5 +58,5 @@ def _finals(row: Row) -> dict[str, float]:
 
 
 def _differ(one: dict[str, float], two: dict[str, float]) -> bool:
-    """Return whether any run that both answer for has another answer."""
+    """Return whether the predictions of any common run differ."""
     return any(abs(one[run] - two[run]) > TOLERANCE for run in one.keys() & two.keys())

@@ -1,4 +1,4 @@
-"""The page served on this machine: built anew when it is asked for and results have changed."""
+"""Serves the page on this machine, and rebuilds it on request when results have changed."""
 
 import errno
 import threading
@@ -11,15 +11,15 @@ from leaderboard.page.page import render
 
 HOST = "127.0.0.1"
 PATHS = ("/", "/board.html")
-REFUSED = (ValueError, OSError)  # what reading results raises; the reader is told
+READ_ERRORS = (ValueError, OSError)  # raised when results are read; shown to the client
 Stamp = tuple[tuple[str, int, int], ...]
 
 
 class Site:
-    """A folder of results and the page last made of it."""
+    """A folder of results and the latest page built from it."""
 
     def __init__(self, results: Path) -> None:
-        """Name the folder; nothing is read yet."""
+        """Set the folder of results without reading it."""
         self.results = results
         self._networks: dict[str, TaskNetworks] = {}
         self._stamp: Stamp | None = None
@@ -27,7 +27,7 @@ class Site:
         self._lock = threading.Lock()
 
     def page(self) -> bytes:
-        """Return the page of the results as they are now.
+        """Return the page of the current results.
 
         Raises:
             ValueError: If a result breaks a rule.
@@ -45,26 +45,26 @@ class Site:
             return self._page
 
     def stamp(self) -> Stamp:
-        """Return name, time of change and size of every file of the folder."""
+        """Return path, modification time and size of every file in the folder."""
         files = sorted(path for path in self.results.rglob("*") if path.is_file())
         stats = [(str(path), path.stat()) for path in files]
         return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers requests for the one page."""
+    """Handles requests for the page."""
 
     server: "Server"
     server_version = "peephole"
 
     def do_GET(self) -> None:
-        """Send the page, or say why there is none."""
+        """Send the page, or an error message."""
         if self.path.split("?")[0] not in PATHS:
-            self._send(HTTPStatus.NOT_FOUND, "text/plain", b"there is one page, at /\n")
+            self._send(HTTPStatus.NOT_FOUND, "text/plain", b"not found; the page is at /\n")
             return
         try:
             self._send(HTTPStatus.OK, "text/html", self.server.site.page())
-        except REFUSED as error:
+        except READ_ERRORS as error:
             message = f"the board cannot be built: {error}\n".encode()
             self._send(HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain", message)
 
@@ -80,11 +80,11 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing of each request."""
+        """Do not log requests."""
 
 
 class Server(ThreadingHTTPServer):
-    """Listens on this machine only."""
+    """A server that listens on this machine only."""
 
     daemon_threads = True
 
@@ -92,11 +92,11 @@ class Server(ThreadingHTTPServer):
         """Start to listen.
 
         Args:
-            site: What is served.
-            port: 0 for any that is free.
+            site: Site that is served.
+            port: Port number; 0 chooses a free one.
 
         Raises:
-            ValueError: If the port is taken or may not be used.
+            ValueError: If the port is in use or reserved.
         """
         self.site = site
         try:
@@ -105,10 +105,10 @@ class Server(ThreadingHTTPServer):
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise
             raise ValueError(
-                f"port {port} is taken or reserved; --port 0 takes one that is free"
+                f"port {port} is in use or reserved; --port 0 chooses a free one"
             ) from error
 
     @property
     def address(self) -> str:
-        """Where the page is."""
+        """URL of the page."""
         return f"http://{HOST}:{self.server_address[1]}/"

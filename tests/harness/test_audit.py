@@ -229,7 +229,7 @@ def test_the_command_says_what_is_wrong_and_writes_nothing_with_check(
     path = result_path(results, TASK, "ours")
     content = path.read_bytes()
     given = ("board", "rescore", "--folder", folder, "--processes", "1")
-    counts = "1 rescored, 0 but for their intervals, 0 cannot be, 0 wrong"
+    counts = "1 rescored, 0 without intervals, 0 not rescorable, 0 wrong"
     assert run(*given, "--check")[:2] == (
         0, f"{results}  {counts}; 0 raised to rescored, 0 to rerun\n",
     )  # fmt: skip
@@ -239,7 +239,7 @@ def test_the_command_says_what_is_wrong_and_writes_nothing_with_check(
     code, out, error = run(*given)
     assert code == 1
     assert out == (
-        f"{results}  0 rescored, 0 but for their intervals, 0 cannot be, 1 wrong; "
+        f"{results}  0 rescored, 0 without intervals, 0 not rescorable, 1 wrong; "
         "0 raised to rescored, 0 to rerun\n"
     )
     assert error.startswith(
@@ -250,7 +250,7 @@ def test_the_command_says_what_is_wrong_and_writes_nothing_with_check(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--rerun",), "--rerun names PREDICTORS to run again, and goes without --check"),
+        (("--rerun",), "--rerun needs PREDICTORS and cannot be combined with --check"),
         (("our",), "unknown predictor 'our'; did you mean 'ours'? Known: ours"),
     ],
 )

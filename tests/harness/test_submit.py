@@ -62,7 +62,7 @@ def test_the_template_goes_the_whole_way(folder: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in place.iterdir()) == ["predictor.py", FILE]
     code, out, error = run("board", "rescore", "--rerun", "my-ridge", *given, "--results", results)
     assert (code, out.splitlines()[0]) == (
-        0, f"{results}  2 rescored, 0 but for their intervals, 0 cannot be, 0 wrong; "
+        0, f"{results}  2 rescored, 0 without intervals, 0 not rescorable, 0 wrong; "
         "2 raised to rescored, 2 to rerun",
     ), error  # fmt: skip
     assert all(" my-ridge  rerun within " in line for line in out.splitlines()[1:])

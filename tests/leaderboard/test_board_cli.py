@@ -73,8 +73,7 @@ def test_check_names_what_is_old_and_writes_nothing(run: Run, tmp_path: Path, re
     old = [readme, *(tmp_path / path for path in PICTURES.values()), tmp_path / LEADERBOARD]
     said = [(path, f"--readme {readme}") for path in old] + [(page, f"--output {page}")]
     assert error.splitlines() == [
-        f"peephole: error: {path} is not what the results make; bring it up to date with: "
-        f"peephole board build {option}"
+        f"peephole: error: {path} is out of date; update it with: peephole board build {option}"
         for path, option in said
     ]
     assert readme.read_text() == f"{START}\nold\n{END}\n"
@@ -109,33 +108,33 @@ def server(folder: Path) -> Iterator[Server]:
         thread.join()
 
 
-def ask(server: Server, path: str, method: str = "GET") -> tuple[int, dict[str, str], str]:
+def request(server: Server, path: str, method: str = "GET") -> tuple[int, dict[str, str], str]:
     connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=30)
     connection.request(method, path)
-    answer = connection.getresponse()
-    found = answer.status, dict(answer.getheaders()), answer.read().decode()
+    response = connection.getresponse()
+    parts = response.status, dict(response.getheaders()), response.read().decode()
     connection.close()
-    return found
+    return parts
 
 
 @pytest.mark.parametrize("path", ["/", "/board.html", "/?x=1"])
 def test_the_page_is_served(server: Server, path: str) -> None:
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", server.address)
-    status, headers, text = ask(server, path)
+    status, headers, text = request(server, path)
     assert status == 200
     assert headers["Content-Type"] == "text/html; charset=utf-8"
     assert headers["Cache-Control"] == "no-store"
     assert text == server.site.page().decode()
-    assert ask(server, path, "HEAD")[2] == ""
+    assert request(server, path, "HEAD")[2] == ""
 
 
 def test_nothing_else_is_served(server: Server) -> None:
     for path in ("/results", "/../README.md", "/digits-k0-v1/good.json"):
-        assert ask(server, path)[0::2] == (404, "there is one page, at /\n")
-    assert ask(server, "/", "POST")[0] == 501
+        assert request(server, path)[0::2] == (404, "not found; the page is at /\n")
+    assert request(server, "/", "POST")[0] == 501
 
 
-def test_the_page_is_built_anew_only_if_results_have_changed(
+def test_the_page_is_rebuilt_only_if_results_have_changed(
     server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built: list[Path] = []
@@ -145,38 +144,38 @@ def test_the_page_is_built_anew_only_if_results_have_changed(
         return read_board(results)
 
     monkeypatch.setattr(leaderboard.page.server, "read_board", counted)
-    first = ask(server, "/")[2]
-    assert ask(server, "/")[2] == first
+    first = request(server, "/")[2]
+    assert request(server, "/")[2] == first
     assert len(built) == 1
     write_toy(folder, "newer", 0.1)
-    assert ask(server, "/")[2] != first
+    assert request(server, "/")[2] != first
     assert len(built) == 2
 
 
-def test_a_result_that_breaks_a_rule_is_said_until_it_is_mended(
+def test_a_result_that_breaks_a_rule_is_reported_until_it_is_fixed(
     server: Server, folder: Path
 ) -> None:
-    first = ask(server, "/")[2]
+    first = request(server, "/")[2]
     path = result_path(folder, "digits-k0-v1", "bad")
     good = path.read_text()
     record = json.loads(good)
     record["scores"]["test"]["tau"]["value"] = 7
     path.write_text(json.dumps(record))
-    status, headers, text = ask(server, "/")
+    status, headers, text = request(server, "/")
     assert status == 500
     assert headers["Content-Type"] == "text/plain; charset=utf-8"
     assert text.startswith("the board cannot be built: ")
     assert "bad.json" in text
     path.write_text(good)
-    assert ask(server, "/")[2] == first
+    assert request(server, "/")[2] == first
 
 
-def test_a_port_that_is_taken_is_refused(folder: Path) -> None:
+def test_a_port_in_use_is_refused(folder: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        message = f"^port {port} is taken or reserved; --port 0 takes one that is free$"
+        message = f"^port {port} is in use or reserved; --port 0 chooses a free one$"
         with pytest.raises(ValueError, match=message):
             Server(Site(folder), port)
 
@@ -190,4 +189,4 @@ def test_serve_says_where_and_ends_with_an_interrupt(
     monkeypatch.setattr(Server, "serve_forever", interrupted)
     code, out, error = run("serve", "--port", "0")
     assert (code, error) == (0, "")
-    assert re.fullmatch(rf"http://127\.0\.0\.1:\d+/  of {folder}; Ctrl-C ends it\n", out)
+    assert re.fullmatch(rf"http://127\.0\.0\.1:\d+/  shows {folder}; press Ctrl-C to stop\n", out)

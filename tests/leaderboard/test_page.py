@@ -1,4 +1,4 @@
-"""The page as a file: what is in it, how small it is packed, and what it may load."""
+"""The page as a file: its content, how data is packed, and what it may load."""
 
 import base64
 import gzip
@@ -20,7 +20,7 @@ from harness.results.result import read_result, result_path
 from leaderboard.board import Board, TaskNetworks
 from leaderboard.board import read_board as read
 from leaderboard.page.packing import Bytes, pack_curves, pack_exact
-from leaderboard.page.page import SCRIPTS, drawing, index, page_data, render
+from leaderboard.page.page import SCRIPTS, index, layers_text, page_data, render
 from tests.toys.results import EPOCHS, toy_networks
 
 
@@ -58,9 +58,9 @@ def parsed(board: Board, all_networks: dict[str, TaskNetworks]) -> Elements:
 def unpacked(board: Board, all_networks: dict[str, TaskNetworks]) -> tuple[Any, bytes]:
     """Return the data of digits as a browser reads it."""
     text = next(t for _, name, t in parsed(board, all_networks).texts if name == "data-digits")
-    whole = gzip.decompress(base64.b64decode(text))
-    length = int.from_bytes(whole[:4], "little")
-    return json.loads(whole[4 : 4 + length]), whole[4 + length :]
+    packed = gzip.decompress(base64.b64decode(text))
+    length = int.from_bytes(packed[:4], "little")
+    return json.loads(packed[4 : 4 + length]), packed[4 + length :]
 
 
 def test_the_page_holds_its_data_whatever_a_title_says(
@@ -160,28 +160,28 @@ def test_true_curves_of_an_image_set_are_stored_once(
     assert np.array_equal(packed, curves.ravel())
 
 
-def test_answers_that_do_not_depend_on_the_curve_are_stored_once() -> None:
+def test_predictions_that_do_not_depend_on_the_curve_are_stored_once() -> None:
     curves = np.random.default_rng(0).random((50, 20))
     content = Bytes()
-    whole = content.add(pack_curves(curves))
+    start = content.add(pack_curves(curves))
     size = len(content.content)
-    assert content.add(pack_curves(curves[:, 5:])) == whole
+    assert content.add(pack_curves(curves[:, 5:])) == start
     assert content.add(pack_exact(curves[:, -1])) == size
     assert content.add(pack_exact(curves[:, -1])) == size
     assert len(content.content) == size + 2 * 50
 
 
-def test_a_task_without_truth_is_refused(
+def test_a_task_without_networks_is_refused(
     board_results: Path, all_networks: dict[str, TaskNetworks]
 ) -> None:
     del all_networks["digits-k1-v1"]
-    with pytest.raises(ValueError, match=r"^task 'digits-k1-v1' of the board must have a truth$"):
+    with pytest.raises(ValueError, match=r"^the networks of task 'digits-k1-v1' are missing$"):
         render(read(board_results), all_networks)
 
 
-def test_a_drawing_names_every_layer_in_order() -> None:
+def test_the_text_of_a_network_names_every_layer_in_order() -> None:
     rows = toy_networks().layer_rows[0]
-    text = drawing(rows)
+    text = layers_text(rows)
     groups = text.split(";")
     assert groups[0] == "stem=conv3x3:8 bn relu"
     assert groups[-1] == "head=mean linear:10"
@@ -195,7 +195,7 @@ def test_the_same_results_give_the_same_page(
     assert render(read(board_results), all_networks) == render(read(board_results), all_networks)
 
 
-def test_what_a_result_says_is_never_taken_for_a_place_of_the_page(
+def test_placeholders_in_results_are_not_replaced(
     board_results: Path, all_networks: dict[str, TaskNetworks]
 ) -> None:
     board = read(board_results)
