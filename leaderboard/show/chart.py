@@ -1,4 +1,4 @@
-"""What terminal views and pictures share: layers as words, curves in characters, saved figures."""
+"""Shared parts of terminal views and pictures: charts made of characters, and figures."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,12 +19,12 @@ FORMATS = ("png", "svg", "pdf")
 DOTS_PER_INCH = 150
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 SHADES = " ·░▒▓█"
-CHART_ROWS = 11  # of a chart, from accuracy 1 to 0 in tenths
-STEP = 3  # columns of a chart for each epoch
+CHART_ROWS = 11  # rows of a chart, from accuracy 1 to 0 in steps of 0.1
+STEP = 3  # columns of a chart per epoch
 
 
 def histogram(values: Array, bins: int) -> str:
-    """Return how many of some accuracies lie in each of equal ranges from 0 to 1, as bars.
+    """Return a histogram of accuracies in [0, 1], with a bar for each bin.
 
     >>> histogram(np.array([0.1, 0.9, 0.95]), 4)
     '▄  █'
@@ -39,7 +39,7 @@ def chart(curves: Array, marks: Sequence[str]) -> Iterator[str]:
 
     Args:
         curves: Accuracies (curves, epochs).
-        marks: A character for each curve; where two meet there is a `*`.
+        marks: A character for each curve; overlapping curves are marked with `*`.
     """
     epochs = curves.shape[1]
     cells = [[" "] * (STEP * epochs) for _ in range(CHART_ROWS)]
@@ -58,7 +58,7 @@ def chart(curves: Array, marks: Sequence[str]) -> Iterator[str]:
 
 
 def density(x: Array, y: Array, columns: int, rows: int) -> Iterator[str]:
-    """Yield how many points in [0, 1] x [0, 1] lie in each cell, as shades, y upwards."""
+    """Yield the density of points in [0, 1] x [0, 1] as shades; the y-axis points upwards."""
     counts, _, _ = np.histogram2d(y, x, (rows, columns), ((0, 1), (0, 1)))
     shade = np.ceil(np.sqrt(counts / max(counts.max(), 1)) * (len(SHADES) - 1)).astype(int)
     for index in range(rows - 1, -1, -1):
@@ -69,7 +69,7 @@ def density(x: Array, y: Array, columns: int, rows: int) -> Iterator[str]:
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """Return an empty figure, in inches, on white.
+    """Return an empty figure with a white background; width and height are in inches.
 
     Raises:
         ValueError: If matplotlib is not installed.
@@ -85,10 +85,10 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def check_ending(path: Path) -> None:
-    """Check that a picture's name ends as a format that can be written.
+    """Check that the file name ends with one of `FORMATS`.
 
     Raises:
-        ValueError: If it does not; the message has the nearest one.
+        ValueError: If it does not; the message suggests the nearest format.
     """
     ending = path.suffix.removeprefix(".").lower()
     if ending not in FORMATS:
@@ -96,6 +96,6 @@ def check_ending(path: Path) -> None:
 
 
 def save(figure: "Figure", path: Path) -> None:
-    """Write a figure whole or not at all, in the format of the file's ending."""
+    """Write a figure atomically, in the format of the file's ending."""
     with replacing(path) as draft:
         figure.savefig(draft, dpi=DOTS_PER_INCH, format=path.suffix[1:].lower())

@@ -1,4 +1,4 @@
-"""Commands that show one thing of the release: a network, an image set, a predictor."""
+"""Commands that show a network, the runs of an image set, or a predictor."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from benchmark.options import DATA_OPTION, FILE, HELP, SHOWN_RESULTS_OPTION
 if TYPE_CHECKING:
     from benchmark.release import Release
 
-OUTPUT_OPTION = click.option("--output", type=FILE, help="Also draw: PNG, SVG or PDF.")
+OUTPUT_OPTION = click.option("--output", type=FILE, help="Picture to draw: PNG, SVG or PDF.")
 
 
 @click.group(context_settings=HELP)
@@ -20,14 +20,14 @@ def show() -> None:
 
 @show.command("network", context_settings=HELP)
 @click.argument("name", metavar="ID")
-@click.option("--images", help="Of a network trained on several [default: the first that has it].")
+@click.option("--images", help="Image set [default: the first that has the network].")
 @OUTPUT_OPTION
 @DATA_OPTION
 def show_network(name: str, images: str | None, output: Path | None, release: "Release") -> None:
     """Show the layers of a network and the curves of all its runs.
 
-    ID is an architecture id, the unique start of one, or a run id. `conv3x5:24` is a convolution
-    with a kernel 3 high and 5 wide and 24 output channels; a stride above 1 follows as `/2`.
+    ID is an architecture id, an unambiguous prefix of one, or a run id. `conv3x5:24` is a
+    convolution with a kernel 3 high and 5 wide and 24 output channels; `/2` at the end is a stride.
     """
     from leaderboard.show.chart import check_ending
     from leaderboard.show.network import load_network, network_lines
@@ -47,9 +47,9 @@ def show_network(name: str, images: str | None, output: Path | None, release: "R
 @OUTPUT_OPTION
 @DATA_OPTION
 def show_split(images: str, output: Path | None, release: "Release") -> None:
-    """Show how many networks of each split and skeleton there are, and how accurate they became.
+    """Show the number of networks in each split and skeleton, and their accuracies.
 
-    IMAGES is an image set of the release. Accuracies are those of seed 0 on the valid images.
+    IMAGES is an image set of the release. Accuracies are valid accuracies of seed 0.
     """
     from leaderboard.show.chart import check_ending
     from leaderboard.show.split import group_lines, load_groups
@@ -66,14 +66,14 @@ def show_split(images: str, output: Path | None, release: "Release") -> None:
 
 @show.command("predictor", context_settings=HELP)
 @click.argument("name")
-@click.option("--task", "task_name", required=True, help="A frozen task that it has answered.")
+@click.option("--task", "task_name", required=True, help="Frozen task with its result.")
 @SHOWN_RESULTS_OPTION
 @OUTPUT_OPTION
 @DATA_OPTION
 def show_predictor(
     name: str, task_name: str, results: Path | None, output: Path | None, release: "Release"
 ) -> None:
-    """Show what a predictor is, its scores by part and skeleton, and predicted against true."""
+    """Show a predictor, its scores by split and skeleton, and predicted against true accuracy."""
     from leaderboard.board import results_here
     from leaderboard.show.chart import check_ending
     from leaderboard.show.predictor import load_predictor, predictor_lines

@@ -1,4 +1,4 @@
-"""A network of the release: its architecture layer by layer, and the curves of all its runs."""
+"""Shows a network of the release in the terminal: its layers and the curves of all its runs."""
 
 import difflib
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from benchmark.space.layer_walk import LayerRow, layer_word, macs, parameters, w
 from benchmark.space.splits import SPLITS
 from leaderboard.show.chart import Array, chart
 
-WIDTH = 80  # columns
+WIDTH = 80  # columns of the terminal
 COLOURS = {
     "conv": "blue", "max_pool": "yellow", "avg_pool": "yellow", "relu": "green",
     "sigmoid": "green", "tanh": "green", "bn": "bright_black", "linear": "magenta",
@@ -33,15 +33,15 @@ class Network:
     """A network and its runs, by seed.
 
     Attributes:
-        architecture_id: Its identity.
-        skeleton: The frame around its blocks.
-        images: What it was trained on.
-        split: Where its runs lie.
-        rows: Its layer walk.
-        seeds: One per run that was trained, as the next.
-        statuses: How it ended.
-        valid: Valid accuracy (runs, epochs).
-        test: Test accuracy, likewise.
+        architecture_id: Id of its architecture.
+        skeleton: Name of its skeleton.
+        images: Image set that it was trained on.
+        split: Split that it belongs to.
+        rows: Layer walk of the network.
+        seeds: Seed of each trained run.
+        statuses: Status of each trained run.
+        valid: Valid accuracy of each trained run (runs, epochs).
+        test: Test accuracy of each trained run (runs, epochs).
     """
 
     architecture_id: str
@@ -60,60 +60,61 @@ class Line:
     """Layers that are drawn on one line.
 
     Attributes:
-        place: Stem, block, transition or head.
-        rows: In order, the shortcut's and the addition left out.
-        shortcut: The convolution of the shortcut around them, `identity`, or None without one.
+        name: Name of the group of layers, for example `stem` or `block 1`.
+        rows: Layers in order, without those of the shortcut and the addition.
+        shortcut: Convolution of the shortcut around the layers, or `identity`; None if there is no
+            shortcut.
     """
 
-    place: str
+    name: str
     rows: tuple[LayerRow, ...]
     shortcut: str | None
 
 
 def load_network(name: str, images: str | None = None, release: Release = INSTALLED) -> Network:
-    """Return a network of the release.
+    """Read a network of the release.
 
     Args:
-        name: An architecture id, the unique start of one, or a run id.
-        images: Of networks that were trained on several sets; the first that has it by default.
+        name: An architecture id, an unambiguous prefix of one, or a run id.
+        images: Image set; by default the first in which the network was trained.
         release: The data; by default that of the installed package.
 
     Raises:
         FileNotFoundError: If there is no data.
-        ValueError: If no network is so called, or several are.
+        ValueError: If no network has this id, or several have this prefix.
     """
-    known = _known(images, release)
-    ids = {place[0]: place for place in reversed(known.values())}  # the first set stays
-    found = [known[name][0]] if name in known else sorted(i for i in ids if i.startswith(name))
-    if not found or not name:
-        close = difflib.get_close_matches(name, ids, n=1, cutoff=0.0)
+    runs = _read_ids(images, release)
+    networks = {run[0]: run for run in reversed(runs.values())}  # the first image set wins
+    matches = [runs[name][0]] if name in runs else [i for i in networks if i.startswith(name)]
+    if not matches or not name:
+        close = difflib.get_close_matches(name, networks, n=1, cutoff=0.0)
         hint = f"; the nearest is {close[0]!r}" if close else ""
         raise ValueError(f"no network or run of this release is called {name!r}{hint}")
-    if len(found) > 1:
-        shown = ", ".join(found[:3])
-        raise ValueError(f"{name!r} is the start of {len(found)} networks: {shown}, ...")
-    return _read(*known.get(name, ids[found[0]]), release)
+    if len(matches) > 1:
+        shown = ", ".join(sorted(matches)[:3])
+        raise ValueError(f"{name!r} is a prefix of {len(matches)} networks: {shown}, ...")
+    return _read(*runs.get(name, networks[matches[0]]), release)
 
 
-def _known(images: str | None, release: Release) -> dict[str, tuple[str, str, str]]:
-    """Return architecture id, image set and split of each run, by run id, image set by image set.
+def _read_ids(images: str | None, release: Release) -> dict[str, tuple[str, str, str]]:
+    """Return architecture id, image set and split of each run, by run id.
 
     Raises:
-        ValueError: If the images are not known.
-        FileNotFoundError: If there is no data, or none of the images.
+        ValueError: If the image set is unknown.
+        FileNotFoundError: If there is no data, or none of the image set.
     """
-    chosen = (get_images(images).name,) if images else tuple(IMAGES)
-    found: dict[str, tuple[str, str, str]] = {}
+    image_sets = (get_images(images).name,) if images else tuple(IMAGES)
+    runs: dict[str, tuple[str, str, str]] = {}
     columns = ("run_id", "architecture_id")
-    for place in chosen:
+    for image_set in image_sets:
         for split in SPLITS:
-            if images or split_path(place, split, release.folder).exists():
-                table = release.runs(place, split, columns=columns)
+            if images or split_path(image_set, split, release.folder).exists():
+                table = release.runs(image_set, split, columns=columns)
                 for run, architecture in zip(*(c.to_pylist() for c in table.columns), strict=True):
-                    found[run] = (architecture, place, split)
-    if not found:
+                    runs[run] = (architecture, image_set, split)
+    if not runs:
         raise FileNotFoundError(f"no runs in {str(release.folder)!r}")
-    return found
+    return runs
 
 
 def _read(architecture_id: str, images: str, split: str, release: Release) -> Network:
@@ -135,26 +136,26 @@ def _read(architecture_id: str, images: str, split: str, release: Release) -> Ne
 
 
 def drawn_lines(rows: tuple[LayerRow, ...]) -> list[Line]:
-    """Return a network's layers line by line: stem, blocks, transitions, head."""
+    """Return a line for each stem, block, transition and head of a network."""
     lines = []
-    for place, group in groupby(rows, _place):
-        inside = tuple(group)
-        at_shortcut = [layer_word(row) for row in inside if row.role == "shortcut"]
-        added = any(row.role == "add" for row in inside)
-        shortcut = " ".join(at_shortcut) or "identity" if added else None
-        drawn = tuple(row for row in inside if row.role not in ("shortcut", "add"))
-        lines.append(Line(place, drawn, shortcut))
+    for name, grouped in groupby(rows, _group_name):
+        group = tuple(grouped)
+        on_shortcut = [layer_word(row) for row in group if row.role == "shortcut"]
+        added = any(row.role == "add" for row in group)
+        shortcut = " ".join(on_shortcut) or "identity" if added else None
+        drawn = tuple(row for row in group if row.role not in ("shortcut", "add"))
+        lines.append(Line(name, drawn, shortcut))
     return lines
 
 
-def _place(row: LayerRow) -> str:
+def _group_name(row: LayerRow) -> str:
     if row.block >= 0:
         return f"block {row.block + 1}"
     return "reduce" if row.role == "transition" else row.role
 
 
 def network_lines(network: Network) -> Iterator[str]:
-    """Yield the network in at most 80 columns, with colours that a terminal may show."""
+    """Yield the lines that show a network, at most 80 columns wide and with terminal colours."""
     yield (
         f"{click.style(network.architecture_id, bold=True)}  {network.skeleton}, {network.split} "
         f"split of {network.images}"
@@ -167,7 +168,7 @@ def network_lines(network: Network) -> Iterator[str]:
     stage = -1
     for line in drawn_lines(network.rows):
         now = line.rows[0].stage
-        head = f"stage {now + 1}" if now != stage and line.place not in ("stem", "head") else ""
+        head = f"stage {now + 1}" if now != stage and line.name not in ("stem", "head") else ""
         stage = now
         yield from _line(line, head)
     yield ""
@@ -175,9 +176,9 @@ def network_lines(network: Network) -> Iterator[str]:
 
 
 def _line(line: Line, stage: str) -> Iterator[str]:
-    """Yield the layers of a line, wrapped, beside a rail where a shortcut goes around them."""
+    """Yield the layers of a line, wrapped, with a bar at the left if there is a shortcut."""
     side = line.rows[0].in_resolution
-    start = f"{stage:8} {f'{side}x{side}':>7}  {line.place:8} "
+    start = f"{stage:8} {f'{side}x{side}':>7}  {line.name:8} "
     wrapped: list[list[LayerRow]] = [[]]
     width = 0
     for row in line.rows:
@@ -195,12 +196,12 @@ def _line(line: Line, stage: str) -> Iterator[str]:
 
 
 def _curves(network: Network) -> Iterator[str]:
-    """Yield a chart of the valid accuracies, and what each run ended with."""
+    """Yield a chart of the valid accuracies, and the final accuracies of each run."""
     if not network.seeds:
-        yield "no run of it was trained to the end"
+        yield "no run of this network was trained to the end"
         return
     seeds = "seed" if len(network.seeds) == 1 else "seeds"
-    yield f"valid accuracy of {seeds} {', '.join(map(str, network.seeds))} (* where they meet)"
+    yield f"valid accuracy of {seeds} {', '.join(map(str, network.seeds))} (* where they overlap)"
     yield from chart(network.valid, [str(seed % 10) for seed in network.seeds])
     yield ""
     yield f"{'seed':>4}  {'status':10} {'valid':>7} {'test':>7} {'best epoch':>11}"

@@ -1,4 +1,4 @@
-"""A picture of a network: its layers as boxes, line by line, over the curves of its runs."""
+"""Draws a network: its layers as boxes, and below them the curves of its runs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,15 +14,15 @@ from leaderboard.show.network import Line, Network, drawn_lines
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WIDTH, LINE, CURVES = 10.0, 0.46, 3.4  # inches: of all, of a line of layers, of the curves
-BOX, GAP, HEIGHT = 1.0, 0.12, 0.72  # of a layer, in columns and lines of the drawing
-LABEL = 2.3  # columns left of the layers
+WIDTH, LINE, CURVES = 10.0, 0.46, 3.4  # inches: figure width, height of a line and of the curves
+BOX, GAP, HEIGHT = 1.0, 0.12, 0.72  # of a layer: width and gap in columns, height in lines
+LABEL = 2.3  # width of the labels left of the layers, in columns
 LEAST_COLUMNS = 9
 FILLS = {
     "conv": BLUE, "bn": GREY, "relu": GREEN, "sigmoid": GREEN, "tanh": GREEN,
     "max_pool": ORANGE, "avg_pool": ORANGE, "global_pool": PURPLE, "linear": PURPLE,
 }  # fmt: skip
-PALE = 0.22  # opacity of a fill, so that black text stays legible
+PALE = 0.22  # opacity of fills, low enough for black text to be legible
 NAMES = {"max_pool": "max", "avg_pool": "avg", "global_pool": "mean", "bn": "BN"}
 
 
@@ -54,7 +54,7 @@ def _draw_lines(axes: "Axes", lines: list[Line]) -> None:
     axes.axis("off")
     for index, line in enumerate(lines):
         side = line.rows[0].in_resolution
-        axes.text(-LABEL, index, line.place.capitalize(), va="center", fontsize=9, weight="bold")
+        axes.text(-LABEL, index, line.name.capitalize(), va="center", fontsize=9, weight="bold")
         size = f"{side}×{side}"  # noqa: RUF001
         axes.text(-0.35, index, size, va="center", ha="right", fontsize=8, color="#555555")
         for column, row in enumerate(line.rows):
@@ -64,7 +64,7 @@ def _draw_lines(axes: "Axes", lines: list[Line]) -> None:
 
 
 def _draw_layer(axes: "Axes", row: LayerRow, column: int, line: int) -> None:
-    """Draw a layer as a box with its kernel and, below, its output channels."""
+    """Draw a layer as a box with its label."""
     from matplotlib.patches import FancyBboxPatch
 
     fill = SKY if row.role == "match" else FILLS.get(row.kind, GREY)
@@ -79,7 +79,7 @@ def _draw_layer(axes: "Axes", row: LayerRow, column: int, line: int) -> None:
 
 
 def _label(row: LayerRow) -> str:
-    """Return a layer's name and kernel and, on a second line, its channels or its stride."""
+    """Return the name and kernel of a layer and, on a second line, its channels and stride."""
     name = "match" if row.role == "match" else NAMES.get(row.kind, row.kind)
     below = [str(row.out_channels)] if row.kind in ("conv", "linear") else []
     if row.stride > 1:
@@ -90,7 +90,7 @@ def _label(row: LayerRow) -> str:
 
 
 def _draw_shortcut(axes: "Axes", shortcut: str, layers: int, line: int) -> None:
-    """Draw a shortcut as a bracket above the layers that it goes around."""
+    """Draw a shortcut as a bracket above its layers."""
     top = line - HEIGHT / 2 - 0.1
     x = [-0.12, -0.12, layers + 0.2, layers + 0.2]
     axes.plot(x, [line, top, top, line - 0.16], color=VERMILION, linewidth=1.1)
@@ -108,11 +108,11 @@ def _draw_curves(axes: "Axes", network: Network) -> None:
     epochs = np.arange(1, network.valid.shape[1] + 1)
     for index, seed in enumerate(network.seeds):
         colour = CYCLE[index % len(CYCLE)]
-        final = f"seed {seed}: {network.valid[index, -1]:.3f}"
+        label = f"seed {seed}: {network.valid[index, -1]:.3f}"
         if network.statuses[index] != "completed":
-            final += f" ({network.statuses[index]})"
+            label += f" ({network.statuses[index]})"
         axes.plot(
-            epochs, network.valid[index], color=colour, marker="o", markersize=3, label=final,
+            epochs, network.valid[index], color=colour, marker="o", markersize=3, label=label,
             clip_on=False,
         )  # fmt: skip
     chance = get_images(network.images).chance

@@ -1,4 +1,4 @@
-"""A predictor on a task: what it is, its scores by part and skeleton, predicted against true."""
+"""Shows a predictor on a task in the terminal: its scores and its predictions."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,45 +19,45 @@ from harness.task_data import load_targets
 from leaderboard.board import RESULTS
 from leaderboard.show.chart import Array, density
 
-GRID = (32, 12)  # columns and rows of a density in the terminal
+GRID = (32, 12)  # columns and rows of a density plot in the terminal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShownPredictor:
-    """What a predictor answered on a task.
+    """The result and the predictions of a predictor on a task.
 
     Attributes:
-        result: Its scores.
-        targets: Of the task's test and held-out networks.
-        predicted: Final accuracy, (networks,), in the order of the truth.
+        result: Result with the scores.
+        targets: True curves of the task's test and held-out networks.
+        predicted: Predicted final accuracies (networks,), in the order of the targets.
     """
 
     result: Result
     targets: Targets
     predicted: Array
 
-    def of(self, part: str) -> tuple[Array, Array]:
-        """Return predicted and true final accuracies of a part or a skeleton."""
-        names = self.targets.splits if part in SCORED_SPLITS else self.targets.skeletons
-        chosen = np.array([name == part for name in names])
+    def of(self, group: str) -> tuple[Array, Array]:
+        """Return predicted and true final accuracies of a split or a skeleton."""
+        names = self.targets.splits if group in SCORED_SPLITS else self.targets.skeletons
+        chosen = np.array([name == group for name in names])
         return self.predicted[chosen], self.targets.curves[chosen, -1]
 
 
 def load_predictor(
     name: str, task_name: str, results: Path | None = None, release: Release = INSTALLED
 ) -> ShownPredictor:
-    """Return a predictor's answers.
+    """Read the result and the predictions of a predictor.
 
     Args:
-        name: Of the predictor.
-        task_name: A frozen task.
-        results: Folder of all results; the package's own by default.
+        name: Name of the predictor.
+        task_name: Name of a frozen task.
+        results: Folder of all results; by default that of the installed package.
         release: The data; by default that of the installed package.
 
     Raises:
-        ValueError: If the task is not known, or the predictor has no scored result on it; the
-            message has the nearest name.
-        FileNotFoundError: If the predictions are not there.
+        ValueError: If the task is unknown, or the predictor has no scored result on it; the
+            message suggests the nearest name.
+        FileNotFoundError: If the predictions are missing.
     """
     task = release.task(task_name)
     folder = results or RESULTS
@@ -87,23 +87,23 @@ def _read(folder: Path, task: str, name: str) -> tuple[Result, pa.Table | None]:
 
 
 def predictor_lines(shown: ShownPredictor) -> Iterator[str]:
-    """Yield what a predictor is, its scores and its answers, in at most 80 columns."""
+    """Yield the lines that show a predictor, its scores and predictions, in 80 columns."""
     result = shown.result
     yield f"{result.predictor}: {result.title}"
     entry = PREDICTORS.get(result.predictor)
     if entry is not None:
-        curve = "reads the observed curve" if entry.uses_curve else "reads the network alone"
-        yield f"source: {entry.source}; {curve}; {entry.target}"
+        inputs = "uses the observed curve" if entry.uses_curve else "uses the network only"
+        yield f"source: {entry.source}; {inputs}; {entry.target}"
     seeds = f"{len(result.seeds)} seed{'s' if len(result.seeds) > 1 else ''}"
-    took = "" if result.seconds is None else f"; fitted in {result.seconds.fit:.1f} s"
-    yield f"task {result.task}: {result.observed} epochs observed; {seeds}{took}"
+    duration = "" if result.seconds is None else f"; fitted in {result.seconds.fit:.1f} s"
+    yield f"task {result.task}: {result.observed} epochs observed; {seeds}{duration}"
     yield ""
     yield f"{'':28}{'networks':>8}  {'tau [95 %]':>22} {'R2':>7} {'MSE':>9}"
     for stratum in STRATA:
         if stratum in result.scores:
             yield _stratum(shown, stratum)
     yield ""
-    yield "true (upwards) against predicted final accuracy; darker: more networks"
+    yield "true (y-axis) against predicted final accuracy; darker: more networks"
     yield from _densities(shown)
 
 
@@ -120,10 +120,10 @@ def _stratum(shown: ShownPredictor, stratum: str) -> str:
 
 
 def _densities(shown: ShownPredictor) -> Iterator[str]:
-    """Yield the two parts beside each other."""
+    """Yield the density plots of both splits, side by side."""
     width = GRID[0] + 6
-    heads = [f"{part}, {len(shown.of(part)[0])} networks" for part in SCORED_SPLITS]
+    heads = [f"{split}, {len(shown.of(split)[0])} networks" for split in SCORED_SPLITS]
     yield f"{heads[0]:^{width}}  {heads[1]:^{width}}".rstrip()
-    drawn = [list(density(*shown.of(part), *GRID)) for part in SCORED_SPLITS]
+    drawn = [list(density(*shown.of(split), *GRID)) for split in SCORED_SPLITS]
     for one, other in zip(*drawn, strict=True):
         yield f"{one:{width}}  {other}".rstrip()

@@ -1,4 +1,4 @@
-"""A picture of a predictor on a task: predicted against true, and tau by part and skeleton."""
+"""Draws a predictor on a task: predicted against true accuracy, and tau of every stratum."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ TITLES = {"test": "test: skeletons of the training networks", "heldout": "held-o
 
 
 def draw_predictor(shown: ShownPredictor, path: Path) -> None:
-    """Draw a predictor's answers and scores.
+    """Draw the predictions and scores of a predictor.
 
     Raises:
         ValueError: If matplotlib is not installed.
@@ -31,24 +31,24 @@ def draw_predictor(shown: ShownPredictor, path: Path) -> None:
         fontsize=12,
     )
     *scatters, scores = figure.subplots(1, 3, width_ratios=[1, 1, 0.85])
-    for axes, part in zip(scatters, SCORED_SPLITS, strict=True):
-        _draw_points(axes, shown, part)
+    for axes, split in zip(scatters, SCORED_SPLITS, strict=True):
+        _draw_points(axes, shown, split)
     scatters[0].set_ylabel("true accuracy (fraction)")
     _draw_scores(scores, shown)
     save(figure, path)
 
 
-def _draw_points(axes: "Axes", shown: ShownPredictor, part: str) -> None:
-    """Draw every network of a part, coloured by skeleton, and the line of equality."""
+def _draw_points(axes: "Axes", shown: ShownPredictor, split: str) -> None:
+    """Draw every network of a split, coloured by skeleton, and the diagonal."""
     splits = shown.targets.skeleton_splits
-    skeletons = [name for name in SKELETONS if splits.get(name) == part]
+    skeletons = [name for name in SKELETONS if splits.get(name) == split]
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)))
     for index, skeleton in enumerate(skeletons):
         predicted, true = shown.of(skeleton)
         axes.scatter(
             predicted, true, s=11, alpha=0.6, linewidths=0, color=CYCLE[index], label=skeleton
         )
-    axes.set_title(TITLES[part], fontsize=10)
+    axes.set_title(TITLES[split], fontsize=10)
     axes.set_xlabel("predicted accuracy (fraction)")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
@@ -61,8 +61,8 @@ def _draw_points(axes: "Axes", shown: ShownPredictor, part: str) -> None:
 def _draw_scores(axes: "Axes", shown: ShownPredictor) -> None:
     """Draw Kendall's tau of every stratum with its interval."""
     scores = shown.result.scores
-    found = [(s, scores[s]["tau"]) for s in STRATA if s in scores and "tau" in scores[s]]
-    strata = [(name, tau, tau.value) for name, tau in found if tau.value is not None]
+    taus = [(s, scores[s]["tau"]) for s in STRATA if s in scores and "tau" in scores[s]]
+    strata = [(name, tau, tau.value) for name, tau in taus if tau.value is not None]
     for row, (name, tau, value) in enumerate(strata):
         colour = BLUE if name.startswith("skeleton/") else "black"
         if tau.low is not None and tau.high is not None:

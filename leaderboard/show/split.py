@@ -1,4 +1,4 @@
-"""The runs of an image set: how many of each split and skeleton, and how accurate they became."""
+"""Shows the runs of an image set in the terminal: their numbers and accuracies."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -25,12 +25,12 @@ class Group:
     """The runs of a split and skeleton.
 
     Attributes:
-        split: Their split.
-        skeleton: Their skeleton.
-        runs: All, of every seed and status.
-        networks: Different architectures.
-        statuses: How many runs ended so.
-        curves: Valid accuracy of the trained runs of seed 0, (networks, epochs).
+        split: Name of the split.
+        skeleton: Name of the skeleton.
+        runs: Number of runs of all seeds and statuses.
+        networks: Number of different architectures.
+        statuses: Number of runs with each status.
+        curves: Valid accuracy of the trained runs of seed 0 (networks, epochs).
     """
 
     split: str
@@ -42,20 +42,18 @@ class Group:
 
 
 def load_groups(images: str, release: Release = INSTALLED) -> list[Group]:
-    """Return the groups of an image set, by split and skeleton.
+    """Read the groups of an image set, sorted by split and skeleton.
 
     Raises:
-        ValueError: If the images are not known; the message has the nearest name.
-        FileNotFoundError: If the release has no data of them; the message says what it has.
+        ValueError: If the image set is unknown; the message suggests the nearest name.
+        FileNotFoundError: If the release has no data of it; the message lists what it has.
     """
     get_images(images)
-    if not any(split_path(images, split, release.folder).exists() for split in SPLITS):
-        there = [
-            n for n in IMAGES if any(split_path(n, s, release.folder).exists() for s in SPLITS)
-        ]
+    known = [n for n in IMAGES if any(split_path(n, s, release.folder).exists() for s in SPLITS)]
+    if images not in known:
         raise FileNotFoundError(
             f"data of {images!r} is not in this release; there is data of "
-            f"{', '.join(there) or 'no image set'}"
+            f"{', '.join(known) or 'no image set'}"
         )
     groups = []
     for split in SPLITS:
@@ -63,28 +61,28 @@ def load_groups(images: str, release: Release = INSTALLED) -> list[Group]:
         for skeleton in SKELETONS:
             rows = table.filter(pc.equal(table["skeleton"], skeleton))
             if len(rows):
-                seen = pc.and_(
+                trained = pc.and_(
                     pc.equal(rows["seed"], 0),
                     pc.greater(pc.list_value_length(rows["valid_accuracy"]), 0),
                 )
                 statuses = Counter(rows["status"].to_pylist())
                 networks = len(rows["architecture_id"].unique())
-                curves = series(rows.filter(seen), "valid_accuracy")
+                curves = series(rows.filter(trained), "valid_accuracy")
                 groups.append(Group(split, skeleton, len(rows), networks, statuses, curves))
     return groups
 
 
 def pooled(groups: list[Group]) -> dict[str, Array]:
-    """Return the curves of each split, all skeletons together, (networks, epochs)."""
-    found: dict[str, list[Array]] = {}
+    """Return the curves of each split (networks, epochs), with all skeletons pooled."""
+    pools: dict[str, list[Array]] = {}
     for group in groups:
         if len(group.curves):
-            found.setdefault(group.split, []).append(group.curves)
-    return {split: np.concatenate(curves) for split, curves in found.items()}
+            pools.setdefault(group.split, []).append(group.curves)
+    return {split: np.concatenate(curves) for split, curves in pools.items()}
 
 
 def group_lines(images: str, groups: list[Group]) -> Iterator[str]:
-    """Yield counts, final accuracies and quantiles of curves, in at most 80 columns."""
+    """Yield lines of counts, final accuracies and quantiles, at most 80 columns wide."""
     runs, networks = sum(g.runs for g in groups), sum(g.networks for g in groups)
     yield f"{images}: {runs:,} runs of {networks:,} networks"
     yield ""
@@ -93,30 +91,30 @@ def group_lines(images: str, groups: list[Group]) -> Iterator[str]:
     start = f"{'split':11}{'skeleton':14}{'nets':>5}{'runs':>6}"
     yield f"{start}{heads}  0{'':{BINS - 2}}1 {'learned':>7}"
     split = ""
-    bar = learned_above(get_images(images).classes)
+    threshold = learned_above(get_images(images).classes)
     for group in groups:
-        yield _group(group, "" if group.split == split else group.split, bar)
+        yield _group(group, "" if group.split == split else group.split, threshold)
         split = group.split
     yield ""
     statuses = sum((Counter(group.statuses) for group in groups), Counter())
     yield "statuses: " + ", ".join(f"{name} {n:,}" for name, n in statuses.most_common())
-    yield "learned: share of networks that end above twice chance"
+    yield "learned: share of networks with final accuracy above twice chance"
     yield ""
     yield from _quantiles(pooled(groups))
 
 
-def _group(group: Group, split: str, bar: float) -> str:
+def _group(group: Group, split: str, threshold: float) -> str:
     start = f"{split:11}{group.skeleton:14}{group.networks:5}{group.runs:6}"
     if not len(group.curves):
         return f"{start}  no run was trained"
     final = group.curves[:, -1]
     quantiles = "".join(f"{v:6.3f}" for v in np.quantile(final, (0.05, 0.5, 0.95)))
-    learned = float((final > bar).mean())
+    learned = float((final > threshold).mean())
     return f"{start}{quantiles}  {histogram(final, BINS)} {learned:7.0%}"
 
 
 def _quantiles(curves: Mapping[str, Array]) -> Iterator[str]:
-    """Yield quantiles over networks of the valid accuracy after some epochs."""
+    """Yield quantiles over networks of the valid accuracy after selected epochs."""
     epochs = [e for e in SHOWN_EPOCHS if all(e <= c.shape[1] for c in curves.values())]
     heads = "".join(f"{e:>7}" for e in epochs)
     yield f"{'split':11}{'networks':>9}  {'after epoch':>11}{heads}"
@@ -124,5 +122,5 @@ def _quantiles(curves: Mapping[str, Array]) -> Iterator[str]:
         for quantile in QUANTILES:
             first = quantile == QUANTILES[0]
             name = f"{split:11}{len(values):9}" if first else f"{'':20}"
-            found = np.quantile(values[:, np.array(epochs) - 1], quantile, axis=0)
-            yield f"{name}  {quantile:>11.0%}" + "".join(f"{v:7.3f}" for v in found)
+            accuracies = np.quantile(values[:, np.array(epochs) - 1], quantile, axis=0)
+            yield f"{name}  {quantile:>11.0%}" + "".join(f"{v:7.3f}" for v in accuracies)

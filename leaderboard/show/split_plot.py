@@ -1,4 +1,4 @@
-"""A picture of an image set's runs: final accuracies by split and skeleton, and whole curves."""
+"""Draws the runs of an image set: final accuracies by split and skeleton, and curves."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from leaderboard.show.split import Group, pooled
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SPREAD = 0.32  # height in which the points of a group lie, in rows
+SPREAD = 0.32  # largest vertical offset of a point from its row, in rows
 
 
 def draw_groups(images: str, groups: list[Group], path: Path) -> None:
@@ -35,24 +35,24 @@ def draw_groups(images: str, groups: list[Group], path: Path) -> None:
     _draw_finals(left.subplots(), shown, chance)
     panels = right.subplots(2, 2, sharex=True, sharey=True)
     curves = pooled(groups)
-    for place, axes in enumerate(panels.flat):
-        if place >= len(curves):
+    for index, axes in enumerate(panels.flat):
+        if index >= len(curves):
             axes.axis("off")
             continue
-        split = list(curves)[place]
+        split = list(curves)[index]
         _draw_curves(axes, split, curves[split], chance)
-        axes.set_xlabel("epoch" if place >= 2 else "")
-        axes.set_ylabel("valid accuracy (fraction)" if place % 2 == 0 else "")
+        axes.set_xlabel("epoch" if index >= 2 else "")
+        axes.set_ylabel("valid accuracy (fraction)" if index % 2 == 0 else "")
     save(figure, path)
 
 
 def _draw_finals(axes: "Axes", groups: list[Group], chance: float) -> None:
-    """Draw every network's final accuracy, with the median and the middle half of each group."""
+    """Draw every network's final accuracy, with median and interquartile range of each group."""
     splits = list(dict.fromkeys(group.split for group in groups))
     for row, group in enumerate(groups):
         final = np.sort(group.curves[:, -1])
         colour = CYCLE[splits.index(group.split) % len(CYCLE)]
-        # Points are spread by the golden ratio, so that equal accuracies stay apart
+        # Golden-ratio offsets, so that points of equal accuracy do not overlap
         offset = (np.arange(len(final)) * 0.6180339887 % 1 - 0.5) * 2 * SPREAD
         axes.scatter(final, row + offset, s=5, color=colour, alpha=0.35, linewidths=0)
         low, middle, high = np.quantile(final, (0.25, 0.5, 0.75))
@@ -64,13 +64,13 @@ def _draw_finals(axes: "Axes", groups: list[Group], chance: float) -> None:
     axes.set_ylim(len(groups) - 0.4, -0.6)
     axes.set_xlim(0, 1)
     axes.set_xlabel("final valid accuracy (fraction), seed 0")
-    axes.set_title("each network, median and middle half; dashed: chance", fontsize=9)
+    axes.set_title("each network, median and interquartile range; dashed: chance", fontsize=9)
     axes.grid(visible=True, axis="x", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def _draw_curves(axes: "Axes", split: str, curves: Array, chance: float) -> None:
-    """Draw the median curve and the bands that hold half and nine tenths of the networks."""
+    """Draw the median curve, and the bands of the middle 50 % and 90 % of the networks."""
     epochs = np.arange(1, curves.shape[1] + 1)
     outer_low, low, middle, high, outer_high = np.quantile(
         curves, (0.05, 0.25, 0.5, 0.75, 0.95), axis=0

@@ -56,7 +56,7 @@ stage 3      4x4  reduce     max2x2/2
                            └ + identity
              2x2  head       mean linear:10
 
-valid accuracy of seeds 0, 1, 2 (* where they meet)
+valid accuracy of seeds 0, 1, 2 (* where they overlap)
   1.0 ┤
   0.9 ┤
   0.8 ┤
@@ -131,20 +131,20 @@ def test_every_layer_is_drawn_once_within_80_columns(skeleton: str, images: str)
         assert sorted(map(id, [r for line in lines for r in line.rows] + at_shortcuts)) == sorted(
             map(id, rows)
         )
-        blocks = [line for line in lines if line.place.startswith("block")]
+        blocks = [line for line in lines if line.name.startswith("block")]
         assert len(blocks) == len(drawn.architecture.blocks)
         assert all((line.shortcut is not None) == SKELETONS[skeleton].residual for line in blocks)
         nothing = np.zeros((0, 20))
         network = Network("0" * 16, skeleton, images, "train", rows, (), (), nothing, nothing)
         text = [click.unstyle(line) for line in network_lines(network)]
         assert max(map(len, text)) <= 80
-        assert text[-1] == "no run of it was trained to the end"
+        assert text[-1] == "no run of this network was trained to the end"
         words = [word for line in text[3:-2] for word in line.split()]
         for word, count in Counter(layer_word(r) for line in lines for r in line.rows).items():
             assert words.count(word) >= count
 
 
-def test_colours_are_there_for_terminals_alone(folder: Path) -> None:
+def test_colours_are_for_terminals_only(folder: Path) -> None:
     name = first(folder, "train", "peephole-3x2")["architecture_id"]
     arguments = ["show", "network", name, "--folder", str(folder)]
     plain = CliRunner().invoke(ROOT, arguments, prog_name="peephole").stdout
@@ -154,7 +154,7 @@ def test_colours_are_there_for_terminals_alone(folder: Path) -> None:
     assert click.unstyle(coloured) == plain
 
 
-def test_all_runs_of_a_network_are_there_and_no_other(folder: Path) -> None:
+def test_a_network_has_exactly_its_runs(folder: Path) -> None:
     name = first(folder, "test", "peephole-3x2")["architecture_id"]
     network = load_network(name, release=Release(folder))
     table = load_runs("digits", "test", release=Release(folder))
@@ -175,7 +175,7 @@ def test_all_runs_of_a_network_are_there_and_no_other(folder: Path) -> None:
         ("", None),
     ],
 )  # fmt: skip
-def test_what_is_no_network_is_said_with_the_nearest(
+def test_an_unknown_network_is_refused_with_the_nearest_name(
     folder: Path, name: str, message: str | None
 ) -> None:
     start = f"no network or run of this release is called {name!r}; the nearest is '"
@@ -184,15 +184,15 @@ def test_what_is_no_network_is_said_with_the_nearest(
         load_network(name, release=Release(folder))
 
 
-def test_the_start_of_several_networks_is_not_enough(folder: Path) -> None:
-    message = r"^'[0-9a-f]' is the start of \d+ networks: [0-9a-f]{16}, [0-9a-f, ]+, \.\.\.$"
+def test_a_prefix_of_several_networks_is_refused(folder: Path) -> None:
+    message = r"^'[0-9a-f]' is a prefix of \d+ networks: [0-9a-f]{16}, [0-9a-f, ]+, \.\.\.$"
     with pytest.raises(ValueError, match=message):
         load_network(
             first(folder, "train", "peephole-3x2")["architecture_id"][0], release=Release(folder)
         )
 
 
-def test_a_folder_without_runs_is_said(tmp_path: Path) -> None:
+def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=f"^no runs in {re.escape(repr(str(tmp_path)))}$"):
         load_network("1d148f", release=Release(tmp_path))
     message = "data of 'mnist' is not in this release; there is data of no image set"
@@ -233,7 +233,7 @@ def test_show_predictor_prints_its_scores(folder: Path, results: Path) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
     assert lines[0] == "macs: Isotonic fit to the multiply-accumulates"
-    assert lines[1].startswith("source: this benchmark; reads the network alone; harness.predictor")
+    assert lines[1].startswith("source: this benchmark; uses the network only; harness.predictor")
     tau = read_result(results / "digits-k0-v1" / "macs.json").scores["test"]["tau"].value
     (test,) = (line for line in lines if line.startswith("test  "))
     assert test.split()[1:3] == ["14", f"{tau:.3f}"]
@@ -242,7 +242,7 @@ def test_show_predictor_prints_its_scores(folder: Path, results: Path) -> None:
     assert max(map(len, lines[2:])) <= 80
 
 
-def test_answers_are_those_of_the_parquet_file(folder: Path, results: Path) -> None:
+def test_predictions_are_those_of_the_parquet_file(folder: Path, results: Path) -> None:
     shown = load_predictor("macs", "digits-k0-v1", results, Release(folder))
     table = pq.read_table(results / "digits-k0-v1" / "macs.parquet").to_pylist()
     last = {row["run_id"]: row["mean"] for row in table if row["epoch"] == 20}
@@ -259,14 +259,14 @@ def test_answers_are_those_of_the_parquet_file(folder: Path, results: Path) -> N
         ("broken", "predictor 'broken' failed on digits-k0-v1: RuntimeError: no luck"),
     ],
 )  # fmt: skip
-def test_predictors_without_scores_are_said(
+def test_predictors_without_scores_are_refused(
     folder: Path, results: Path, name: str, message: str
 ) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         load_predictor(name, "digits-k0-v1", results, Release(folder))
 
 
-def test_missing_predictions_are_said(folder: Path, results: Path, tmp_path: Path) -> None:
+def test_missing_predictions_are_reported(folder: Path, results: Path, tmp_path: Path) -> None:
     (tmp_path / "digits-k0-v1").mkdir()
     shutil.copy(results / "digits-k0-v1" / "macs.json", tmp_path / "digits-k0-v1")
     message = (
@@ -303,7 +303,7 @@ def test_another_ending_is_refused_before_anything_is_read(tmp_path: Path) -> No
     assert (result.exit_code, result.stderr) == (2, f"peephole: error: {message}\n")
 
 
-def test_a_missing_matplotlib_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_matplotlib_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     message = (
         "a picture needs matplotlib, which the extra `plot` installs: pip install "
