@@ -1,4 +1,4 @@
-"""The board: ranks and bands, what results of a task share, the page and the command."""
+"""The board: ranks and tie bands, agreement of the results of a task, and networks."""
 
 import json
 import re
@@ -66,7 +66,7 @@ def test_ranks_and_bands_of_five_predictors_by_hand() -> None:
 
 
 def test_a_chain_of_overlaps_is_not_one_band() -> None:
-    # Counter-example to comparing neighbours, which would tie the first with the last
+    # A comparison of neighbours alone would tie the first with the last
     assert bands([(0.6, 0.7, 0.8), (0.5, 0.6, 0.7), (0.4, 0.5, 0.59)]) == [1, 1, 2]
 
 
@@ -126,7 +126,7 @@ def test_scores_that_imply_another_variance_of_the_targets_are_refused(board_res
     record = json.loads(path.read_text())
     record["scores"]["test"]["mse"]["value"] *= 0.5
     path.write_text(json.dumps(record))
-    read_result(path)  # nothing is wrong with it by itself
+    read_result(path)  # valid on its own
     message = (
         r"^task 'digits-k0-v1': `scores\.test` of 'constant' implies targets with variance "
         r"mse / \(1 - r2\) = [0-9.]+, that of 'bad' [0-9.]+$"

@@ -25,7 +25,7 @@ from tests.toys.results import EPOCHS, toy_networks
 
 
 class Elements(HTMLParser):
-    """Collects the scripts and styles of a page, its policy and the addresses it names."""
+    """Collects the scripts, styles, security policy and addresses of a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -204,7 +204,7 @@ def test_placeholders_in_results_are_not_replaced(
     assert page.count('"name":"{{script}}"') == 1
 
 
-def test_the_page_is_told_the_name_and_groups_of_every_metric(
+def test_the_index_has_the_name_and_groups_of_every_metric(
     board_results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mae = replace(METRICS["mse"], name="mae", label="MAE", groups=("final", "learned"))

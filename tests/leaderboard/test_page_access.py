@@ -1,4 +1,4 @@
-"""The page for everybody: keys alone, names and roles, contrast, phones, no network."""
+"""Accessibility of the page: keyboard, names and roles, contrast, small screens, no network."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ Visit = Callable[..., Page]
 K0 = "#task=digits-k0-v1"
 GROUPS = ("final", "order", "regret", "curve", "uncertainty", "learned", "heldout", "seen")
 
-# WCAG 2.1, 1.4.3: contrast of every text with the nearest background that is not transparent
+# WCAG 2.1, 1.4.3: contrast between every text and its nearest opaque background
 CONTRASTS = """() => {
   const numbers = text => text.match(/[\\d.]+/g).map(Number);
   const light = colour => {
@@ -37,7 +37,7 @@ CONTRASTS = """() => {
 }"""
 
 
-# Every control that can be seen, and the heading of what it is in
+# Name of every visible control, and the heading of its section
 NAMES = """() => {
   const own = node => node.labels?.[0]?.textContent || node.textContent;
   const around = node => node.closest("fieldset, section, header");
@@ -49,7 +49,7 @@ NAMES = """() => {
 
 
 def contrasts(page: Page) -> list[tuple[float, str]]:
-    """Return the contrast of every text on the page, with its beginning."""
+    """Return the contrast and the first characters of every text on the page."""
     found: list[tuple[float, str]] = page.evaluate(CONTRASTS)
     return found
 
@@ -125,12 +125,12 @@ def press(page: Page, *keys: str) -> None:
 
 
 def walk_to(page: Page, selector: str) -> None:
-    """Press Tab until something has the focus."""
+    """Press Tab until an element has the focus."""
     for _ in range(80):
         if page.evaluate("s => document.activeElement.matches(s)", selector):
             return
         page.keyboard.press("Tab")
-    raise AssertionError(f"no key leads to {selector}")
+    raise AssertionError(f"{selector} cannot be reached with the Tab key")
 
 
 def test_keys_alone_sort_filter_choose_and_walk(visit: Visit) -> None:

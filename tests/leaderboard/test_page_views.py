@@ -1,4 +1,4 @@
-"""The page in a browser: sorting, filtering, links that bring a view back, one network."""
+"""The page in a browser: sorting, filtering, links that restore a view, and one network."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,27 +16,27 @@ METRIC = "#h-compare ~ .controls select.metric"
 
 
 def names(page: Page) -> list[str]:
-    """Return the predictors of the table, from the top."""
+    """Return the predictors of the table, from top to bottom."""
     return page.locator("#board tbody button.pick").all_text_contents()
 
 
 def values(page: Page, column: str) -> list[float]:
-    """Return a column's numbers, from the top, without those of failed predictors."""
+    """Return the numbers of a column, from top to bottom, without failed predictors."""
     headings = page.locator("#board thead tr:last-child th").all()
-    place = [h.get_attribute("data-column") for h in headings].index(column)
+    index = [h.get_attribute("data-column") for h in headings].index(column)
     cells = page.locator("#board tbody tr:not(.ceiling):not(.failed)")
-    texts = [row.locator("> *").nth(place).inner_text() for row in cells.all()]
+    texts = [row.locator("> *").nth(index).inner_text() for row in cells.all()]
     return [float(text.split("\n")[0].replace("\u2212", "-")) for text in texts]
 
 
 def heading(page: Page, name: str) -> str | None:
-    """Press a heading and return how its column is sorted then."""
+    """Click a heading and return how its column is sorted afterwards."""
     page.get_by_role("button", name=name, exact=True).click()
     button = page.get_by_role("button", name=name, exact=True)
     return button.locator("xpath=..").get_attribute("aria-sort")
 
 
-def test_rows_stand_by_rank_at_first(visit: Visit) -> None:
+def test_rows_are_sorted_by_rank_at_first(visit: Visit) -> None:
     page = visit(K0)
     assert names(page) == RANKED
     assert page.locator("th[aria-sort]").inner_text() == "rank"
@@ -107,7 +107,7 @@ def test_filters_hold_for_the_charts(visit: Visit) -> None:
 
 
 def pick(page: Page, label: str, task: str) -> None:
-    """Pick an image set or a number of epochs, and wait until the task's data is unpacked."""
+    """Choose an image set or a number of epochs, and wait until the data is unpacked."""
     page.get_by_label(label, exact=True).check(force=True)
     expect(page.locator("#about")).to_contain_text(f"{task}: ")
 
@@ -128,7 +128,7 @@ def change_everything(page: Page) -> None:
     page.locator("#walk").press("End")
 
 
-def test_a_link_brings_the_whole_view_back(visit: Visit) -> None:
+def test_a_link_restores_the_view(visit: Visit) -> None:
     page = visit()
     change_everything(page)
     link = page.url.partition("#")[2]
@@ -160,7 +160,7 @@ def test_the_back_button_takes_steps_back(visit: Visit) -> None:
     expect(page.locator("th[aria-sort]")).to_have_text("predictor")
 
 
-def test_a_link_to_what_is_not_there_says_so(visit: Visit) -> None:
+def test_a_link_with_unknown_values_shows_a_notice(visit: Visit) -> None:
     page = visit(
         "#task=digits-k0-v9&predictor=nobody&sort=x&network=1&part=y&columns=z&metric=toString"
     )
@@ -208,8 +208,8 @@ def test_each_held_out_skeleton_has_a_column(visit: Visit) -> None:
 def test_pointing_at_a_network_shows_its_curve_and_layers(visit: Visit) -> None:
     page = visit(K0)
     targets = toy_networks().targets
-    for place in (0, 35):
-        mark = page.locator("#scatter .mark").nth(place)
+    for index in (0, 35):
+        mark = page.locator("#scatter .mark").nth(index)
         mark.hover(force=True)
         shown = page.locator("#about-network").inner_text()
         ids = [i for i in targets.architecture_ids if i in shown]

@@ -1,4 +1,4 @@
-"""What answers depend on, found from toy answers on two tasks."""
+"""Inputs of predictors, inferred from toy predictions on two tasks."""
 
 from pathlib import Path
 
@@ -15,11 +15,11 @@ from tests.toys.results import EPOCHS, toy_networks, write_toy
 FLAT, FALLING = np.full(36, 0.5), np.linspace(0.9, 0.1, 36)
 
 
-def answered(folder: Path, predictor: str, before: np.ndarray, after: np.ndarray) -> str:
-    """Return what a predictor with these final accuracies at k = 0 and k = 1 depends on."""
-    for observed, answer in ((0, before), (1, after)):
+def inferred(folder: Path, predictor: str, before: np.ndarray, after: np.ndarray) -> str:
+    """Return the inputs of a predictor with these final accuracies at k = 0 and k = 1."""
+    for observed, finals in ((0, before), (1, after)):
         result = write_toy(folder, predictor, 0.1, observed=observed)
-        table = predictions_table(toy_networks().targets.run_ids, [EPOCHS], answer[:, None])
+        table = predictions_table(toy_networks().targets.run_ids, [EPOCHS], finals[:, None])
         write_result(folder, result, table)
     return inputs_of(predictor, read_board(folder).tasks)
 
@@ -35,15 +35,15 @@ def answered(folder: Path, predictor: str, before: np.ndarray, after: np.ndarray
         (FALLING, FALLING[::-1], "architecture and curve"),
     ],
 )
-def test_answers_say_what_they_depend_on(
+def test_predictions_show_which_inputs_are_used(
     tmp_path: Path, before: np.ndarray, after: np.ndarray, expected: str
 ) -> None:
-    assert answered(tmp_path, "mine", before, after) == expected
+    assert inferred(tmp_path, "mine", before, after) == expected
 
 
 def test_proxies_are_known_of_reference_predictors(tmp_path: Path) -> None:
     name = next(name for name, entry in PREDICTORS.items() if entry.needs_proxies)
-    assert answered(tmp_path, name, FALLING, FALLING) == "proxies"
+    assert inferred(tmp_path, name, FALLING, FALLING) == "proxies"
 
 
 @pytest.mark.parametrize("observed", [0, 1])

@@ -88,7 +88,7 @@ def run(*arguments: str | Path) -> Result:
 
 
 def first(folder: Path, split: str, skeleton: str) -> dict[str, str]:
-    """Return the first run of a skeleton, whose network has three."""
+    """Return the first run of a skeleton whose network has three runs."""
     columns = ("run_id", "architecture_id", "skeleton", "seed")
     rows = load_runs("digits", split, columns=columns, release=Release(folder)).to_pylist()
     repeated = {row["architecture_id"] for row in rows if row["seed"] == 2}
@@ -100,12 +100,12 @@ def first(folder: Path, split: str, skeleton: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def results(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of results: one predictor that was scored, and one that failed."""
-    place = tmp_path_factory.mktemp("results")
+    """Return a folder with the results of a scored and of a failed predictor."""
+    folder_of_results = tmp_path_factory.mktemp("results")
     task = Release(folder).task("digits-k0-v1")
     for candidate in (find("macs"), Candidate("broken", "Fails.", _fail, stochastic=False)):
-        write_result(place, *evaluate(candidate, task, release=Release(folder)))
-    return place
+        write_result(folder_of_results, *evaluate(candidate, task, release=Release(folder)))
+    return folder_of_results
 
 
 def _fail() -> Predictor:

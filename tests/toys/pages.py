@@ -1,4 +1,4 @@
-"""A page of made-up results on two image sets, with every kind of row and hostile names."""
+"""A page of made-up results on two image sets, with every kind of row and hostile texts."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +14,7 @@ FAILURE = "Error: <script>document.title='broken'</script>"
 
 
 def write_toy_page(folder: Path) -> Path:
-    """Write results and their page; return the page's path."""
+    """Write results and their page, and return the path of the page."""
     results = folder / "results"
     page = folder / "board.html"
     all_networks = write_browsed_board(results)
@@ -23,7 +23,7 @@ def write_toy_page(folder: Path) -> Path:
 
 
 def write_browsed_board(results: Path) -> Mapping[str, TaskNetworks]:
-    """Write the toy board, a row of each verification but rerun, and a second image set."""
+    """Write the toy board with more rows, hostile texts and a second image set."""
     all_networks = write_toy_board(results)
     for observed in (0, 1):
         write_toy(results, "rescored-one", 0.05, observed=observed, curve=True)
@@ -37,14 +37,14 @@ def write_browsed_board(results: Path) -> Mapping[str, TaskNetworks]:
 
 
 def change(results: Path, task: str, predictor: str, **fields: object) -> None:
-    """Change fields of a result that nothing else depends on."""
+    """Change fields of a stored result; its predictions stay."""
     path = result_path(results, task, predictor)
     result, table = read_with_predictions(path)
     write_result(results, replace(result, **fields), table)  # type: ignore[arg-type]
 
 
 def copy_to_cifar(results: Path, predictor: str) -> None:
-    """Write a result on digits as one on another image set."""
+    """Copy a result on digits to another image set."""
     path = result_path(results, "digits-k0-v1", predictor)
     result, table = read_with_predictions(path)
     digest = "c" * 64

@@ -1,4 +1,4 @@
-"""Results of made-up predictions on made-up curves, scored and written as real ones are."""
+"""Results of made-up predictions on made-up curves, scored and written like real ones."""
 
 import functools
 import hashlib
@@ -35,7 +35,7 @@ NETWORKS = {"train": 30, "validation": 6, "test": 2 * PER_SKELETON, "heldout": P
 
 @functools.cache
 def toy_networks(seed: int = 0) -> TaskNetworks:
-    """Return real sampled architectures, one skeleton of them held out, with made-up curves."""
+    """Return sampled architectures of three skeletons, one held out, with made-up curves."""
     images = get_images("digits")
     drawn = [
         draw
@@ -60,7 +60,7 @@ def toy_networks(seed: int = 0) -> TaskNetworks:
 
 
 def toy_result(predictor: str = "toy", *, observed: int = 0) -> Result:
-    """Return a result without scores, to be replaced."""
+    """Return a failed result, whose fields tests replace."""
     task = f"digits-k{observed}-v1"
     return Result(
         schema_version=1,
@@ -89,7 +89,7 @@ def toy_result(predictor: str = "toy", *, observed: int = 0) -> Result:
 
 
 def seeded(scores: dict[str, dict[str, Score]]) -> Scores:
-    """Return the scores of a single seed."""
+    """Return scores as those of a single seed."""
     return {
         stratum: {
             name: SeedScore(score.value, score.low, score.high, None)
@@ -102,7 +102,7 @@ def seeded(scores: dict[str, dict[str, Score]]) -> Scores:
 def write_toy(
     folder: Path, predictor: str, noise: float, *, observed: int = 0, curve: bool = False
 ) -> Result:
-    """Score and write a prediction that is the truth and noise; return its result."""
+    """Score and write predictions that are the targets plus noise, and return the result."""
     result, epochs, mean = scored(predictor, noise, observed, curve)
     write_result(folder, result, predictions_table(toy_networks().targets.run_ids, epochs, mean))
     return result
@@ -112,14 +112,14 @@ def write_toy(
 def scored(
     predictor: str, noise: float, observed: int, curve: bool
 ) -> tuple[Result, tuple[int, ...], Array]:
-    """Return a result, its epochs and its prediction, (networks, epochs)."""
+    """Return a result, its epochs and its predictions (networks, epochs)."""
     targets = toy_networks().targets
     epochs = tuple(range(observed + 1, EPOCHS + 1)) if curve else (EPOCHS,)
-    wanted: Array = targets.curves[:, np.array(epochs) - 1]
+    true: Array = targets.curves[:, np.array(epochs) - 1]
     seed = int.from_bytes(hashlib.sha256(predictor.encode()).digest()[:4], "big")
-    spread = np.random.default_rng(seed).normal(size=wanted.shape)
+    spread = np.random.default_rng(seed).normal(size=true.shape)
     constant = np.isinf(noise)
-    mean = np.full_like(wanted, 0.5) if constant else (wanted + noise * spread).clip(0, 1)
+    mean = np.full_like(true, 0.5) if constant else (true + noise * spread).clip(0, 1)
     scores = seeded(score_prediction(targets, mean, epochs=epochs))
     final = {
         stratum: {n: s for n, s in metrics.items() if not n.startswith("curve_")}
@@ -147,7 +147,7 @@ def toy_ceiling() -> Ceiling:
 
 
 def write_toy_board(folder: Path) -> dict[str, TaskNetworks]:
-    """Write two tasks with a good, a bad, a constant and a failed predictor; return their truth."""
+    """Write results of four predictors on two tasks, and return the networks of the tasks."""
     for observed in (0, 1):
         write_toy(folder, "good", 0.02, observed=observed, curve=True)
         write_toy(folder, "bad", 0.4, observed=observed)
