@@ -5,7 +5,9 @@ from pathlib import Path
 
 from benchmark.space.imagesets import IMAGES
 from harness.results.result import Ceiling
+from harness.score_text import number_text
 from harness.scoring.score_rules import SeedScore
+from harness.scoring.scores import Score
 from leaderboard.board import Board, Row, TaskBoard
 
 SHOWN = 16  # predictors of the README's table
@@ -76,7 +78,7 @@ def _overview(
         f"| {_escape(name)} | {' | '.join(cells[name])} |" for name in best_first(tasks)[:most]
     ]
     if ceiling is not None and tasks[0].observed == 0:
-        limit = _number(ceiling.scores["all"]["tau"].value, 3)
+        limit = _number(ceiling.scores["all"]["tau"], 3)
         lines.append(f"| *ceiling: noise of seeds* | {limit} |{' |' * (len(tasks) - 1)}")
     heads = " | ".join(moment(task.observed) for task in tasks)
     return "\n".join(
@@ -94,7 +96,7 @@ def _overview_cell(row: Row) -> str:
     """Return tau on both splits, bold where no predictor is significantly better on test."""
     if row.rank is None:
         return "failed"
-    text = " / ".join(_number(score_of(row, split, "tau").value, 3) for split in SCORED_SPLITS)
+    text = " / ".join(_number(score_of(row, split, "tau"), 3) for split in SCORED_SPLITS)
     return f"**{text}**" if row.rank[0] == 1 else text
 
 
@@ -120,7 +122,7 @@ def _task_table(task: TaskBoard, ceiling: Ceiling | None) -> str:
         tau, r2 = ceiling.scores["all"]["tau"], ceiling.scores["all"]["r2"]
         known = SeedScore(tau.value, tau.low, tau.high, None)
         lines.append(f"| | *ceiling: noise of seeds* | {_cell(known, 3)} | | "
-                     f"{_number(r2.value, 3)} | | | | |")  # fmt: skip
+                     f"{_number(r2, 3)} | | | | |")  # fmt: skip
     return "\n".join(lines)
 
 
@@ -133,8 +135,8 @@ def _line(row: Row) -> str:
     low, high = row.rank
     rank = f"{low}" if low == high else f"{low}–{high}"  # noqa: RUF001
     cells = [_cell(score_of(row, split, "tau"), 3) for split in SCORED_SPLITS]
-    cells += [_number(score_of(row, split, "r2").value, 3) for split in SCORED_SPLITS]
-    cells += [_number(score_of(row, split, "mse").value, 5) for split in SCORED_SPLITS]
+    cells += [_number(score_of(row, split, "r2"), 3) for split in SCORED_SPLITS]
+    cells += [_number(score_of(row, split, "mse"), 5) for split in SCORED_SPLITS]
     flags = f" ({_escape(', '.join(row.result.flags))})" if row.result.flags else ""
     return f"| {rank} | {name}{flags} | {' | '.join(cells)} | {row.result.verification} |"
 
@@ -153,17 +155,17 @@ def score_of(row: Row, split: str, metric: str) -> SeedScore:
     return metrics.get(metric, SeedScore(None, None, None, None))
 
 
-def _number(value: float | None, digits: int) -> str:
-    """Return a number as the page shows it; a dash if undefined."""
-    return "–" if value is None else f"{value:.{digits}f}"  # noqa: RUF001
+def _number(score: SeedScore | Score | None, decimals: int) -> str:
+    """Return a value as the page shows it; a dash if it is undefined."""
+    return number_text(score, decimals, undefined="–")  # noqa: RUF001
 
 
 def _cell(score: SeedScore, digits: int) -> str:
     """Return a value with its interval, if it has one."""
     if score.low is None or score.high is None:
-        return _number(score.value, digits)
-    ends = f"{_number(score.low, digits)}, {_number(score.high, digits)}"
-    return f"{_number(score.value, digits)} [{ends}]"
+        return _number(score, digits)
+    ends = f"{score.low:.{digits}f}, {score.high:.{digits}f}"
+    return f"{_number(score, digits)} [{ends}]"
 
 
 def with_table(path: Path, table: str) -> str:
