@@ -6,8 +6,7 @@ from dataclasses import asdict
 
 from harness.results.result import Result
 from harness.running.custom_splits import TrialScore
-from harness.scoring.score_rules import SeedScore
-from harness.scoring.scores import Score
+from harness.scoring.scores import Score, SeedScore
 from harness.studies.compare import Difference
 from harness.studies.early_selection import Choice
 from harness.verification.predictor_rules import Finding

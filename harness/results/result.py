@@ -31,8 +31,8 @@ from harness.results.predictions import (
     read_predictions,
     to_parquet,
 )
-from harness.scoring.score_rules import FINAL_METRICS, Scores, SeedScore, check_score, check_scores
-from harness.scoring.scores import Score
+from harness.scoring.score_rules import FINAL_METRICS, check_score, check_scores
+from harness.scoring.scores import Score, Scores, SeedScore
 
 Status = Literal["scored", "failed"]
 Verification = Literal["self-reported", "rescored", "rerun"]

@@ -19,8 +19,7 @@ from harness.results.predictions import as_stored, predictions_table, seeds_tabl
 from harness.results.result import HARNESS_VERSION, SCHEMA_VERSION, Result, Seconds, environment
 from harness.running.find_predictor import SEEDS, Candidate
 from harness.running.fit_predict import TimedPrediction, fit_predict
-from harness.scoring.score_rules import Scores, SeedScore
-from harness.scoring.scores import flags, score_of
+from harness.scoring.scores import Scores, SeedScore, flags, score_of
 from harness.scoring.strata import strata, tabulate
 from harness.scoring.targets import Targets
 from harness.task_data import TaskTargets, load_task_data

@@ -7,13 +7,13 @@ percentiles promise nothing about it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 
 from benchmark.space.skeletons import SKELETONS
 from benchmark.util.strict_json import broken
 from benchmark.util.unknown_name import unknown_name
 from harness.metrics.registry import METRICS
+from harness.scoring.scores import Scores, SeedScore
 
 STRATA = (
     "test",
@@ -27,26 +27,6 @@ STRATA = (
 FINAL_METRICS = tuple(name for name, metric in METRICS.items() if metric.needs != "curve")
 REGRETS = ("regret_1", "regret_5", "regret_10")
 TOLERANCE = 1e-9  # of rounding, in sums of a few thousand accuracies
-
-
-@dataclass(frozen=True, slots=True)
-class SeedScore:
-    """A score over the seeds of a predictor.
-
-    Attributes:
-        value: Mean over seeds; None where the metric is undefined.
-        low: Lower end of the 95 % bootstrap interval of that mean; None where it is undefined.
-        high: Upper end.
-        seed_std: Standard deviation over seeds, no part of the interval; None with a single seed.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    seed_std: float | None
-
-
-Scores = Mapping[str, Mapping[str, SeedScore]]  # stratum -> metric -> score
 
 
 def check_scores(scores: Scores, seeds: int, where: str) -> None:

@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 from benchmark.space.skeletons import Novelty
 from harness.metrics.bootstrap import Array, interval
 from harness.scoring.strata import strata, tabulate
-from harness.scoring.targets import ScoredSplit, Targets
-
-__all__ = ["Score", "ScoredSplit", "Targets", "flags", "score_of", "score_prediction"]
+from harness.scoring.targets import Targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +24,27 @@ class Score:
     value: float | None
     low: float | None
     high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SeedScore:
+    """A score over the seeds of a predictor.
+
+    Attributes:
+        value: Mean over seeds; None where the metric is undefined.
+        low: Lower end of the 95 % bootstrap interval of that mean; None where it is undefined.
+        high: Upper end.
+        seed_std: Standard deviation over seeds, which the interval does not include; None with a
+            single seed.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    seed_std: float | None
+
+
+Scores = Mapping[str, Mapping[str, SeedScore]]  # stratum -> metric -> score
 
 
 def score_of(samples: Array) -> Score:

@@ -17,7 +17,7 @@ from benchmark.space.layer_walk import LayerRow, layer_word, macs, parameters
 from harness.metrics.registry import HEADLINE, METRICS, Group
 from harness.results.predictions import matrix, predicted_epochs
 from harness.results.result import Ceiling
-from harness.scoring.score_rules import Scores, SeedScore
+from harness.scoring.scores import Scores, SeedScore
 from harness.scoring.targets import SCORED_SPLITS
 from leaderboard.board import Board, Row, TaskBoard, TaskNetworks
 from leaderboard.page.packing import Bytes, compressed, pack_curves, pack_exact, scaled

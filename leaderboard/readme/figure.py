@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import escape
 
 from harness.results.result import Ceiling
-from harness.scoring.score_rules import SeedScore
+from harness.scoring.scores import SeedScore
 from leaderboard.board import Board, Row, TaskBoard
 from leaderboard.readme.table import best_first, moment, score_of
 

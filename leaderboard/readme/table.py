@@ -6,8 +6,7 @@ from pathlib import Path
 from benchmark.space.imagesets import IMAGES
 from harness.results.result import Ceiling
 from harness.score_text import number_text
-from harness.scoring.score_rules import SeedScore
-from harness.scoring.scores import Score
+from harness.scoring.scores import Score, SeedScore
 from leaderboard.board import Board, Row, TaskBoard
 
 SHOWN = 16  # predictors of the README's table

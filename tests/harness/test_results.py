@@ -29,7 +29,8 @@ from harness.results.result import (
     write_result,
 )
 from harness.results.schema import result_schema
-from harness.scoring.score_rules import STRATA, SeedScore
+from harness.scoring.score_rules import STRATA
+from harness.scoring.scores import SeedScore
 from tests.toys.results import NETWORKS, toy_ceiling, toy_networks, toy_result, write_toy
 
 ROOT = Path(__file__).parents[2]

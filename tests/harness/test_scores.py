@@ -10,7 +10,8 @@ from scipy import stats
 from benchmark.space.skeletons import SKELETONS
 from harness.metrics.bootstrap import Array, resample_counts
 from harness.metrics.registry import METRICS
-from harness.scoring.scores import Score, ScoredSplit, Targets, flags, score_prediction
+from harness.scoring.scores import Score, flags, score_prediction
+from harness.scoring.targets import ScoredSplit, Targets
 
 EPOCHS = 6
 SEEN = ("peephole-3x2", "shallow-3x1", "wide-3x1")

@@ -17,7 +17,7 @@ from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import walk
 from harness.results.predictions import predictions_table
 from harness.results.result import Result, Seconds, read_result, result_path, write_result
-from harness.scoring.score_rules import SeedScore
+from harness.scoring.scores import SeedScore
 from leaderboard.board import (
     TaskNetworks,
     bands,

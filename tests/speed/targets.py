@@ -53,7 +53,8 @@ def loading() -> None:
 
 def scoring() -> None:
     """Time scoring 1,200 networks, all metrics, all intervals, on random curves."""
-    from harness.scoring.scores import Targets, score_prediction
+    from harness.scoring.scores import score_prediction
+    from harness.scoring.targets import Targets
 
     rng = np.random.default_rng(0)
     names = ["peephole-3x2"] * 800

@@ -22,8 +22,7 @@ from harness.results.result import (
     write_ceiling,
     write_result,
 )
-from harness.scoring.score_rules import Scores, SeedScore
-from harness.scoring.scores import Score, flags, score_prediction
+from harness.scoring.scores import Score, Scores, SeedScore, flags, score_prediction
 from harness.scoring.targets import Targets
 from leaderboard.board import TaskNetworks
 
