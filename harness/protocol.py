@@ -1,13 +1,13 @@
-"""What a predictor is given and what it answers.
+"""The interface between the benchmark and a predictor: inputs, predictions and the two methods.
 
-A predictor is fitted on `Runs`, whose curves are whole, and answers `Queries`, which hold copies
-of the first `observed` epochs, of what is known of the network before training, and nothing else:
-no test series, no status, no times, no device, nothing after the observed epochs, no other seeds of
-the same network.
+A predictor is fitted on `Runs`, which hold all epochs, and predicts `Queries`. Queries hold copies
+of the first `observed` epochs and what is known of a network before training. They hold no test
+accuracy, status, time, device, later epoch or other seed of the same network.
 """
 
-from dataclasses import dataclass, fields
-from typing import Protocol, runtime_checkable
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,25 +17,28 @@ from benchmark.space.architectures import Architecture
 from benchmark.space.layer_walk import LayerRow
 
 Array = NDArray[np.float64]
+Index = Sequence[int] | NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """The series of some runs, each (networks, epochs), entry e = after epoch e + 1.
+    """The series of several runs, (networks, epochs) each; column e is epoch e + 1.
 
-    A run that diverged has NaN as its losses and norms, and chance as its accuracies, from then on.
+    From the epoch in which a run diverges, its losses and norms are NaN and its accuracies are at
+    chance.
 
     Attributes:
-        learning_rate: Of the last step of the epoch.
-        train_loss: Mean over the epoch's steps, on augmented images, in nats.
-        train_accuracy: Likewise, a fraction.
-        train_loss_tenths: (networks, epochs, 10), mean loss of each tenth of the epoch.
-        valid_loss: On the fixed valid images, in nats.
-        valid_accuracy: Likewise, a fraction.
-        gradient_norm: Of all parameters at the last step.
-        weight_norm: Of all parameters after the last step.
-        initial_valid_loss: (networks,), before training; None where no epoch is observed.
-        initial_valid_accuracy: Likewise.
+        learning_rate: Learning rate of the last step of the epoch.
+        train_loss: Mean loss over the epoch's steps on augmented images, in nats.
+        train_accuracy: Mean accuracy over the epoch's steps on augmented images, a fraction.
+        train_loss_tenths: Mean loss of each tenth of the epoch, in nats, (networks, epochs, 10).
+        valid_loss: Loss on the fixed validation images, in nats.
+        valid_accuracy: Accuracy on the fixed validation images, a fraction.
+        gradient_norm: Norm of the gradient of all parameters at the last step.
+        weight_norm: Norm of all parameters after the last step.
+        initial_valid_loss: `valid_loss` before training, (networks,); None if no epoch is observed.
+        initial_valid_accuracy: `valid_accuracy` before training, (networks,); None if no epoch is
+            observed.
     """
 
     learning_rate: Array
@@ -67,15 +70,15 @@ class Queries:
     """Networks whose accuracy is asked for.
 
     Attributes:
-        ids: Opaque names, without meaning outside this object.
+        ids: Opaque names that have no meaning outside this object.
         images: Name of the image set.
-        recipe: How the networks are trained.
-        observed: Epochs seen (k).
-        architectures: One per network; None for one that our skeletons cannot express.
+        recipe: The training recipe of all networks.
+        observed: Number of observed epochs (k).
+        architectures: Architecture of each network; None if no skeleton expresses it.
         layer_rows: The layer walk of each network.
-        series: The first `observed` epochs.
-        proxies: (networks, proxies), zero-cost proxies in the order of `benchmark.proxies.PROXIES`,
-            of initial weights that no run has; None where nobody computed them.
+        series: The series of the observed epochs.
+        proxies: Zero-cost proxies in the order of `benchmark.proxies.PROXIES`, (networks, proxies),
+            at initial weights that no run has; None if the data has none.
     """
 
     ids: tuple[str, ...]
@@ -91,10 +94,18 @@ class Queries:
         """Return the number of networks."""
         return len(self.ids)
 
+    def take(self, index: Index) -> "Queries":
+        """Return copies of some queries, in the order of `index`."""
+        return replace(self, **_take_networks(self, index, self.observed))
+
+    def copy(self) -> "Queries":
+        """Return the queries with copies of all arrays."""
+        return self.take(np.arange(len(self)))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Runs:
-    """Finished runs, whole, to fit on. Attributes as in `Queries`, over all epochs."""
+    """Finished runs to fit on. Attributes as in `Queries`, but `series` has all epochs."""
 
     ids: tuple[str, ...]
     images: str
@@ -110,44 +121,59 @@ class Runs:
 
     @property
     def final_accuracy(self) -> Array:
-        """Valid accuracy after the last epoch, (runs,)."""
+        """Validation accuracy after the last epoch, (runs,)."""
         return self.series.valid_accuracy[:, -1]
 
-    def take(self, index: NDArray[np.intp]) -> "Runs":
+    def take(self, index: Index) -> "Runs":
         """Return copies of some runs, in the order of `index`."""
-        return Runs(
-            tuple(self.ids[i] for i in index),
-            self.images,
-            self.recipe,
-            tuple(self.architectures[i] for i in index),
-            tuple(self.layer_rows[i] for i in index),
-            self.series.take(index, self.recipe.epochs),
-            None if self.proxies is None else self.proxies[index].copy(),
+        return replace(self, **_take_networks(self, index, self.recipe.epochs))
+
+    def copy(self) -> "Runs":
+        """Return the runs with copies of all arrays."""
+        return self.take(np.arange(len(self)))
+
+    def concat(self, other: "Runs") -> "Runs":
+        """Return these runs followed by others of the same image set and recipe."""
+        names = [field.name for field in fields(Series)]
+        pairs = {name: (getattr(self.series, name), getattr(other.series, name)) for name in names}
+        proxies = None
+        if self.proxies is not None and other.proxies is not None:
+            proxies = np.concatenate([self.proxies, other.proxies])
+        return replace(
+            self,
+            ids=self.ids + other.ids,
+            architectures=self.architectures + other.architectures,
+            layer_rows=self.layer_rows + other.layer_rows,
+            series=Series(**{name: np.concatenate(pair) for name, pair in pairs.items()}),
+            proxies=proxies,
         )
 
     def observe(self, epochs: int) -> Queries:
-        """Return the runs as queries that see their first epochs, with the same ids and order."""
-        everything = np.arange(len(self))
-        return Queries(
-            self.ids,
-            self.images,
-            self.recipe,
-            epochs,
-            self.architectures,
-            self.layer_rows,
-            self.series.take(everything, epochs),
-            None if self.proxies is None else self.proxies.copy(),
-        )
+        """Return the runs as queries with their first epochs, with the same ids and order."""
+        taken = _take_networks(self, np.arange(len(self)), epochs)
+        return Queries(images=self.images, recipe=self.recipe, observed=epochs, **taken)
+
+
+def _take_networks(networks: Queries | Runs, index: Index, epochs: int) -> dict[str, Any]:
+    """Return the fields that differ between networks, as copies of some networks."""
+    chosen = np.asarray(index, dtype=np.intp)
+    return {
+        "ids": tuple(networks.ids[i] for i in chosen),
+        "architectures": tuple(networks.architectures[i] for i in chosen),
+        "layer_rows": tuple(networks.layer_rows[i] for i in chosen),
+        "series": networks.series.take(chosen, epochs),
+        "proxies": None if networks.proxies is None else networks.proxies[chosen].copy(),
+    }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """A predictor's answer.
+    """The output of a predictor.
 
     Attributes:
-        mean: (networks, len(epochs)) accuracies, a fraction.
-        epochs: Which epochs, from 1: all after the observed ones, or the last alone.
-        std: Standard deviations in the shape of `mean`, if the predictor has them.
+        mean: Predicted accuracies, fractions, (networks, len(epochs)).
+        epochs: The predicted epochs, from 1: all after the observed ones, or the last one alone.
+        std: Standard deviations of `mean`, (networks, len(epochs)); None if not predicted.
     """
 
     mean: Array
@@ -157,12 +183,19 @@ class Prediction:
 
 @runtime_checkable
 class Predictor(Protocol):
-    """What is benchmarked. Nothing is inherited; a class with these two methods is one."""
+    """What the benchmark evaluates: any class with these two methods; it inherits nothing."""
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Learn from whole runs; `validation` is for choosing, `seed` fixes all randomness."""
+        """Learn from runs with all epochs.
+
+        Args:
+            train: Runs to fit on.
+            validation: Runs for model selection.
+            observed: Number of epochs that queries will have.
+            seed: Fixes all randomness.
+        """
         ...
 
     def predict(self, queries: Queries) -> Prediction:
-        """Answer each query, in order."""
+        """Return predictions for all queries, in their order."""
         ...

@@ -5,12 +5,11 @@ Nothing that a predictor is passed leads to what it must predict: `Queries` own 
 status, a time, a device or a run of another seed. What is on disk is not hidden.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from benchmark.proxies import PROXIES
 from benchmark.recipes import Recipe
@@ -201,21 +200,3 @@ def training_runs(images: str, networks: int, release: Release = INSTALLED) -> R
         table.filter(has_whole_curve(table)).sort_by("run_id").slice(0, networks).combine_chunks()
     )
     return build_runs(rows, recipe_of(rows, release), "t", release)
-
-
-def copy_queries(queries: Queries) -> Queries:
-    """Return queries with arrays of their own, so that whoever has them can change no others."""
-    return take_queries(queries, np.arange(len(queries)))
-
-
-def take_queries(queries: Queries, index: Sequence[int] | NDArray[np.intp]) -> Queries:
-    """Return some queries, in the order of `index`, with arrays of their own."""
-    chosen = np.asarray(index, dtype=np.intp)
-    return replace(
-        queries,
-        ids=tuple(queries.ids[i] for i in chosen),
-        architectures=tuple(queries.architectures[i] for i in chosen),
-        layer_rows=tuple(queries.layer_rows[i] for i in chosen),
-        series=queries.series.take(chosen, queries.observed),
-        proxies=None if queries.proxies is None else queries.proxies[chosen].copy(),
-    )

@@ -135,7 +135,7 @@ def skeleton_trials(task: Task, release: Release = INSTALLED) -> list[Trial]:
     for left_out in sorted(set(names[0])):
         inside = [np.flatnonzero(found != left_out) for found in names]
         outside = [np.flatnonzero(found == left_out) for found in names]
-        asked = _together(train.take(outside[0]), validation.take(outside[1]))
+        asked = train.take(outside[0]).concat(validation.take(outside[1]))
         label = f"without {left_out}"
         trials.append(Trial(label, train.take(inside[0]), validation.take(inside[1]), asked))
     return trials
@@ -170,23 +170,3 @@ def _parts(task: Task, release: Release) -> tuple[Runs, Runs, Runs]:
 
 def _skeletons(runs: Runs) -> "np.ndarray[tuple[int], np.dtype[np.str_]]":
     return np.array([network.skeleton if network else "" for network in runs.architectures])
-
-
-def _together(one: Runs, other: Runs) -> Runs:
-    """Return the runs of both."""
-    series = {
-        name: np.concatenate([getattr(one.series, name), getattr(other.series, name)])
-        for name in one.series.__dataclass_fields__
-    }
-    proxies = None
-    if one.proxies is not None and other.proxies is not None:
-        proxies = np.concatenate([one.proxies, other.proxies])
-    return Runs(
-        one.ids + other.ids,
-        one.images,
-        one.recipe,
-        one.architectures + other.architectures,
-        one.layer_rows + other.layer_rows,
-        type(one.series)(**series),
-        proxies,
-    )

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from harness.protocol import Array, Prediction, Predictor, Queries, Runs
 from harness.results.result import Seconds
-from harness.task_data import copy_queries
 
 Wrong = NDArray[np.bool_]
 
@@ -55,8 +54,7 @@ def fit_predict(make: Callable[[], Predictor], data: TaskInputs, seed: int) -> T
         ValueError: If the answer breaks the protocol.
         Exception: Whatever the predictor raises.
     """
-    train, validation = copy_runs(data.train), copy_runs(data.validation)
-    queries = copy_queries(data.queries)
+    train, validation, queries = data.train.copy(), data.validation.copy(), data.queries.copy()
     predictor = make()
     started = time.perf_counter()
     predictor.fit(train, validation, observed=queries.observed, seed=seed)
@@ -64,11 +62,6 @@ def fit_predict(make: Callable[[], Predictor], data: TaskInputs, seed: int) -> T
     prediction = predictor.predict(queries)
     seconds = Seconds(fitted - started, time.perf_counter() - fitted)
     return TimedPrediction(checked(prediction, data.queries), seconds, counts_of(predictor))
-
-
-def copy_runs(runs: Runs) -> Runs:
-    """Return runs with arrays of their own."""
-    return runs.take(np.arange(len(runs)))
 
 
 def counts_of(predictor: object) -> dict[str, int]:

@@ -24,7 +24,7 @@ from harness.features.structure import STRUCTURE_FEATURES
 from harness.protocol import Array, Queries
 from harness.running.find_predictor import Candidate, import_module_of
 from harness.running.fit_predict import fit_predict
-from harness.task_data import TaskData, load_task_data, take_queries
+from harness.task_data import TaskData, load_task_data
 
 if TYPE_CHECKING:
     from torch import nn
@@ -202,7 +202,7 @@ def _without_proxies(data: TaskData) -> TaskData:
 def _with_network(queries: Queries, index: Sequence[int], rows: tuple[LayerRow, ...]) -> Queries:
     """Return some queries and, last, a network of which nothing is observed."""
     assert queries.observed == 0
-    found = take_queries(queries, [*index, index[0]])  # no epoch is observed, so no series is lent
+    found = queries.take([*index, index[0]])  # no epoch is observed, so no series is lent
     return replace(
         found,
         ids=(*found.ids[:-1], "own"),

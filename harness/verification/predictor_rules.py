@@ -12,7 +12,6 @@ import numpy as np
 from benchmark.space.imagesets import get_images
 from harness.protocol import Array, Prediction, Predictor, Queries, Runs, Series
 from harness.running.fit_predict import (
-    copy_runs,
     epochs_problem,
     finite_problem,
     range_problem,
@@ -20,7 +19,6 @@ from harness.running.fit_predict import (
     std_problem,
     type_problem,
 )
-from harness.task_data import copy_queries, take_queries
 
 OBSERVED = (0, 1, 5)  # epochs, all tried
 CHECK_RUNS = 40  # training runs that a predictor is tried on
@@ -82,14 +80,14 @@ class _Suite:
 
     def fit(self, predictor: Predictor, observed: int) -> Predictor:
         """Fit a predictor on copies and return it."""
-        train, validation = copy_runs(self.train), copy_runs(self.validation)
+        train, validation = self.train.copy(), self.validation.copy()
         predictor.fit(train, validation, observed=observed, seed=SEED)
         return predictor
 
 
 def _typed_prediction(predictor: Predictor, queries: Queries) -> Prediction:
     """Return the answer to copies of queries, of the right type."""
-    prediction = predictor.predict(copy_queries(queries))
+    prediction = predictor.predict(queries.copy())
     _require(type_problem(prediction))
     return prediction
 
@@ -167,12 +165,12 @@ def _order(suite: _Suite) -> str:
     first = _predict(predictor, queries)
     std = None if first.std is None else first.std[order]
     expected = Prediction(first.mean[order], first.epochs, std)
-    second = _predict(predictor, take_queries(queries, order))
+    second = _predict(predictor, queries.take(order))
     return _same(expected, second, "with the queries in another order")
 
 
 def _single(suite: _Suite) -> str:
-    queries = take_queries(suite.others.observe(ONE), [0])
+    queries = suite.others.observe(ONE).take([0])
     _require(finite_problem(_predict(suite.fitted(ONE), queries), queries))
     return "one network answered"
 
@@ -197,7 +195,7 @@ def _twice(suite: _Suite) -> str:
 
 
 def _keeps_runs(suite: _Suite) -> str:
-    train, validation = copy_runs(suite.train), copy_runs(suite.validation)
+    train, validation = suite.train.copy(), suite.validation.copy()
     before = _contents(train), _contents(validation)
     suite.make().fit(train, validation, observed=ONE, seed=SEED)
     _require(_changed("train", before[0], _contents(train)))
@@ -226,7 +224,7 @@ def _diverged(suite: _Suite) -> str:
 
 def diverge(runs: Runs, number: int) -> Runs:
     """Return a copy whose first runs diverged in their first epoch, as the record has it."""
-    copied = copy_runs(runs)
+    copied = runs.copy()
     chance = get_images(runs.images).chance
     for entry in fields(Series):
         values: Array = getattr(copied.series, entry.name)

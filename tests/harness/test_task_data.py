@@ -24,11 +24,9 @@ from harness.protocol import Array, Queries, Series
 from harness.task_data import (
     TaskData,
     build_runs,
-    copy_queries,
     load_targets,
     load_task_data,
     recipe_of,
-    take_queries,
     training_runs,
 )
 from tests.toys.data import EPOCHS, RECIPE, TAKEN, toy_release
@@ -241,8 +239,7 @@ def test_whoever_has_a_copy_changes_no_other_proxies(parts: TaskData) -> None:
     assert queries.proxies is not None
     assert train.proxies is not None
     before = queries.proxies.copy(), train.proxies.copy()
-    everything = np.arange(len(train))
-    copies = copy_queries(queries), take_queries(queries, [0]), train.take(everything)
+    copies = queries.copy(), queries.take([0]), train.copy()
     for copy in (*copies, train.observe(1)):
         assert copy.proxies is not None
         assert copy.proxies.base is None
@@ -255,9 +252,9 @@ def test_without_a_file_there_are_no_proxies(folder: Path, tmp_path: Path) -> No
     place = Path(shutil.copytree(folder, tmp_path / "data"))
     (place / "digits" / "proxies.parquet").unlink()
     parts = load_task_data(Release(place).task("digits-k1-v1"), Release(place))
-    for networks in (parts.queries, parts.train, copy_queries(parts.queries)):
+    for networks in (parts.queries, parts.train, parts.queries.copy()):
         assert networks.proxies is None
-    assert take_queries(parts.queries, [0]).proxies is None
+    assert parts.queries.take([0]).proxies is None
     assert parts.train.take(np.arange(3)).observe(1).proxies is None
 
 
@@ -365,7 +362,7 @@ def test_training_runs_are_of_seed_0_and_whole(folder: Path) -> None:
 
 
 def test_queries_can_be_taken_in_any_order(parts: TaskData) -> None:
-    taken = take_queries(parts.queries, [3, 1])
+    taken = parts.queries.take([3, 1])
     assert taken.ids == ("q0003", "q0001")
     assert taken.architectures == tuple(parts.queries.architectures[i] for i in (3, 1))
     assert taken.series.valid_accuracy.base is None
