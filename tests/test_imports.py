@@ -31,10 +31,10 @@ ROOMS = {  # of each folder, from the lowest; a module imports from its own room
         "environment", "training", "workers", "campaign", "proxies", "checks", "cli",
     ),
     "harness": (
-        "protocol", "metrics", "scoring", "features", "tracing", "task_data", "results",
-        "predictors", "predictors.recurrent", "predictors.extrapolation", "predictors.bnn",
-        "predictors.arc", "running", "verification", "api", "studies", "score_text",
-        "studies_cli", "cli",
+        "protocol", "prediction_rules", "metrics", "scoring", "features", "tracing", "task_data",
+        "results", "predictors", "predictors.recurrent", "predictors.extrapolation",
+        "predictors.bnn", "predictors.arc", "running", "verification", "api", "studies",
+        "score_text", "studies_cli", "cli",
     ),
     "leaderboard": ("board", "page", "readme", "show", "cli"),
 }  # fmt: skip

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from benchmark.runs import read_pages
-from benchmark.util.strict_json import broken
+from harness.prediction_rules import Scope, require_valid
 from harness.protocol import Prediction
 
 Array = NDArray[np.float64]
@@ -168,17 +168,13 @@ def check_predictions(table: pa.Table, networks: int) -> None:
         raise ValueError(f"predictions are of {runs} networks, not {networks}")
     if distinct[0] < 1 or len(names) != runs * len(distinct):
         raise ValueError("every network must have the same epochs, from 1 on")
-    _check_range(table["mean"], "mean", (0.0, 1.0))
     if table["std"].null_count not in (0, len(table)):
         raise ValueError("`std` must be given everywhere or nowhere")
-    _check_range(table["std"].drop_null(), "std", (0.0, np.inf))
-
-
-def _check_range(column: pa.ChunkedArray, name: str, limits: tuple[float, float]) -> None:
-    values = column.to_numpy()
-    wrong = values[~(np.isfinite(values) & (values >= limits[0]) & (values <= limits[1]))]
-    if len(wrong):
-        broken(name, float(wrong[0]), f"finite and within [{limits[0]:g}, {limits[1]:g}]")
+    shape = (runs, len(distinct))
+    mean = table["mean"].to_numpy().reshape(shape)
+    std = None if table["std"].null_count else table["std"].to_numpy().reshape(shape)
+    scope = Scope(names[:: len(distinct)].tolist(), int(distinct[-1]))
+    require_valid(Prediction(mean, tuple(distinct.tolist()), std), scope)
 
 
 def to_parquet(table: pa.Table) -> bytes:

@@ -16,7 +16,7 @@ from benchmark.util.rng import generator_for
 from harness.predictors.registry import PREDICTORS
 from harness.protocol import Runs
 from harness.running.find_predictor import Candidate
-from harness.running.fit_predict import checked
+from harness.running.fit_predict import check_prediction
 from harness.task_data import build_runs, recipe_of
 
 
@@ -113,7 +113,7 @@ def _scores(
     """Return tau, R2 and MSE of one fit."""
     queries, predictor, targets = trial.test.observe(observed), candidate.make(), trial.test
     predictor.fit(trial.train, trial.validation, observed=observed, seed=seed)
-    prediction = checked(predictor.predict(queries), queries).mean[:, -1]
+    prediction = check_prediction(predictor.predict(queries), queries).mean[:, -1]
     error = float(np.square(prediction - targets.final_accuracy).mean())
     tau = float(np.nan_to_num(kendalltau(prediction, targets.final_accuracy).statistic))
     return tau, 1 - error / float(targets.final_accuracy.var()), error

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmark.space.skeletons import Novelty
 from harness.metrics.bootstrap import Array, interval
+from harness.prediction_rules import Scope, require_valid
+from harness.protocol import Prediction
 from harness.scoring.strata import strata, tabulate
 from harness.scoring.targets import Targets
 
@@ -83,13 +84,8 @@ def score_prediction(
     Raises:
         ValueError: If shapes, epochs or values are not as above.
     """
-    _check_epochs(epochs, targets.curves.shape[1])
-    _check_values(targets, mean, "mean", epochs)
-    if std is not None:
-        _check_values(targets, std, "std", epochs)
-        wrong = np.argwhere(std <= 0)
-        if len(wrong):
-            raise ValueError(f"{_entry(targets, std, 'std', epochs, wrong[0])} must be above 0")
+    scope = Scope(targets.run_ids, targets.curves.shape[1])
+    require_valid(Prediction(mean, epochs, std), scope)
     table = tabulate(targets, mean, epochs=epochs, std=std)
     return {
         stratum: {name: score_of(values) for name, values in samples.items()}
@@ -118,30 +114,3 @@ def flags(mean: Array, skeletons: tuple[str, ...] = ()) -> tuple[str, ...]:
     owners = np.asarray(skeletons, dtype=np.str_)
     names = sorted(set(skeletons))
     return tuple(f"constant in {name}" for name in names if np.ptp(final[owners == name]) == 0)
-
-
-def _check_epochs(epochs: tuple[int, ...], last: int) -> None:
-    """Check that epochs run from some epoch to the last one without a gap."""
-    first = epochs[0] if epochs else 0
-    if not 1 <= first <= last or epochs != tuple(range(first, last + 1)):
-        raise ValueError(
-            f"epochs (={epochs}) must be all from one after the observed to {last}, or ({last},)"
-        )
-
-
-def _check_values(targets: Targets, values: Array, name: str, epochs: tuple[int, ...]) -> None:
-    shape = (len(targets.run_ids), len(epochs))
-    if values.shape != shape:
-        raise ValueError(f"{name} of shape {values.shape} must be (runs, epochs) = {shape}")
-    wrong = np.argwhere(~np.isfinite(values))
-    if len(wrong):
-        raise ValueError(f"{_entry(targets, values, name, epochs, wrong[0])} must be finite")
-
-
-def _entry(
-    targets: Targets, values: Array, name: str, epochs: tuple[int, ...], at: NDArray[np.intp]
-) -> str:
-    """Return the words for one entry of a prediction."""
-    row, column = at
-    run_id, epoch = targets.run_ids[row], epochs[column]
-    return f"{name} of run {run_id!r} at epoch {epoch} (={values[row, column]})"

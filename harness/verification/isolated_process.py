@@ -32,7 +32,7 @@ from benchmark.util.strict_json import read_record
 from harness.protocol import Prediction, Queries, Runs
 from harness.results.result import Seconds
 from harness.running.find_predictor import find
-from harness.running.fit_predict import TimedPrediction, checked, fit_predict
+from harness.running.fit_predict import TimedPrediction, check_prediction, fit_predict
 from harness.task_data import TaskData
 
 FITTED_ON = ("train", "validation")  # the splits whose runs a predictor may see whole
@@ -176,9 +176,8 @@ def _read_predictions(
             raise ValueError(f"the predictor gave no answer with seed {seed}")
         epochs = tuple(int(epoch) for epoch in given[f"epochs_{seed}"].ravel())
         prediction = Prediction(given[f"mean_{seed}"], epochs, given.get(f"std_{seed}"))
-        timed.append(
-            TimedPrediction(checked(prediction, queries), Seconds(0.0, 0.0), counts[place])
-        )
+        prediction = check_prediction(prediction, queries)
+        timed.append(TimedPrediction(prediction, Seconds(0.0, 0.0), counts[place]))
     return timed
 
 

@@ -20,6 +20,7 @@ from benchmark.runs import read_pages
 from benchmark.tasks import Task
 from benchmark.util.unknown_name import unknown_name
 from harness.metrics.bootstrap import RESAMPLES
+from harness.prediction_rules import Scope, require_valid
 from harness.protocol import Array, Prediction
 from harness.running.evaluate import Outcome, failed, scored
 from harness.task_data import load_targets
@@ -192,14 +193,11 @@ def _arrange(rows: _Rows, task: Task, run_ids: Sequence[str]) -> Prediction:
             raise ValueError(
                 f"run {names[run]!r} at epoch {epochs[epoch]} must {rule}{_more(int(wrong.sum()))}"
             )
-    _check_values(rows, "mean", rows.mean, "finite", np.isfinite(rows.mean))
-    _check_values(rows, "mean", rows.mean, "in [0, 1]", (rows.mean >= 0) & (rows.mean <= 1))
-    if rows.std is not None:
-        _check_values(rows, "std", rows.std, "finite", np.isfinite(rows.std))
-        _check_values(rows, "std", rows.std, "above 0", rows.std > 0)
-    cells = np.argsort(cell).reshape(len(names), len(epochs))
-    order = cells[[position[run_id] for run_id in run_ids]]  # the row of each run and epoch
-    return Prediction(rows.mean[order], epochs, None if rows.std is None else rows.std[order])
+    row_of = np.argsort(cell).reshape(len(names), len(epochs))  # the row of each run and epoch
+    mean, std = rows.mean[row_of], None if rows.std is None else rows.std[row_of]
+    require_valid(Prediction(mean, epochs, std), Scope(names, task.epochs, task.observed))
+    order = [position[run_id] for run_id in run_ids]
+    return Prediction(mean[order], epochs, None if std is None else std[order])
 
 
 def _check_runs(rows: _Rows, task: Task, run_ids: Sequence[str]) -> None:
@@ -234,15 +232,3 @@ def _asked_epochs(rows: _Rows, task: Task) -> tuple[int, ...]:
             f"{task.epochs}{_more(len(wrong))}"
         )
     return tuple(range(first, task.epochs + 1))
-
-
-def _check_values(
-    rows: _Rows, name: str, values: Array, rule: str, kept: NDArray[np.bool_]
-) -> None:
-    wrong = np.flatnonzero(~kept)
-    if len(wrong):
-        row = wrong[0]
-        raise ValueError(
-            f"`{name}` of run {rows.run_ids[row]!r} at epoch {rows.epochs[row]} (={values[row]}) "
-            f"must be {rule}{_more(len(wrong))}"
-        )

@@ -10,15 +10,8 @@ from functools import partial
 import numpy as np
 
 from benchmark.space.imagesets import get_images
+from harness.prediction_rules import PREDICTION_RULES, query_scope, type_problem
 from harness.protocol import Array, Prediction, Predictor, Queries, Runs, Series
-from harness.running.fit_predict import (
-    epochs_problem,
-    finite_problem,
-    range_problem,
-    shape_problem,
-    std_problem,
-    type_problem,
-)
 
 OBSERVED = (0, 1, 5)  # epochs, all tried
 CHECK_RUNS = 40  # training runs that a predictor is tried on
@@ -26,13 +19,6 @@ ONE = 1  # for the rules that are tried with one number of observed epochs
 LEAST_RUNS = 12
 TOLERANCE = 1e-5  # of an accuracy; float32 sums in another order differ by less
 SEED = 7
-PREDICTION_RULES = {
-    "epochs": epochs_problem,
-    "shape": shape_problem,
-    "finite": finite_problem,
-    "std": std_problem,
-    "range": range_problem,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +81,8 @@ def _typed_prediction(predictor: Predictor, queries: Queries) -> Prediction:
 def _predict(predictor: Predictor, queries: Queries) -> Prediction:
     """Return the answer to copies of queries, of the right type, epochs and shape."""
     prediction = _typed_prediction(predictor, queries)
-    _require(epochs_problem(prediction, queries))
-    _require(shape_problem(prediction, queries))
+    _require(_problem("epochs", prediction, queries))
+    _require(_problem("shape", prediction, queries))
     return prediction
 
 
@@ -134,6 +120,11 @@ def _require(problem: str) -> None:
         raise BrokenRule(problem)
 
 
+def _problem(rule: str, prediction: Prediction, queries: Queries) -> str:
+    """Return how a prediction breaks one of `PREDICTION_RULES`; empty if it keeps it."""
+    return PREDICTION_RULES[rule](prediction, query_scope(queries))
+
+
 def _works(observed: int, suite: _Suite) -> str:
     prediction = _typed_prediction(suite.fitted(observed), suite.others.observe(observed))
     return f"{len(suite.train)} runs fitted, {len(prediction.mean)} networks answered"
@@ -144,7 +135,7 @@ def _prediction_rule(rule: str, suite: _Suite) -> str:
     for observed in OBSERVED:
         queries = suite.others.observe(observed)
         prediction = _typed_prediction(suite.fitted(observed), queries)
-        _require(_at(PREDICTION_RULES[rule](prediction, queries), observed))
+        _require(_at(_problem(rule, prediction, queries), observed))
     described = {
         "epochs": f"{len(prediction.epochs)} epochs with {observed} observed",
         "shape": f"{prediction.mean.shape} with {observed} epochs observed",
@@ -171,7 +162,7 @@ def _order(suite: _Suite) -> str:
 
 def _single(suite: _Suite) -> str:
     queries = suite.others.observe(ONE).take([0])
-    _require(finite_problem(_predict(suite.fitted(ONE), queries), queries))
+    _require(_problem("finite", _predict(suite.fitted(ONE), queries), queries))
     return "one network answered"
 
 
@@ -218,7 +209,7 @@ def _diverged(suite: _Suite) -> str:
     for observed in OBSERVED[1:]:
         queries = others.observe(observed)
         prediction = _predict(failing.fitted(observed), queries)
-        _require(_at(finite_problem(prediction, queries), observed))
+        _require(_at(_problem("finite", prediction, queries), observed))
     return "finite answers with losses that are NaN"
 
 

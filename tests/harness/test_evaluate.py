@@ -185,7 +185,7 @@ LATER = tuple(range(OBSERVED + 1, EPOCHS + 1))
 @pytest.mark.parametrize(
     ("said", "failure"),
     [
-        (None, "the answer must be a Prediction, not NoneType"),
+        (None, "`predict` must return a Prediction, not NoneType"),
         (Prediction([0.5], (20,)), "`mean` must be an array, not list"),  # type: ignore[arg-type]
         (Prediction(last(1, "i8"), (20,)), "`mean` must hold floats, not int64"),
         (Prediction(last(0.5), (20,), 0.1), "`std` must be an array, not float"),  # type: ignore[arg-type]

@@ -201,18 +201,18 @@ MESSAGES: list[tuple[Callable[[Columns], None], str]] = [
     ),
     (
         spoil("mean", 0, float("inf"), float("-inf")),
-        f"`mean` of run {FIRST} at epoch 6 (=inf) must be finite (2 rows break this rule)",
+        f"`mean` of run {FIRST} at epoch 6 (=inf) must be finite (2 of 360 are not)",
     ),
     (spoil("mean", 0, None), f"`mean` of run {FIRST} at epoch 6 (=nan) must be finite"),
     (spoil("mean", 0, 50.0), f"`mean` of run {FIRST} at epoch 6 (=50.0) must be in [0, 1]"),
     (
         spoil("mean", 1, -0.5, 1.5),
-        f"`mean` of run {FIRST} at epoch 7 (=-0.5) must be in [0, 1] (2 rows break this rule)",
+        f"`mean` of run {FIRST} at epoch 7 (=-0.5) must be in [0, 1] (2 of 360 are not)",
     ),
     (spoil("std", 0, 0.0), f"`std` of run {FIRST} at epoch 6 (=0.0) must be above 0"),
     (
         spoil("std", 2, -1.0, 0.0),
-        f"`std` of run {FIRST} at epoch 8 (=-1.0) must be above 0 (2 rows break this rule)",
+        f"`std` of run {FIRST} at epoch 8 (=-1.0) must be above 0 (2 of 360 are not)",
     ),
     (
         spoil("std", 0, float("inf")),

@@ -27,9 +27,15 @@ GOOD = {"run_id": ["a", "a", "b", "b"], "epoch": [1, 2, 1, 2], "mean": [0.5] * 4
         ("epoch", [1, 2, 1, 3], "every network must have the same epochs, from 1 on"),
         ("epoch", [0, 1, 0, 1], "every network must have the same epochs, from 1 on"),
         ("run_id", ["a", "a", "a", "b"], "rows must be sorted by run_id and epoch, each pair once"),
-        ("mean", [0.5, 1.5, 0.5, 0.5], "`mean` (=1.5) must be finite and within [0, 1]"),
-        ("mean", [0.5, np.nan, 0.5, 0.5], "`mean` (=nan) must be finite and within [0, 1]"),
-        ("std", [0.5, np.inf, 0.5, 0.5], "`std` (=inf) must be finite and within [0, inf]"),
+        ("mean", [0.5, 1.5, 0.5, 0.5], "`mean` of run 'a' at epoch 2 (=1.5) must be in [0, 1]"),
+        ("mean", [0.5, np.nan, 0.5, 0.5], "`mean` of run 'a' at epoch 2 (=nan) must be finite"),
+        ("std", [0.5, np.inf, 0.5, 0.5], "`std` of run 'a' at epoch 2 (=inf) must be finite"),
+        ("std", [0.5, 0.5, 0.0, 0.5], "`std` of run 'b' at epoch 1 (=0.0) must be above 0"),
+        (
+            "epoch",
+            [1, 3, 1, 3],
+            "`epochs` (=(1, 3)) must be all from the first one not observed to 3, or (3,)",
+        ),
         ("std", [0.5, None, 0.5, 0.5], "`std` must be given everywhere or nowhere"),
     ],
 )

@@ -240,7 +240,7 @@ def test_a_predictor_that_breaks_a_rule_is_caught_and_told_which(
 
 def test_an_answer_of_another_type_is_named() -> None:
     found = broken(AnswersAList)
-    assert found["works with 0 epochs observed"] == "the answer must be a Prediction, not list"
+    assert found["works with 0 epochs observed"] == "`predict` must return a Prediction, not list"
 
 
 def test_too_few_runs_are_refused() -> None:

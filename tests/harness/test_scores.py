@@ -252,7 +252,7 @@ def test_the_interval_covers_the_true_tau() -> None:
     rng, covered = np.random.default_rng(3), 0
     for repeat in range(40):
         scores_ = rng.multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], size=100)
-        curves, mean = stats.norm.cdf(scores_[:, :1]), scores_[:, 1:]
+        curves, mean = stats.norm.cdf(scores_[:, :1]), stats.norm.cdf(scores_[:, 1:])
         ids = tuple(f"{repeat}-{index}" for index in range(100))
         targets = Targets(ids, ids, ("s",) * 100, ("test",) * 100, (None,) * 100, curves, 2)
         score = score_prediction(targets, mean, epochs=(1,))["test"]["tau"]
@@ -309,7 +309,7 @@ def test_a_constant_prediction_is_flagged() -> None:
 
 @pytest.mark.parametrize("epochs", [(), (3, 4, 5), (3, 5, 6), (6, 5), (0, *range(1, 7)), (7,)])
 def test_epochs_run_to_the_last_without_a_gap(epochs: tuple[int, ...]) -> None:
-    message = f"epochs (={epochs}) must be all from one after the observed to 6, or (6,)"
+    message = f"`epochs` (={epochs}) must be all from the first one not observed to 6, or (6,)"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         score_prediction(TARGETS, MEAN, epochs=epochs)
 
@@ -319,16 +319,16 @@ def test_epochs_run_to_the_last_without_a_gap(epochs: tuple[int, ...]) -> None:
 def test_values_that_are_not_finite_are_refused(name: str, bad: float) -> None:
     values = {"mean": MEAN.copy(), "std": STD.copy()}
     values[name][2, 1] = bad
-    message = f"{name} of run 'r-a002' at epoch 4 (={bad}) must be finite"
+    message = f"`{name}` of run 'r-a002' at epoch 4 (={bad}) must be finite"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         score_prediction(TARGETS, values["mean"], epochs=EARLY, std=values["std"])
 
 
 def test_wrong_shapes_are_refused() -> None:
-    message = "mean of shape (168, 3) must be (runs, epochs) = (168, 4)"
+    message = "`mean` of shape (168, 3) must be (networks, epochs) = (168, 4)"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         score_prediction(TARGETS, MEAN[:, 1:], epochs=EARLY)
-    message = "std of shape (168,) must be (runs, epochs) = (168, 4)"
+    message = "`std` of shape (168,) must be (networks, epochs) = (168, 4)"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         score_prediction(TARGETS, MEAN, epochs=EARLY, std=STD[:, 0])
 
@@ -336,7 +336,7 @@ def test_wrong_shapes_are_refused() -> None:
 def test_a_std_of_zero_is_refused() -> None:
     std = STD.copy()
     std[0, 0] = 0.0
-    message = "std of run 'r-a000' at epoch 3 (=0.0) must be above 0"
+    message = "`std` of run 'r-a000' at epoch 3 (=0.0) must be above 0"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         score_prediction(TARGETS, MEAN, epochs=EARLY, std=std)
 
