@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from benchmark.release import Release
 from benchmark.tasks import Task
 from harness.protocol import Prediction
-from harness.results.predictions import as_stored
+from harness.results.predictions import round_prediction
 from harness.results.result import read_result, result_path
 from harness.running.submission import FILE, read_submission
 from harness.scoring.scores import score_prediction
@@ -122,7 +122,7 @@ def test_predictions_are_scored_as_they_are_or_refused(
     order = np.argsort(np.argsort(targets.valid_accuracy.run_ids))
     mean, std = (np.array(columns[n]).reshape(24, EPOCHS - 1)[order] for n in ("mean", "std"))
     epochs = tuple(range(2, EPOCHS + 1))
-    given = as_stored(Prediction(mean, epochs, std))
+    given = round_prediction(Prediction(mean, epochs, std))
     expected = score_prediction(targets.valid_accuracy, given.mean, epochs=epochs, std=given.std)
     for stratum, metrics in expected.items():
         values = {name: score.value for name, score in found.scores[stratum].items()}

@@ -4,7 +4,7 @@ Columns: run_id (string), epoch (int32, from 1), mean and std (float64, accuraci
 is null for predictors without one), sorted by run_id and epoch. They are the mean over seeds. Where
 there are several, a second file holds what was predicted with each, under a first column seed
 (int32) and sorted by it first: scores are means over seeds, and only from each can they be found
-again. All are rounded, so that files stay small, and what is scored is what is stored: `as_stored`.
+again. All are rounded, so that files stay small; `round_prediction` rounds before scoring.
 """
 
 import io
@@ -36,13 +36,13 @@ LARGEST_STD = 2.0**15  # that half precision holds
 COMPRESSION = 19  # of zstd; 3, its default, makes files a tenth larger
 
 
-def as_stored(prediction: Prediction) -> Prediction:
+def round_prediction(prediction: Prediction) -> Prediction:
     """Return a checked prediction as it is scored and stored.
 
     Accuracies are rounded to multiples of `STEP`, standard deviations to half precision (eleven
     significant bits) and at least `STEP`. Doing it twice changes nothing.
 
-    >>> as_stored(Prediction(np.array([[0.50001]]), (20,), np.array([[0.1]]))).mean.tolist()
+    >>> round_prediction(Prediction(np.array([[0.50001]]), (20,), np.array([[0.1]]))).mean.tolist()
     [[0.5]]
     """
     std = None if prediction.std is None else _rounded_std(prediction.std)
@@ -101,7 +101,7 @@ def seeds_table(seeds: Sequence[int], tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def mean_table(table: pa.Table) -> pa.Table:
-    """Return the mean over seeds of what `seeds_table` returned, rounded as `as_stored` does."""
+    """Return the mean over seeds of a table that `seeds_table` made, rounded."""
     if "seed" not in table.column_names:
         return table
     seeds = len(np.unique(table["seed"].to_numpy()))

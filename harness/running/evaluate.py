@@ -5,8 +5,8 @@ is fitted with several seeds; its scores are the mean over seeds, with the inter
 and beside them the standard deviation over seeds.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +15,15 @@ from benchmark.release import INSTALLED, Release
 from benchmark.tasks import Task
 from harness.metrics.bootstrap import RESAMPLES
 from harness.protocol import Prediction
-from harness.results.predictions import as_stored, predictions_table, seeds_table
-from harness.results.result import HARNESS_VERSION, SCHEMA_VERSION, Result, Seconds, environment
+from harness.results.predictions import predictions_table, round_prediction, seeds_table
+from harness.results.result import (
+    HARNESS_VERSION,
+    SCHEMA_VERSION,
+    Result,
+    Seconds,
+    Verification,
+    environment,
+)
 from harness.running.find_predictor import SEEDS, Candidate
 from harness.running.fit_predict import TimedPrediction, fit_predict
 from harness.scoring.scores import Scores, SeedScore, flags, score_of
@@ -27,6 +34,71 @@ from harness.task_data import TaskTargets, load_task_data
 SECONDS = "_seconds"  # how the name of a count ends that is a time
 # A result, and its predictions as `harness.results.predictions.seeds_table` returns them
 Outcome = tuple[Result, pa.Table | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ResultHeader:
+    """What is known of a result before the predictor is scored.
+
+    Attributes:
+        task: The task.
+        predictor: Name of the predictor.
+        title: The predictor in words.
+        seeds: All seeds that the predictor is fitted with.
+        verification: Verification level of the result.
+    """
+
+    task: Task
+    predictor: str
+    title: str
+    seeds: tuple[int, ...]
+    verification: Verification = "self-reported"
+
+    def fail(self, failure: str) -> Result:
+        """Return the result of a predictor that failed."""
+        return self.complete({}, {}, flags=(), counts={}, seconds=None, failure=failure)
+
+    def complete(
+        self,
+        scores: Scores,
+        scores_test_accuracy: Scores,
+        *,
+        flags: tuple[str, ...],
+        counts: Mapping[str, int],
+        seconds: Seconds | None,
+        failure: str | None = None,
+    ) -> Result:
+        """Return the result with the remaining fields of `Result`; failed if there is a failure."""
+        networks = {split: len(ids) for split, ids in self.task.parts.items()}
+        return Result(
+            schema_version=SCHEMA_VERSION,
+            task=self.task.name,
+            task_digest=self.task.digest,
+            images=self.task.images,
+            observed=self.task.observed,
+            target="valid_accuracy",
+            predictor=self.predictor,
+            title=self.title,
+            status="scored" if failure is None else "failed",
+            failure=failure,
+            harness_version=HARNESS_VERSION,
+            environment=environment(),
+            seeds=self.seeds,
+            scores=scores,
+            scores_test_accuracy=scores_test_accuracy,
+            flags=flags,
+            counts=counts,
+            networks=networks,
+            seconds=seconds,
+            observed_epochs_total=self.task.observed * (networks["test"] + networks["heldout"]),
+            predictions_sha256=None,
+            verification=self.verification,
+        )
+
+
+def header_of(candidate: Candidate, task: Task, seeds: int) -> ResultHeader:
+    """Return the header of a candidate's result on a task, with up to so many seeds."""
+    return ResultHeader(task, candidate.name, candidate.title, candidate.seeds(seeds))
 
 
 def evaluate(
@@ -59,14 +131,14 @@ def evaluate_shared(
     assert len({task.digest for task in tasks}) == 1, "tasks of one fit must have the same rows"
     assert len(tasks) == 1 or not candidate.uses_curve, "one who sees curves must be fitted on each"
     data = load_task_data(min(tasks, key=lambda task: task.observed), release)
-    used = candidate.seeds(seeds)
+    headers = [header_of(candidate, task, seeds) for task in tasks]
     try:  # the one place where anything is caught: a predictor may fail in any way there is
-        timed = [fit_predict(candidate.make, data, seed) for seed in used]
+        timed = [fit_predict(candidate.make, data, seed) for seed in headers[0].seeds]
         _check_agreement(timed)
     except Exception as error:
         failure = f"{type(error).__name__}: {error}".removesuffix(": ")
-        return [(_failed(candidate, task, used, failure), None) for task in tasks]
-    return [_outcome(candidate, task, used, timed, data.targets) for task in tasks]
+        return [(header.fail(failure), None) for header in headers]
+    return [_score_timed(header, timed, data.targets) for header in headers]
 
 
 def _check_agreement(timed: Sequence[TimedPrediction]) -> None:
@@ -83,55 +155,16 @@ def _check_agreement(timed: Sequence[TimedPrediction]) -> None:
             raise ValueError("`std` must be given with every seed or with none")
 
 
-def _failed(candidate: Candidate, task: Task, seeds: tuple[int, ...], failure: str) -> Result:
-    name, title = candidate.name, candidate.title
-    return failed(task, seeds, name=name, title=title, failure=failure)
-
-
-def failed(task: Task, seeds: tuple[int, ...], *, name: str, title: str, failure: str) -> Result:
-    """Return the result of a predictor that was not scored."""
-    networks = {part: len(ids) for part, ids in task.parts.items()}
-    return Result(
-        schema_version=SCHEMA_VERSION,
-        task=task.name,
-        task_digest=task.digest,
-        images=task.images,
-        observed=task.observed,
-        target="valid_accuracy",
-        predictor=name,
-        title=title,
-        status="failed",
-        failure=failure,
-        harness_version=HARNESS_VERSION,
-        environment=environment(),
-        seeds=seeds,
-        scores={},
-        scores_test_accuracy={},
-        flags=(),
-        counts={},
-        networks=networks,
-        seconds=None,
-        observed_epochs_total=task.observed * (networks["test"] + networks["heldout"]),
-        predictions_sha256=None,
-        verification="self-reported",
-    )
-
-
-def _outcome(
-    candidate: Candidate,
-    task: Task,
-    seeds: tuple[int, ...],
-    timed: Sequence[TimedPrediction],
-    targets: TaskTargets,
+def _score_timed(
+    header: ResultHeader, timed: Sequence[TimedPrediction], targets: TaskTargets
 ) -> Outcome:
-    """Score what a predictor answered with each seed."""
-    predictions = [later(timed_prediction.prediction, task.observed) for timed_prediction in timed]
+    """Return the outcome of the predictions of each seed."""
+    predictions = [drop_observed(t.prediction, header.task.observed) for t in timed]
     seconds = Seconds(
-        float(np.mean([timed_prediction.seconds.fit for timed_prediction in timed])),
-        float(np.mean([timed_prediction.seconds.predict for timed_prediction in timed])),
+        float(np.mean([t.seconds.fit for t in timed])),
+        float(np.mean([t.seconds.predict for t in timed])),
     )
-    unscored = replace(_failed(candidate, task, seeds, "not scored yet"), counts=all_counts(timed))
-    return scored(unscored, predictions, targets, seconds)
+    return score_outcome(header, predictions, targets, counts=all_counts(timed), seconds=seconds)
 
 
 def all_counts(timed: Sequence[TimedPrediction]) -> dict[str, int]:
@@ -147,10 +180,10 @@ def all_counts(timed: Sequence[TimedPrediction]) -> dict[str, int]:
     return counts
 
 
-def later(prediction: Prediction, observed: int) -> Prediction:
-    """Return the part of a prediction after the observed epochs.
+def drop_observed(prediction: Prediction, observed: int) -> Prediction:
+    """Return a prediction without the observed epochs.
 
-    >>> later(Prediction(np.array([[0.25, 0.5, 0.75]]), (1, 2, 3)), 1).epochs
+    >>> drop_observed(Prediction(np.array([[0.25, 0.5, 0.75]]), (1, 2, 3)), 1).epochs
     (2, 3)
     """
     keep = [i for i, epoch in enumerate(prediction.epochs) if epoch > observed]
@@ -158,49 +191,39 @@ def later(prediction: Prediction, observed: int) -> Prediction:
     return Prediction(prediction.mean[:, keep], tuple(prediction.epochs[i] for i in keep), std)
 
 
-def scored(
-    unscored: Result,
+def score_outcome(
+    header: ResultHeader,
     predictions: Sequence[Prediction],
     targets: TaskTargets,
-    seconds: Seconds | None,
     *,
+    counts: Mapping[str, int] | None = None,
+    seconds: Seconds | None = None,
     resamples: int = RESAMPLES,
 ) -> Outcome:
-    """Return a result with the scores of checked predictions, and these as a table, both rounded.
+    """Score valid predictions, rounded as they are stored; return the result and their table.
 
     Args:
-        unscored: A failed result of the same predictor, task and seeds.
-        predictions: Of each seed, in the order of the truths.
-        targets: For both targets.
-        seconds: Measured time, mean over seeds; None if nobody measured it.
-        resamples: Of the intervals; there are none with 0.
+        header: Header of the result.
+        predictions: The prediction of each seed, rows in the order of the targets.
+        targets: The true accuracies of the task.
+        counts: What the predictor counted.
+        seconds: Measured time, mean over seeds; None if it was not measured.
+        resamples: Number of resamples for the intervals; 0 for none.
     """
-    predictions = [as_stored(prediction) for prediction in predictions]
-    mean = _mean(predictions)
-    finals = [
-        Prediction(p.mean[:, -1:], p.epochs[-1:], None if p.std is None else p.std[:, -1:])
-        for p in predictions
-    ]
+    predictions = [round_prediction(prediction) for prediction in predictions]
+    last = predictions[0].epochs[-1] - 1
+    finals = [drop_observed(prediction, last) for prediction in predictions]
     run_ids = targets.valid_accuracy.run_ids
     tables = [predictions_table(run_ids, p.epochs, p.mean, p.std) for p in predictions]
-    result = replace(
-        unscored,
-        status="scored",
-        failure=None,
-        scores=seed_scores(targets.valid_accuracy, predictions, resamples),
-        scores_test_accuracy=seed_scores(targets.test_accuracy, finals, resamples),
-        flags=(*flags(mean.mean, targets.valid_accuracy.skeletons), *unscored.flags),
+    mean = np.mean([prediction.mean for prediction in predictions], axis=0)
+    result = header.complete(
+        seed_scores(targets.valid_accuracy, predictions, resamples),
+        seed_scores(targets.test_accuracy, finals, resamples),
+        flags=flags(mean, targets.valid_accuracy.skeletons),
+        counts=counts or {},
         seconds=seconds,
     )
-    return result, seeds_table(unscored.seeds, tables)
-
-
-def _mean(predictions: Sequence[Prediction]) -> Prediction:
-    """Return the mean over seeds."""
-    first = predictions[0]
-    deviations = [p.std for p in predictions if p.std is not None]
-    std = np.mean(deviations, axis=0) if deviations else None
-    return Prediction(np.mean([p.mean for p in predictions], axis=0), first.epochs, std)
+    return result, seeds_table(header.seeds, tables)
 
 
 def seed_scores(

@@ -22,7 +22,7 @@ from harness.results.result import (
     write_result,
 )
 from harness.running.custom_splits import Trial, TrialScore, failed_trials, score_trials
-from harness.running.evaluate import evaluate_shared, failed
+from harness.running.evaluate import evaluate_shared, header_of
 from harness.running.find_predictor import SEEDS, Candidate, find
 
 PROCESSES = 2
@@ -153,11 +153,8 @@ def run(job: Job, setting: Setting) -> list[Result]:
 def _write_ended(job: Job, setting: Setting, ended: EndedEarlyError) -> list[Result]:
     """Write that the process of a job ended before its results were there."""
     candidate = find(job.predictor)
-    seeds = candidate.seeds(setting.seeds)
-    name, title = candidate.name, candidate.title
-    results = [
-        failed(task, seeds, name=name, title=title, failure=str(ended)) for task in job.tasks
-    ]
+    headers = [header_of(candidate, task, setting.seeds) for task in job.tasks]
+    results = [header.fail(str(ended)) for header in headers]
     return [read_result(write_result(setting.results, result, None)) for result in results]
 
 

@@ -8,7 +8,7 @@ alone, and all of that once for each seed, in any order.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from benchmark.util.unknown_name import unknown_name
 from harness.metrics.bootstrap import RESAMPLES
 from harness.prediction_rules import Scope, require_valid
 from harness.protocol import Array, Prediction
-from harness.running.evaluate import Outcome, failed, scored
+from harness.running.evaluate import Outcome, ResultHeader, score_outcome
 from harness.task_data import load_targets
 
 REQUIRED = ("run_id", "epoch", "mean")
@@ -80,10 +80,8 @@ def score_predictions(
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     name = re.sub(r"[^a-z0-9._-]+", "-", path.stem.lower()).lstrip("._-") or "predictions"
-    title = f"Predictions of {path.name}"
-    unscored = failed(task, seeds, name=name, title=title, failure="not scored yet")
-    unscored = replace(unscored, verification="rescored")
-    return scored(unscored, predictions, targets, None, resamples=resamples)
+    header = ResultHeader(task, name, f"Predictions of {path.name}", seeds, "rescored")
+    return score_outcome(header, predictions, targets, resamples=resamples)
 
 
 def _read_rows(path: Path) -> _Rows:

@@ -15,9 +15,9 @@ from benchmark.runs import read_pages
 from benchmark.util.atomic import write_atomically
 from benchmark.util.strict_json import broken, encode, read_record, to_text
 from harness.predictors.registry import PREDICTORS
-from harness.results.predictions import as_stored, predictions_table, seeds_table
+from harness.results.predictions import predictions_table, round_prediction, seeds_table
 from harness.results.result import Result, seeds_path
-from harness.running.evaluate import SECONDS, all_counts, later
+from harness.running.evaluate import SECONDS, all_counts, drop_observed
 from harness.running.fit_predict import TimedPrediction
 from harness.running.submission import code_digest, code_files, find_submission
 from harness.task_data import load_task_data
@@ -146,7 +146,7 @@ def rerun(
         code, digest = code_of(result.predictor, submissions)
         timed = predict_apart(code, data, result.seeds, minutes=minutes, release=job.release)
         _check_counts(result, timed)
-        predictions = [as_stored(later(a.prediction, task.observed)) for a in timed]
+        predictions = [round_prediction(drop_observed(a.prediction, task.observed)) for a in timed]
         run_ids = data.targets.valid_accuracy.run_ids
         tables = [predictions_table(run_ids, p.epochs, p.mean, p.std) for p in predictions]
         several = len(result.seeds) > 1

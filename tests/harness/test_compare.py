@@ -13,7 +13,7 @@ from benchmark.release import Release
 from benchmark.tasks import Task
 from harness.protocol import Prediction
 from harness.results.result import write_result
-from harness.running.evaluate import failed, scored
+from harness.running.evaluate import ResultHeader, score_outcome
 from harness.studies.compare import compare, holm, p_value
 from harness.studies_cli import compare as command
 from harness.task_data import TaskTargets, load_targets
@@ -40,8 +40,7 @@ def results(folder: Path, task: Task, tmp_path_factory: pytest.TempPathFactory) 
     store(place, task, targets, "exact", np.zeros(len(noise)))
     store(place, task, targets, "noisy", noise)
     store(place, task, targets, "noisier", 1.05 * noise)
-    result = failed(task, (0,), name="broken", title="Broken", failure="Error: no")
-    write_result(place, result, None)
+    write_result(place, ResultHeader(task, "broken", "Broken", (0,)).fail("Error: no"), None)
     return place
 
 
@@ -53,8 +52,8 @@ def store(
     error: "np.ndarray[tuple[int], np.dtype[np.float64]]",
 ) -> None:
     final = np.clip(targets.valid_accuracy.curves[:, -1] + error, 0, 1)[:, None]
-    unscored = failed(task, (0,), name=name, title=name, failure="not yet")
-    write_result(place, *scored(unscored, [Prediction(final, (20,))], targets, None))
+    header = ResultHeader(task, name, name, (0,))
+    write_result(place, *score_outcome(header, [Prediction(final, (20,))], targets))
 
 
 def test_holm_is_worked_by_hand_and_never_below_the_false_discovery_rate() -> None:

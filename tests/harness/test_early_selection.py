@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from benchmark.release import Release
 from harness.protocol import Prediction
 from harness.results.result import write_result
-from harness.running.evaluate import failed, scored
+from harness.running.evaluate import ResultHeader, score_outcome
 from harness.studies.early_selection import Choice, choices, keep, random_sets, successive_halving
 from harness.studies.early_selection_plot import COLOURS, draw, named
 from harness.studies_cli import select
@@ -78,9 +78,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         targets = load_targets(task, Release(place))
         final = targets.valid_accuracy.curves[:, -1:]
         for predictor, mean in (("knows", final), ("reverse", 1 - final)):
-            unscored = failed(task, (0,), name=predictor, title=predictor, failure="not yet")
-            answer = [Prediction(mean, (20,))]
-            write_result(place / "results", *scored(unscored, answer, targets, None))
+            header = ResultHeader(task, predictor, predictor, (0,))
+            outcome = score_outcome(header, [Prediction(mean, (20,))], targets)
+            write_result(place / "results", *outcome)
     return place
 
 

@@ -14,7 +14,7 @@ from benchmark.tasks import Task
 from harness.predictors.baselines import LastPlusGain, MeanCurve
 from harness.protocol import Array, Prediction, Queries, Runs, Series
 from harness.results.ceiling import build_ceiling, repeated_finals, write_ceilings
-from harness.results.predictions import as_stored, check_seeds, mean_table, read_predictions
+from harness.results.predictions import check_seeds, mean_table, read_predictions, round_prediction
 from harness.results.result import (
     read_ceiling,
     read_result,
@@ -22,7 +22,7 @@ from harness.results.result import (
     write_ceiling,
     write_result,
 )
-from harness.running.evaluate import evaluate, evaluate_shared, later, seed_scores
+from harness.running.evaluate import drop_observed, evaluate, evaluate_shared, seed_scores
 from harness.running.find_predictor import Candidate
 from harness.running.fit_predict import counts_of
 from harness.scoring.noise_ceiling import ceiling
@@ -87,7 +87,7 @@ def test_a_result_is_the_mean_over_seeds_and_is_read_back(
         predictor = Noisy()
         predictor.fit(parts.train.copy(), parts.validation, observed=5, seed=seed)
         answer = predictor.predict(parts.queries.copy())
-        answers.append(as_stored(replace(answer, mean=answer.mean.clip(0, 1))))
+        answers.append(round_prediction(replace(answer, mean=answer.mean.clip(0, 1))))
     scores = [score_prediction(targets, a.mean, epochs=a.epochs, std=a.std) for a in answers]
     for stratum, metrics in result.scores.items():
         assert set(metrics) == set(scores[0][stratum])
@@ -281,7 +281,7 @@ def test_tasks_with_other_rows_do_not_share_a_fit(task: Task, folder: Path) -> N
 
 def test_a_prediction_of_the_last_epoch_alone_stays_whole() -> None:
     answer = Prediction(last(0.5), (20,), last(0.1))
-    assert np.array_equal(later(answer, 19).mean, answer.mean)
+    assert np.array_equal(drop_observed(answer, 19).mean, answer.mean)
 
 
 def test_the_ceiling_is_of_the_repeated_test_and_held_out_networks(

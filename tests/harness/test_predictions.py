@@ -10,10 +10,10 @@ from harness.protocol import Prediction
 from harness.results.predictions import (
     PREDICTIONS,
     STEP,
-    as_stored,
     check_predictions,
     matrix,
     predictions_table,
+    round_prediction,
 )
 
 GOOD = {"run_id": ["a", "a", "b", "b"], "epoch": [1, 2, 1, 2], "mean": [0.5] * 4, "std": [0.1] * 4}
@@ -80,8 +80,8 @@ def test_a_matrix_is_the_table_it_was_made_from() -> None:
 def test_what_is_stored_is_near_what_was_predicted_and_rounding_twice_changes_nothing() -> None:
     rng = np.random.default_rng(0)
     mean, std = rng.random((50, 20)), 10.0 ** rng.uniform(-9, 1, (50, 20))
-    once = as_stored(Prediction(mean, tuple(range(1, 21)), std))
-    twice = as_stored(once)
+    once = round_prediction(Prediction(mean, tuple(range(1, 21)), std))
+    twice = round_prediction(once)
     assert np.abs(once.mean - mean).max() <= STEP / 2
     assert once.std is not None
     assert twice.std is not None
@@ -90,4 +90,4 @@ def test_what_is_stored_is_near_what_was_predicted_and_rounding_twice_changes_no
     assert (once.std[~large] == STEP).all()
     assert np.array_equal(once.mean, twice.mean)
     assert np.array_equal(once.std, twice.std)
-    assert as_stored(Prediction(mean, tuple(range(1, 21)))).std is None
+    assert round_prediction(Prediction(mean, tuple(range(1, 21)))).std is None

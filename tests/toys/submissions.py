@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from benchmark.release import Release
 from benchmark.tasks import Task
 from harness.protocol import Prediction
-from harness.results.predictions import as_stored, predictions_table, seeds_table
+from harness.results.predictions import predictions_table, round_prediction, seeds_table
 from harness.results.result import Result
 from harness.running.evaluate_many import Setting
 from harness.task_data import load_targets
@@ -51,7 +51,7 @@ def toy_predictions(folder: Path, task: Task, seeds: int = 1) -> pa.Table:
         noise = np.random.default_rng(seed).normal(0, 0.1, later.shape)
         epochs = range(task.observed + 1, task.epochs + 1)
         mean, std = (later + noise).clip(0, 1), np.full(later.shape, 0.1)
-        given = as_stored(Prediction(mean, tuple(epochs), std))
+        given = round_prediction(Prediction(mean, tuple(epochs), std))
         tables.append(predictions_table(targets.run_ids, epochs, given.mean, given.std))
     return seeds_table(range(seeds), tables)
 
