@@ -219,10 +219,10 @@ def seeds_path(path: Path) -> Path:
     return path.with_suffix(".seeds.parquet")
 
 
-def write_result(folder: Path, result: Result, predictions: pa.Table | None) -> Path:
-    """Write a result and its predictions, replacing an earlier one, and return its path.
+def write_result(folder: Path, result: Result, predictions: pa.Table | None) -> Result:
+    """Write a result and its predictions, replacing an earlier one.
 
-    The result is written last and given the digest of the predictions.
+    The result is written after its predictions, with their digest, and returned as it is written.
 
     Args:
         folder: The folder of all results.
@@ -254,7 +254,7 @@ def write_result(folder: Path, result: Result, predictions: pa.Table | None) -> 
     write_atomically(path, f"{to_text(encode(record))}\n")
     if predictions is None:
         beside.unlink(missing_ok=True)
-    return path
+    return record
 
 
 def _write_bytes(path: Path, content: bytes) -> None:

@@ -147,7 +147,7 @@ def run(job: Job, setting: Setting) -> list[Result]:
     """Evaluate a job in this process and write its results."""
     candidate = find(job.predictor)
     outcomes = evaluate_shared(candidate, job.tasks, seeds=setting.seeds, release=setting.release)
-    return [read_result(write_result(setting.results, *outcome)) for outcome in outcomes]
+    return [write_result(setting.results, *outcome) for outcome in outcomes]
 
 
 def _write_ended(job: Job, setting: Setting, ended: EndedEarlyError) -> list[Result]:
@@ -155,7 +155,7 @@ def _write_ended(job: Job, setting: Setting, ended: EndedEarlyError) -> list[Res
     candidate = find(job.predictor)
     headers = [header_of(candidate, task, setting.seeds) for task in job.tasks]
     results = [header.fail(str(ended)) for header in headers]
-    return [read_result(write_result(setting.results, result, None)) for result in results]
+    return [write_result(setting.results, result, None) for result in results]
 
 
 def try_many(

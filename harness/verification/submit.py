@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from benchmark.release import Release
 from benchmark.runs import read_pages
 from benchmark.util.atomic import write_atomically
-from harness.results.result import Result, read_result, result_path, seeds_path, write_result
+from harness.results.result import Result, result_path, seeds_path, write_result
 from harness.running.evaluate import Outcome
 from harness.running.evaluate_many import Setting, evaluate_many
 from harness.running.find_predictor import find
@@ -128,13 +128,13 @@ def submit(draft: Draft, setting: Setting, *, again: bool = False) -> list[Resul
             outcomes = _run_code(laid_out, submission, replace(setting, results=Path(name) / "out"))
         else:
             outcomes = [_score(draft, task, setting.release) for task in submission.tasks]
-        paths = [write_result(setting.results, *outcome) for outcome in outcomes]
+        results = [write_result(setting.results, *outcome) for outcome in outcomes]
         _remove_earlier(setting.results, submission)
         if place.exists():
             shutil.rmtree(place)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(laid_out, place, ignore=shutil.ignore_patterns("__pycache__"))
-    return [read_result(path) for path in paths]
+    return results
 
 
 def _lay_out(draft: Draft, folder: Path) -> None:

@@ -84,7 +84,8 @@ def test_a_level_that_cannot_be_shown_is_refused_by_all_who_read(
 
 def test_a_failed_predictor_claims_nothing(results: Path, folder: Path) -> None:
     failed = replace(toy_result("gru"), verification="rescored")
-    path = write_result(results, failed, None)
+    write_result(results, failed, None)
+    path = result_path(results, failed.task, "gru")
     assert problems(results, folder) == (
         f"{path}: `verification` (='rescored') must be 'self-reported' for a failed predictor",
     )

@@ -18,6 +18,7 @@ from harness.results.predictions import check_seeds, mean_table, read_prediction
 from harness.results.result import (
     read_ceiling,
     read_result,
+    result_path,
     seeds_path,
     write_ceiling,
     write_result,
@@ -114,12 +115,14 @@ def test_a_result_is_the_mean_over_seeds_and_is_read_back(
     means = mean["mean"].to_numpy().reshape(24, EPOCHS - OBSERVED)
     assert means[first].tolist() == [1.0] * (EPOCHS - OBSERVED)
     np.testing.assert_allclose(mean["std"].to_numpy(), 0.3, rtol=2.0**-11)
-    path = write_result(tmp_path, result, table)
+    written = write_result(tmp_path, result, table)
+    path = result_path(tmp_path, task.name, "toy")
     assert read_predictions(path.with_suffix(".parquet"), 24).equals(mean)
     stored = pq.read_table(seeds_path(path))
     check_seeds(stored, 24, result.seeds)
     assert stored.equals(table)
-    assert read_result(path).scores == result.scores
+    assert read_result(path) == written
+    assert replace(written, predictions_sha256=None) == result
 
 
 def test_the_interval_is_that_of_the_mean_over_seeds(parts: TaskData) -> None:
@@ -249,7 +252,8 @@ def test_a_predictor_that_raises_is_a_failure_with_what_it_raised(
     kind = type("Raising", (Failing,), {"raised": error})
     result, table = evaluate(candidate(kind), task, release=Release(folder))
     assert (result.status, result.failure, result.scores) == ("failed", failure, {})
-    assert read_result(write_result(tmp_path, result, table)).failure == failure
+    written = write_result(tmp_path, result, table)
+    assert read_result(result_path(tmp_path, task.name, "toy")) == written == result
 
 
 def test_an_interrupt_is_no_failure_of_the_predictor(task: Task, folder: Path) -> None:

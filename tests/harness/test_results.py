@@ -73,8 +73,9 @@ def test_a_result_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_a_failed_result_comes_back_without_predictions(tmp_path: Path) -> None:
-    path = write_result(tmp_path, toy_result(), None)
-    assert read_result(path) == toy_result()
+    given = write_result(tmp_path, toy_result(), None)
+    path = result_path(tmp_path, given.task, given.predictor)
+    assert read_result(path) == given == toy_result()
     assert [file.name for file in path.parent.iterdir()] == ["toy.json"]
 
 
@@ -105,7 +106,9 @@ def test_several_seeds_keep_their_spread(tmp_path: Path) -> None:
     result = replace(toy_result(), status="scored", failure=None, **changed)  # type: ignore[arg-type]
     targets = toy_networks().targets
     table = predictions_table(targets.run_ids, [6], targets.curves[:, -1:])
-    assert read_result(write_result(tmp_path, result, table)).scores == scores
+    written = write_result(tmp_path, result, table)
+    assert written.scores == scores
+    assert read_result(result_path(tmp_path, result.task, result.predictor)) == written
 
 
 def test_the_environment_names_versions_and_no_host() -> None:

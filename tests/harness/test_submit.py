@@ -192,7 +192,7 @@ def test_code_that_breaks_a_rule_or_fails_is_refused(folder: Path, tmp_path: Pat
     setting = Setting(tmp_path / "results", Release(folder))
     path = coded(tmp_path / "code", "        return [0.5]\n")
     message = (
-        "net.py:Sizes breaks the rule 'works with 0 epochs observed': the answer must be a "
+        "net.py:Sizes breaks the rule 'works with 0 epochs observed': `predict` must return a "
         "Prediction, not list"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
