@@ -1,4 +1,4 @@
-"""The functions of the public API that fit and score predictors; `peephole` offers them."""
+"""The functions of the public API that fit and score predictors, exported by `peephole`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,13 +16,12 @@ def load_task(name: str, *, release: Release = INSTALLED) -> TaskData:
     """Return the data of a frozen task.
 
     Args:
-        name: Of the task, as "digits-k3-v2".
+        name: Name of the task, for example "digits-k3-v2".
         release: The data; by default that of the installed package.
 
     Raises:
-        FileNotFoundError: If the data lacks a split.
-        ValueError: If the name is not known, or the data has other rows than the task was frozen
-            on.
+        FileNotFoundError: If a split is missing from the data.
+        ValueError: If the name is unknown, or the rows are not those that the task was frozen on.
     """
     return load_task_data(release.task(name), release)
 
@@ -37,15 +36,15 @@ def evaluate(
     """Fit a predictor on a task and return its scores; nothing is written.
 
     Args:
-        predictor: A class, or what the command `peephole evaluate` takes: a name of the registry,
+        predictor: A class, or an argument of the command `peephole evaluate`: a registry name,
             "package.module:Class" or "path/to/file.py:Class".
         task: Name of a frozen task.
-        seeds: How many to fit with; a reference predictor that is not stochastic is fitted once.
+        seeds: Number of seeds; a reference predictor that is not stochastic is fitted once.
         release: The data; by default that of the installed package.
 
     Raises:
-        FileNotFoundError: If the data lacks a split, or there is no such file.
-        ValueError: If a name is not known, or the data has other rows than the task was frozen on.
+        FileNotFoundError: If a split is missing from the data, or the file does not exist.
+        ValueError: If a name is unknown, or the rows are not those that the task was frozen on.
     """
     candidate = find(predictor) if isinstance(predictor, str) else candidate_of(predictor)
     return evaluate_candidate(candidate, release.task(task), seeds=seeds, release=release)[0]
@@ -55,14 +54,14 @@ def score(predictions: str | Path, task: str, *, release: Release = INSTALLED) -
     """Return the scores of a Parquet file of predictions; nothing in it is executed.
 
     Args:
-        predictions: The file. Its columns are run_id, epoch, mean and, optionally, std and seed,
-            with one row for every test and held-out run of the task and every epoch after the
+        predictions: The file, with columns run_id, epoch, mean and, optionally, std and seed. It
+            has one row for each test and held-out run of the task and each epoch after the
             observed ones, or for the last epoch alone.
         task: Name of a frozen task.
         release: The data; by default that of the installed package.
 
     Raises:
-        FileNotFoundError: If there is no such file, or the data lacks a split.
-        ValueError: If the file breaks a rule; the message names the first offender.
+        FileNotFoundError: If the file does not exist, or a split is missing from the data.
+        ValueError: If the file breaks a rule; the message names the first violation.
     """
     return score_predictions(Path(predictions), release.task(task), release=release)[0]

@@ -1,8 +1,8 @@
-"""From a task's rows to what a predictor is passed, and to the truth that it is scored on.
+"""Builds the inputs of a predictor and the targets from the rows of a task.
 
-Nothing that a predictor is passed leads to what it must predict: `Queries` own copies of the first
-`observed` entries of each series, and neither they nor the `Runs` to fit on hold a test series, a
-status, a time, a device or a run of another seed. What is on disk is not hidden.
+The inputs do not reveal the targets: `Queries` own copies of the observed epochs, and neither they
+nor `Runs` hold a test accuracy, a status, a time, a device or a run of another seed. The files on
+disk are not hidden from a predictor.
 """
 
 from collections.abc import Mapping
@@ -27,11 +27,11 @@ from harness.scoring.targets import SCORED_SPLITS, ScoredSplit, Targets
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TaskTargets:
-    """What is true of the networks that a task asks for, all in one order.
+    """The targets of a task's queries, in the same order.
 
     Attributes:
-        valid_accuracy: Of the series that is predicted.
-        test_accuracy: Of the other series that the same predictions are scored on.
+        valid_accuracy: Validation accuracy, which is predicted.
+        test_accuracy: Test accuracy, on which the same predictions are scored as well.
     """
 
     valid_accuracy: Targets
@@ -44,10 +44,10 @@ class TaskData:
 
     Attributes:
         task: The task.
-        train: To fit on.
-        validation: To choose with.
-        queries: Test and held-out networks, shuffled, under opaque ids.
-        targets: Of the queries, in their order.
+        train: Runs to fit on.
+        validation: Runs for model selection.
+        queries: Test and held-out networks, shuffled, with opaque ids.
+        targets: Targets of the queries, in the same order.
     """
 
     task: Task
@@ -58,7 +58,7 @@ class TaskData:
 
     @property
     def run_ids(self) -> tuple[str, ...]:
-        """The run of each query, which a file of predictions names; no predictor is given them."""
+        """The run id of each query, as in a file of predictions; predictors do not receive them."""
         return self.targets.valid_accuracy.run_ids
 
 
@@ -66,12 +66,12 @@ def load_task_data(task: Task, release: Release = INSTALLED) -> TaskData:
     """Return the data of a task.
 
     Args:
-        task: Any.
+        task: The task.
         release: The data; by default that of the installed package.
 
     Raises:
-        FileNotFoundError: If the data lacks a split.
-        ValueError: If the data lacks a run or the recipe of the task, or has other rows.
+        FileNotFoundError: If a split is missing from the data.
+        ValueError: If a run or the recipe is missing from the data, or rows differ from the task's.
     """
     tables = release.task_tables(task)
     recipe = recipe_of(tables["train"], release)
@@ -86,27 +86,27 @@ def load_task_data(task: Task, release: Release = INSTALLED) -> TaskData:
 
 
 def load_targets(task: Task, release: Release = INSTALLED) -> TaskTargets:
-    """Return what is true of a task's test and held-out networks. Raises as `load_task_data`."""
+    """Return the targets of a task. Raises the errors of `load_task_data`."""
     return build_targets(task, *query_rows(task, release.task_tables(task)))
 
 
 def evaluation_rows(tables: Mapping[str, pa.Table]) -> tuple[pa.Table, tuple[ScoredSplit, ...]]:
-    """Return the rows that predictions are scored on, part by part, and the part of each."""
-    rows = pa.concat_tables([tables[part] for part in SCORED_SPLITS])
-    return rows, tuple(part for part in SCORED_SPLITS for _ in range(len(tables[part])))
+    """Return the rows on which predictions are scored, split by split, and the split of each."""
+    rows = pa.concat_tables([tables[split] for split in SCORED_SPLITS])
+    return rows, tuple(split for split in SCORED_SPLITS for _ in range(len(tables[split])))
 
 
 def query_rows(
     task: Task, tables: Mapping[str, pa.Table]
 ) -> tuple[pa.Table, tuple[ScoredSplit, ...]]:
-    """Return the rows of the queries, shuffled by the task's name, and the part of each."""
+    """Return the rows of the queries, shuffled by the task's name, and the split of each."""
     rows, splits = evaluation_rows(tables)
     order = generator_for("queries-v1", task.name).permutation(len(rows))
     return rows.take(pa.array(order)).combine_chunks(), tuple(splits[i] for i in order)
 
 
 def build_targets(task: Task, rows: pa.Table, splits: tuple[ScoredSplit, ...]) -> TaskTargets:
-    """Return the truths of rows for both targets of a task."""
+    """Return the targets of a task for some rows."""
     target = Targets(
         tuple(rows["run_id"].to_pylist()),
         tuple(rows["architecture_id"].to_pylist()),
@@ -120,16 +120,16 @@ def build_targets(task: Task, rows: pa.Table, splits: tuple[ScoredSplit, ...]) -
 
 
 def build_runs(rows: pa.Table, recipe: Recipe, prefix: str, release: Release) -> Runs:
-    """Return rows as runs that own their memory, numbered in their order.
+    """Return rows as runs that own their memory; ids are numbers in the order of the rows.
 
     Args:
-        rows: All columns, or those that a predictor may see, and `architecture`.
-        recipe: Of all rows.
-        prefix: Of the ids.
-        release: Where the proxies are.
+        rows: Rows with `architecture` and the columns that a predictor may see.
+        recipe: The recipe of all rows.
+        prefix: Prefix of the ids.
+        release: The data, from which proxies are read.
 
     Raises:
-        ValueError: If the data has proxies, but not of all the networks.
+        ValueError: If the data has proxies, but not for all networks.
     """
     images = get_images(recipe.images)
     architectures = tuple(map(from_record, rows["architecture"].to_pylist()))
@@ -145,24 +145,24 @@ def build_runs(rows: pa.Table, recipe: Recipe, prefix: str, release: Release) ->
 
 
 def _build_proxies(rows: pa.Table, images: str, release: Release) -> Array | None:
-    """Return the proxies of the networks of rows, (rows, proxies); None if the data has none."""
+    """Return the proxies of the networks, (rows, proxies); None if the data has none."""
     table = release.proxies(images)
     if table is None:
         return None
-    place = {name: i for i, name in enumerate(table["architecture_id"].to_pylist())}
+    row_of = {name: i for i, name in enumerate(table["architecture_id"].to_pylist())}
     names = rows["architecture_id"].to_pylist()
-    missing = [name for name in names if name not in place]
+    missing = [name for name in names if name not in row_of]
     if missing:
         raise ValueError(
-            f"the proxies of {images!r} lack {len(missing)} networks, {missing[0]!r} the first; "
-            f"`peephole generate proxies --images {images}` computes them"
+            f"the proxies of {images!r} lack {len(missing)} networks, first {missing[0]!r}; "
+            f"compute them with `peephole generate proxies --images {images}`"
         )
     values = np.stack([table[name].to_numpy() for name in PROXIES], axis=1)
-    return values[[place[name] for name in names]].copy()
+    return values[[row_of[name] for name in names]].copy()
 
 
 def _build_series(rows: pa.Table, epochs: int) -> Series:
-    """Return copies of what a predictor may see of whole runs, null as NaN."""
+    """Return copies of the series that a predictor may see, over all epochs, with null as NaN."""
     values: dict[str, Array] = {}
     for field in fields(Series):
         if field.name.startswith("initial_"):
@@ -177,10 +177,10 @@ def _build_series(rows: pa.Table, epochs: int) -> Series:
 
 
 def recipe_of(rows: pa.Table, release: Release = INSTALLED) -> Recipe:
-    """Return the one recipe of some rows.
+    """Return the recipe that all rows share.
 
     Raises:
-        ValueError: If the rows have several, or it is not known.
+        ValueError: If the rows have several recipes or none, or the recipe is unknown.
     """
     ids = sorted(set(rows["recipe_id"].to_pylist()))
     if len(ids) != 1:
@@ -189,14 +189,13 @@ def recipe_of(rows: pa.Table, release: Release = INSTALLED) -> Recipe:
 
 
 def training_runs(images: str, networks: int, release: Release = INSTALLED) -> Runs:
-    """Return the first training runs of the released data, of seed 0 and with whole curves.
+    """Return the first training runs of the data, with seed 0 and complete curves.
 
     Raises:
-        FileNotFoundError: If the data lacks them.
-        ValueError: If the image set or the recipe is not known.
+        FileNotFoundError: If the data has no training runs.
+        ValueError: If the image set or the recipe is unknown.
     """
     table = release.runs(images, "train")
-    rows = (
-        table.filter(has_whole_curve(table)).sort_by("run_id").slice(0, networks).combine_chunks()
-    )
+    complete = table.filter(has_whole_curve(table)).sort_by("run_id")
+    rows = complete.slice(0, networks).combine_chunks()
     return build_runs(rows, recipe_of(rows, release), "t", release)

@@ -1,8 +1,8 @@
-"""Resamples of architectures and the intervals they give.
+"""Bootstrap resamples of architectures and percentile intervals.
 
-A resample draws as many architectures as there are, with replacement, and is kept as the number of
-times that each is drawn. The draws depend on the architectures alone: every predictor is scored on
-the same resamples, so that two predictors can be compared resample by resample.
+A resample draws as many architectures as there are, with replacement, and is stored as the number
+of draws of each. Draws depend only on the architecture ids, so all predictors are scored on the
+same resamples and can be compared resample by resample.
 """
 
 import hashlib
@@ -16,17 +16,17 @@ Counts = NDArray[np.int32]
 
 RESAMPLES = 1000
 LEVEL = 0.95  # of the percentile intervals
-SEED_NAME = "bootstrap-v1:"  # a new name redraws every resample, and so every published interval
+SEED_NAME = "bootstrap-v1:"  # a new name changes every resample, and so every published interval
 
 
 def resample_counts(architecture_ids: Sequence[str], *, resamples: int = RESAMPLES) -> Counts:
     """Return how often each row is drawn in each resample, (resamples, rows).
 
-    Whole architectures are drawn: the rows of one architecture share a count.
+    Architectures are drawn, so all rows of an architecture have the same count.
 
     Args:
-        architecture_ids: The architecture of each row; its order only orders the columns.
-        resamples: How many.
+        architecture_ids: Architecture of each row; their order affects only the column order.
+        resamples: Number of resamples.
 
     >>> counts = resample_counts(["b", "a", "c"], resamples=2)
     >>> counts.shape, counts.sum(axis=1).tolist()
@@ -45,7 +45,7 @@ def resample_counts(architecture_ids: Sequence[str], *, resamples: int = RESAMPL
 def interval(samples: Array) -> tuple[float, float] | None:
     """Return the percentile interval of one value per resample.
 
-    Resamples in which the value is undefined (NaN) are left out; None if they are more than half.
+    Undefined values (NaN) are left out; the interval is None if they are more than half.
 
     >>> interval(np.array([0.4, 0.4, np.nan]))
     (0.4, 0.4)

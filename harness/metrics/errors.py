@@ -1,7 +1,7 @@
-"""The metrics of errors: means over networks.
+"""Metrics of errors, which are means over networks.
 
 Each function takes a `MetricInput` and returns one value per resample, NaN where it is undefined.
-What each one is, its range and its ties: `harness.metrics.registry.METRICS`.
+`harness.metrics.registry.METRICS` has the formula, range and treatment of ties of each.
 """
 
 import numpy as np
@@ -9,8 +9,8 @@ import numpy as np
 from harness.metrics.bootstrap import Array
 from harness.metrics.metric_input import MetricInput
 
-QUANTILE_95 = 1.6448536269514722  # standard normal; a central 90 % lies within plus and minus it
-# Share of the squared deviations below which a variance is rounding: float64 errs by about 1e-16
+QUANTILE_95 = 1.6448536269514722  # of the standard normal distribution
+# Fraction of the second moment below which a variance is rounding error; float64 errs by 1e-16
 NO_VARIANCE = 1e-12
 
 
@@ -67,7 +67,7 @@ def crps(sample: MetricInput) -> Array:
 
 
 def coverage_90(sample: MetricInput) -> Array:
-    """Return the share of networks whose true accuracy lies in the central 90 % interval."""
+    """Return the fraction of networks whose true accuracy lies in the central 90 % interval."""
     score, _ = _standard_score(sample)
     return _mean(sample, (np.abs(score) <= QUANTILE_95).astype(np.float64))
 
@@ -83,7 +83,7 @@ def _squared_errors(sample: MetricInput) -> Array:
 
 def _r2(sample: MetricInput) -> Array:
     """Return 1 - SSE / SST of every epoch, (resamples, epochs)."""
-    # About the mean of all networks, so that little is lost when squares are subtracted
+    # Centred, to lose little precision when squares are subtracted
     centred = sample.target - sample.target.mean(axis=0)
     variance = _variance(sample.average(centred), sample.average(centred**2))
     ratio = _squared_errors(sample) / np.where(variance > 0, variance, 1.0)
@@ -91,13 +91,13 @@ def _r2(sample: MetricInput) -> Array:
 
 
 def _variance(first: Array, second: Array) -> Array:
-    """Return the variance from the first two moments, exactly 0 where it is rounding."""
+    """Return the variance from the first two moments, exactly 0 where it is rounding error."""
     variance = second - first**2
     return np.where(variance > NO_VARIANCE * second, variance, 0.0)
 
 
 def _standard_score(sample: MetricInput) -> tuple[Array, Array]:
-    """Return the final error in standard deviations, and these, (networks,) each."""
+    """Return the final errors in standard deviations, and the standard deviations, (networks,)."""
     if sample.std is None:
         raise ValueError("a sample without std has no nll, crps or coverage_90")
     return (sample.final_target - sample.final_mean) / sample.std, sample.std

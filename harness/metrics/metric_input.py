@@ -1,4 +1,4 @@
-"""What a metric is computed on: the networks of one stratum, and how often each is drawn."""
+"""The input of a metric: the networks of one stratum, and how often each is drawn."""
 
 from dataclasses import dataclass, field
 
@@ -11,18 +11,18 @@ from harness.metrics.pair_counts import PairCounts, count_pairs
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MetricInput:
-    """The networks of one stratum. A metric gives one value per row of `counts`.
+    """The networks of one stratum. A metric has one value per row of `counts`.
 
     Attributes:
         target: True accuracies, (networks, predicted epochs); the last column is the final epoch.
-        mean: Predicted accuracies, likewise.
-        std: Predicted standard deviation of the final accuracy, (networks,), if there is one.
+        mean: Predicted accuracies, (networks, predicted epochs).
+        std: Predicted standard deviation of the final accuracy, (networks,); None if not predicted.
         learned: Whether the true final accuracy is above twice chance, (networks,).
-        paired_target: True final accuracy less that of the paired network, (networks,); NaN where a
-            network has no pair, None where the stratum has none.
-        paired_mean: The same of the predicted final accuracies.
+        paired_target: True final accuracy minus that of the paired network, (networks,); NaN for a
+            network without a pair; None if no network of the stratum has one.
+        paired_mean: Predicted final accuracy minus that of the paired network, (networks,).
         counts: How often each network is drawn, (resamples, networks).
-        orders: The pairs of networks that truth and mean agree on, at every predicted epoch.
+        orders: Concordant and untied pairs of target and mean at each predicted epoch.
     """
 
     target: Array
@@ -35,7 +35,7 @@ class MetricInput:
     orders: PairCounts = field(init=False)
 
     def __post_init__(self) -> None:
-        """Count the pairs once: four metrics share them."""
+        """Count the pairs once, for all metrics that use them."""
         object.__setattr__(self, "orders", count_pairs(self.target, self.mean, self.counts))
 
     @property

@@ -1,7 +1,7 @@
-"""The metrics of the order of all networks.
+"""Metrics of the order of all networks.
 
 Each function takes a `MetricInput` and returns one value per resample, NaN where it is undefined.
-What each one is, its range and its ties: `harness.metrics.registry.METRICS`.
+`harness.metrics.registry.METRICS` has the formula, range and treatment of ties of each.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
-"""The metrics: name, direction, range, formula, and what happens to ties and constants.
+"""The metrics: name, direction, range, formula, and treatment of ties and constants.
 
-Adding a metric is one function in `harness.metrics.errors`, `ranks` or `selection` and one
-entry in `METRICS`. Accuracies are fractions; a metric is undefined (its score is None) by the truth
-alone, never by the prediction, so that every predictor has the same scores.
+To add a metric, write a function in `harness.metrics.errors`, `ranks` or `selection` and an entry
+in `METRICS`. Accuracies are fractions. Whether a metric is undefined (its score is None) depends on
+the target alone, never on the prediction, so all predictors have the same metrics.
 """
 
 from collections.abc import Callable
@@ -24,23 +24,23 @@ HEADLINE = ("tau", "r2", "mse")  # in the order in which they are shown
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """How one number judges a prediction.
+    """A metric of a prediction.
 
     Attributes:
-        name: Its key in `METRICS` and in every result.
-        label: Its name on the page.
-        groups: The groups of columns that it belongs to on the page.
-        direction: Which values are better; `target` are the values near `target`.
-        range: Smallest and largest value that can be reached.
-        formula: In one line, with y the truth and p the prediction.
-        ties: What equal values do.
-        constant: What a constant prediction and a constant truth give.
-        compute: Gives one value per resample of a sample, NaN where it is undefined.
-        needs: The final epoch alone, or beside it: the whole curve (`curve`), a standard deviation
-            (`std`), networks with a paired network (`pairs`), both kinds of networks, those that
-            learned and those that did not (`classes`).
-        decimals: With how many decimals it is shown.
-        target: The best value, if the direction is `target`.
+        name: Key in `METRICS` and in every result.
+        label: Name on the page.
+        groups: Groups of columns on the page that show the metric.
+        direction: Which values are better; for `target`, values near the field `target`.
+        range: Smallest and largest possible value.
+        formula: Formula in one line, with target y and prediction p.
+        ties: Effect of equal values.
+        constant: Value for a constant prediction and for a constant target.
+        compute: Returns one value per resample, NaN where the metric is undefined.
+        needs: What the metric needs: the final epoch alone (`final`), all predicted epochs
+            (`curve`), a standard deviation (`std`), networks with a paired network (`pairs`), or
+            both networks that learned and networks that did not (`classes`).
+        decimals: Number of decimals shown.
+        target: The best value if the direction is `target`, else None.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Metric:
     target: float | None = None
 
     def __post_init__(self) -> None:
-        """Check that a target is given exactly where it is needed, within the range."""
+        """Check that a target is given only for the direction `target`, and the range."""
         if (self.direction == "target") != (self.target is not None):
             raise ValueError(
                 f"metric {self.name!r} with direction {self.direction!r} has target {self.target}; "
@@ -68,11 +68,11 @@ class Metric:
 
 
 _NO_TIES = "no effect"
-_CONSTANT_TARGET = "a constant truth is undefined"
-_SCORED = "a constant prediction is scored like any other"
+_CONSTANT_TARGET = "undefined for a constant target"
+_SCORED = "a constant prediction has no special treatment"
 _TAU = f"a constant prediction gives 0; {_CONSTANT_TARGET}"
-_TAU_TIES = "pairs tied in the truth or in the prediction shrink the denominator"
-_R2 = f"the mean of the truth gives 0, any other constant less; {_CONSTANT_TARGET}"
+_TAU_TIES = "pairs tied in the target or in the prediction reduce the denominator"
+_R2 = f"the mean of the target gives 0, any other constant less; {_CONSTANT_TARGET}"
 
 
 def _regret(chosen: int) -> Metric:
@@ -84,7 +84,7 @@ def _regret(chosen: int) -> Metric:
         range=(0.0, 1.0),
         formula=f"max y - max of y among the {chosen} largest p",
         ties="expected value over a random choice among tied predictions",
-        constant="a constant prediction chooses at random; a constant truth gives 0",
+        constant="a constant prediction chooses at random; a constant target gives 0",
         compute=partial(selection.regret, chosen=chosen),
         decimals=5,
     )
@@ -132,7 +132,7 @@ _ALL = (
         direction="higher",
         range=(-1.0, 1.0),
         formula="(concordant - discordant) / pairs untied in y",
-        ties="pairs tied in the truth are dropped, pairs tied in the prediction count 0",
+        ties="pairs tied in the target are dropped, pairs tied in the prediction count 0",
         constant=_TAU,
         compute=ranks.somers_d,
     ),
@@ -154,9 +154,9 @@ _ALL = (
         direction="higher",
         range=(-1.0, 1.0),
         formula="tau among the fifth (rounded up) of the networks with the largest y",
-        ties="networks tied in y at the edge of the top set share its last places as equal "
-        f"weights; within it {_TAU_TIES}",
-        constant="a constant prediction gives 0; a truth constant over the top set is undefined",
+        ties="networks tied in y at the boundary of the top set share its last slots equally; "
+        f"within it {_TAU_TIES}",
+        constant="a constant prediction gives 0; undefined for a constant target in the top set",
         compute=selection.tau_top,
     ),
     _regret(1),
@@ -183,8 +183,8 @@ _ALL = (
         range=(-1.0, 1.0),
         formula="mean over the predicted epochs of tau",
         ties=_TAU_TIES,
-        constant="an epoch with a constant prediction gives 0; one with a constant truth is "
-        "undefined",
+        constant="an epoch with a constant prediction gives 0; undefined if an epoch has a "
+        "constant target",
         compute=ranks.curve_tau,
         needs="curve",
     ),
@@ -231,8 +231,8 @@ _ALL = (
         groups=("uncertainty",),
         direction="target",
         range=(0.0, 1.0),
-        formula="share of |y - p| <= 1.645 s",
-        ties="the ends of the interval belong to it",
+        formula="fraction of |y - p| <= 1.645 s",
+        ties="the interval includes its ends",
         constant=_SCORED,
         compute=errors.coverage_90,
         needs="std",
@@ -244,7 +244,7 @@ _ALL = (
         groups=("learned",),
         direction="higher",
         range=(0.0, 1.0),
-        formula="share of pairs (y above twice chance, y not above) whose p is in that order",
+        formula="fraction of pairs (y above twice chance, y not above) whose p has the same order",
         ties="pairs tied in the prediction count one half",
         constant="a constant prediction gives 0.5; undefined if all or none of the networks "
         "learned",
@@ -259,7 +259,7 @@ _ALL = (
         range=(-1.0, 1.0),
         formula="tau of y - y of the paired network, and p - p of the paired network",
         ties=_TAU_TIES,
-        constant="constant predicted differences give 0; constant true differences are undefined",
+        constant="constant predicted differences give 0; undefined for constant true differences",
         compute=ranks.tau_paired,
         needs="pairs",
     ),

@@ -1,9 +1,8 @@
-"""What holds for the scores of every honest result, checked whenever one is read.
+"""Consistency rules for scores, checked whenever a result is read.
 
-Ranges come from `METRICS`. The relations between metrics are those that survive the mean over seeds
-and over skeletons, because both sides are linear in it; where one does not, it is checked only on
-single predictions of single strata. A value need not lie within its interval: a bootstrap's
-percentiles promise nothing about it.
+Ranges come from `METRICS`. A relation between metrics is checked on means over seeds and skeletons
+only if it still holds for means; the others are checked on single predictions of single strata. A
+value may lie outside its interval, because bootstrap percentiles need not contain it.
 """
 
 from collections.abc import Mapping
@@ -26,16 +25,16 @@ STRATA = (
 )
 FINAL_METRICS = tuple(name for name, metric in METRICS.items() if metric.needs != "curve")
 REGRETS = ("regret_1", "regret_5", "regret_10")
-TOLERANCE = 1e-9  # of rounding, in sums of a few thousand accuracies
+TOLERANCE = 1e-9  # for rounding in sums of a few thousand accuracies
 
 
 def check_scores(scores: Scores, seeds: int, where: str) -> None:
     """Check the scores of one target.
 
     Args:
-        scores: May be empty.
-        seeds: How many seeds they are means of.
-        where: The field they stand in, for messages.
+        scores: The scores; may be empty.
+        seeds: Number of seeds over which they are averaged.
+        where: Name of their field, for messages.
 
     Raises:
         ValueError: If a stratum or metric is unknown, a value out of range, or a relation broken.
@@ -60,26 +59,26 @@ def check_score(score: SeedScore, limits: tuple[float, float], seeds: int, where
     """Check one score by itself.
 
     Args:
-        score: Any.
+        score: The score.
         limits: Range of the metric.
-        seeds: How many seeds the score is a mean of.
-        where: The field it stands in, for messages.
+        seeds: Number of seeds over which it is averaged.
+        where: Name of its field, for messages.
 
     Raises:
-        ValueError: If a number is out of range or missing where the others are given.
+        ValueError: If a number is out of range, or missing although the others are given.
     """
     for part in ("value", "low", "high"):
         number = getattr(score, part)
         if number is not None and not limits[0] - TOLERANCE <= number <= limits[1] + TOLERANCE:
             broken(f"{where}.{part}", number, f"within [{limits[0]:g}, {limits[1]:g}]")
     if (score.low is None) != (score.high is None):
-        raise ValueError(f"`{where}` must have both ends of its interval or none")
+        raise ValueError(f"`{where}` must have both `low` and `high` or neither")
     if score.low is not None and score.value is None:
-        broken(f"{where}.low", score.low, "null, because the value is")
+        broken(f"{where}.low", score.low, "null, because the value is null")
     if score.low is not None and score.high is not None and score.low > score.high:
         broken(f"{where}.low", score.low, f"at most `high` (={score.high!r})")
     if (score.seed_std is not None) != (seeds > 1 and score.value is not None):
-        rule = "a number where there are several seeds and a value, and null elsewhere"
+        rule = "a number if there are several seeds and a value, else null"
         broken(f"{where}.seed_std", score.seed_std, rule)
     if score.seed_std is not None and score.seed_std < 0:
         broken(f"{where}.seed_std", score.seed_std, "at least 0")
@@ -89,19 +88,19 @@ def _check_relations(metrics: Mapping[str, SeedScore], where: str, *, single: bo
     """Check scores of one stratum against each other."""
     values = {name: score.value for name, score in metrics.items() if score.value is not None}
     tau, somers_d = values.get("tau"), values.get("somers_d")
-    # Both have concordant less discordant pairs above; below, their means over seeds differ
+    # They share a numerator, but the means over seeds of their ratios can differ in sign
     if single and tau is not None and somers_d is not None and _sign(tau) != _sign(somers_d):
-        rule = f"of the same sign as somers_d (={somers_d!r}): both count the same pairs"
+        rule = f"of the same sign as somers_d (={somers_d!r}), which counts the same pairs"
         broken(f"{where}.tau.value", tau, rule)
     r2, squared = values.get("r2"), values.get("squared_pearson")
-    # No line through the predictions fits worse than the predictions themselves
+    # The best linear fit of the predictions is at least as good as the predictions
     if r2 is not None and squared is not None and r2 > squared + TOLERANCE:
-        rule = f"at most squared_pearson (={squared!r}): 1 - SSE/SST never exceeds it"
+        rule = f"at most squared_pearson (={squared!r}), which 1 - SSE/SST never exceeds"
         broken(f"{where}.r2.value", r2, rule)
     known = [(name, values[name]) for name in REGRETS if name in values]
     for (name, fewer), (more_name, more) in pairwise(known):
         if more > fewer + TOLERANCE:
-            rule = f"at most {name} (={fewer!r}): more choices never regret more"
+            rule = f"at most {name} (={fewer!r}): more choices never increase regret"
             broken(f"{where}.{more_name}.value", more, rule)
 
 
@@ -110,10 +109,10 @@ def _sign(value: float) -> int:
 
 
 def variance(metrics: Mapping[str, SeedScore]) -> float | None:
-    """Return the variance of the truth that mse and r2 imply; None where they do not.
+    """Return the variance of the targets that mse and r2 imply; None if they imply none.
 
-    r2 = 1 - mse / variance, also in the mean over seeds, so every predictor of a task must imply
-    the same variance in a stratum that is no average over skeletons.
+    r2 = 1 - mse / variance, also for means over seeds, so all predictors of a task must imply the
+    same variance in a stratum that is not an average over skeletons.
 
     >>> score = SeedScore(0.5, None, None, None)
     >>> variance({"mse": SeedScore(0.02, None, None, None), "r2": score})

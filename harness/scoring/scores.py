@@ -1,8 +1,8 @@
 """Scores of one prediction: every metric in every stratum, with 95 % intervals.
 
-Strata: `test`; `heldout` and its two halves, each the average of its skeletons' scores and never
-pooled; every skeleton; and the networks that learned. Intervals are of a bootstrap over
-architectures, with the same resamples for every prediction of the same networks.
+Strata are `test`; `heldout` and its two kinds of novelty, each the average of its skeletons' scores
+(never pooled); every skeleton; and the networks that learned. Intervals are from a bootstrap over
+architectures, with the same resamples for all predictions of the same networks.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from harness.scoring.targets import Targets
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A value and its 95 % interval; None where it is undefined."""
+    """The value of a metric and its 95 % interval; None where undefined."""
 
     value: float | None
     low: float | None
@@ -29,7 +29,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class SeedScore:
-    """A score over the seeds of a predictor.
+    """The value of a metric over the seeds of a predictor.
 
     Attributes:
         value: Mean over seeds; None where the metric is undefined.
@@ -49,7 +49,7 @@ Scores = Mapping[str, Mapping[str, SeedScore]]  # stratum -> metric -> score
 
 
 def score_of(samples: Array) -> Score:
-    """Return the score of a value followed by its values in the resamples.
+    """Return the score of samples: the value of a metric, then its value in each resample.
 
     >>> score_of(np.array([0.5, 0.4, 0.4]))
     Score(value=0.5, low=0.4, high=0.4)
@@ -70,19 +70,19 @@ def score_prediction(
     std: Array | None = None,
     novelty: Mapping[str, Novelty | None] | None = None,
 ) -> dict[str, dict[str, Score]]:
-    """Return the scores by stratum and metric; what does not apply is absent.
+    """Return the scores by stratum and metric, without those that do not apply.
 
     The order of the runs has no effect.
 
     Args:
         targets: The runs.
-        mean: Predicted accuracy, (runs, len(epochs)).
-        epochs: From 1: all after the observed ones, or the last alone.
-        std: Predicted standard deviations in the shape of `mean`.
+        mean: Predicted accuracies, (runs, len(epochs)).
+        epochs: Predicted epochs, from 1: all after the observed ones, or the last one alone.
+        std: Predicted standard deviations, (runs, len(epochs)).
         novelty: Why each skeleton is held out; by default that of `benchmark.space.skeletons`.
 
     Raises:
-        ValueError: If shapes, epochs or values are not as above.
+        ValueError: If the prediction breaks a rule of `harness.prediction_rules`.
     """
     scope = Scope(targets.run_ids, targets.curves.shape[1])
     require_valid(Prediction(mean, epochs, std), scope)
@@ -94,14 +94,14 @@ def score_prediction(
 
 
 def flags(mean: Array, skeletons: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Return what a reader of the scores should know of the predicted final accuracies.
+    """Return warnings about the predicted final accuracies for readers of the scores.
 
-    `constant`: all networks are predicted the same, so that every tau is 0; `constant in NAME`: all
-    networks of a skeleton are.
+    `constant` means that all predictions are equal, so tau is 0 everywhere; `constant in NAME`
+    means that all predictions for the networks of a skeleton are equal.
 
     Args:
-        mean: Predicted accuracy, (runs, epochs).
-        skeletons: Of each run, to look at each skeleton by itself.
+        mean: Predicted accuracies, (runs, epochs).
+        skeletons: Skeleton of each run; if empty, skeletons are not checked.
 
     >>> flags(np.array([[0.1, 0.5], [0.2, 0.5]]))
     ('constant',)

@@ -1,4 +1,4 @@
-"""The strata of a truth, and the value of every metric in each of their resamples."""
+"""The strata of the targets, and the value of every metric in each of their resamples."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,25 +16,26 @@ from harness.scoring.targets import Targets
 Samples = dict[str, Array]  # metric -> its value, then its value in each resample
 NOVELTIES: tuple[Novelty, ...] = ("extrapolates", "unseen feature")
 
-# Decimals of a difference of accuracies. They are shares of at most 10,000 images, but stored in
-# float32: without rounding, equal differences would differ by about 1e-8 and no longer be ties.
+# Decimals of a difference of accuracies. Accuracies are fractions of at most 10,000 images, stored
+# in float32: without rounding, equal differences would differ by about 1e-8 and not be ties.
 DIFFERENCE_DECIMALS = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """A truth and a prediction of it, run by run, in the order of the architecture ids.
+    """Targets and a prediction, run by run, in the order of the architecture ids.
 
     Attributes:
-        architecture_ids: Of each run.
-        skeletons: Of each run.
-        held_out: Whether each run is of the held-out part.
-        learned: Whether each run's true final accuracy is above twice chance.
-        target: True accuracy, (runs, predicted epochs).
-        mean: Predicted accuracy, likewise.
-        std: Predicted standard deviation of the final accuracy, (runs,), if there is one.
-        paired_target: True final accuracy less that of the paired network, NaN without one.
-        paired_mean: The same of the predicted final accuracies.
+        architecture_ids: Architecture of each run, (runs,).
+        skeletons: Skeleton of each run, (runs,).
+        held_out: Whether each run is in the split `heldout`, (runs,).
+        learned: Whether each run's true final accuracy is above twice chance, (runs,).
+        target: True accuracies, (runs, predicted epochs).
+        mean: Predicted accuracies, (runs, predicted epochs).
+        std: Predicted standard deviation of the final accuracy, (runs,); None if not predicted.
+        paired_target: True final accuracy minus that of the paired network, (runs,); NaN without
+            one.
+        paired_mean: Predicted final accuracy minus that of the paired network, (runs,).
     """
 
     architecture_ids: NDArray[np.str_]
@@ -49,7 +50,7 @@ class Table:
 
 
 def tabulate(targets: Targets, mean: Array, *, epochs: tuple[int, ...], std: Array | None) -> Table:
-    """Return the table of a truth and a prediction that have been checked."""
+    """Return the table of targets and a valid prediction."""
     keys = list(zip(targets.architecture_ids, targets.run_ids, strict=True))
     order = np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.intp)
     ids = np.asarray(targets.architecture_ids, dtype=np.str_)[order]
@@ -70,7 +71,7 @@ def tabulate(targets: Targets, mean: Array, *, epochs: tuple[int, ...], std: Arr
 
 
 def _differences(values: Array, ids: NDArray[np.str_], paired: list[str | None]) -> Array:
-    """Return each value less the mean value of the paired network's runs, NaN without one."""
+    """Return each value minus the mean value of the paired network's runs, NaN without one."""
     names, index = np.unique(ids, return_inverse=True)
     means = np.bincount(index, weights=values) / np.bincount(index)
     by_name: dict[str | None, float] = dict(zip(names.tolist(), means.tolist(), strict=True))
@@ -88,9 +89,9 @@ def strata(
     """Return the samples of every stratum that has networks.
 
     Args:
-        table: Runs and prediction.
+        table: Targets and prediction.
         novelty: Why each skeleton is held out; by default that of `SKELETONS`.
-        resamples: How many values of each metric follow the first.
+        resamples: Number of resamples.
     """
     if novelty is None:
         novelty = {name: skeleton.novelty for name, skeleton in SKELETONS.items()}
@@ -101,17 +102,17 @@ def strata(
     learned = {
         name: samples((table.skeletons == name) & table.learned, learned=True) for name in held_out
     }
-    found = {
+    by_stratum = {
         "test": samples(~table.held_out),
         "heldout": _average(own[name] for name in held_out),
     }
     for kind in NOVELTIES:
         names = [name for name in held_out if novelty.get(name) == kind]
-        found[f"heldout/{kind}"] = _average(own[name] for name in names)
-    found["test/learned"] = samples(~table.held_out & table.learned, learned=True)
-    found["heldout/learned"] = _average(learned.values())
-    found |= {f"skeleton/{name}": values for name, values in own.items()}
-    return {name: values for name, values in found.items() if values}
+        by_stratum[f"heldout/{kind}"] = _average(own[name] for name in names)
+    by_stratum["test/learned"] = samples(~table.held_out & table.learned, learned=True)
+    by_stratum["heldout/learned"] = _average(learned.values())
+    by_stratum |= {f"skeleton/{name}": values for name, values in own.items()}
+    return {name: values for name, values in by_stratum.items() if values}
 
 
 def _samples(
@@ -122,14 +123,14 @@ def _samples(
     paired: bool = False,
     learned: bool = False,
 ) -> Samples:
-    """Return every metric that applies to some rows; none if there are no rows.
+    """Return the samples of all metrics that apply to some rows; none if there are no rows.
 
     Args:
-        table: Runs and prediction.
-        rows: Which runs, (runs,).
-        resamples: How many.
-        paired: Whether differences to paired networks are scored, if there are any.
-        learned: Whether the rows are chosen as those that learned.
+        table: Targets and prediction.
+        rows: Mask of the rows, (runs,).
+        resamples: Number of resamples.
+        paired: Whether to score differences to paired networks, if there are any.
+        learned: Whether the rows were selected as the networks that learned.
     """
     if not rows.any():
         return {}
@@ -163,8 +164,8 @@ def _applies(metric: Metric, sample: MetricInput, *, learned: bool) -> bool:
 def _average(skeletons: Iterable[Samples]) -> Samples:
     """Return the mean over skeletons of the metrics that all of them have.
 
-    Skeletons without networks, and for each metric those whose truth leaves it undefined, are left
-    out. Resample i of the average is the average of the skeletons' resamples i.
+    Skeletons without networks, and for each metric those for which it is undefined, are left out.
+    Resample i of the average is the average of resample i of the skeletons.
     """
     filled = [samples for samples in skeletons if samples]
     average: Samples = {}

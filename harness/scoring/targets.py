@@ -1,4 +1,4 @@
-"""The runs that a prediction is scored on, checked once."""
+"""The runs on which a prediction is scored."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -15,17 +15,17 @@ SCORED_SPLITS: tuple[ScoredSplit, ...] = ("test", "heldout")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Targets:
-    """The runs that a prediction is scored on.
+    """The runs on which a prediction is scored.
 
     Attributes:
-        run_ids: All different.
-        architecture_ids: Of each run.
-        skeletons: Of each run; a skeleton belongs to one split.
-        splits: Of each run.
-        paired_architecture_ids: The network that lent its blocks, or None. A pair counts if runs of
-            both networks are here.
-        curves: True accuracy, (runs, epochs), entry e = after epoch e + 1.
-        classes: Of the image set; chance is 1 / classes.
+        run_ids: Id of each run, all different.
+        architecture_ids: Id of each run's architecture.
+        skeletons: Skeleton of each run; all runs of a skeleton are in one split.
+        splits: Split of each run.
+        paired_architecture_ids: Id of the architecture whose blocks each run's network reuses, or
+            None. A pair counts if there are runs of both architectures.
+        curves: True accuracies, (runs, epochs); column e is the accuracy after epoch e + 1.
+        classes: Number of classes of the image set; chance is 1 / classes.
     """
 
     run_ids: tuple[str, ...]
@@ -58,7 +58,7 @@ class Targets:
 
     @property
     def skeleton_splits(self) -> dict[str, ScoredSplit]:
-        """The split that each skeleton belongs to, by name in order."""
+        """The split of each skeleton, sorted by name."""
         return dict(sorted(zip(self.skeletons, self.splits, strict=True)))
 
     def _check_lengths(self) -> None:
@@ -82,7 +82,7 @@ class Targets:
         split_of: dict[str, ScoredSplit] = {}
         for run_id, skeleton, split in zip(self.run_ids, self.skeletons, self.splits, strict=True):
             if run_id in seen:
-                raise ValueError(f"run {run_id!r} is there twice; run ids must be all different")
+                raise ValueError(f"run {run_id!r} is given twice; run ids must be all different")
             seen.add(run_id)
             if split not in SCORED_SPLITS:
                 raise ValueError(
@@ -90,5 +90,5 @@ class Targets:
                 )
             if split_of.setdefault(skeleton, split) != split:
                 raise ValueError(
-                    f"skeleton {skeleton!r} has runs in both splits; it must belong to one"
+                    f"skeleton {skeleton!r} has runs in both splits; they must be in one"
                 )

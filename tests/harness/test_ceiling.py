@@ -164,9 +164,9 @@ def test_pure_luck_has_a_ceiling_near_zero() -> None:
     finals = list(0.6 + 0.05 * rng.normal(size=(300, 3)))
     assert module._r2(finals, ones(300))[0] < 0.1
     # The extrapolation of noise could reach 1; the square root of tau at m = 1 bounds it
-    net, scale = module._PairMeans.of(finals, 1).drawn(ones(300))
+    net, scale = module._PairMeans.of(finals, 1).resample(ones(300))
     assert tau_of(finals) <= np.sqrt(max(net[0] / scale[0], 0.0)) < 0.25
-    assert module._extrapolated(np.array([0.01]), np.array([0.2]))[0] == pytest.approx(0.1)
+    assert module._extrapolate(np.array([0.01]), np.array([0.2]))[0] == pytest.approx(0.1)
 
 
 def test_equal_runs_and_single_networks_have_no_ceiling() -> None:
@@ -188,7 +188,7 @@ def test_tau_over_all_choices_equals_a_loop_over_drawn_networks(averaged: int) -
     rng = np.random.default_rng(9)
     finals = [rng.integers(1, 6, size=size) / 8 for size in (3, 4, 3, 3)]
     counts = np.array([[1, 1, 1, 1], [2, 0, 1, 1], [0, 3, 1, 0]], np.int32)
-    net_pairs, scales = module._PairMeans.of(finals, averaged).drawn(counts)
+    net_pairs, scales = module._PairMeans.of(finals, averaged).resample(counts)
 
     def choices(runs: Array) -> list[tuple[float, float]]:
         return [

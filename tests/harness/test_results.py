@@ -168,30 +168,30 @@ OFFENCES: list[tuple[Edit, str]] = [
     (put("scores>test>mse>low", -0.1), "`scores.test.mse.low` (=-0.1) must be within [0, inf]"),
     (put("scores>test>r2>high", 1.1), "`scores.test.r2.high` (=1.1) must be within [-inf, 1]"),
     (put("scores>test>mse>value", "0"), "`scores.test.mse.value` (='0') must be a number"),
-    (put("scores>test>tau>low", None), "`scores.test.tau` must have both ends of its interval or "
-     "none"),
+    (put("scores>test>tau>low", None), "`scores.test.tau` must have both `low` and `high` or "
+     "neither"),
     (put("scores>test>mse", SCORE | {"value": None}), "`scores.test.mse.low` (=0.4) must be null, "
-     "because the value is"),
+     "because the value is null"),
     (put("scores>test>mse", SCORE | {"low": 0.7}), "`scores.test.mse.low` (=0.7) must be at most "
      "`high` (=0.6)"),
     (put("scores>test>mse>seed_std", 0.1), "`scores.test.mse.seed_std` (=0.1) must be a number "
-     "where there are several seeds and a value, and null elsewhere"),
-    (put("seeds", [0, 1]), "`scores.test.mse.seed_std` (=None) must be a number where there are "
-     "several seeds and a value, and null elsewhere"),
+     "if there are several seeds and a value, else null"),
+    (put("seeds", [0, 1]), "`scores.test.mse.seed_std` (=None) must be a number if there are "
+     "several seeds and a value, else null"),
     (lambda record: record.update(seeds=[0, 1], scores={"test": {"tau": SCORE | {"seed_std": -1}}}),
      "`scores.test.tau.seed_std` (=-1.0) must be at least 0"),
     (lambda record: record["scores"].update(test={
         "tau": SCORE, "somers_d": SCORE | {"value": -0.5}}),
-     "`scores.test.tau.value` (=0.5) must be of the same sign as somers_d (=-0.5): both count the "
-     "same pairs"),
+     "`scores.test.tau.value` (=0.5) must be of the same sign as somers_d (=-0.5), which "
+     "counts the same pairs"),
     (lambda record: record["scores"].update(test={
         "tau": SCORE, "r2": SCORE, "squared_pearson": SCORE | {"value": 0.4}}),
-     "`scores.test.r2.value` (=0.5) must be at most squared_pearson (=0.4): 1 - SSE/SST never "
-     "exceeds it"),
+     "`scores.test.r2.value` (=0.5) must be at most squared_pearson (=0.4), which 1 - SSE/SST "
+     "never exceeds"),
     (lambda record: record["scores"].update(test={
         "tau": SCORE, "regret_1": SCORE | {"value": 0.1}, "regret_10": SCORE}),
      "`scores.test.regret_10.value` (=0.5) must be at most regret_1 (=0.1): more choices never "
-     "regret more"),
+     "increase regret"),
 ]  # fmt: skip
 
 

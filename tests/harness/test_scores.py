@@ -347,7 +347,7 @@ SMALL = Targets(("r", "s"), ("a", "b"), ("x", "y"), ("test", "heldout"), (None, 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"run_ids": ("r", "r")}, "run 'r' is there twice; run ids must be all different"),
+        ({"run_ids": ("r", "r")}, "run 'r' is given twice; run ids must be all different"),
         ({"run_ids": ()}, "targets must have at least one run"),
         ({"skeletons": ("x",)}, "skeletons (=1 entries) must have one entry per run (2)"),
         (
@@ -356,7 +356,7 @@ SMALL = Targets(("r", "s"), ("a", "b"), ("x", "y"), ("test", "heldout"), (None, 
         ),
         (
             {"skeletons": ("x", "x")},
-            "skeleton 'x' has runs in both splits; it must belong to one",
+            "skeleton 'x' has runs in both splits; they must be in one",
         ),
         (
             {"curves": np.eye(3)},

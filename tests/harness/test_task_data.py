@@ -267,8 +267,8 @@ def test_proxies_that_lack_a_network_are_refused(folder: Path, tmp_path: Path) -
     keep = pa.array([found != name for found in table["architecture_id"].to_pylist()])
     write_table(table.filter(keep), proxies_path("digits", place))
     message = (
-        f"the proxies of 'digits' lack 1 networks, {name!r} the first; `peephole generate proxies "
-        "--images digits` computes them"
+        f"the proxies of 'digits' lack 1 networks, first {name!r}; compute them with `peephole "
+        "generate proxies --images digits`"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         load_task_data(task, Release(place))
