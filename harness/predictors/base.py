@@ -1,8 +1,11 @@
 """What reference predictors share: standardised features and the checks of their inputs."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.protocol import Array, Queries, Runs
+
+Index = NDArray[np.intp]
 
 
 def scaling(features: Array) -> tuple[Array, Array]:
@@ -18,6 +21,16 @@ def scaling(features: Array) -> tuple[Array, Array]:
     spread = features.std(axis=0)
     varies = spread > 1e-9
     return features.mean(axis=0), np.where(varies, 1 / np.where(varies, spread, 1.0), 0.0)
+
+
+def folds(rows: int, number: int, seed: int) -> list[tuple[Index, Index]]:
+    """Return the row indices (inside, outside) of random folds, at most one for each row.
+
+    >>> sorted(int(row) for _, outside in folds(3, 5, 0) for row in outside)
+    [0, 1, 2]
+    """
+    fold = np.random.default_rng(seed).permutation(rows) % min(number, rows)
+    return [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(fold.max() + 1)]
 
 
 def later_epochs(total: int, observed: int) -> tuple[int, ...]:

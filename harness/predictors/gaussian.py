@@ -7,7 +7,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.special import expit
 
 from harness.features.logits import to_logits
-from harness.predictors.base import check_observed, check_runs, later_epochs
+from harness.predictors.base import check_observed, check_runs, folds, later_epochs
 from harness.protocol import Array, Prediction, Queries, Runs
 
 SHRINKAGES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)  # of the covariance towards its mean variance
@@ -58,16 +58,16 @@ def chosen_gaussian(residuals: Array, observed: int, seed: int) -> CurveGaussian
     """
     if not observed:
         return shrunk(residuals, SHRINKAGES[0])
-    fold = np.random.default_rng(seed).permutation(len(residuals)) % FOLDS
+    divisions = folds(len(residuals), FOLDS, seed)
     errors = [
         sum(
             float(
                 np.square(
-                    shrunk(residuals[fold != f], s).condition(residuals[fold == f, :observed])[0]
-                    - residuals[fold == f, observed:]
+                    shrunk(residuals[inside], s).condition(residuals[outside, :observed])[0]
+                    - residuals[outside, observed:]
                 )[:, -1].sum()
             )
-            for f in range(min(FOLDS, len(residuals)))
+            for inside, outside in divisions
         )
         for s in SHRINKAGES
     ]

@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 
 from harness.features.logits import to_logits
 from harness.features.observed import network_features
-from harness.predictors.base import check_observed, check_runs, later_epochs, scaling
+from harness.predictors.base import check_observed, check_runs, folds, later_epochs, scaling
 from harness.predictors.gaussian import accuracy_moments
 from harness.protocol import Array, Prediction, Queries, Runs
 
@@ -175,9 +175,7 @@ def chosen(raw: Blocks, targets: Array) -> tuple[Settings, Array]:
     """
     shares = CURVE_SHARES if raw.curve.shape[1] else (0.0,)
     errors: dict[Settings, Array] = {}
-    fold = np.random.default_rng(0).permutation(len(targets)) % FOLDS
-    for f in range(min(FOLDS, len(targets))):
-        inside, outside = np.flatnonzero(fold != f), np.flatnonzero(fold == f)
+    for inside, outside in folds(len(targets), FOLDS, 0):
         known, asked = standardised(_take(raw, inside), _take(raw, outside))
         apart = squared_distances(asked, known)
         for share in shares:

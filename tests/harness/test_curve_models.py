@@ -14,8 +14,9 @@ from harness.features.observed import (
     network_features,
     prefix_features,
 )
-from harness.predictors.arc.residuals import Explained, Knowledge, folds
+from harness.predictors.arc.residuals import Explained, Knowledge
 from harness.predictors.arc.support import SupportCurves
+from harness.predictors.base import folds
 from harness.predictors.curve_basis import fit_basis, fit_final_basis
 from harness.predictors.gaussian import accuracy_moments, chosen_gaussian, shrunk
 from harness.predictors.trees import gains

@@ -26,9 +26,9 @@ from harness.predictors.arc.calibration import (
 from harness.predictors.arc.encoder import Encoder
 from harness.predictors.arc.failure import FailureModel
 from harness.predictors.arc.pretraining import Pretraining, pretrained
-from harness.predictors.arc.residuals import Explained, Knowledge, folds
+from harness.predictors.arc.residuals import Explained, Knowledge
 from harness.predictors.arc.support import SupportCurves
-from harness.predictors.base import check_observed, check_runs, later_epochs
+from harness.predictors.base import check_observed, check_runs, folds, later_epochs
 from harness.predictors.curve_basis import fit_final_basis
 from harness.predictors.svr import numpy_state_kept
 from harness.predictors.trees import BoostedCurves, Boosting, extra_trees

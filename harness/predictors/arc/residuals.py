@@ -9,16 +9,15 @@ correct what is left.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.features.logits import to_logits
 from harness.features.observed import measured_features, network_features, prefix_features
 from harness.predictors.arc.support import SupportCurves
+from harness.predictors.base import Index, folds
 from harness.predictors.gaussian import CurveGaussian, chosen_gaussian
 from harness.predictors.trees import base
 from harness.protocol import Array, Queries
 
-Fold = NDArray[np.intp]
 FOLDS = 5
 COMPONENTS = 4
 
@@ -50,7 +49,7 @@ class Knowledge:
         """Return the number of networks."""
         return len(self.network)
 
-    def take(self, index: Fold) -> "Knowledge":
+    def take(self, index: Index) -> "Knowledge":
         """Return what is known of some of the networks."""
         parts = (self.network, self.encoded, self.prefix, self.logits)
         return Knowledge(*(part[index] for part in parts))
@@ -74,12 +73,6 @@ class Knowledge:
     def base(self) -> Array:
         """Logit that gains are counted from, (networks, 1)."""
         return base(self.logits)
-
-
-def folds(count: int, number: int, seed: int) -> list[tuple[Fold, Fold]]:
-    """Return (inside, outside) indices of folds of a drawn order."""
-    fold = np.random.default_rng(seed).permutation(count) % min(number, count)
-    return [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(fold.max() + 1)]
 
 
 class Explained:
