@@ -1,5 +1,7 @@
 """What reference predictors share: standardised features and the checks of their inputs."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,19 +10,37 @@ from harness.protocol import Array, Queries, Runs
 Index = NDArray[np.intp]
 
 
-def scaling(features: Array) -> tuple[Array, Array]:
-    """Return the centre and the factor of each column that standardise it.
+CONSTANT = 1e-6  # a column whose standard deviation is not larger counts as constant
 
-    The factor of a column that never varies is 0, so that it counts nothing for other networks
-    either.
 
-    >>> centre, factor = scaling(np.array([[1.0, 7.0], [3.0, 7.0]]))
-    >>> ((np.array([3.0, 100.0]) - centre) * factor).tolist()
-    [1.0, 0.0]
+@dataclass(frozen=True, slots=True)
+class Standardiser:
+    """Subtracts the mean of each column and divides by its standard deviation.
+
+    A column that was constant when fitted becomes 0, whatever values it has later.
+
+    Attributes:
+        mean: (columns,).
+        std: (columns,), standard deviations; infinity for a constant column.
     """
-    spread = features.std(axis=0)
-    varies = spread > 1e-9
-    return features.mean(axis=0), np.where(varies, 1 / np.where(varies, spread, 1.0), 0.0)
+
+    mean: Array
+    std: Array
+
+    @classmethod
+    def fit(cls, values: Array) -> "Standardiser":
+        """Return the standardiser of values (rows, columns).
+
+        >>> standardise = Standardiser.fit(np.array([[1.0, 7.0], [3.0, 7.0]]))
+        >>> standardise(np.array([[3.0, 100.0]])).tolist()
+        [[1.0, 0.0]]
+        """
+        std = values.std(axis=0)
+        return cls(values.mean(axis=0), np.where(std > CONSTANT, std, np.inf))
+
+    def __call__(self, values: NDArray[np.floating]) -> Array:
+        """Return standardised values (rows, columns)."""
+        return np.asarray((values - self.mean) * (1 / self.std), dtype=np.float64)
 
 
 def folds(rows: int, number: int, seed: int) -> list[tuple[Index, Index]]:

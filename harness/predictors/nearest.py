@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 
 from harness.features.logits import to_logits
 from harness.features.observed import network_features
-from harness.predictors.base import check_observed, check_runs, folds, later_epochs, scaling
+from harness.predictors.base import Standardiser, check_observed, check_runs, folds, later_epochs
 from harness.predictors.gaussian import accuracy_moments
 from harness.protocol import Array, Prediction, Queries, Runs
 
@@ -107,10 +107,9 @@ def raw_blocks(queries: Queries) -> Blocks:
 
 def standardised(known: Blocks, asked: Blocks) -> tuple[Blocks, Blocks]:
     """Return both with the mean and spread of `known`; what never varies there counts nothing."""
-    one, two = scaling(known.architecture), scaling(known.curve)
+    architecture, curve = Standardiser.fit(known.architecture), Standardiser.fit(known.curve)
     known, asked = (
-        Blocks((b.architecture - one[0]) * one[1], (b.curve - two[0]) * two[1])
-        for b in (known, asked)
+        Blocks(architecture(blocks.architecture), curve(blocks.curve)) for blocks in (known, asked)
     )
     return known, asked
 

@@ -21,7 +21,7 @@ from harness.features.layers import (
     layer_signals,
 )
 from harness.features.signal_propagation import propagate
-from harness.predictors.arc.encoder import Encoder, fit_scale
+from harness.predictors.arc.encoder import Encoder
 from harness.predictors.arc.pretraining import (
     Pretraining,
     pretrain,
@@ -93,11 +93,6 @@ def test_numbers_of_sampled_networks_are_those_of_their_rows() -> None:
     networks = unlabelled("digits", 3, 0)
     for rows, numbers in zip(sample_networks("digits", 3, 0), networks.numbers, strict=True):
         np.testing.assert_allclose(numbers, layer_numbers(rows), rtol=1e-3)
-
-
-def test_what_never_varied_counts_for_nothing() -> None:
-    scale = fit_scale(np.array([[1.0, 5.0], [3.0, 5.0]]))
-    assert scale(np.array([[3.0, 7.0]])).tolist() == [[1.0, 0.0]]
 
 
 def test_an_unseen_kind_of_layer_is_read_as_one_without_a_kind(encoder: Encoder) -> None:

@@ -10,42 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmark.space.layer_walk import LayerRow
 from harness.features.layers import LAYER_NUMBERS, LAYER_SIGNALS, layer_numbers
+from harness.predictors.base import Standardiser
 from harness.predictors.recurrent.batches import length_batches, pad
 from harness.predictors.recurrent.gru import BidirectionalGru, reversal_of
 from harness.protocol import Array
 
 ENTRY, FEATURE_HIDDEN = 64, 256
 ANSWER_BATCH = 128
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """Means and standard deviations; what did not vary has a standard deviation of infinity.
-
-    So what was never seen to vary counts for nothing, whatever it is later.
-
-    Attributes:
-        mean: (columns,).
-        spread: Likewise.
-    """
-
-    mean: Array
-    spread: Array
-
-    def __call__(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Return standardised values (rows, columns)."""
-        return np.asarray((values - self.mean) / self.spread, dtype=np.float32)
-
-
-def fit_scale(values: Array) -> Scale:
-    """Return the scale of values (rows, columns)."""
-    spread = values.std(axis=0)
-    return Scale(values.mean(axis=0), np.where(spread > 1e-6, spread, np.inf))
 
 
 class LayerEncoder(nn.Module):
@@ -92,17 +67,17 @@ class Encoder:
 
     Attributes:
         model: Its layers.
-        scale: Of layer numbers.
+        standardise: Standardiser of layer numbers.
         seconds: That its pretraining took, wherever it was done.
     """
 
     model: LayerEncoder
-    scale: Scale
+    standardise: Standardiser
     seconds: int
 
     def encode(self, layer_rows: tuple[tuple[LayerRow, ...], ...]) -> Array:
         """Return what is pooled of each network, (networks, 6 hidden)."""
-        numbers = [self.scale(layer_numbers(rows)) for rows in layer_rows]
+        numbers = [self.standardise(layer_numbers(rows)).astype(np.float32) for rows in layer_rows]
         lengths = np.array([len(of_network) for of_network in numbers])
         encoded = np.empty((len(numbers), self.model.width))
         with torch.no_grad():

@@ -22,7 +22,8 @@ from benchmark.util.progress import Progress
 from benchmark.util.rng import generator_for
 from harness.features.layers import layer_numbers, layer_signals
 from harness.features.observed import features_of
-from harness.predictors.arc.encoder import Encoder, LayerEncoder, Scale, fit_scale
+from harness.predictors.arc.encoder import Encoder, LayerEncoder
+from harness.predictors.base import Standardiser
 from harness.predictors.recurrent.batches import length_batches, pad
 from harness.predictors.recurrent.training import seeded
 from harness.protocol import Array
@@ -94,11 +95,13 @@ def pretrain(images: str, how: Pretraining) -> Encoder:
     """Return an encoder pretrained on sampled networks of an image set."""
     started = time.perf_counter()
     networks = unlabelled(images, how.networks, how.seed)
-    scales = [fit_scale(_together(part)) for part in (networks.numbers, networks.signals)]
+    numbers, signals = (
+        Standardiser.fit(_together(part)) for part in (networks.numbers, networks.signals)
+    )
     with seeded(how.seed):
         model = LayerEncoder(how.hidden, networks.features.shape[1])
-        _train(model, networks, scales, how)
-    return Encoder(model.eval(), scales[0], round(time.perf_counter() - started))
+        _train(model, networks, numbers, signals, how)
+    return Encoder(model.eval(), numbers, round(time.perf_counter() - started))
 
 
 def _together(parts: list[Half]) -> Array:
@@ -106,11 +109,15 @@ def _together(parts: list[Half]) -> Array:
 
 
 def _train(
-    model: LayerEncoder, networks: Unlabelled, scales: list[Scale], how: Pretraining
+    model: LayerEncoder,
+    networks: Unlabelled,
+    of_numbers: Standardiser,
+    of_signals: Standardiser,
+    how: Pretraining,
 ) -> None:
     """Train the encoder to say layer signals and network features, all standardised."""
     lengths = np.array([len(of_network) for of_network in networks.numbers])
-    scale = fit_scale(networks.features.astype(np.float64))
+    of_features = Standardiser.fit(networks.features.astype(np.float64))
     rng = np.random.default_rng(how.seed)
     steps = how.passes * len(length_batches(lengths, how.batch))
     optimizer = torch.optim.AdamW(model.parameters(), lr=how.peak_rate, weight_decay=0.01)
@@ -121,9 +128,9 @@ def _train(
     for _ in range(how.passes):
         for index in length_batches(lengths, how.batch, rng):
             inside = torch.from_numpy(lengths[index])
-            numbers = _padded(networks.numbers, index, scales[0])
-            signals = _padded(networks.signals, index, scales[1])
-            features = torch.from_numpy(scale(networks.features[index]))
+            numbers = _padded(networks.numbers, index, of_numbers)
+            signals = _padded(networks.signals, index, of_signals)
+            features = torch.from_numpy(of_features(networks.features[index])).float()
             states = model.states(numbers, inside)
             loss = _layer_loss(model.signals(states), signals, inside)
             logits: Tensor = model.features(model.pooled(states, inside))
@@ -136,10 +143,9 @@ def _train(
             progress.advance()
 
 
-def _padded(parts: list[Half], index: NDArray[np.intp], scale: Scale) -> Tensor:
+def _padded(parts: list[Half], index: NDArray[np.intp], standardise: Standardiser) -> Tensor:
     """Return the standardised numbers of some networks, (networks, layers, columns)."""
-    standard = [scale(parts[i].astype(np.float64)) for i in index]
-    return torch.from_numpy(pad(standard))
+    return torch.from_numpy(pad([standardise(parts[i]) for i in index])).float()
 
 
 def _layer_loss(logits: Tensor, signals: Tensor, lengths: Tensor) -> Tensor:
@@ -168,7 +174,8 @@ def pretrained(images: str, how: Pretraining, cache: Path | None = None) -> Enco
 
 
 def _write(path: Path, encoder: Encoder) -> None:
-    scale = {name: torch.from_numpy(getattr(encoder.scale, name)) for name in ("mean", "spread")}
+    numbers = encoder.standardise
+    scale = {"mean": torch.from_numpy(numbers.mean), "spread": torch.from_numpy(numbers.std)}
     kept = {"model": encoder.model.state_dict(), "scale": scale, "seconds": encoder.seconds}
     with replacing(path) as draft:
         torch.save(kept, draft)
@@ -180,6 +187,5 @@ def _read(path: Path, how: Pretraining) -> Encoder:
     with seeded(how.seed):  # it draws weights, which do not count
         model = LayerEncoder(how.hidden, len(state["features.2.bias"]))
     model.load_state_dict(state)
-    return Encoder(
-        model.eval(), Scale(scale["mean"].numpy(), scale["spread"].numpy()), kept["seconds"]
-    )
+    standardise = Standardiser(scale["mean"].numpy(), scale["spread"].numpy())
+    return Encoder(model.eval(), standardise, kept["seconds"])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from harness.features.observed import network_features, prefix_features
-from harness.predictors.base import check_observed, check_runs, later_epochs, scaling
+from harness.predictors.base import Standardiser, check_observed, check_runs, later_epochs
 from harness.predictors.bnn.curve_layer import OUTPUTS, learning_curves
 from harness.predictors.bnn.sghmc import Sampling, State, sample
 from harness.protocol import Array, Prediction, Queries, Runs
@@ -49,7 +49,7 @@ class Bnn:
         """Set how long to sample."""
         self.sampling = sampling or Sampling()
         self._states: list[State] = []
-        self._scaling: tuple[Array, Array] = np.zeros(0), np.zeros(0)
+        self._standardise: Standardiser | None = None
         self._observed: int | None = None
         self._epochs = 0
 
@@ -62,8 +62,8 @@ class Bnn:
         check_runs(train, observed)
         self._epochs = train.recipe.epochs
         features = bnn_features(train.observe(observed))
-        self._scaling = scaling(features)
-        inputs = _inputs(features, self._scaling)
+        self._standardise = Standardiser.fit(features)
+        inputs = _inputs(features, self._standardise)
         targets = torch.from_numpy(train.series.valid_accuracy[:, observed:].copy()).float()
         generator = torch.Generator().manual_seed(seed)
         time = _time(self._epochs, observed)
@@ -85,7 +85,8 @@ class Bnn:
             ValueError: If the predictor was not fitted, or for another number of epochs.
         """
         observed = check_observed(self._observed, queries)
-        inputs = _inputs(bnn_features(queries), self._scaling)
+        assert self._standardise is not None
+        inputs = _inputs(bnn_features(queries), self._standardise)
         time = _time(self._epochs, observed)
         with torch.no_grad():
             curves = [learning_curves(outputs(state, inputs), time) for state in self._states]
@@ -155,10 +156,9 @@ def predictive(means: Array, noise: Array) -> tuple[Array, Array]:
     return np.clip(means.mean(axis=0), 0.0, 1.0), std
 
 
-def _inputs(features: Array, scales: tuple[Array, Array]) -> Tensor:
+def _inputs(features: Array, standardise: Standardiser) -> Tensor:
     """Return standardised features, bounded."""
-    centre, factor = scales
-    bounded = np.clip((features - centre) * factor, -FARTHEST, FARTHEST)
+    bounded = np.clip(standardise(features), -FARTHEST, FARTHEST)
     return torch.from_numpy(bounded).float()
 
 

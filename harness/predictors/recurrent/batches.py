@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmark.space.layer_walk import LayerRow
 from harness.features.architecture import count_features, row_features, ulc
-from harness.protocol import Array
+from harness.predictors.base import Standardiser
 
 Rows = tuple[tuple[LayerRow, ...], ...]
 Number = TypeVar("Number", np.int64, np.float32, np.float64)
@@ -20,19 +20,15 @@ LENGTH_JITTER = 2.0  # layers; batches change from epoch to epoch at the price o
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """Means and standard deviations of the training networks' features.
+    """How the features of networks are standardised.
 
     Attributes:
-        row_mean: (2,), over all layers.
-        row_spread: Likewise; 1 where a feature does not vary.
-        count_mean: (3,), over all networks.
-        count_spread: Likewise.
+        rows: Standardiser of row features, fitted to all layers of the training networks.
+        counts: Standardiser of counts, fitted to the training networks.
     """
 
-    row_mean: Array
-    row_spread: Array
-    count_mean: Array
-    count_spread: Array
+    rows: Standardiser
+    counts: Standardiser
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +63,14 @@ class Encoded:
         return len(self.codes)
 
     def scaling(self) -> Scaling:
-        """Return the means and standard deviations of these networks."""
-        return Scaling(*_moments(np.concatenate(self.rows)), *_moments(self.counts))
+        """Return standardisers fitted to these networks."""
+        rows = Standardiser.fit(np.concatenate(self.rows))
+        return Scaling(rows, Standardiser.fit(self.counts))
 
     def batch(self, index: NDArray[np.intp], scaling: Scaling) -> Batch:
         """Return some networks, in the order of `index`."""
-        rows = [(self.rows[i] - scaling.row_mean) / scaling.row_spread for i in index]
-        counts = (self.counts[index] - scaling.count_mean) / scaling.count_spread
+        rows = [scaling.rows(self.rows[i]) for i in index]
+        counts = scaling.counts(self.counts[index])
         return Batch(
             torch.from_numpy(pad([self.codes[i] for i in index])),
             torch.from_numpy(pad(rows)).float(),
@@ -106,12 +103,6 @@ def length_batches(
         rng.shuffle(order := np.arange(len(parts)))
         return [parts[i] for i in order]
     return parts
-
-
-def _moments(values: Array) -> tuple[Array, Array]:
-    """Return the mean and standard deviation of each column, 1 where it is constant."""
-    spread = values.std(axis=0)
-    return values.mean(axis=0), np.where(spread > 0, spread, 1.0)
 
 
 def pad(sequences: Sequence[NDArray[Number]]) -> NDArray[Number]:
