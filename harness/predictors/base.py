@@ -1,5 +1,7 @@
 """What reference predictors share: standardised features and the checks of their inputs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +62,25 @@ def later_epochs(total: int, observed: int) -> tuple[int, ...]:
     (4, 5)
     """
     return tuple(range(observed + 1, total + 1))
+
+
+def last_observed(prefixes: Array) -> Array:
+    """Return the last column of prefixes (networks, observed) as (networks, 1); 0 without one.
+
+    >>> last_observed(np.array([[0.1, 0.4]])).tolist(), last_observed(np.empty((1, 0))).tolist()
+    ([[0.4]], [[0.0]])
+    """
+    return prefixes[:, -1:] if prefixes.shape[1] else np.zeros((len(prefixes), 1))
+
+
+@contextmanager
+def preserve_numpy_state() -> Iterator[None]:
+    """Restore numpy's global random state afterwards: every fit of sklearn's NuSVR changes it."""
+    state = np.random.get_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
 
 
 def check_runs(train: Runs, observed: int) -> None:

@@ -6,7 +6,13 @@ three answer the mean curve of the training runs.
 
 import numpy as np
 
-from harness.predictors.base import check_fitted, check_observed, check_runs, later_epochs
+from harness.predictors.base import (
+    check_fitted,
+    check_observed,
+    check_runs,
+    last_observed,
+    later_epochs,
+)
 from harness.protocol import Array, Prediction, Queries, Runs
 
 
@@ -99,7 +105,8 @@ class LastPlusGain:
         """
         check_runs(train, observed)
         curves = train.series.valid_accuracy
-        self._gains, self._observed = curves[:, observed:] - _last(curves, observed), observed
+        gains = curves[:, observed:] - last_observed(curves[:, :observed])
+        self._gains, self._observed = gains, observed
 
     def predict(self, queries: Queries) -> Prediction:
         """Answer all epochs after the observed ones, clipped to [0, 1].
@@ -109,12 +116,7 @@ class LastPlusGain:
         """
         observed = check_observed(self._observed, queries)
         assert self._gains is not None
-        last = _last(queries.series.valid_accuracy, observed)
+        last = last_observed(queries.series.valid_accuracy)
         mean = np.clip(last + self._gains.mean(axis=0), 0, 1)
         epochs = later_epochs(observed + self._gains.shape[1], observed)
         return Prediction(mean, epochs, np.broadcast_to(self._gains.std(axis=0), mean.shape).copy())
-
-
-def _last(curves: Array, observed: int) -> Array:
-    """Return the accuracy after the observed epochs, (runs, 1); 0 where none is observed."""
-    return curves[:, observed - 1 : observed] if observed else np.zeros((len(curves), 1))

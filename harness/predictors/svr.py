@@ -1,8 +1,5 @@
 """nu-SVR on simple features and the observed curve (Baker et al. 2017, arXiv:1705.10823)."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 from scipy.stats import loguniform, uniform
 from sklearn.base import clone
@@ -14,7 +11,7 @@ from sklearn.svm import NuSVR
 
 from harness.features.architecture import ARCHITECTURE_FEATURES, architecture_features
 from harness.features.logits import from_logits, to_logits
-from harness.predictors.base import check_observed, check_runs, later_epochs
+from harness.predictors.base import check_observed, check_runs, later_epochs, preserve_numpy_state
 from harness.protocol import Array, Prediction, Queries, Runs
 
 # Where the search draws from; the target is standardised, so that C has one meaning. Standardised
@@ -61,7 +58,7 @@ class NuSvr:
         self._centre, self._spread = targets.mean(axis=0), targets.std(axis=0)
         self._spread[self._spread == 0] = 1.0
         scaled = (targets - self._centre) / self._spread
-        with numpy_state_kept():
+        with preserve_numpy_state():
             best = _search(inputs, scaled[:, -1], self.candidates, seed)
             self._models = tuple(clone(best).fit(inputs, target) for target in scaled.T)
         self._observed = observed
@@ -114,13 +111,3 @@ def _search(inputs: Array, target: Array, candidates: int, seed: int) -> Pipelin
     )
     search.fit(inputs, target)
     return pipeline.set_params(**search.best_params_)
-
-
-@contextmanager
-def numpy_state_kept() -> Iterator[None]:
-    """Put numpy's global generator back: every fit of NuSVR draws from it, for nothing."""
-    state = np.random.get_state()  # noqa: NPY002
-    try:
-        yield
-    finally:
-        np.random.set_state(state)  # noqa: NPY002

@@ -12,7 +12,7 @@ from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
 
 from harness.features.logits import from_logits, to_logits
 from harness.features.observed import measured_features, network_features, prefix_features
-from harness.predictors.base import check_observed, check_runs, later_epochs
+from harness.predictors.base import check_observed, check_runs, last_observed, later_epochs
 from harness.predictors.curve_basis import CurveBasis, fit_basis, fit_final_basis
 from harness.protocol import Array, Prediction, Queries, Runs
 
@@ -35,12 +35,7 @@ def gains(curves: Array, observed: int) -> Array:
         observed: Epochs seen.
     """
     logits = to_logits(curves)
-    return logits[:, observed:] - base(logits[:, :observed])
-
-
-def base(logits: Array) -> Array:
-    """Return what gains are counted from, (networks, 1): the last observed logit, or 0."""
-    return logits[:, -1:] if logits.shape[1] else np.zeros((len(logits), 1))
+    return logits[:, observed:] - last_observed(logits[:, :observed])
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +132,7 @@ class FeatureTrees:
         features = tree_features(queries)
         shape = (len(queries), self._epochs - observed)
         mean = np.mean([model.predict(features).reshape(shape) for model in self._models], axis=0)
-        logits = mean + base(to_logits(queries.series.valid_accuracy))
+        logits = mean + last_observed(to_logits(queries.series.valid_accuracy))
         return Prediction(from_logits(logits), later_epochs(self._epochs, observed))
 
 

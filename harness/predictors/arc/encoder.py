@@ -16,7 +16,7 @@ from benchmark.space.layer_walk import LayerRow
 from harness.features.layers import LAYER_NUMBERS, LAYER_SIGNALS, layer_numbers
 from harness.predictors.base import Standardiser
 from harness.predictors.recurrent.batches import length_batches, pad
-from harness.predictors.recurrent.gru import BidirectionalGru, reversal_of
+from harness.predictors.recurrent.bidirectional import BidirectionalGru, reversal_of
 from harness.protocol import Array
 
 ENTRY, FEATURE_HIDDEN = 64, 256

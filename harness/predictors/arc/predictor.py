@@ -28,9 +28,14 @@ from harness.predictors.arc.failure import FailureModel
 from harness.predictors.arc.pretraining import Pretraining, pretrained
 from harness.predictors.arc.residuals import Explained, Knowledge
 from harness.predictors.arc.support import SupportCurves
-from harness.predictors.base import check_observed, check_runs, folds, later_epochs
+from harness.predictors.base import (
+    check_observed,
+    check_runs,
+    folds,
+    later_epochs,
+    preserve_numpy_state,
+)
 from harness.predictors.curve_basis import fit_final_basis
-from harness.predictors.svr import numpy_state_kept
 from harness.predictors.trees import BoostedCurves, Boosting, extra_trees
 from harness.protocol import Array, Prediction, Queries, Runs
 
@@ -125,7 +130,7 @@ class Arc:
         failed = (train.final_accuracy <= learned_above(classes)).astype(np.int64)
         curves = to_logits(train.series.valid_accuracy)
         later = curves[:, observed:]
-        with numpy_state_kept():
+        with preserve_numpy_state():
             predictions, failure = self._held_out(known, curves, failed, seed)
             self._members = Members(self.trees, self.boosting, seed).fit(known, curves, failed)
         weights, _ = nnls(predictions.reshape(len(predictions), -1).T, later.ravel())

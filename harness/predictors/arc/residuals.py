@@ -13,9 +13,8 @@ import numpy as np
 from harness.features.logits import to_logits
 from harness.features.observed import measured_features, network_features, prefix_features
 from harness.predictors.arc.support import SupportCurves
-from harness.predictors.base import Index, folds
+from harness.predictors.base import Index, folds, last_observed
 from harness.predictors.gaussian import CurveGaussian, chosen_gaussian
-from harness.predictors.trees import base
 from harness.protocol import Array, Queries
 
 FOLDS = 5
@@ -72,7 +71,7 @@ class Knowledge:
     @property
     def base(self) -> Array:
         """Logit that gains are counted from, (networks, 1)."""
-        return base(self.logits)
+        return last_observed(self.logits)
 
 
 class Explained:

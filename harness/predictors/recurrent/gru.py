@@ -5,46 +5,12 @@ from torch import Tensor, nn
 
 from harness.features.architecture import COUNT_FEATURES, ROW_FEATURES
 from harness.predictors.recurrent.batches import Batch
+from harness.predictors.recurrent.bidirectional import BidirectionalGru, reversal_of
 from harness.predictors.recurrent.training import LayerEmbedding, RecurrentPredictor, Training
 from harness.protocol import Prediction, Queries, Runs
 
 HIDDEN, LAYERS = 128, 2
 TRAINING_EPOCHS, DROPOUT = 60, 0.3
-
-
-class BidirectionalGru(nn.Module):
-    """One bidirectional layer for padded sequences.
-
-    The backward half reads each sequence reversed within its own length, so that it starts at the
-    last layer and never at padding. (A packed sequence would say the same, more slowly.)
-    """
-
-    def __init__(self, entering: int, hidden: int = HIDDEN) -> None:
-        """Make the two halves, each of a hidden width."""
-        super().__init__()
-        self.forwards = nn.GRU(entering, hidden, batch_first=True)
-        self.backwards = nn.GRU(entering, hidden, batch_first=True)
-
-    def forward(self, inputs: Tensor, reversal: Tensor) -> Tensor:
-        """Return (networks, layers, 2 hidden); what stands after a network's end means nothing."""
-        ahead: Tensor = self.forwards(inputs)[0]
-        back: Tensor = self.backwards(_reorder(inputs, reversal))[0]
-        return torch.cat([ahead, _reorder(back, reversal)], dim=-1)
-
-
-def reversal_of(lengths: Tensor, longest: int) -> Tensor:
-    """Return the order (networks, layers) that reverses each network's own layers.
-
-    >>> reversal_of(torch.tensor([2, 3]), 3).tolist()
-    [[1, 0, 2], [2, 1, 0]]
-    """
-    steps = torch.arange(longest)[None]
-    return torch.where(steps < lengths[:, None], lengths[:, None] - 1 - steps, steps)
-
-
-def _reorder(inputs: Tensor, order: Tensor) -> Tensor:
-    """Return inputs (networks, layers, features) with the layers in an order (networks, layers)."""
-    return inputs.gather(1, order[..., None].expand_as(inputs))
 
 
 class GruReader(nn.Module):
@@ -57,7 +23,8 @@ class GruReader(nn.Module):
         super().__init__()
         self.embedding = LayerEmbedding(dropout)
         entering = LayerEmbedding.width + len(ROW_FEATURES)
-        layers = [BidirectionalGru(entering if k == 0 else 2 * HIDDEN) for k in range(LAYERS)]
+        widths = [entering] + [2 * HIDDEN] * (LAYERS - 1)
+        layers = [BidirectionalGru(width, HIDDEN) for width in widths]
         self.layers = nn.ModuleList(layers)
         self.attention = nn.Linear(2 * HIDDEN, 1)
 
