@@ -1,4 +1,4 @@
-"""What reference predictors share: standardised features and the checks of their inputs."""
+"""Helpers of the reference predictors: input checks, standardised features, folds, random state."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,17 +9,16 @@ from numpy.typing import NDArray
 
 from harness.protocol import Array, Queries, Runs
 
+CONSTANT = 1e-6  # a column with a standard deviation up to this counts as constant
+
 Index = NDArray[np.intp]
-
-
-CONSTANT = 1e-6  # a column whose standard deviation is not larger counts as constant
 
 
 @dataclass(frozen=True, slots=True)
 class Standardiser:
     """Subtracts the mean of each column and divides by its standard deviation.
 
-    A column that was constant when fitted becomes 0, whatever values it has later.
+    A column that is constant in the data it was fitted on becomes 0 for all other data as well.
 
     Attributes:
         mean: (columns,).
@@ -46,7 +45,7 @@ class Standardiser:
 
 
 def folds(rows: int, number: int, seed: int) -> list[tuple[Index, Index]]:
-    """Return the row indices (inside, outside) of random folds, at most one for each row.
+    """Return the row indices (inside, outside) of random folds, at most one fold per row.
 
     >>> sorted(int(row) for _, outside in folds(3, 5, 0) for row in outside)
     [0, 1, 2]
@@ -65,7 +64,7 @@ def later_epochs(total: int, observed: int) -> tuple[int, ...]:
 
 
 def last_observed(prefixes: Array) -> Array:
-    """Return the last column of prefixes (networks, observed) as (networks, 1); 0 without one.
+    """Return the last column of (networks, observed) as (networks, 1); 0 if there is none.
 
     >>> last_observed(np.array([[0.1, 0.4]])).tolist(), last_observed(np.empty((1, 0))).tolist()
     ([[0.4]], [[0.0]])
@@ -75,7 +74,7 @@ def last_observed(prefixes: Array) -> Array:
 
 @contextmanager
 def preserve_numpy_state() -> Iterator[None]:
-    """Restore numpy's global random state afterwards: every fit of sklearn's NuSVR changes it."""
+    """Restore numpy's global random state afterwards; fitting sklearn's NuSVR changes it."""
     state = np.random.get_state()  # noqa: NPY002
     try:
         yield
@@ -84,10 +83,10 @@ def preserve_numpy_state() -> Iterator[None]:
 
 
 def check_runs(train: Runs, observed: int) -> None:
-    """Check what a predictor is to be fitted on.
+    """Check the arguments of `fit`.
 
     Raises:
-        ValueError: If no epoch is left to predict, or fewer than two runs are there.
+        ValueError: If no epoch is left to predict, or there are fewer than two training runs.
     """
     if not 0 <= observed < train.recipe.epochs:
         raise ValueError(
@@ -109,10 +108,14 @@ def check_fitted(fitted: bool) -> None:
 
 
 def check_observed(fitted: int | None, queries: Queries) -> int:
-    """Return the observed epochs, having checked that a predictor was fitted for as many.
+    """Return the number of observed epochs, after checking that the predictor was fitted for it.
+
+    Args:
+        fitted: Observed epochs that the predictor was fitted for; None if it was not fitted.
+        queries: Queries to predict.
 
     Raises:
-        ValueError: If it was not fitted, or fitted for another number.
+        ValueError: If the predictor was not fitted, or for another number of epochs.
     """
     check_fitted(fitted is not None)
     if queries.observed != fitted:

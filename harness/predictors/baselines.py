@@ -1,7 +1,7 @@
-"""What takes no model: the mean curve, the last value, and the last value plus the mean gain.
+"""Baselines without a model: the mean curve, the last value, and the last value plus the mean gain.
 
-Rarely beaten by much with some epochs observed (Egele et al., arXiv:2404.04111). With none, all
-three answer the mean curve of the training runs.
+Other predictors rarely beat them by much once some epochs are observed (Egele et al.,
+arXiv:2404.04111). With nothing observed, all three predict the mean curve of the training runs.
 """
 
 import numpy as np
@@ -20,11 +20,11 @@ class MeanCurve:
     """The mean accuracy of the training runs at each epoch, and its standard deviation."""
 
     def __init__(self) -> None:
-        """Make a predictor that is yet to be fitted."""
+        """Create an unfitted predictor."""
         self._curves: Array | None = None
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Keep the training curves; nothing is chosen, nothing is random.
+        """Store the training curves; `validation` and `seed` are not used.
 
         Raises:
             ValueError: If `train` or `observed` is out of range.
@@ -33,7 +33,7 @@ class MeanCurve:
         self._curves = train.series.valid_accuracy.copy()
 
     def predict(self, queries: Queries) -> Prediction:
-        """Answer all epochs after the observed ones, the same for every network.
+        """Predict all epochs after the observed ones, the same for every network.
 
         Raises:
             ValueError: If the predictor was not fitted.
@@ -53,15 +53,15 @@ def mean_curve(curves: Array, queries: Queries) -> Prediction:
 
 
 class LastValue:
-    """The last observed accuracy, for ever; the mean curve of training where none is observed."""
+    """The last observed accuracy at all later epochs; the mean curve if nothing is observed."""
 
     def __init__(self) -> None:
-        """Make a predictor that is yet to be fitted."""
+        """Create an unfitted predictor."""
         self._curves: Array | None = None
         self._observed: int | None = None
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Keep the training curves; nothing is chosen, nothing is random.
+        """Store the training curves; `validation` and `seed` are not used.
 
         Raises:
             ValueError: If `train` or `observed` is out of range.
@@ -70,7 +70,7 @@ class LastValue:
         self._curves, self._observed = train.series.valid_accuracy.copy(), observed
 
     def predict(self, queries: Queries) -> Prediction:
-        """Answer all epochs after the observed ones.
+        """Predict all epochs after the observed ones.
 
         Raises:
             ValueError: If the predictor was not fitted, or for another number of epochs.
@@ -86,19 +86,19 @@ class LastValue:
 
 
 class LastPlusGain:
-    """The last observed accuracy plus what training runs gained on average from there on.
+    """The last observed accuracy plus the mean gain of the training runs after that epoch.
 
-    With nothing observed the gain is counted from 0, which makes it the mean curve of training. The
-    standard deviation is that of the gains.
+    With nothing observed, gains are counted from 0, which gives the mean curve. The standard
+    deviation is that of the gains.
     """
 
     def __init__(self) -> None:
-        """Make a predictor that is yet to be fitted."""
+        """Create an unfitted predictor."""
         self._gains: Array | None = None  # (runs, epochs after the observed ones)
         self._observed: int | None = None
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Keep the gains of the training runs; nothing is chosen, nothing is random.
+        """Store the gains of the training runs; `validation` and `seed` are not used.
 
         Raises:
             ValueError: If `train` or `observed` is out of range.
@@ -109,7 +109,7 @@ class LastPlusGain:
         self._gains, self._observed = gains, observed
 
     def predict(self, queries: Queries) -> Prediction:
-        """Answer all epochs after the observed ones, clipped to [0, 1].
+        """Predict all epochs after the observed ones, clipped to [0, 1].
 
         Raises:
             ValueError: If the predictor was not fitted, or for another number of epochs.

@@ -1,4 +1,4 @@
-"""Predictors that know a network by its counts alone: parameters, multiply-accumulates, depth."""
+"""Predictors from counts of a network alone: parameters, multiply-accumulates and depth."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -21,16 +21,16 @@ COUNTS: dict[Count, Callable[[tuple[LayerRow, ...]], int]] = {
 class IsotonicCount:
     """A monotone step function from one count to the accuracy at each epoch.
 
-    It does not look at curves, so its answer is the same however many epochs are observed.
+    It does not use curves, so its prediction is the same for any number of observed epochs.
     """
 
     def __init__(self, count: Count) -> None:
-        """Set what is counted."""
+        """Set which count to use."""
         self._count = COUNTS[count]
         self._curves = IsotonicCurves()
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Fit a function per epoch; nothing is chosen, nothing is random.
+        """Fit one function per epoch; `validation` and `seed` are not used.
 
         Raises:
             ValueError: If `train` or `observed` is out of range.
@@ -39,7 +39,7 @@ class IsotonicCount:
         self._curves.fit(self._counts(train), train.series.valid_accuracy)
 
     def predict(self, queries: Queries) -> Prediction:
-        """Answer all epochs after the observed ones.
+        """Predict all epochs after the observed ones.
 
         Raises:
             ValueError: If the predictor was not fitted.
@@ -53,7 +53,7 @@ class IsotonicCount:
 class ForestCounts:
     """A random forest from log parameters, log MACs and depth to the logits of all epochs.
 
-    It does not look at curves, so its answer is the same however many epochs are observed.
+    It does not use curves, so its prediction is the same for any number of observed epochs.
     """
 
     def __init__(self, *, trees: int = 300, least_leaf: int = 3) -> None:
@@ -61,7 +61,7 @@ class ForestCounts:
         self._curves = ForestCurves(trees, least_leaf)
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Grow the forest; `validation` is not used.
+        """Fit the forest; `validation` is not used.
 
         Raises:
             ValueError: If `train` or `observed` is out of range.
@@ -70,7 +70,7 @@ class ForestCounts:
         self._curves.fit(_features(train), train.series.valid_accuracy, seed)
 
     def predict(self, queries: Queries) -> Prediction:
-        """Answer all epochs after the observed ones.
+        """Predict all epochs after the observed ones.
 
         Raises:
             ValueError: If the predictor was not fitted.

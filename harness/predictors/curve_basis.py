@@ -1,4 +1,4 @@
-"""Curves as a mean and a few components, learned from training curves."""
+"""Learning curves as a mean curve plus a few components, fitted to training curves."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ from harness.protocol import Array
 
 @dataclass(frozen=True, slots=True)
 class CurveBasis:
-    """A mean curve, and directions that are added to it.
+    """A mean curve and the directions of its components.
 
     Attributes:
-        mean: (epochs,).
-        analysis: (epochs, components), takes a curve less the mean to its components.
-        directions: (components, epochs), what one unit of each component adds.
+        mean: (epochs,), mean curve.
+        analysis: (epochs, components), maps a curve minus the mean to its component weights.
+        directions: (components, epochs), what a weight of 1 adds to the curve.
     """
 
     mean: Array
@@ -22,11 +22,11 @@ class CurveBasis:
     directions: Array
 
     def weights(self, curves: Array) -> Array:
-        """Return the components (curves, components) of curves (curves, epochs)."""
+        """Return the component weights (curves, components) of curves (curves, epochs)."""
         return np.asarray((curves - self.mean) @ self.analysis)
 
     def curves(self, weights: Array) -> Array:
-        """Return curves (curves, epochs) of components (curves, components).
+        """Return the curves (curves, epochs) of component weights (curves, components).
 
         >>> basis = fit_basis(np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]]), 1)
         >>> basis.curves(basis.weights(np.array([[3.0, 3.0]]))).round(6).tolist()
@@ -36,28 +36,28 @@ class CurveBasis:
 
 
 def fit_basis(curves: Array, components: int) -> CurveBasis:
-    """Return the singular directions of curves (curves, epochs); few epochs have fewer."""
+    """Return the first singular directions of curves (curves, epochs), at most one per epoch."""
     mean = curves.mean(axis=0)
     directions = np.linalg.svd(curves - mean, full_matrices=False)[2][:components]
     return CurveBasis(mean, directions.T, directions)
 
 
 def fit_final_basis(curves: Array, components: int) -> CurveBasis:
-    """Return a basis whose first component is the value at the last epoch, less its mean.
+    """Return a basis whose first component is the value at the last epoch minus its mean.
 
-    Its direction is how the other epochs go with the last one, by least squares; the further
-    components are the singular directions of what that leaves, which is nothing at the last epoch.
-    So a model of the first component is a model of the final accuracy.
+    The first direction is the least squares regression of each epoch on the last one. The other
+    components are the singular directions of its residuals, which are 0 at the last epoch. So a
+    model of the first component is a model of the final accuracy.
     """
     mean = curves.mean(axis=0)
     centred = curves - mean
     final = centred[:, -1]
-    along = centred.T @ final / max(float(final @ final), 1e-12)
-    along[-1] = 1.0
-    rest = np.linalg.svd(centred - np.outer(final, along), full_matrices=False)[2]
-    rest = rest[: components - 1]
-    analysis = np.zeros((len(mean), 1 + len(rest)))
+    slopes = centred.T @ final / max(float(final @ final), 1e-12)
+    slopes[-1] = 1.0
+    others = np.linalg.svd(centred - np.outer(final, slopes), full_matrices=False)[2]
+    others = others[: components - 1]
+    analysis = np.zeros((len(mean), 1 + len(others)))
     analysis[-1, 0] = 1.0
-    analysis[:, 1:] = rest.T
-    analysis[-1, 1:] -= rest @ along
-    return CurveBasis(mean, analysis, np.concatenate([along[None], rest]))
+    analysis[:, 1:] = others.T
+    analysis[-1, 1:] -= others @ slopes
+    return CurveBasis(mean, analysis, np.concatenate([slopes[None], others]))

@@ -1,4 +1,4 @@
-"""Curves as a Gaussian process whose mean and covariance are those of the training curves."""
+"""Learning curves as a normal distribution with the mean and covariance of the training curves."""
 
 from dataclasses import dataclass
 
@@ -10,60 +10,65 @@ from harness.features.logits import to_logits
 from harness.predictors.base import check_observed, check_runs, folds, later_epochs
 from harness.protocol import Array, Prediction, Queries, Runs
 
-SHRINKAGES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)  # of the covariance towards its mean variance
+SHRINKAGES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)  # candidates; shares of the mean variance
 FOLDS = 5
 NODES = 15  # of Gauss-Hermite quadrature
 
 
 @dataclass(frozen=True, slots=True)
 class CurveGaussian:
-    """A multivariate normal distribution of logit curves about means that may differ by network.
+    """A multivariate normal distribution of logit curves around means that may differ by network.
 
     Attributes:
-        covariance: (epochs, epochs), already shrunk.
+        covariance: (epochs, epochs), shrunk covariance.
     """
 
     covariance: Array
 
     def condition(self, residuals: Array) -> tuple[Array, Array]:
-        """Return mean (curves, later epochs) and variance (later epochs,) of what comes after.
+        """Return the mean (curves, later epochs) and variance (later epochs,) of later residuals.
 
         Args:
-            residuals: (curves, observed epochs), observed logits less their means.
+            residuals: (curves, observed epochs), observed logits minus their means.
         """
         k = residuals.shape[1]
         inner, cross = self.covariance[:k, :k], self.covariance[:k, k:]
-        rest = np.diag(self.covariance)[k:]
+        variance = np.diag(self.covariance)[k:]
         if not k:
-            return np.zeros((len(residuals), len(rest))), rest
+            return np.zeros((len(residuals), len(variance))), variance
         gain = cho_solve(cho_factor(inner), cross)  # (observed, later)
-        return residuals @ gain, rest - (cross * gain).sum(axis=0)
+        return residuals @ gain, variance - (cross * gain).sum(axis=0)
 
 
-def shrunk(residuals: Array, shrinkage: float) -> CurveGaussian:
-    """Return the covariance of residuals (curves, epochs), a share of its mean variance added."""
+def fit_gaussian(residuals: Array, shrinkage: float) -> CurveGaussian:
+    """Return the covariance of residuals (curves, epochs), shrunk towards its mean variance.
+
+    Args:
+        residuals: (curves, epochs), logits minus their means.
+        shrinkage: Share of the mean variance that is added to the diagonal.
+    """
     covariance = residuals.T @ residuals / len(residuals)
     epochs = len(covariance)
     level = max(float(np.trace(covariance)) / epochs, 1e-9)
     return CurveGaussian(covariance + shrinkage * level * np.eye(epochs))
 
 
-def chosen_gaussian(residuals: Array, observed: int, seed: int) -> CurveGaussian:
-    """Return the covariance with the shrinkage that predicts the last epoch best, in folds.
+def choose_gaussian(residuals: Array, observed: int, seed: int) -> CurveGaussian:
+    """Return the covariance whose shrinkage predicts the last epoch best in cross-validation.
 
     Args:
-        residuals: (curves, epochs), logits less their means.
-        observed: Epochs that will be seen.
-        seed: Of the folds.
+        residuals: (curves, epochs), logits minus their means.
+        observed: Number of observed epochs to condition on.
+        seed: Seed of the folds.
     """
     if not observed:
-        return shrunk(residuals, SHRINKAGES[0])
+        return fit_gaussian(residuals, SHRINKAGES[0])
     divisions = folds(len(residuals), FOLDS, seed)
     errors = [
         sum(
             float(
                 np.square(
-                    shrunk(residuals[inside], s).condition(residuals[outside, :observed])[0]
+                    fit_gaussian(residuals[inside], s).condition(residuals[outside, :observed])[0]
                     - residuals[outside, observed:]
                 )[:, -1].sum()
             )
@@ -71,30 +76,35 @@ def chosen_gaussian(residuals: Array, observed: int, seed: int) -> CurveGaussian
         )
         for s in SHRINKAGES
     ]
-    return shrunk(residuals, SHRINKAGES[int(np.argmin(errors))])
+    return fit_gaussian(residuals, SHRINKAGES[int(np.argmin(errors))])
 
 
 def accuracy_moments(logits: Array, variances: Array) -> tuple[Array, Array]:
-    """Return mean and standard deviation of accuracies whose logits are normal; any shape."""
+    """Return mean and standard deviation of accuracies with normally distributed logits.
+
+    Args:
+        logits: Means of the logits, any shape.
+        variances: Variances of the logits, the same shape.
+    """
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
     weights = weights / weights.sum()
     values = expit(logits[..., None] + np.sqrt(variances)[..., None] * nodes)
     mean = values @ weights
-    spread = np.sqrt(np.maximum(values**2 @ weights - mean**2, 0.0))
-    return mean, np.maximum(spread, 1e-4)
+    std = np.sqrt(np.maximum(values**2 @ weights - mean**2, 0.0))
+    return mean, np.maximum(std, 1e-4)
 
 
 class EmpiricalGaussian:
     """Mean and shrunk covariance of training logit curves, conditioned on the observed epochs."""
 
     def __init__(self) -> None:
-        """Make a predictor that is yet to be fitted."""
+        """Create an unfitted predictor."""
         self._mean: Array = np.zeros(0)
         self._gaussian: CurveGaussian | None = None
         self._observed: int | None = None
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Take mean and covariance; cross-validation on `train` chooses the shrinkage.
+        """Fit mean and covariance; cross-validation on `train` chooses the shrinkage.
 
         Raises:
             ValueError: If `train` or `observed` is out of range.
@@ -102,11 +112,11 @@ class EmpiricalGaussian:
         check_runs(train, observed)
         logits = to_logits(train.series.valid_accuracy)
         self._mean = logits.mean(axis=0)
-        self._gaussian = chosen_gaussian(logits - self._mean, observed, 0)
+        self._gaussian = choose_gaussian(logits - self._mean, observed, 0)
         self._observed = observed
 
     def predict(self, queries: Queries) -> Prediction:
-        """Answer all epochs after the observed ones, with standard deviations.
+        """Predict all epochs after the observed ones, with standard deviations.
 
         Raises:
             ValueError: If the predictor was not fitted, or for another number of epochs.

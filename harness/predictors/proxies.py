@@ -1,4 +1,4 @@
-"""Predictors that know a network by its zero-cost proxies: what it does before it is trained."""
+"""Predictors from zero-cost proxies, which are measured on untrained networks."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def proxies_of(networks: Runs | Queries) -> Array:
     """Return the proxies of networks, (networks, proxies).
 
     Raises:
-        ValueError: If there are none; the message has the command that computes them.
+        ValueError: If there are no proxies; the message has the command that computes them.
     """
     if networks.proxies is None:
         raise ValueError(
@@ -27,14 +27,14 @@ def proxies_of(networks: Runs | Queries) -> Array:
 class IsotonicProxy:
     """A monotone step function from one proxy to the accuracy at each epoch.
 
-    It does not look at curves, so its answer is the same however many epochs are observed.
+    It does not use curves, so its prediction is the same for any number of observed epochs.
     """
 
     def __init__(self, proxy: str) -> None:
-        """Set which proxy, by its name in `benchmark.proxies.PROXIES`.
+        """Set which proxy to use, by its name in `benchmark.proxies.PROXIES`.
 
         Raises:
-            ValueError: If there is none of that name.
+            ValueError: If the name is unknown.
         """
         if proxy not in PROXIES:
             raise ValueError(unknown_name("proxy", proxy, PROXIES))
@@ -42,7 +42,7 @@ class IsotonicProxy:
         self._curves = IsotonicCurves()
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Fit a function per epoch; nothing is chosen, nothing is random.
+        """Fit one function per epoch; `validation` and `seed` are not used.
 
         Raises:
             ValueError: If `train` or `observed` is out of range, or there are no proxies.
@@ -51,7 +51,7 @@ class IsotonicProxy:
         self._curves.fit(proxies_of(train)[:, self._column], train.series.valid_accuracy)
 
     def predict(self, queries: Queries) -> Prediction:
-        """Answer all epochs after the observed ones.
+        """Predict all epochs after the observed ones.
 
         Raises:
             ValueError: If the predictor was not fitted, or there are no proxies.
@@ -60,9 +60,9 @@ class IsotonicProxy:
 
 
 class ProxyForest:
-    """A random forest from all proxies and the mean-field signal to the logits of all epochs.
+    """A random forest from proxies and mean-field signal features to the logits of all epochs.
 
-    It does not look at curves, so its answer is the same however many epochs are observed.
+    It does not use curves, so its prediction is the same for any number of observed epochs.
     """
 
     def __init__(self, *, trees: int = 300, least_leaf: int = 3) -> None:
@@ -70,7 +70,7 @@ class ProxyForest:
         self._curves = ForestCurves(trees, least_leaf)
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Grow the forest; `validation` is not used.
+        """Fit the forest; `validation` is not used.
 
         Raises:
             ValueError: If `train` or `observed` is out of range, or there are no proxies.
@@ -79,7 +79,7 @@ class ProxyForest:
         self._curves.fit(_features(train), train.series.valid_accuracy, seed)
 
     def predict(self, queries: Queries) -> Prediction:
-        """Answer all epochs after the observed ones.
+        """Predict all epochs after the observed ones.
 
         Raises:
             ValueError: If the predictor was not fitted, or there are no proxies.

@@ -1,4 +1,4 @@
-"""Regressions of whole curves on numbers of a network, which several predictors wrap."""
+"""Regressions from numbers of a network to its learning curve, used by several predictors."""
 
 import numpy as np
 from scipy.stats import kendalltau
@@ -11,22 +11,21 @@ from harness.protocol import Array, Prediction
 
 
 class IsotonicCurves:
-    """A monotone step function from one number to the accuracy at each epoch.
+    """A monotone step function from one number to the accuracy, for each epoch.
 
-    Whether it rises or falls is decided for each epoch by the sign of Kendall's tau on the training
-    runs.
+    The sign of Kendall's tau on the training runs decides whether it increases or decreases.
     """
 
     def __init__(self) -> None:
-        """Make a regression that is yet to be fitted."""
+        """Create an unfitted regression."""
         self._models: tuple[IsotonicRegression, ...] = ()
 
     def fit(self, numbers: Array, curves: Array) -> None:
-        """Fit a function per epoch to numbers (networks,) and accuracies (networks, epochs)."""
-        self._models = tuple(_isotonic(numbers, y) for y in curves.T)
+        """Fit one function per epoch to numbers (networks,) and accuracies (networks, epochs)."""
+        self._models = tuple(_fit_isotonic(numbers, y) for y in curves.T)
 
     def predict(self, numbers: Array, observed: int) -> Prediction:
-        """Answer all epochs after the observed ones.
+        """Predict all epochs after the observed ones.
 
         Raises:
             ValueError: If the regression was not fitted.
@@ -36,9 +35,9 @@ class IsotonicCurves:
         return Prediction(mean, later_epochs(len(self._models), observed))
 
 
-def _isotonic(numbers: Array, accuracies: Array) -> IsotonicRegression:
-    """Return a fit of accuracies to numbers, flat beyond the numbers seen."""
-    falls = kendalltau(numbers, accuracies).statistic < 0  # of a constant: NaN, so it rises
+def _fit_isotonic(numbers: Array, accuracies: Array) -> IsotonicRegression:
+    """Return a fit of accuracies to numbers, constant outside the range of the numbers."""
+    falls = kendalltau(numbers, accuracies).statistic < 0  # NaN for a constant, which gives False
     return IsotonicRegression(increasing=not falls, out_of_bounds="clip").fit(numbers, accuracies)
 
 
@@ -52,7 +51,7 @@ class ForestCurves:
         self._epochs = 0
 
     def fit(self, features: Array, curves: Array, seed: int) -> None:
-        """Grow the forest on features (networks, features) and accuracies (networks, epochs)."""
+        """Fit the forest to features (networks, features) and accuracies (networks, epochs)."""
         self._epochs = curves.shape[1]
         forest = RandomForestRegressor(
             self.trees, min_samples_leaf=self.least_leaf, random_state=seed
@@ -60,7 +59,7 @@ class ForestCurves:
         self._forest = forest.fit(features, to_logits(curves))
 
     def predict(self, features: Array, observed: int) -> Prediction:
-        """Answer all epochs after the observed ones.
+        """Predict all epochs after the observed ones.
 
         Raises:
             ValueError: If the regression was not fitted.

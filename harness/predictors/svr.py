@@ -14,9 +14,9 @@ from harness.features.logits import from_logits, to_logits
 from harness.predictors.base import check_observed, check_runs, later_epochs, preserve_numpy_state
 from harness.protocol import Array, Prediction, Queries, Runs
 
-# Where the search draws from; the target is standardised, so that C has one meaning. Standardised
-# features of the curve are multiplied by a weight: at equal scales the few of them would hardly
-# change distances between networks, which the many features of the architecture make up.
+# Distributions of the random search. Targets are standardised, so C means the same for every epoch.
+# The standardised features of the curve are multiplied by a weight. Without it the few curve
+# features would hardly change distances, which the many architecture features dominate.
 CURVE_WEIGHTS = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.7, 8.0)
 SEARCH_SPACE = {
     "svr__C": loguniform(1e-1, 1e2),
@@ -30,41 +30,41 @@ FOLDS = 3
 class NuSvr:
     """Support vector regression of later logits on the architecture and the observed logits.
 
-    Features: `architecture_features`, the observed logits, their first and second differences. C,
-    nu, gamma and the weight of the curve's features come from a random search with 3-fold
-    cross-validation on the final epoch, and are used for a model of each later epoch. With nothing
-    observed, the architecture's features are all there is.
+    The features are `architecture_features`, the observed logits, and their first and second
+    differences; with nothing observed, `architecture_features` alone. A random search with 3-fold
+    cross-validation on the final epoch chooses C, nu, gamma and the weight of the curve features.
+    One model per later epoch is then fitted with these settings.
     """
 
     def __init__(self, *, candidates: int = 50) -> None:
-        """Set how many settings the search tries."""
+        """Set how many candidate settings the search evaluates."""
         self.candidates = candidates
         self._models: tuple[Pipeline, ...] = ()
         self._observed: int | None = None
-        self._centre: Array = np.zeros(0)
-        self._spread: Array = np.ones(0)
+        self._mean: Array = np.zeros(0)
+        self._std: Array = np.ones(0)
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Search and fit; `validation` is not used, as the folds of `train` choose.
+        """Choose the settings by cross-validation on `train` and fit; `validation` is not used.
 
         Raises:
-            ValueError: If `train` or `observed` is out of range, or runs are fewer than folds.
+            ValueError: If `train` or `observed` is out of range, or `train` has fewer than 3 runs.
         """
         check_runs(train, observed)
         if len(train) < FOLDS:
             raise ValueError(f"`train` must hold at least {FOLDS} runs, not {len(train)}")
         inputs = curve_features(train.observe(observed))
         targets = to_logits(train.series.valid_accuracy[:, observed:])
-        self._centre, self._spread = targets.mean(axis=0), targets.std(axis=0)
-        self._spread[self._spread == 0] = 1.0
-        scaled = (targets - self._centre) / self._spread
+        self._mean, self._std = targets.mean(axis=0), targets.std(axis=0)
+        self._std[self._std == 0] = 1.0
+        scaled = (targets - self._mean) / self._std
         with preserve_numpy_state():
             best = _search(inputs, scaled[:, -1], self.candidates, seed)
             self._models = tuple(clone(best).fit(inputs, target) for target in scaled.T)
         self._observed = observed
 
     def predict(self, queries: Queries) -> Prediction:
-        """Answer all epochs after the observed ones.
+        """Predict all epochs after the observed ones.
 
         Raises:
             ValueError: If the predictor was not fitted, or for another number of epochs.
@@ -73,11 +73,11 @@ class NuSvr:
         inputs = curve_features(queries)
         scaled = np.stack([model.predict(inputs) for model in self._models], axis=1)
         epochs = later_epochs(observed + len(self._models), observed)
-        return Prediction(from_logits(scaled * self._spread + self._centre), epochs)
+        return Prediction(from_logits(scaled * self._std + self._mean), epochs)
 
 
 def curve_features(queries: Queries) -> Array:
-    """Return the features of each network, (networks, 47 + up to 3 observed - 3)."""
+    """Return 47 architecture and up to 3 observed - 3 curve features, (networks, features)."""
     architectures = np.stack([architecture_features(rows) for rows in queries.layer_rows])
     logits = to_logits(queries.series.valid_accuracy)
     steps = [np.diff(logits, n=order, axis=1) for order in (1, 2) if queries.observed > order]
@@ -85,7 +85,7 @@ def curve_features(queries: Queries) -> Array:
 
 
 def _pipeline(features: int) -> Pipeline:
-    """Return a regression on features that are scaled apart: the architecture's, the curve's."""
+    """Return an unfitted regression that scales architecture and curve features separately."""
     split = len(ARCHITECTURE_FEATURES)
     scale = ColumnTransformer(
         [
@@ -97,7 +97,7 @@ def _pipeline(features: int) -> Pipeline:
 
 
 def _search(inputs: Array, target: Array, candidates: int, seed: int) -> Pipeline:
-    """Return the unfitted pipeline with the best settings found."""
+    """Return the unfitted pipeline with the best settings of a random search."""
     pipeline = _pipeline(inputs.shape[1])
     search = RandomizedSearchCV(
         pipeline,

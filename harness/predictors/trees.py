@@ -1,8 +1,8 @@
-"""Trees on features of the network and of the observed epochs, for whole curves.
+"""Tree models of learning curves, on features of the network and of the observed epochs.
 
-`FeatureTrees`: hand-made features with extra trees and boosting, which beat learned encoders where
-networks are few (GRAF, Kadlecova et al. 2024, arXiv:2404.16551). `CurveSvd`: a boosted model of
-each component of the curves (NAS-Bench-x11, Yan et al. 2021, arXiv:2111.03602).
+`FeatureTrees` averages extra trees and boosting on hand-made features, which beat learned encoders
+when training networks are few (GRAF, Kadlecova et al. 2024, arXiv:2404.16551). `CurveSvd` boosts
+one model per component of the curves (NAS-Bench-x11, Yan et al. 2021, arXiv:2111.03602).
 """
 
 from dataclasses import dataclass
@@ -18,21 +18,21 @@ from harness.protocol import Array, Prediction, Queries, Runs
 
 COMPONENTS = 4
 ROUNDS = 150  # of boosting
-SEED_STEP = 1000  # between the models of a bag
+SEED_STEP = 1000  # difference between the seeds of bagged models
 
 
 def tree_features(queries: Queries) -> Array:
-    """Return the features of each network, its proxies if any, and what was observed of it."""
-    parts = (network_features, measured_features, prefix_features)
-    return np.concatenate([features(queries) for features in parts], axis=1)
+    """Return features of networks, proxies (if any) and observed epochs, (networks, features)."""
+    functions = (network_features, measured_features, prefix_features)
+    return np.concatenate([features(queries) for features in functions], axis=1)
 
 
 def gains(curves: Array, observed: int) -> Array:
-    """Return logits of later epochs, less that of the last observed one if there is one.
+    """Return logits of later epochs minus the logit of the last observed epoch, if there is one.
 
     Args:
-        curves: Accuracies (networks, epochs), whole.
-        observed: Epochs seen.
+        curves: (networks, epochs), accuracies at all epochs.
+        observed: Number of observed epochs.
     """
     logits = to_logits(curves)
     return logits[:, observed:] - last_observed(logits[:, :observed])
@@ -40,12 +40,12 @@ def gains(curves: Array, observed: int) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Boosting:
-    """How a component is boosted.
+    """Settings of gradient boosting for one target.
 
     Attributes:
-        rounds: Trees of a model.
-        bags: Models that differ by their seed; their mean is the answer.
-        share: Of the features, drawn anew for each split.
+        rounds: Number of trees of a model.
+        bags: Number of models with different seeds, whose mean is the prediction.
+        share: Share of the features that is drawn at random for each split.
     """
 
     rounds: int = ROUNDS
@@ -55,7 +55,7 @@ class Boosting:
     def fit(
         self, features: Array, target: Array, seed: int
     ) -> tuple[HistGradientBoostingRegressor, ...]:
-        """Return the models of a target (networks,)."""
+        """Return the models, fitted to features (networks, features) and a target (networks,)."""
         return tuple(
             HistGradientBoostingRegressor(
                 learning_rate=0.05,
@@ -71,44 +71,44 @@ class Boosting:
 
 
 class BoostedCurves:
-    """A boosted model of each component of some curves."""
+    """One boosted model for each component of curves."""
 
     def __init__(self, boosting: Boosting, seed: int) -> None:
-        """Set how the components are boosted."""
+        """Set the boosting of each component, and the seed."""
         self.boosting, self.seed = boosting, seed
         self._basis = CurveBasis(np.zeros(0), np.zeros((0, 0)), np.zeros((0, 0)))
         self._models: tuple[tuple[HistGradientBoostingRegressor, ...], ...] = ()
 
     def fit(self, features: Array, curves: Array, basis: CurveBasis) -> "BoostedCurves":
-        """Fit curves (networks, epochs), as components of a basis, to features."""
+        """Fit to features (networks, features) and curves (networks, epochs) in a given basis."""
         self._basis = basis
         targets = basis.weights(curves).T
         self._models = tuple(self.boosting.fit(features, y, self.seed) for y in targets)
         return self
 
     def predict(self, features: Array) -> Array:
-        """Return curves (networks, epochs)."""
+        """Return predicted curves (networks, epochs)."""
         weights = [np.mean([m.predict(features) for m in bags], axis=0) for bags in self._models]
         return self._basis.curves(np.stack(weights, axis=1))
 
 
 def extra_trees(trees: int, seed: int) -> ExtraTreesRegressor:
-    """Return the forest that serves all epochs at once."""
+    """Return an unfitted forest, which predicts all epochs at once."""
     return ExtraTreesRegressor(trees, max_features=0.5, min_samples_leaf=2, random_state=seed)
 
 
 class FeatureTrees:
-    """The mean of extra trees and of boosted components, on what later epochs gain in logits."""
+    """The mean of extra trees and boosted components, fitted to the gains of later logits."""
 
     def __init__(self, *, trees: int = 300, rounds: int = ROUNDS) -> None:
-        """Set the number of extra trees, and the rounds of the boosting."""
+        """Set the number of extra trees and of boosting rounds."""
         self.trees, self.rounds = trees, rounds
         self._models: tuple[ExtraTreesRegressor, BoostedCurves] | None = None
         self._observed: int | None = None
         self._epochs = 0
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Grow the trees; `validation` is not used.
+        """Fit the trees; `validation` is not used.
 
         Raises:
             ValueError: If `train` or `observed` is out of range.
@@ -122,7 +122,7 @@ class FeatureTrees:
         self._observed, self._epochs = observed, train.recipe.epochs
 
     def predict(self, queries: Queries) -> Prediction:
-        """Answer all epochs after the observed ones.
+        """Predict all epochs after the observed ones.
 
         Raises:
             ValueError: If the predictor was not fitted, or for another number of epochs.
@@ -137,17 +137,17 @@ class FeatureTrees:
 
 
 class CurveSvd:
-    """A boosted model of each of the first components of later logits."""
+    """One boosted model for each of the first components of later logits."""
 
     def __init__(self, *, components: int = COMPONENTS, rounds: int = ROUNDS) -> None:
-        """Set the number of components, and the rounds of the boosting."""
+        """Set the number of components and of boosting rounds."""
         self.components, self.rounds = components, rounds
         self._model: BoostedCurves | None = None
         self._observed: int | None = None
         self._epochs = 0
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Fit the components; `validation` is not used.
+        """Fit one model per component; `validation` is not used.
 
         Raises:
             ValueError: If `train` or `observed` is out of range.
@@ -160,7 +160,7 @@ class CurveSvd:
         self._observed, self._epochs = observed, train.recipe.epochs
 
     def predict(self, queries: Queries) -> Prediction:
-        """Answer all epochs after the observed ones.
+        """Predict all epochs after the observed ones.
 
         Raises:
             ValueError: If the predictor was not fitted, or for another number of epochs.

@@ -39,7 +39,7 @@ def test_basis_functions_by_hand() -> None:
 
 
 def test_a_curve_by_hand() -> None:
-    """Zero outputs: parameters amid their bounds, weights of a third, asymptote and noise at 0."""
+    """With outputs of 0, parameters are in the middle of their bounds and weights are equal."""
     mean, log_variance = learning_curves(torch.zeros(15), TIME)
     middle = (torch.tensor(LOWER) + torch.tensor(UPPER)) / 2
     functions = basis_functions(middle, TIME)
@@ -57,7 +57,7 @@ def test_curves_rise_to_their_asymptote_and_noise_has_a_floor() -> None:
     assert log_variance.min() >= 2 * math.log(LEAST_STD)
 
 
-def test_the_outputs_are_those_of_each_chain_by_itself() -> None:
+def test_batched_outputs_agree_with_each_chain() -> None:
     generator = torch.Generator().manual_seed(0)
     state = initial_state(7, generator)
     inputs = torch.randn(5, 7, generator=generator)
@@ -72,7 +72,7 @@ def test_the_outputs_are_those_of_each_chain_by_itself() -> None:
         torch.testing.assert_close(together[chain], expected, atol=1e-5, rtol=1e-5)
 
 
-def test_likelihood_and_prior_are_those_of_normal_distributions() -> None:
+def test_likelihood_and_prior_are_normal() -> None:
     generator = torch.Generator().manual_seed(1)
     state = initial_state(7, generator)
     inputs = torch.randn(5, 7, generator=generator)
@@ -81,9 +81,12 @@ def test_likelihood_and_prior_are_those_of_normal_distributions() -> None:
     expected = torch.nn.functional.gaussian_nll_loss(
         mean, targets, log_variance.exp(), reduction="none"
     ).mean(dim=(1, 2))
-    found = negative_log_likelihood(state, inputs, targets, TIME)
-    torch.testing.assert_close(found, expected)
-    moved = (*state[:-1], state[-1] + 1.0)  # each bias of the last layer, its prior's centre or 0
+    sampled = negative_log_likelihood(state, inputs, targets, TIME)
+    torch.testing.assert_close(sampled, expected)
+    moved = (
+        *state[:-1],
+        state[-1] + 1.0,
+    )  # each bias of the last layer, starting at its prior mean
     added = negative_log_prior(moved) - negative_log_prior(state)
     torch.testing.assert_close(added, torch.full((CHAINS,), 15 / (2 * 2.0**2)))
     doubled = (2 * state[0], *state[1:])
@@ -94,7 +97,7 @@ def test_likelihood_and_prior_are_those_of_normal_distributions() -> None:
 
 
 def test_the_sampler_finds_a_known_posterior() -> None:
-    """A mean of 200 numbers and a badly scaled one of 50 more precise ones, both conjugate."""
+    """The means of two normal distributions with standard deviations 1 and .01."""
     rng = np.random.default_rng(0)
     numbers = torch.tensor(rng.normal([1.0, -2.0], [1.0, 0.01], (200, 2)))
     precision = 200 / torch.tensor([1.0, 0.01]) ** 2 + 1
@@ -109,13 +112,13 @@ def test_the_sampler_finds_a_known_posterior() -> None:
     states = sample(start, energy, 200, sampling, generator)
     assert len(states) == 40
     assert not start[0].any()
-    found = torch.cat([state[0] for state in states])
+    sampled = torch.cat([state[0] for state in states])
     expected = numbers.sum(0) / torch.tensor([1.0, 0.01]) ** 2 / precision
-    assert ((found.mean(0) - expected).abs() < 0.2 * precision**-0.5).all()
-    np.testing.assert_allclose(found.std(0), precision**-0.5, rtol=0.15)
+    assert ((sampled.mean(0) - expected).abs() < 0.2 * precision**-0.5).all()
+    np.testing.assert_allclose(sampled.std(0), precision**-0.5, rtol=0.15)
 
 
-def test_the_predictive_spread_is_that_of_members_and_noise() -> None:
+def test_the_predictive_variance_is_that_of_means_plus_noise() -> None:
     means, noise = np.array([[[0.2]], [[0.6]]]), np.array([[[0.01]], [[0.03]]])
     mean, std = predictive(means, noise)
     assert mean == pytest.approx(np.array([[0.4]]))
@@ -123,7 +126,7 @@ def test_the_predictive_spread_is_that_of_members_and_noise() -> None:
     assert predictive(means + 2, noise)[0] == pytest.approx(np.array([[1.0]]))
 
 
-def test_it_learns_curves_and_how_sure_it_can_be() -> None:
+def test_it_learns_curves_and_their_noise() -> None:
     runs = toy_runs(60)
     rng = np.random.default_rng(0)
     layers = np.array([float(len(rows)) for rows in runs.layer_rows])
@@ -133,11 +136,11 @@ def test_it_learns_curves_and_how_sure_it_can_be() -> None:
     runs = replace(runs, series=replace(runs.series, valid_accuracy=curves))
     predictor = Bnn(sampling=Sampling(burn_in=600, samples=4, apart=25))
     predictor.fit(runs.take(np.arange(45)), runs, observed=0, seed=0)
-    asked = runs.take(np.arange(45, 60))
-    answer = predictor.predict(asked.observe(0))
-    assert answer.std is not None
-    wrong = answer.mean - asked.series.valid_accuracy
-    assert np.corrcoef(answer.mean[:, -1], quality[45:])[0, 1] > 0.8
-    assert np.sqrt(np.mean(wrong**2)) < 0.06
-    assert 0.8 < np.mean(np.abs(wrong) < 2 * answer.std) <= 1.0
-    assert answer.std.mean() < 0.15
+    queries = runs.take(np.arange(45, 60))
+    prediction = predictor.predict(queries.observe(0))
+    assert prediction.std is not None
+    errors = prediction.mean - queries.series.valid_accuracy
+    assert np.corrcoef(prediction.mean[:, -1], quality[45:])[0, 1] > 0.8
+    assert np.sqrt(np.mean(errors**2)) < 0.06
+    assert 0.8 < np.mean(np.abs(errors) < 2 * prediction.std) <= 1.0
+    assert prediction.std.mean() < 0.15

@@ -1,4 +1,4 @@
-"""The closed forms that curve predictors share, against direct computation."""
+"""Shared divisions of curve predictors, compared with direct computation."""
 
 from dataclasses import replace
 
@@ -14,11 +14,11 @@ from harness.features.observed import (
     network_features,
     prefix_features,
 )
-from harness.predictors.arc.residuals import Explained, Knowledge
-from harness.predictors.arc.support import SupportCurves
+from harness.predictors.arc.residuals import Inputs, ResidualFeatures
+from harness.predictors.arc.support_vectors import SupportVectorCurves
 from harness.predictors.base import folds
 from harness.predictors.curve_basis import fit_basis, fit_final_basis
-from harness.predictors.gaussian import accuracy_moments, chosen_gaussian, shrunk
+from harness.predictors.gaussian import accuracy_moments, choose_gaussian, fit_gaussian
 from harness.predictors.trees import gains
 from tests.toys.runs import EPOCHS, toy_runs
 
@@ -28,7 +28,7 @@ RUNS = toy_runs(30)
 def test_conditioning_is_that_of_a_normal_distribution() -> None:
     rng = np.random.default_rng(0)
     residuals = rng.standard_normal((50, 4)) @ rng.standard_normal((4, 4))
-    gaussian = shrunk(residuals, 0.01)
+    gaussian = fit_gaussian(residuals, 0.01)
     mean, variance = gaussian.condition(residuals[:3, :2])
     cov = gaussian.covariance
     for i in range(3):
@@ -43,18 +43,18 @@ def test_conditioning_is_that_of_a_normal_distribution() -> None:
     assert joint.logpdf(x) - marginal.logpdf(x[:2]) == pytest.approx(own.logpdf(x[2:]))
 
 
-def test_with_nothing_observed_the_mean_stays_and_all_variance_is_left() -> None:
+def test_with_nothing_observed_mean_and_variance_are_unchanged() -> None:
     residuals = np.random.default_rng(0).standard_normal((20, 3))
-    mean, variance = shrunk(residuals, 0.01).condition(residuals[:, :0])
+    mean, variance = fit_gaussian(residuals, 0.01).condition(residuals[:, :0])
     assert not mean.any()
-    assert variance == pytest.approx(np.diag(shrunk(residuals, 0.01).covariance))
+    assert variance == pytest.approx(np.diag(fit_gaussian(residuals, 0.01).covariance))
 
 
-def test_more_shrinkage_is_chosen_where_networks_are_few_and_noise_is_much() -> None:
+def test_more_shrinkage_is_chosen_for_few_noisy_networks() -> None:
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((8, 6))
     line = np.outer(rng.standard_normal(200), np.ones(6)) + 0.01 * rng.standard_normal((200, 6))
-    few, many = chosen_gaussian(noise, 3, 0), chosen_gaussian(line, 3, 0)
+    few, many = choose_gaussian(noise, 3, 0), choose_gaussian(line, 3, 0)
 
     def share(
         gaussian: object, residuals: np.ndarray[tuple[int, int], np.dtype[np.float64]]
@@ -65,7 +65,7 @@ def test_more_shrinkage_is_chosen_where_networks_are_few_and_noise_is_much() -> 
     assert share(few, noise) > share(many, line)
 
 
-def test_moments_of_accuracies_are_those_of_many_draws() -> None:
+def test_moments_of_accuracies_agree_with_sampling() -> None:
     rng = np.random.default_rng(0)
     logits, variances = np.array([-1.0, 0.5, 3.0]), np.array([0.01, 1.0, 4.0])
     mean, std = accuracy_moments(logits, variances)
@@ -74,10 +74,10 @@ def test_moments_of_accuracies_are_those_of_many_draws() -> None:
     assert std == pytest.approx(draws.std(axis=0), abs=3e-3)
 
 
-def test_a_basis_of_all_components_gives_curves_back_and_fewer_the_nearest() -> None:
+def test_all_components_are_exact_and_fewer_are_the_best_approximation() -> None:
     curves = to_logits(RUNS.series.valid_accuracy)
-    whole = fit_basis(curves, EPOCHS)
-    assert whole.curves(whole.weights(curves)) == pytest.approx(curves)
+    complete = fit_basis(curves, EPOCHS)
+    assert complete.curves(complete.weights(curves)) == pytest.approx(curves)
     two = fit_basis(curves, 2)
     error = np.square(two.curves(two.weights(curves)) - curves).sum()
     singular = np.linalg.svd(curves - curves.mean(axis=0), compute_uv=False)
@@ -94,9 +94,9 @@ def test_the_first_component_of_a_final_basis_is_the_last_epoch_alone() -> None:
     for epoch in range(EPOCHS):  # the direction is a regression on the last epoch
         slope = np.polyfit(curves[:, -1], curves[:, epoch], 1)[0]
         assert basis.directions[0, epoch] == pytest.approx(slope)
-    whole = fit_final_basis(curves, EPOCHS)
-    assert whole.curves(whole.weights(curves)) == pytest.approx(curves)
-    plain = fit_basis(curves, 3)  # which is less right at the end, and nearer on the whole
+    complete = fit_final_basis(curves, EPOCHS)
+    assert complete.curves(complete.weights(curves)) == pytest.approx(curves)
+    plain = fit_basis(curves, 3)  # which is less accurate at the last epoch
     assert abs(plain.curves(plain.weights(curves)) - curves)[:, -1].max() > 1e-3
 
 
@@ -106,31 +106,31 @@ def test_a_constant_last_epoch_has_a_basis() -> None:
     assert basis.curves(basis.weights(curves)) == pytest.approx(curves)
 
 
-def test_what_explains_a_training_network_was_not_fitted_on_it() -> None:
-    known = Knowledge.of(RUNS.observe(2), np.zeros((len(RUNS), 0)))
+def test_residual_features_of_training_networks_are_held_out() -> None:
+    inputs = Inputs.of(RUNS.observe(2), np.zeros((len(RUNS), 0)))
     curves = to_logits(RUNS.series.valid_accuracy)
-    explained = Explained(0)
-    held_out = explained.fit(known, curves)
-    seen = explained.features(known)
+    residual_features = ResidualFeatures(0)
+    held_out = residual_features.fit(inputs, curves)
+    seen = residual_features.features(inputs)
     assert held_out.shape == seen.shape == (len(RUNS), 3 + 2)
-    # Of what it was fitted on it knows more: the last column but the prefix's is nearer the truth.
+    # A model predicts the networks that it was fitted to more accurately.
     assert (
         np.square(seen[:, 1] - curves[:, -1]).mean()
         < np.square(held_out[:, 1] - curves[:, -1]).mean()
     )
     inside, outside = folds(len(RUNS), 5, 0)[0]
-    model = SupportCurves(4).fit(known.architecture[inside], curves[inside])
-    by_hand = model.predict(known.architecture[outside])
-    assert held_out[outside, :2] == pytest.approx(by_hand[:, [(EPOCHS - 1) // 2, EPOCHS - 1]])
-    assert held_out[outside, 3:] == pytest.approx(curves[outside, :2] - by_hand[:, :2])
+    model = SupportVectorCurves(4).fit(inputs.architecture[inside], curves[inside])
+    predicted = model.predict(inputs.architecture[outside])
+    assert held_out[outside, :2] == pytest.approx(predicted[:, [(EPOCHS - 1) // 2, EPOCHS - 1]])
+    assert held_out[outside, 3:] == pytest.approx(curves[outside, :2] - predicted[:, :2])
 
 
-def test_observed_residuals_move_the_last_epoch_as_their_covariance_says() -> None:
-    known = Knowledge.of(RUNS.observe(2), np.zeros((len(RUNS), 0)))
-    explained = Explained(0)
-    explained.fit(known, to_logits(RUNS.series.valid_accuracy))
-    features = explained.features(known)
-    gaussian = explained._gaussian
+def test_observed_residuals_correct_the_last_epoch() -> None:
+    inputs = Inputs.of(RUNS.observe(2), np.zeros((len(RUNS), 0)))
+    residual_features = ResidualFeatures(0)
+    residual_features.fit(inputs, to_logits(RUNS.series.valid_accuracy))
+    features = residual_features.features(inputs)
+    gaussian = residual_features._gaussian
     assert gaussian is not None
     shift, _ = gaussian.condition(features[:, 3:])
     assert features[:, 2] == pytest.approx(features[:, 1] + shift[:, -1])
@@ -142,7 +142,7 @@ def test_gains_are_counted_from_the_last_observed_epoch() -> None:
     assert gains(RUNS.series.valid_accuracy, 2) == pytest.approx(logits[:, 2:] - logits[:, 1:2])
 
 
-def test_features_have_their_shapes_and_say_where_nothing_is_left() -> None:
+def test_features_have_their_shapes_and_mark_missing_values() -> None:
     assert network_features(RUNS).shape == (30, 163)
     assert prefix_features(RUNS.observe(0)).shape == (30, 0)
     for k in (1, 3):
@@ -153,20 +153,20 @@ def test_features_have_their_shapes_and_say_where_nothing_is_left() -> None:
         assert ((features == LOST).any(axis=1) == lost).all()
 
 
-def test_proxies_are_told_on_two_scales_where_there_are_any() -> None:
+def test_proxies_are_given_on_two_scales() -> None:
     assert measured_features(replace(RUNS, proxies=None)).shape == (30, 0)
     proxies = np.array([[0.0, -3.0, 1e6], [1e-15, 0.5, 2.0]])
-    told = measured_features(replace(RUNS.take(np.arange(2)), proxies=proxies))
-    assert told[:, :3] == pytest.approx(np.arcsinh(proxies))
-    assert told[0, 3:] == pytest.approx(np.log([1e-12, 3.0, 1e6]))
-    assert told[1, 3] == told[0, 3]
+    features = measured_features(replace(RUNS.take(np.arange(2)), proxies=proxies))
+    assert features[:, :3] == pytest.approx(np.arcsinh(proxies))
+    assert features[0, 3:] == pytest.approx(np.log([1e-12, 3.0, 1e6]))
+    assert features[1, 3] == features[0, 3]
 
 
-def test_every_network_is_held_out_once() -> None:
-    parts = folds(23, 5, 0)
-    assert sorted(np.concatenate([outside for _, outside in parts])) == list(range(23))
-    assert all(not set(inside) & set(outside) for inside, outside in parts)
-    assert {len(inside) + len(outside) for inside, outside in parts} == {23}
+def test_folds_hold_out_every_row_once() -> None:
+    divisions = folds(23, 5, 0)
+    assert sorted(np.concatenate([outside for _, outside in divisions])) == list(range(23))
+    assert all(not set(inside) & set(outside) for inside, outside in divisions)
+    assert {len(inside) + len(outside) for inside, outside in divisions} == {23}
     assert [len(outside) for _, outside in folds(3, 5, 0)] == [1, 1, 1]
 
 
@@ -174,6 +174,6 @@ def test_support_vectors_learn_a_smooth_curve_family() -> None:
     rng = np.random.default_rng(0)
     features = rng.uniform(-1, 1, (200, 3))
     curves = np.sin(2 * features[:, :1]) + features[:, 1:2] * np.linspace(0, 1, 6)
-    model = SupportCurves(3).fit(features[:150], curves[:150])
+    model = SupportVectorCurves(3).fit(features[:150], curves[:150])
     error = np.square(model.predict(features[150:]) - curves[150:]).mean()
     assert error < 0.05 * curves.var()

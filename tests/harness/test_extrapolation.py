@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.space.imagesets import get_images
 from harness.predictors.extrapolation.families import FAMILIES
-from harness.predictors.extrapolation.fits import Pull, fit_curves
+from harness.predictors.extrapolation.fits import Prior, fit_curves
 from harness.predictors.extrapolation.predictor import Extrapolation
 from harness.protocol import Array
 from tests.toys.runs import EPOCHS, toy_runs
@@ -23,18 +23,18 @@ def fitted() -> Extrapolation:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_family_finds_its_own_curve_again(name: str) -> None:
+def test_a_family_recovers_its_own_curve(name: str) -> None:
     family = FAMILIES[name]
     targets = np.array(family.start)
     lower, upper = np.array(family.lower), np.array(family.upper)
     epochs = np.arange(1.0, EPOCHS + 1)
     curve: Array = family.curve(epochs, targets[None, :, None])
     start = 0.8 * targets + 0.2 * (lower + upper) / 2
-    pull = Pull(start, (upper - lower) / 2, np.full(EPOCHS, 1e-4))
-    fit = fit_curves(family, curve, start[None, None], pull, 300)
-    found = family.curve(epochs, fit.parameters[..., None])
-    np.testing.assert_allclose(found, curve, atol=2e-3)
-    assert fit.ended.all()
+    prior = Prior(start, (upper - lower) / 2, np.full(EPOCHS, 1e-4))
+    fit = fit_curves(family, curve, start[None, None], prior, 300)
+    fitted_curve = family.curve(epochs, fit.parameters[..., None])
+    np.testing.assert_allclose(fitted_curve, curve, atol=2e-3)
+    assert fit.converged.all()
     assert np.all((fit.parameters >= lower) & (fit.parameters <= upper))
 
 
@@ -42,17 +42,17 @@ def test_a_fit_agrees_with_scipy() -> None:
     from scipy.optimize import least_squares
 
     family, curves = FAMILIES["pow3"], OTHERS.series.valid_accuracy[1:4, :5]
-    centre, spread = np.array(family.start), np.array([0.2, 0.2, 0.5])
-    pull = Pull(centre, spread, np.full(EPOCHS, 0.02))
-    start = np.broadcast_to(centre, (len(curves), 3))
-    fit = fit_curves(family, curves, start[None], pull, 100)
+    mean, std = np.array(family.start), np.array([0.2, 0.2, 0.5])
+    prior = Prior(mean, std, np.full(EPOCHS, 0.02))
+    start = np.broadcast_to(mean, (len(curves), 3))
+    fit = fit_curves(family, curves, start[None], prior, 100)
     for curve, cost in zip(curves, fit.cost, strict=True):
 
         def residuals(p: Array, curve: Array = curve) -> Array:
-            miss = (family.curve(np.arange(1.0, 6.0), p[:, None]) - curve) / 0.02
-            return np.concatenate([miss, (p - centre) / spread])
+            residual = (family.curve(np.arange(1.0, 6.0), p[:, None]) - curve) / 0.02
+            return np.concatenate([residual, (p - mean) / std])
 
-        other = least_squares(residuals, centre, bounds=(family.lower, family.upper))
+        other = least_squares(residuals, mean, bounds=(family.lower, family.upper))
         assert cost == pytest.approx(2 * other.cost, rel=1e-3)
 
 
@@ -65,15 +65,15 @@ def test_extrapolation_continues_curves_of_its_families() -> None:
     runs = replace(runs, series=replace(runs.series, valid_accuracy=curves))
     predictor = Extrapolation()
     predictor.fit(runs.take(np.arange(48)), runs, observed=5, seed=0)
-    answer = predictor.predict(runs.take(np.arange(48, 64)).observe(5))
-    assert np.abs(answer.mean - curves[48:, 5:]).max() < 0.03
+    prediction = predictor.predict(runs.take(np.arange(48, 64)).observe(5))
+    assert np.abs(prediction.mean - curves[48:, 5:]).max() < 0.03
     assert predictor.failed_fits == 0
-    assert answer.std is not None
-    assert np.mean(np.abs(answer.mean - curves[48:, 5:]) < 2 * answer.std) > 0.9
+    assert prediction.std is not None
+    assert np.mean(np.abs(prediction.mean - curves[48:, 5:]) < 2 * prediction.std) > 0.9
 
 
-def test_networks_that_learn_late_are_part_of_the_spread() -> None:
-    """A pull without what the fits leave open makes errors half as large again as their spread."""
+def test_networks_that_learn_late_widen_the_standard_deviation() -> None:
+    """Without the uncertainty of the fits, errors are 1.5 times their standard deviation."""
     rng = np.random.default_rng(0)
     epochs = np.arange(1, EPOCHS + 1)
     limit, rate = rng.normal(0.7, 0.08, (300, 1)), rng.normal(0.7, 0.2, (300, 1))
@@ -85,24 +85,24 @@ def test_networks_that_learn_late_are_part_of_the_spread() -> None:
     runs = replace(runs, series=replace(runs.series, valid_accuracy=curves))
     predictor = Extrapolation()
     predictor.fit(runs.take(np.arange(150)), runs, observed=3, seed=0)
-    answer = predictor.predict(runs.take(np.arange(150, 300)).observe(3))
-    assert answer.std is not None
-    errors = (curves[150:, -1] - answer.mean[:, -1]) / answer.std[:, -1]
+    prediction = predictor.predict(runs.take(np.arange(150, 300)).observe(3))
+    assert prediction.std is not None
+    errors = (curves[150:, -1] - prediction.mean[:, -1]) / prediction.std[:, -1]
     assert 0.5 < np.sqrt(np.mean(errors**2)) < 1.1
 
 
-def test_fits_that_fail_give_the_last_value_and_are_counted() -> None:
+def test_failed_fits_predict_the_last_value_and_are_counted() -> None:
     predictor, queries = fitted(), OTHERS.observe(2)
     predictor.predict(queries)
     assert predictor.failed_fits == 0
     predictor.iterations = 0
-    answer = predictor.predict(queries)
+    prediction = predictor.predict(queries)
     assert predictor.failed_fits == len(queries)
     last = queries.series.valid_accuracy[:, -1:]
-    assert np.array_equal(answer.mean, np.broadcast_to(last, answer.mean.shape))
+    assert np.array_equal(prediction.mean, np.broadcast_to(last, prediction.mean.shape))
 
 
 def test_extrapolation_stays_between_chance_and_one() -> None:
-    answer = fitted().predict(OTHERS.observe(2))
-    assert answer.mean.min() >= get_images("digits").chance
-    assert answer.mean.max() <= 1
+    prediction = fitted().predict(OTHERS.observe(2))
+    assert prediction.mean.min() >= get_images("digits").chance
+    assert prediction.mean.max() <= 1

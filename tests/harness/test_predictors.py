@@ -69,7 +69,7 @@ QUICK: dict[str, Callable[[], Predictor]] = {
 }
 RUNS = toy_runs(50)
 TRAIN, VALIDATION = RUNS.take(np.arange(10, 42)), RUNS.take(np.arange(42, 46))
-OTHERS = RUNS.take(np.array([0, 1, 2, 46, 47, 48, 49]))  # the first of them diverged
+OTHERS = RUNS.take(np.array([0, 1, 2, 46, 47, 48, 49]))  # the first one diverged
 NAMES = pytest.mark.parametrize("name", PREDICTORS)
 OBSERVED = pytest.mark.parametrize("observed", [0, 2])
 
@@ -107,16 +107,16 @@ def check_shape(prediction: Prediction, queries: Queries) -> None:
 def test_a_predictor_conforms(name: str, observed: int) -> None:
     predictor, queries = fitted(name, observed), OTHERS.observe(observed)
     before = series_bytes(queries.series)
-    answer = predictor.predict(queries)
-    check_shape(answer, queries)
+    prediction = predictor.predict(queries)
+    check_shape(prediction, queries)
     assert series_bytes(queries.series) == before
     order = np.arange(len(queries))[::-1]
     backwards = predictor.predict(OTHERS.take(order).observe(observed))
-    np.testing.assert_allclose(backwards.mean, answer.mean[order], atol=1e-5)
-    alone = predictor.predict(OTHERS.take(np.array([0])).observe(observed))
-    np.testing.assert_allclose(alone.mean, answer.mean[:1], atol=1e-5)
+    np.testing.assert_allclose(backwards.mean, prediction.mean[order], atol=1e-5)
+    single = predictor.predict(OTHERS.take(np.array([0])).observe(observed))
+    np.testing.assert_allclose(single.mean, prediction.mean[:1], atol=1e-5)
     again = fitted(name, observed).predict(queries)
-    assert np.array_equal(again.mean, answer.mean)
+    assert np.array_equal(again.mean, prediction.mean)
 
 
 @NAMES
@@ -149,7 +149,7 @@ def test_only_predictors_that_use_curves_depend_on_the_observed_epochs(name: str
 
 
 @NAMES
-def test_a_diverged_training_run_leaves_answers_finite(name: str) -> None:
+def test_a_diverged_training_run_keeps_predictions_finite(name: str) -> None:
     assert np.isnan(RUNS.series.valid_loss[:10]).any()
     check_shape(fitted(name, 3, RUNS).predict(OTHERS.observe(3)), OTHERS.observe(3))
 
@@ -216,7 +216,7 @@ def test_reading_the_registry_imports_neither_torch_nor_sklearn() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_trivial_answers_by_hand() -> None:
+def test_baselines_by_hand() -> None:
     curves = np.full((3, EPOCHS), 0.5)
     curves[0] = np.linspace(0.05, 1.0, EPOCHS)
     three = TRAIN.take(np.arange(3))
@@ -233,10 +233,10 @@ def test_trivial_answers_by_hand() -> None:
 
 
 @pytest.mark.parametrize("name", ["last-value", "last-plus-gain", "extrapolation"])
-def test_with_nothing_observed_it_is_the_mean_curve(name: str) -> None:
+def test_with_nothing_observed_the_mean_curve_is_predicted(name: str) -> None:
     expected = TRAIN.series.valid_accuracy.mean(axis=0)
-    answer = fitted(name, 0).predict(OTHERS.observe(0))
-    np.testing.assert_allclose(answer.mean, np.broadcast_to(expected, answer.mean.shape))
+    prediction = fitted(name, 0).predict(OTHERS.observe(0))
+    np.testing.assert_allclose(prediction.mean, np.broadcast_to(expected, prediction.mean.shape))
 
 
 @pytest.mark.parametrize("name", [n for n, entry in PREDICTORS.items() if entry.needs_proxies])
@@ -253,7 +253,7 @@ def test_without_proxies_the_command_that_computes_them_is_named(name: str) -> N
 
 
 @pytest.mark.parametrize("name", [n for n, entry in PREDICTORS.items() if not entry.needs_proxies])
-def test_all_others_need_no_proxies(name: str) -> None:
+def test_other_predictors_need_no_proxies(name: str) -> None:
     queries = replace(OTHERS, proxies=None).observe(0)
     check_shape(fitted(name, 0, replace(TRAIN, proxies=None)).predict(queries), queries)
 
@@ -266,7 +266,7 @@ def test_an_unknown_proxy_names_the_nearest() -> None:
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("proxy", PROXIES)
-def test_a_proxy_is_fitted_in_either_direction_and_no_other(proxy: str, sign: int) -> None:
+def test_each_proxy_is_fitted_in_both_directions(proxy: str, sign: int) -> None:
     assert TRAIN.proxies is not None
     values = TRAIN.proxies[:, PROXIES.index(proxy)]
     curves = 0.5 + sign * 0.4 * (values[:, None] - values.min()) / np.ptp(values) * np.ones(EPOCHS)
@@ -277,7 +277,7 @@ def test_a_proxy_is_fitted_in_either_direction_and_no_other(proxy: str, sign: in
 
 
 @pytest.mark.parametrize("proxy", PROXIES)
-def test_the_forest_sees_every_proxy(proxy: str) -> None:
+def test_the_forest_uses_every_proxy(proxy: str) -> None:
     rng = np.random.default_rng(0)
     runs = toy_runs(200, skeleton="shallow-3x1")
     values = rng.normal(size=(200, len(PROXIES)))
@@ -285,12 +285,12 @@ def test_the_forest_sees_every_proxy(proxy: str) -> None:
     runs = replace(runs, proxies=values, series=replace(runs.series, valid_accuracy=curves))
     forest = ProxyForest(trees=30)
     forest.fit(runs.take(np.arange(150)), runs, observed=0, seed=0)
-    answer = forest.predict(runs.take(np.arange(150, 200)).observe(0)).mean[:, -1]
-    assert np.corrcoef(answer, curves[150:, -1])[0, 1] > 0.8
+    prediction = forest.predict(runs.take(np.arange(150, 200)).observe(0)).mean[:, -1]
+    assert np.corrcoef(prediction, curves[150:, -1])[0, 1] > 0.8
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_counts_are_fitted_in_either_direction(sign: int) -> None:
+def test_counts_are_fitted_in_both_directions(sign: int) -> None:
     size = np.array([sum(row.macs for row in rows) for rows in TRAIN.layer_rows])
     curves = 0.5 + sign * 0.4 * (size[:, None] - size.min()) / np.ptp(size) * np.ones(EPOCHS)
     train = replace(TRAIN, series=replace(TRAIN.series, valid_accuracy=curves))
@@ -298,7 +298,7 @@ def test_counts_are_fitted_in_either_direction(sign: int) -> None:
     np.testing.assert_allclose(mean, curves)
 
 
-def test_logits_go_there_and_back_within_the_clip() -> None:
+def test_logits_are_inverted_within_the_clip() -> None:
     accuracy = np.array([0.0, 0.02, 0.3, 0.995, 1.0])
     np.testing.assert_allclose(from_logits(to_logits(accuracy)), [0.02, 0.02, 0.3, 0.995, 0.995])
 
@@ -310,7 +310,9 @@ def test_svr_features_add_the_curve_and_its_differences(observed: int, columns: 
 
 
 @pytest.mark.parametrize("build", [(LstmReader, 160), (GruReader, GruReader.width)])
-def test_padding_changes_no_answer(build: tuple[Callable[[float], torch.nn.Module], int]) -> None:
+def test_padding_changes_no_prediction(
+    build: tuple[Callable[[float], torch.nn.Module], int],
+) -> None:
     encoded = Encoded(OTHERS.layer_rows)
     scaling = encoded.scaling()
     assert len(set(encoded.lengths.tolist())) > 1
@@ -333,14 +335,14 @@ def test_no_batch_holds_a_single_network(networks: int) -> None:
     assert sorted(np.concatenate(batches).tolist()) == list(range(networks))
 
 
-def test_peephole_trains_on_a_number_that_leaves_one_over() -> None:
+def test_peephole_trains_on_a_batch_size_plus_one_runs() -> None:
     train = toy_runs(33)
     check_shape(fitted("peephole", 0, train).predict(OTHERS.observe(0)), OTHERS.observe(0))
 
 
 @pytest.mark.parametrize("skeleton", ["deep-3x3", "strided-3x2", "residual-3x2"])
 @pytest.mark.parametrize("name", ["peephole", "gru", "nu-svr", "forest-counts"])
-def test_held_out_skeletons_are_answered(name: str, skeleton: str) -> None:
+def test_held_out_skeletons_are_predicted(name: str, skeleton: str) -> None:
     queries = toy_runs(3, skeleton=skeleton).observe(0)
     check_shape(fitted(name, 0).predict(queries), queries)
 
@@ -348,7 +350,7 @@ def test_held_out_skeletons_are_answered(name: str, skeleton: str) -> None:
 @pytest.mark.parametrize(
     "build", [lambda: Peephole(training_epochs=60), lambda: Gru(training_epochs=20)]
 )
-def test_recurrent_predictors_learn_what_the_layers_say(build: Callable[[], Predictor]) -> None:
+def test_recurrent_predictors_learn_from_layers(build: Callable[[], Predictor]) -> None:
     runs = toy_runs(48, skeleton="shallow-3x1")
     normalised = [np.mean(ulc(rows)[:, 0] == 7) for rows in runs.layer_rows]
     curves = np.repeat(0.3 + 2 * np.array(normalised)[:, None], EPOCHS, axis=1)

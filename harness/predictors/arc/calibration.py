@@ -1,63 +1,63 @@
-"""From logits to accuracies that are right on average, with spreads that cover as they say.
+"""Calibration of predicted logits: unbiased accuracies, and standard deviations with 90% coverage.
 
-Networks that fail make the accuracy that a logit stands for lower, on average, than its sigmoid.
-All of it is learned on networks that the logits were not fitted on.
+Because some networks fail, the mean accuracy at a predicted logit is below its sigmoid. Everything
+here is fitted on networks that were held out when their logits were predicted.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import nnls
 from scipy.special import expit
 
+from harness.predictors.base import Index
 from harness.protocol import Array
 
 SHIFTS = (-2.0, -1.0, 0.0, 1.0, 2.0)  # of the sigmoids, in logits
-NEIGHBOURS = 60  # held-out networks whose errors make a spread
-LEAST_SPREAD = 1e-3  # of an accuracy
-COVERED, DEVIATIONS = 0.9, 1.645  # a normal variable lies within so many deviations that often
+NEIGHBOURS = 60  # held-out networks whose errors give a standard deviation
+LEAST_STD = 1e-3  # of an accuracy
+COVERAGE, DEVIATIONS = 0.9, 1.645  # share of a normal distribution within so many std
 
 
 @dataclass(frozen=True, slots=True)
-class Rising:
-    """An increasing function from logits to accuracies, one for each epoch: a sum of sigmoids.
+class AccuracyMap:
+    """An increasing function from logits to accuracies for each epoch, a sum of sigmoids.
 
-    Increasing, so that it changes no order of networks.
+    It is increasing, so it keeps the order of networks.
 
     Attributes:
-        weights: (epochs, sigmoids and a constant), none negative.
+        weights: (epochs, 1 + sigmoids), non-negative weights of the constant and the sigmoids.
     """
 
     weights: Array
 
     def __call__(self, logits: Array) -> Array:
         """Return accuracies in [0, 1] of logits (networks, epochs)."""
-        parts = _sigmoids(logits)  # (networks, epochs, parts)
-        return np.asarray(np.clip(np.einsum("nep,ep->ne", parts, self.weights), 0.0, 1.0))
+        terms = _terms(logits)  # (networks, epochs, terms)
+        return np.asarray(np.clip(np.einsum("nep,ep->ne", terms, self.weights), 0.0, 1.0))
 
 
-def fit_rising(logits: Array, accuracy: Array) -> Rising:
-    """Return the function of least squares from logits to accuracies, (networks, epochs) both."""
-    parts = _sigmoids(logits)
-    weights = [nnls(parts[:, e], accuracy[:, e])[0] for e in range(logits.shape[1])]
-    return Rising(np.stack(weights))
+def fit_accuracy_map(logits: Array, accuracy: Array) -> AccuracyMap:
+    """Return the least squares map from logits to accuracies, both (networks, epochs)."""
+    terms = _terms(logits)
+    weights = [nnls(terms[:, e], accuracy[:, e])[0] for e in range(logits.shape[1])]
+    return AccuracyMap(np.stack(weights))
 
 
-def _sigmoids(logits: Array) -> Array:
-    """Return a constant and sigmoids of logits, in a new last axis."""
-    steps = [expit(logits + shift) for shift in SHIFTS]
-    return np.stack([np.ones_like(logits), *steps, expit(logits / 2)], axis=-1)
+def _terms(logits: Array) -> Array:
+    """Return a constant and sigmoids of logits, along a new last axis."""
+    sigmoids = [expit(logits + shift) for shift in SHIFTS]
+    return np.stack([np.ones_like(logits), *sigmoids, expit(logits / 2)], axis=-1)
 
 
 @dataclass(frozen=True, slots=True)
 class MixedPrediction:
-    """What is said of some networks, before it has a spread.
+    """The prediction for some networks, without standard deviations.
 
     Attributes:
-        logits: (networks, epochs).
-        accuracy: (networks, epochs), calibrated.
-        failure: (networks,), probability of having failed.
+        logits: (networks, epochs), mixture of the members.
+        accuracy: (networks, epochs), calibrated accuracies.
+        failure: (networks,), probability of failure.
     """
 
     logits: Array
@@ -66,20 +66,20 @@ class MixedPrediction:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """How far accuracies lie from their predictions.
+class StdModel:
+    """The standard deviation of accuracies around their predictions.
 
-    Half of a spread is the root mean square error of the held-out networks whose final logits are
-    nearest; half is what a failure would cost, the distance to chance times sqrt(p (1 - p)) for a
-    failure probability p. The sum is scaled so that nine of ten held-out networks lie within 1.645
-    standard deviations, epoch by epoch (split conformal prediction, Lei et al. 2018,
-    arXiv:1604.04173, on held-out folds).
+    It is the mean of two terms: the root mean square error of the held-out networks with the
+    nearest final logits, and the effect of a failure, which is the distance to chance times
+    sqrt(p (1 - p)) for a failure probability p. A factor for each epoch scales it so that nine of
+    ten held-out networks lie within 1.645 standard deviations (split conformal prediction, Lei et
+    al. 2018, arXiv:1604.04173, on held-out folds).
 
     Attributes:
-        finals: (networks,), final logits of held-out networks.
-        errors: (networks, epochs), their accuracies less the predicted ones.
+        finals: (networks,), final logits of the held-out networks.
+        errors: (networks, epochs), accuracies minus predicted accuracies of these networks.
         chance: Accuracy of a network that failed.
-        factor: (epochs,).
+        factor: (epochs,), scale of the standard deviations.
     """
 
     finals: Array
@@ -87,40 +87,40 @@ class Spread:
     chance: float
     factor: Array
 
-    def of(self, predictions: MixedPrediction) -> Array:
+    def std(self, predictions: MixedPrediction) -> Array:
         """Return standard deviations (networks, epochs) of predicted accuracies."""
-        return self._of(predictions, _nearest(_distance(predictions.logits, self.finals)))
+        return self._std(predictions, _nearest(_distances(predictions.logits, self.finals)))
 
-    def _of(self, predictions: MixedPrediction, near: NDArray[np.intp]) -> Array:
-        usual = np.sqrt(np.square(self.errors[near]).mean(axis=1))
-        doubt = np.sqrt(predictions.failure * (1 - predictions.failure))
-        failing = doubt[:, None] * abs(predictions.accuracy - self.chance)
-        return np.asarray(np.maximum(self.factor * (usual + failing) / 2, LEAST_SPREAD))
+    def _std(self, predictions: MixedPrediction, nearest: Index) -> Array:
+        error = np.sqrt(np.square(self.errors[nearest]).mean(axis=1))
+        failure = np.sqrt(predictions.failure * (1 - predictions.failure))
+        effect = failure[:, None] * abs(predictions.accuracy - self.chance)
+        return np.asarray(np.maximum(self.factor * (error + effect) / 2, LEAST_STD))
 
 
-def fit_spread(predictions: MixedPrediction, true: Array, chance: float) -> Spread:
-    """Return the spread that held-out networks call for.
+def fit_std_model(predictions: MixedPrediction, targets: Array, chance: float) -> StdModel:
+    """Return the model of standard deviations, fitted to held-out networks.
 
     Args:
-        predictions: For the held-out networks.
-        true: (networks, epochs), accuracies.
+        predictions: Predictions for the held-out networks.
+        targets: (networks, epochs), their accuracies.
         chance: Accuracy of a network that failed.
     """
-    errors = true - predictions.accuracy
-    raw = Spread(predictions.logits[:, -1], errors, chance, np.ones(errors.shape[1]))
-    distance = _distance(predictions.logits, raw.finals)
-    np.fill_diagonal(distance, np.inf)  # none is its own neighbour
-    spreads = raw._of(predictions, _nearest(distance)[:, : len(errors) - 1])
-    level = min(1.0, COVERED * (1 + 1 / len(errors)))  # as few networks call for
-    factor = np.quantile(abs(errors) / spreads, level, axis=0, method="higher") / DEVIATIONS
-    return replace(raw, factor=factor)
+    errors = targets - predictions.accuracy
+    unscaled = StdModel(predictions.logits[:, -1], errors, chance, np.ones(errors.shape[1]))
+    distances = _distances(predictions.logits, unscaled.finals)
+    np.fill_diagonal(distances, np.inf)  # a network is not its own neighbour
+    std = unscaled._std(predictions, _nearest(distances)[:, : len(errors) - 1])
+    level = min(1.0, COVERAGE * (1 + 1 / len(errors)))  # corrected for few networks
+    factor = np.quantile(abs(errors) / std, level, axis=0, method="higher") / DEVIATIONS
+    return replace(unscaled, factor=factor)
 
 
-def _distance(logits: Array, finals: Array) -> Array:
-    """Return how far final logits lie from others, (networks, others)."""
+def _distances(logits: Array, finals: Array) -> Array:
+    """Return distances between the final logits of networks and `finals`, (networks, finals)."""
     return np.asarray(abs(logits[:, None, -1] - finals[None]))
 
 
-def _nearest(distance: Array) -> NDArray[np.intp]:
-    """Return the nearest networks of each row, (rows, up to 60)."""
-    return np.argsort(distance, axis=1, kind="stable")[:, :NEIGHBOURS]
+def _nearest(distances: Array) -> Index:
+    """Return the columns of the nearest networks for each row, (rows, up to 60)."""
+    return np.argsort(distances, axis=1, kind="stable")[:, :NEIGHBOURS]

@@ -1,9 +1,9 @@
-"""An encoder of layers that is pretrained on sampled networks nobody trained.
+"""An encoder of layers that is pretrained on sampled, untrained networks.
 
-A bidirectional GRU reads every layer of a network (`harness.features.layers`) and learns to say
-what can be computed exactly: how signals and gradients stand at each layer, and all features of the
-whole network. What it has pooled on the way is then a description of the network for other models.
-The networks are drawn from the seen skeletons of the image set, with their shares.
+A bidirectional GRU reads every layer of a network (`harness.features.layers`) and learns to predict
+quantities that can be computed exactly: signals and gradients at each layer, and all hand-made
+features of the network. Its pooled states then describe the network for other models. The networks
+are sampled from the seen skeletons, in their shares.
 """
 
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ from harness.predictors.recurrent.bidirectional import BidirectionalGru, reversa
 from harness.protocol import Array
 
 ENTRY, FEATURE_HIDDEN = 64, 256
-ANSWER_BATCH = 128
+ENCODE_BATCH = 128
 
 
 class LayerEncoder(nn.Module):
-    """Two bidirectional GRU layers over the layers of a network, and what they are asked to say."""
+    """Two bidirectional GRU layers over the layers of a network, with heads for pretraining."""
 
     def __init__(self, hidden: int, features: int) -> None:
-        """Make the layers, and heads for layer signals and a number of network features."""
+        """Create the GRU layers, and heads for layer signals and a number of network features."""
         super().__init__()
-        self.width = 6 * hidden  # of what is pooled
+        self.width = 6 * hidden  # of the pooled states
         self.entry = nn.Sequential(nn.Linear(len(LAYER_NUMBERS), ENTRY), nn.GELU())
         widths = (ENTRY, 2 * hidden)
         self.layers = nn.ModuleList([BidirectionalGru(width, hidden) for width in widths])
@@ -50,11 +50,11 @@ class LayerEncoder(nn.Module):
         return states
 
     def pooled(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """Return the mean, the attended mean and the two ends of states, (networks, 6 hidden)."""
-        inside = torch.arange(states.shape[1])[None] < lengths[:, None]
-        mean = (states * inside[..., None]).sum(dim=1) / lengths[:, None]
+        """Return mean, attention-weighted mean and both final states, (networks, 6 hidden)."""
+        mask = torch.arange(states.shape[1])[None] < lengths[:, None]
+        mean = (states * mask[..., None]).sum(dim=1) / lengths[:, None]
         scores: Tensor = self.attention(states)[..., 0]
-        weights = scores.masked_fill(~inside, -torch.inf).softmax(dim=1)
+        weights = scores.masked_fill(~mask, -torch.inf).softmax(dim=1)
         attended = torch.einsum("nl,nlf->nf", weights, states)
         half = states.shape[2] // 2
         last = states[torch.arange(len(states)), lengths - 1, :half]
@@ -63,12 +63,12 @@ class LayerEncoder(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """A pretrained encoder with the scale of what it reads.
+    """A pretrained encoder.
 
     Attributes:
-        model: Its layers.
+        model: Pretrained network.
         standardise: Standardiser of layer numbers.
-        seconds: That its pretraining took, wherever it was done.
+        seconds: Duration of the pretraining, on the machine where it was done.
     """
 
     model: LayerEncoder
@@ -76,14 +76,14 @@ class Encoder:
     seconds: int
 
     def encode(self, layer_rows: tuple[tuple[LayerRow, ...], ...]) -> Array:
-        """Return what is pooled of each network, (networks, 6 hidden)."""
+        """Return the pooled states of each network, (networks, 6 hidden)."""
         numbers = [self.standardise(layer_numbers(rows)).astype(np.float32) for rows in layer_rows]
-        lengths = np.array([len(of_network) for of_network in numbers])
+        lengths = np.array([len(layers) for layers in numbers])
         encoded = np.empty((len(numbers), self.model.width))
         with torch.no_grad():
-            for index in length_batches(lengths, ANSWER_BATCH):
-                inside = torch.from_numpy(lengths[index])
+            for index in length_batches(lengths, ENCODE_BATCH):
+                batch_lengths = torch.from_numpy(lengths[index])
                 batch = torch.from_numpy(pad([numbers[i] for i in index]))
-                pooled = self.model.pooled(self.model.states(batch, inside), inside)
-                encoded[index] = pooled.double().numpy()
+                states = self.model.states(batch, batch_lengths)
+                encoded[index] = self.model.pooled(states, batch_lengths).double().numpy()
         return encoded

@@ -1,11 +1,11 @@
-"""Architecture residual conditioning (ARC): the curve explains what the architecture does not.
+"""Architecture residual conditioning (ARC), a mixture of models of the logits at later epochs.
 
-An architecture model predicts whole logit curves, and its residuals on the observed epochs move
-them (`harness.predictors.arc.residuals`); boosted trees correct what that leaves. They are mixed
-with support vectors and extra trees, with weights that suit the training networks, each held out
-once. From those held-out answers come the calibration, the spreads and the failure probability.
-With a pretrained encoder (`harness.predictors.arc.encoder`), the architecture model reads what the
-encoder makes of the layers, beside the features made by hand.
+An architecture model predicts logit curves; its residuals on the observed epochs correct them
+(`harness.predictors.arc.residuals`), and boosted trees correct the result. The mixture also has
+support vector models and extra trees. Its weights, the calibration, the standard deviations and the
+failure probability are fitted to cross-validated predictions for the training networks. With a
+pretrained encoder (`harness.predictors.arc.encoder`), the architecture model and a support vector
+model also use the encoded layers.
 """
 
 from pathlib import Path
@@ -17,17 +17,17 @@ from scipy.optimize import nnls
 from benchmark.space.imagesets import get_images, learned_above
 from harness.features.logits import to_logits
 from harness.predictors.arc.calibration import (
+    AccuracyMap,
     MixedPrediction,
-    Rising,
-    Spread,
-    fit_rising,
-    fit_spread,
+    StdModel,
+    fit_accuracy_map,
+    fit_std_model,
 )
 from harness.predictors.arc.encoder import Encoder
-from harness.predictors.arc.failure import FailureModel
-from harness.predictors.arc.pretraining import Pretraining, pretrained
-from harness.predictors.arc.residuals import Explained, Knowledge
-from harness.predictors.arc.support import SupportCurves
+from harness.predictors.arc.failure_probability import FailureModel
+from harness.predictors.arc.pretraining import Pretraining, load_or_pretrain
+from harness.predictors.arc.residuals import Inputs, ResidualFeatures
+from harness.predictors.arc.support_vectors import SupportVectorCurves
 from harness.predictors.base import (
     check_observed,
     check_runs,
@@ -46,42 +46,44 @@ FAILURE_ROUNDS = 100  # of boosting
 
 
 class Members:
-    """The models that are mixed, and that of failure."""
+    """The members of the mixture, and the failure model."""
 
     def __init__(self, trees: int, boosting: Boosting, seed: int) -> None:
-        """Set the number of extra trees, how there is boosting and the seed."""
-        self._support = SupportCurves(COMPONENTS)
-        self._by_hand = SupportCurves(COMPONENTS)
-        self._explained = Explained(seed)
+        """Set the number of extra trees, the boosting settings and the seed."""
+        self._support_all = SupportVectorCurves(COMPONENTS)
+        self._support_without_encoder = SupportVectorCurves(COMPONENTS)
+        self._residuals = ResidualFeatures(seed)
         self._boosted = BoostedCurves(boosting, seed)
         self._forest = extra_trees(trees, seed)
         self._failure = FailureModel(trees, min(FAILURE_ROUNDS, boosting.rounds), seed)
 
-    def fit(self, known: Knowledge, curves: Array, failed: NDArray[np.int64]) -> "Members":
-        """Fit logit curves (networks, epochs), whole, and who failed, (networks,)."""
-        later = curves[:, known.logits.shape[1] :]
-        self._support.fit(known.everything, later)
-        if known.encoded.shape[1]:
-            self._by_hand.fit(known.by_hand, later)
-        explained = np.concatenate([known.by_hand, self._explained.fit(known, curves)], axis=1)
-        self._boosted.fit(explained, later, fit_final_basis(later, COMPONENTS))
-        self._forest.fit(known.by_hand, later - known.base)
-        self._failure.fit(known.by_hand, failed)
+    def fit(self, inputs: Inputs, curves: Array, failed: NDArray[np.int64]) -> "Members":
+        """Fit to logit curves (networks, epochs) at all epochs and to failures (networks,)."""
+        features = inputs.without_encoder
+        later = curves[:, inputs.logits.shape[1] :]
+        self._support_all.fit(inputs.all_features, later)
+        if inputs.encoded.shape[1]:
+            self._support_without_encoder.fit(features, later)
+        residuals = np.concatenate([features, self._residuals.fit(inputs, curves)], axis=1)
+        self._boosted.fit(residuals, later, fit_final_basis(later, COMPONENTS))
+        self._forest.fit(features, later - inputs.last_logit)
+        self._failure.fit(features, failed)
         return self
 
-    def predict(self, known: Knowledge) -> Array:
-        """Return each member's later logits, (members, networks, later epochs)."""
-        predictions = [self._support.predict(known.everything)]
-        if known.encoded.shape[1]:
-            predictions.append(self._by_hand.predict(known.by_hand))
-        explained = np.concatenate([known.by_hand, self._explained.features(known)], axis=1)
-        predictions.append(self._boosted.predict(explained))
-        gains = self._forest.predict(known.by_hand).reshape(len(known), -1)
-        return np.stack([*predictions, gains + known.base])
+    def predict(self, inputs: Inputs) -> Array:
+        """Return the later logits of each member, (members, networks, later epochs)."""
+        features = inputs.without_encoder
+        predictions = [self._support_all.predict(inputs.all_features)]
+        if inputs.encoded.shape[1]:
+            predictions.append(self._support_without_encoder.predict(features))
+        residuals = np.concatenate([features, self._residuals.features(inputs)], axis=1)
+        predictions.append(self._boosted.predict(residuals))
+        gains = self._forest.predict(features).reshape(len(inputs), -1)
+        return np.stack([*predictions, gains + inputs.last_logit])
 
-    def failure(self, known: Knowledge) -> Array:
-        """Return the probability of having failed, (networks,)."""
-        return self._failure.probability(known.by_hand)
+    def failure_probability(self, inputs: Inputs) -> Array:
+        """Return the probability of failure, (networks,)."""
+        return self._failure.probability(inputs.without_encoder)
 
 
 def arc_with_encoder() -> "Arc":
@@ -90,10 +92,10 @@ def arc_with_encoder() -> "Arc":
 
 
 class Arc:
-    """Architecture residual conditioning.
+    """Architecture residual conditioning, with or without a pretrained encoder of layers.
 
-    With a pretraining, its architecture model reads what a pretrained encoder makes of the layers;
-    the encoder is made once for an image set, which takes minutes, and kept (`pretrained`).
+    Pretraining an encoder takes minutes per image set; the encoder is then cached
+    (`load_or_pretrain`).
     """
 
     def __init__(
@@ -104,91 +106,99 @@ class Arc:
         pretraining: Pretraining | None = None,
         cache: Path | None = None,
     ) -> None:
-        """Set the extra trees, the boosting, and how and where there is an encoder, if any."""
+        """Set the models.
+
+        Args:
+            trees: Number of extra trees.
+            boosting: Settings of the boosted trees.
+            pretraining: Settings of the encoder [default: no encoder].
+            cache: Folder of pretrained encoders [default: the user's cache].
+        """
         self.trees, self.boosting = trees, boosting
         self.pretraining, self.cache = pretraining, cache
         self.counts: dict[str, int] = {}
         self._encoder: Encoder | None = None
         self._members: Members | None = None
         self._weights: Array = np.zeros(0)  # (members,)
-        self._rising: Rising | None = None
-        self._spread: Spread | None = None
+        self._accuracy_map: AccuracyMap | None = None
+        self._std_model: StdModel | None = None
         self._observed: int | None = None
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Fit the members; mixture, calibration and spreads on held-out networks of `train`.
+        """Fit the members, and calibrate them by cross-validation; `validation` is not used.
 
         Raises:
             ValueError: If `train` or `observed` is out of range.
         """
         check_runs(train, observed)
         if self.pretraining is not None:
-            self._encoder = pretrained(train.images, self.pretraining, self.cache)
+            self._encoder = load_or_pretrain(train.images, self.pretraining, self.cache)
             self.counts = {"pretraining_seconds": self._encoder.seconds}
-        known = self._known(train.observe(observed))
+        inputs = self._inputs(train.observe(observed))
         classes = get_images(train.images).classes
         failed = (train.final_accuracy <= learned_above(classes)).astype(np.int64)
         curves = to_logits(train.series.valid_accuracy)
         later = curves[:, observed:]
         with preserve_numpy_state():
-            predictions, failure = self._held_out(known, curves, failed, seed)
-            self._members = Members(self.trees, self.boosting, seed).fit(known, curves, failed)
+            predictions, failure = self._cross_validate(inputs, curves, failed, seed)
+            self._members = Members(self.trees, self.boosting, seed).fit(inputs, curves, failed)
         weights, _ = nnls(predictions.reshape(len(predictions), -1).T, later.ravel())
         weights = weights if weights.any() else np.ones(len(predictions))
         self._weights = weights / weights.sum()
         logits = np.tensordot(self._weights, predictions, 1)
         accuracy = train.series.valid_accuracy[:, observed:]
-        self._rising = fit_rising(logits, accuracy)
-        held_out = MixedPrediction(logits, self._rising(logits), failure)
-        self._spread = fit_spread(held_out, accuracy, 1 / classes)
+        self._accuracy_map = fit_accuracy_map(logits, accuracy)
+        held_out = MixedPrediction(logits, self._accuracy_map(logits), failure)
+        self._std_model = fit_std_model(held_out, accuracy, 1 / classes)
         self._observed = observed
 
-    def _known(self, queries: Queries) -> Knowledge:
-        """Return what is known of networks, their encodings included."""
+    def _inputs(self, queries: Queries) -> Inputs:
+        """Return the inputs of networks, encoded if there is an encoder."""
         if self._encoder is None:
-            return Knowledge.of(queries, np.zeros((len(queries), 0)))
-        return Knowledge.of(queries, self._encoder.encode(queries.layer_rows))
+            return Inputs.of(queries, np.zeros((len(queries), 0)))
+        return Inputs.of(queries, self._encoder.encode(queries.layer_rows))
 
-    def _held_out(
-        self, known: Knowledge, curves: Array, failed: NDArray[np.int64], seed: int
+    def _cross_validate(
+        self, inputs: Inputs, curves: Array, failed: NDArray[np.int64], seed: int
     ) -> tuple[Array, Array]:
-        """Return what members say of networks that they were not fitted on.
+        """Return the predictions of members for networks that they were not fitted to.
 
         Returns:
-            Later logits (members, networks, later epochs), failure probability (networks,).
+            Later logits (members, networks, later epochs), failure probabilities (networks,).
         """
-        parts = folds(len(curves), FOLDS, seed)
+        divisions = folds(len(curves), FOLDS, seed)
         predictions, failure = [], np.empty(len(curves))
-        for inside, outside in parts:
+        for inside, outside in divisions:
             members = Members(self.trees, self.boosting, seed)
-            members.fit(known.take(inside), curves[inside], failed[inside])
-            predictions.append(members.predict(known.take(outside)))
-            failure[outside] = members.failure(known.take(outside))
-        order = np.argsort(np.concatenate([outside for _, outside in parts]))
+            members.fit(inputs.take(inside), curves[inside], failed[inside])
+            predictions.append(members.predict(inputs.take(outside)))
+            failure[outside] = members.failure_probability(inputs.take(outside))
+        order = np.argsort(np.concatenate([outside for _, outside in divisions]))
         return np.concatenate(predictions, axis=1)[:, order], failure
 
     def predict(self, queries: Queries) -> Prediction:
-        """Answer all epochs after the observed ones, with standard deviations.
+        """Predict all epochs after the observed ones, with standard deviations.
 
         Raises:
             ValueError: If the predictor was not fitted, or for another number of epochs.
         """
         observed = check_observed(self._observed, queries)
         assert self._members is not None
-        assert self._rising is not None
-        assert self._spread is not None
-        known = self._known(queries)
-        logits = np.tensordot(self._weights, self._members.predict(known), 1)
-        predictions = MixedPrediction(logits, self._rising(logits), self._members.failure(known))
+        assert self._accuracy_map is not None
+        assert self._std_model is not None
+        inputs = self._inputs(queries)
+        logits = np.tensordot(self._weights, self._members.predict(inputs), 1)
+        failure = self._members.failure_probability(inputs)
+        predictions = MixedPrediction(logits, self._accuracy_map(logits), failure)
         epochs = later_epochs(observed + logits.shape[1], observed)
-        return Prediction(predictions.accuracy, epochs, self._spread.of(predictions))
+        return Prediction(predictions.accuracy, epochs, self._std_model.std(predictions))
 
     def failure_probability(self, queries: Queries) -> Array:
-        """Return how likely each network ends at no more than twice chance, (networks,).
+        """Return the probability that the final accuracy is at most twice chance, (networks,).
 
         Raises:
             ValueError: If the predictor was not fitted, or for another number of epochs.
         """
         check_observed(self._observed, queries)
         assert self._members is not None
-        return self._members.failure(self._known(queries))
+        return self._members.failure_probability(self._inputs(queries))

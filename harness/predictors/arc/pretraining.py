@@ -1,4 +1,4 @@
-"""Pretraining of the layer encoder, done once for an image set and kept in the user's cache."""
+"""Pretraining of the layer encoder, done once per image set and cached."""
 
 import hashlib
 import time
@@ -23,26 +23,25 @@ from benchmark.util.rng import generator_for
 from harness.features.layers import layer_numbers, layer_signals
 from harness.features.observed import features_of
 from harness.predictors.arc.encoder import Encoder, LayerEncoder
-from harness.predictors.base import Standardiser
+from harness.predictors.base import Index, Standardiser
 from harness.predictors.recurrent.batches import length_batches, pad
-from harness.predictors.recurrent.training import seeded
-from harness.protocol import Array
+from harness.predictors.recurrent.training import seed_torch
 
-FURTHEST = 5.0  # standard deviations; targets beyond are clipped
+TARGET_CLIP = 5.0  # standard deviations
 Half = NDArray[np.float16]
 
 
 @dataclass(frozen=True, slots=True)
 class Pretraining:
-    """How an encoder is pretrained.
+    """Settings of the pretraining.
 
     Attributes:
-        networks: How many are sampled.
-        passes: Over all of them.
-        hidden: Width of each half of the encoder.
+        networks: Number of sampled networks.
+        passes: Number of passes over the networks.
+        hidden: Hidden width of each GRU.
         batch: Networks in a step.
         peak_rate: Largest learning rate of AdamW's one cycle.
-        seed: Of the networks, the weights and the order.
+        seed: Seed of the networks, the initial weights and the order of batches.
     """
 
     networks: int = 100_000
@@ -54,13 +53,13 @@ class Pretraining:
 
 
 @dataclass(frozen=True, slots=True)
-class Unlabelled:
-    """Sampled networks as numbers, in half precision: there are many.
+class SampledNetworks:
+    """Inputs and targets of the pretraining, in low precision to save memory.
 
     Attributes:
-        numbers: Of each network's layers, (layers, 23), not standardised.
-        signals: Likewise, (layers, 4).
-        features: (networks, features).
+        numbers: One array (layers, 23) per network, layer numbers, not standardised.
+        signals: One array (layers, 4) per network, layer signals, not standardised.
+        features: (networks, features), network features, not standardised.
     """
 
     numbers: list[Half]
@@ -68,73 +67,80 @@ class Unlabelled:
     features: NDArray[np.float32]
 
 
-def sample_networks(images: str, count: int, seed: int) -> Iterator[tuple[LayerRow, ...]]:
-    """Yield layer rows of networks of the seen skeletons, whatever they cost to train."""
+@dataclass(frozen=True, slots=True)
+class _Scaling:
+    """Standardisers of each attribute of `SampledNetworks`."""
+
+    numbers: Standardiser
+    signals: Standardiser
+    features: Standardiser
+
+    @classmethod
+    def fit(cls, networks: SampledNetworks) -> "_Scaling":
+        numbers, signals = (
+            Standardiser.fit(np.concatenate(arrays).astype(np.float64))
+            for arrays in (networks.numbers, networks.signals)
+        )
+        return cls(numbers, signals, Standardiser.fit(networks.features.astype(np.float64)))
+
+
+def sample_layer_rows(images: str, count: int, seed: int) -> Iterator[tuple[LayerRow, ...]]:
+    """Yield layer rows of networks sampled from the seen skeletons, without a limit on MACs."""
     image_set = get_images(images)
     seen = [skeleton for skeleton in SKELETONS.values() if not skeleton.held_out]
     rng = generator_for("pretraining-v1", image_set.sequence.name, seed)
     shares = [skeleton.share for skeleton in seen]
     for number in rng.choice(len(seen), count, p=shares):
-        drawn = sample_architecture(seen[number], image_set, rng)
-        yield walk(as_trained(drawn, image_set), image_set)
+        architecture = sample_architecture(seen[number], image_set, rng)
+        yield walk(as_trained(architecture, image_set), image_set)
 
 
-def unlabelled(images: str, count: int, seed: int) -> Unlabelled:
-    """Return sampled networks as numbers."""
+def sample_networks(images: str, count: int, seed: int) -> SampledNetworks:
+    """Return the inputs and targets of sampled networks."""
     progress = Progress("networks sampled to pretrain an encoder", count)
     numbers, signals, features = [], [], []
-    for rows in sample_networks(images, count, seed):
+    for rows in sample_layer_rows(images, count, seed):
         numbers.append(layer_numbers(rows).astype(np.float16))
         signals.append(layer_signals(rows).astype(np.float16))
         features.append(features_of(rows).astype(np.float32))
         progress.advance()
-    return Unlabelled(numbers, signals, np.stack(features))
+    return SampledNetworks(numbers, signals, np.stack(features))
 
 
-def pretrain(images: str, how: Pretraining) -> Encoder:
-    """Return an encoder pretrained on sampled networks of an image set."""
+def pretrain(images: str, settings: Pretraining) -> Encoder:
+    """Return an encoder, pretrained on sampled networks of an image set."""
     started = time.perf_counter()
-    networks = unlabelled(images, how.networks, how.seed)
-    numbers, signals = (
-        Standardiser.fit(_together(part)) for part in (networks.numbers, networks.signals)
-    )
-    with seeded(how.seed):
-        model = LayerEncoder(how.hidden, networks.features.shape[1])
-        _train(model, networks, numbers, signals, how)
-    return Encoder(model.eval(), numbers, round(time.perf_counter() - started))
-
-
-def _together(parts: list[Half]) -> Array:
-    return np.concatenate(parts).astype(np.float64)
+    networks = sample_networks(images, settings.networks, settings.seed)
+    scaling = _Scaling.fit(networks)
+    with seed_torch(settings.seed):
+        model = LayerEncoder(settings.hidden, networks.features.shape[1])
+        _train(model, networks, scaling, settings)
+    return Encoder(model.eval(), scaling.numbers, round(time.perf_counter() - started))
 
 
 def _train(
-    model: LayerEncoder,
-    networks: Unlabelled,
-    of_numbers: Standardiser,
-    of_signals: Standardiser,
-    how: Pretraining,
+    model: LayerEncoder, networks: SampledNetworks, scaling: _Scaling, settings: Pretraining
 ) -> None:
-    """Train the encoder to say layer signals and network features, all standardised."""
-    lengths = np.array([len(of_network) for of_network in networks.numbers])
-    of_features = Standardiser.fit(networks.features.astype(np.float64))
-    rng = np.random.default_rng(how.seed)
-    steps = how.passes * len(length_batches(lengths, how.batch))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=how.peak_rate, weight_decay=0.01)
+    """Train the encoder to predict standardised layer signals and network features."""
+    lengths = np.array([len(layers) for layers in networks.numbers])
+    rng = np.random.default_rng(settings.seed)
+    steps = settings.passes * len(length_batches(lengths, settings.batch))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.peak_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=how.peak_rate, total_steps=steps
+        optimizer, max_lr=settings.peak_rate, total_steps=steps
     )
     progress = Progress("steps of the encoder's pretraining", steps)
-    for _ in range(how.passes):
-        for index in length_batches(lengths, how.batch, rng):
-            inside = torch.from_numpy(lengths[index])
-            numbers = _padded(networks.numbers, index, of_numbers)
-            signals = _padded(networks.signals, index, of_signals)
-            features = torch.from_numpy(of_features(networks.features[index])).float()
-            states = model.states(numbers, inside)
-            loss = _layer_loss(model.signals(states), signals, inside)
-            logits: Tensor = model.features(model.pooled(states, inside))
-            loss += nn.functional.smooth_l1_loss(logits, features.clamp(-FURTHEST, FURTHEST))
+    for _ in range(settings.passes):
+        for index in length_batches(lengths, settings.batch, rng):
+            batch_lengths = torch.from_numpy(lengths[index])
+            numbers = _pad(networks.numbers, index, scaling.numbers)
+            signals = _pad(networks.signals, index, scaling.signals)
+            features = torch.from_numpy(scaling.features(networks.features[index])).float()
+            states = model.states(numbers, batch_lengths)
+            loss = _layer_loss(model.signals(states), signals, batch_lengths)
+            predicted: Tensor = model.features(model.pooled(states, batch_lengths))
+            targets = features.clamp(-TARGET_CLIP, TARGET_CLIP)
+            loss += nn.functional.smooth_l1_loss(predicted, targets)
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -143,49 +149,49 @@ def _train(
             progress.advance()
 
 
-def _padded(parts: list[Half], index: NDArray[np.intp], standardise: Standardiser) -> Tensor:
-    """Return the standardised numbers of some networks, (networks, layers, columns)."""
-    return torch.from_numpy(pad([standardise(parts[i]) for i in index])).float()
+def _pad(arrays: list[Half], index: Index, standardise: Standardiser) -> Tensor:
+    """Return standardised arrays of some networks, 0-padded to (networks, layers, columns)."""
+    return torch.from_numpy(pad([standardise(arrays[i]) for i in index])).float()
 
 
-def _layer_loss(logits: Tensor, signals: Tensor, lengths: Tensor) -> Tensor:
-    """Return the mean smooth L1 over the layers that are there."""
-    inside = torch.arange(signals.shape[1])[None] < lengths[:, None]
-    clipped = signals.clamp(-FURTHEST, FURTHEST)
-    return nn.functional.smooth_l1_loss(logits[inside], clipped[inside])
+def _layer_loss(predicted: Tensor, signals: Tensor, lengths: Tensor) -> Tensor:
+    """Return the mean smooth L1 loss over layers, without padding."""
+    mask = torch.arange(signals.shape[1])[None] < lengths[:, None]
+    targets = signals.clamp(-TARGET_CLIP, TARGET_CLIP)
+    return nn.functional.smooth_l1_loss(predicted[mask], targets[mask])
 
 
-def pretrained(images: str, how: Pretraining, cache: Path | None = None) -> Encoder:
-    """Return the encoder of an image set from the cache, having made it if it is not there.
+def load_or_pretrain(images: str, settings: Pretraining, cache: Path | None = None) -> Encoder:
+    """Return the encoder of an image set from the cache, pretraining it first if necessary.
 
-    Whoever comes while another process makes it waits.
+    While one process pretrains an encoder, others that need it wait.
 
     Args:
         images: Name of the image set.
-        how: A cached encoder was pretrained in just this way.
-        cache: Folder [default: the user's].
+        settings: Settings of the pretraining; each has its own file in the cache.
+        cache: Folder [default: the user's cache].
     """
-    digest = hashlib.sha256(repr((torch.__version__, astuple(how))).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(repr((torch.__version__, astuple(settings))).encode()).hexdigest()[:16]
     path = (cache or user_cache()) / f"encoder-{images}-{digest}.pt"
     with locked(path.with_suffix(".lock")):
         if not path.exists():
-            _write(path, pretrain(images, how))
-        return _read(path, how)
+            _write(path, pretrain(images, settings))
+        return _read(path, settings)
 
 
 def _write(path: Path, encoder: Encoder) -> None:
-    numbers = encoder.standardise
-    scale = {"mean": torch.from_numpy(numbers.mean), "spread": torch.from_numpy(numbers.std)}
-    kept = {"model": encoder.model.state_dict(), "scale": scale, "seconds": encoder.seconds}
+    mean, std = encoder.standardise.mean, encoder.standardise.std
+    scale = {"mean": torch.from_numpy(mean), "spread": torch.from_numpy(std)}
+    content = {"model": encoder.model.state_dict(), "scale": scale, "seconds": encoder.seconds}
     with replacing(path) as draft:
-        torch.save(kept, draft)
+        torch.save(content, draft)
 
 
-def _read(path: Path, how: Pretraining) -> Encoder:
-    kept = torch.load(path, weights_only=True)
-    state, scale = kept["model"], kept["scale"]
-    with seeded(how.seed):  # it draws weights, which do not count
-        model = LayerEncoder(how.hidden, len(state["features.2.bias"]))
+def _read(path: Path, settings: Pretraining) -> Encoder:
+    content = torch.load(path, weights_only=True)
+    state, scale = content["model"], content["scale"]
+    with seed_torch(settings.seed):  # initial weights are drawn, then replaced
+        model = LayerEncoder(settings.hidden, len(state["features.2.bias"]))
     model.load_state_dict(state)
     standardise = Standardiser(scale["mean"].numpy(), scale["spread"].numpy())
-    return Encoder(model.eval(), standardise, kept["seconds"])
+    return Encoder(model.eval(), standardise, content["seconds"])

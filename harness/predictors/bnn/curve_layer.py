@@ -1,18 +1,18 @@
-"""The learning-curve layer of LC-Net (Klein et al., ICLR 2017): numbers that become a curve."""
+"""The learning-curve layer of LC-Net (Klein et al., ICLR 2017), from outputs to a curve."""
 
 import math
 
 import torch
 from torch import Tensor
 
-# Bounds of the nine parameters of the basis functions; those of the paper's code are no part of
-# the paper. With time as a share of all epochs, they let each function rise early, evenly or late
-# (under a cosine schedule most networks do the last).
+# Bounds of the nine parameters of the basis functions, which the paper does not give. With time as
+# a share of all epochs, they allow each function to rise early, evenly or late. Under a cosine
+# schedule most curves rise late.
 LOWER = (-3.0, -0.5, 0.0, 0.0, -3.0, -5.0, 0.0, 0.5, 0.05)
 UPPER = (0.5, 0.0, 1.5, 1.5, 1.0, 0.0, 1.5, 6.0, 1.5)
 FUNCTIONS = 3
 OUTPUTS = len(LOWER) + FUNCTIONS + 1 + 2  # parameters, weights, asymptote, noise
-LEAST_STD = 0.01  # of an accuracy's noise; as of 2,500 images at .5
+LEAST_STD = 0.01  # of the noise of an accuracy; that of 2,500 images at .5
 
 
 def basis_functions(parameters: Tensor, time: Tensor) -> Tensor:
@@ -39,10 +39,10 @@ def learning_curves(outputs: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean accuracy and the log variance of its noise at each time.
 
     The mean is a sigmoid asymptote, reached at time 1, plus the softmax-weighted basis functions
-    less their values at time 1. The log variance is linear in time, above a floor.
+    minus their values at time 1. The log variance is linear in time, with a lower bound.
 
     Args:
-        outputs: (..., 15), of a network, without bounds.
+        outputs: (..., 15), unbounded outputs of the network.
         time: (times,), in (0, 1].
 
     Returns:

@@ -15,38 +15,38 @@ from harness.protocol import Array, Prediction, Queries, Runs
 HIDDEN, LAYERS = 50, 3  # as published
 CHAINS = 4
 BATCH = 64  # runs in a step
-FARTHEST = 4.0  # standard deviations; features farther out count as this far
-WEIGHT_SCALE = 0.4  # prior standard deviation of a weight, times the root of what enters its layer
+CLIP = 4.0  # standard deviations; standardised features are clipped to it
+WEIGHT_SCALE = 0.4  # prior standard deviation of a weight, times the root of its layer's inputs
 BIAS_SCALE = 2.0  # prior standard deviation of a bias
 LOG_VARIANCE = -4.0  # prior mean of the noise's log variance: a standard deviation of .14
 
 
 class Bnn:
-    """LC-Net: from a network's features to a learning curve and its noise, with a posterior.
+    """LC-Net: a Bayesian network from features of a network to its learning curve and noise.
 
-    Three tanh layers of 50 on `network_features` feed the curve layer; noise differs by network and
-    time. The posterior is sampled by SGHMC, in chains that run as one batch.
+    Three tanh layers of width 50 on `network_features` feed the curve layer. The noise depends on
+    network and time. The posterior is sampled by SGHMC, in chains that run as one batch.
 
-    The settings come from three folds of the 720 train and validation runs of `digits`; tau, MSE
-    and NLL of the final epoch at k = 0, then at k = 3:
+    The settings come from three-fold cross-validation on the 720 train and validation runs of
+    `digits`. Tau, MSE and NLL of the final epoch, first for k = 0, then for k = 3:
 
-    - SGHMC: .603, .0365, -.52; .699, .0250, -1.20. A deep ensemble of 20 with the same prior, its
-      inputs jittered: .602, .0367, -.46; .685, .0241, -1.26. That is a tie (folds differ by more),
-      so the published method is kept. Ten members without the prior: .601, .0393, .69; .674, .0253,
-      -.67.
-    - Prior scale of the weights, in single runs: .4 as above; .3 .592, .0368, -.81; .670, .0280,
-      -1.31; .5 .602, .0395, .35 (not tried at k = 3).
-    - One noise for all, with ten members: .559, .0426, -.18; .612, .0268, -.50.
+    - SGHMC: .603, .0365, -.52; .699, .0250, -1.20.
+    - Deep ensemble of 20 with the same prior and jittered inputs: .602, .0367, -.46; .685, .0241,
+      -1.26. The difference is smaller than between folds, so the published method is kept.
+    - Ensemble of ten without the prior: .601, .0393, .69; .674, .0253, -.67.
+    - Prior scale of the weights .3 instead of .4, one run: .592, .0368, -.81; .670, .0280, -1.31.
+    - Prior scale .5, one run: .602, .0395, .35; not run for k = 3.
+    - The same noise for all networks, ensemble of ten: .559, .0426, -.18; .612, .0268, -.50.
 
-    Published, the observed epochs of the networks asked about are fitted together with the training
-    runs. Here they are unknown when fitting, and an answer may not depend on other queries, so they
-    are inputs, and later epochs alone are fitted. Weighting 50 members by the likelihood of the
-    observed epochs instead gave .611, .0376, -.23 at k = 3, against .674 of ten members with them
-    as inputs.
+    The published method fits the observed epochs of the queries together with the training runs.
+    Here they are unknown when fitting, and a prediction must not depend on other queries. So the
+    observed epochs are inputs, and only later epochs are fitted. Weighting an ensemble of 50 by the
+    likelihood of the observed epochs instead: .611, .0376, -.23 for k = 3, where an ensemble of ten
+    with them as inputs has a tau of .674.
     """
 
     def __init__(self, *, sampling: Sampling | None = None) -> None:
-        """Set how long to sample."""
+        """Set the sampling [default: `Sampling()`]."""
         self.sampling = sampling or Sampling()
         self._states: list[State] = []
         self._standardise: Standardiser | None = None
@@ -79,7 +79,7 @@ class Bnn:
         self._observed = observed
 
     def predict(self, queries: Queries) -> Prediction:
-        """Answer all epochs after the observed ones, with standard deviations.
+        """Predict all epochs after the observed ones, with standard deviations.
 
         Raises:
             ValueError: If the predictor was not fitted, or for another number of epochs.
@@ -97,12 +97,12 @@ class Bnn:
 
 
 def bnn_features(queries: Queries) -> Array:
-    """Return the features of each network and of what was observed of it."""
+    """Return features of networks and of their observed epochs, (networks, features)."""
     return np.concatenate([network_features(queries), prefix_features(queries)], axis=1)
 
 
 def initial_state(features: int, generator: torch.Generator) -> State:
-    """Return weights (chains, in, out) and biases (chains, 1, out), layer after layer."""
+    """Return random weights (chains, in, out) and biases (chains, 1, out), layer by layer."""
     state = []
     widths = [features, *[HIDDEN] * LAYERS, OUTPUTS]
     for entering, leaving in pairwise(widths):
@@ -114,10 +114,10 @@ def initial_state(features: int, generator: torch.Generator) -> State:
 
 
 def outputs(state: State, inputs: Tensor) -> Tensor:
-    """Return what each chain's network makes of inputs, (chains, runs, 15).
+    """Return the outputs of each chain's network, (chains, runs, 15).
 
     Args:
-        state: As `initial_state`.
+        state: Weights and biases in the order of `initial_state`.
         inputs: (runs, features), or (chains, runs, features).
     """
     hidden = inputs.expand(len(state[0]), *inputs.shape[-2:])
@@ -127,41 +127,41 @@ def outputs(state: State, inputs: Tensor) -> Tensor:
 
 
 def negative_log_likelihood(state: State, inputs: Tensor, targets: Tensor, time: Tensor) -> Tensor:
-    """Return the mean over runs and times for each chain, (chains,), up to a constant."""
+    """Return the negative log likelihood per run and time, (chains,), up to a constant."""
     mean, log_variance = learning_curves(outputs(state, inputs), time)
     misfit = log_variance + (targets - mean) ** 2 * torch.exp(-log_variance)
     return 0.5 * misfit.mean(dim=(-2, -1))
 
 
 def negative_log_prior(state: State) -> Tensor:
-    """Return the sum over all parameters for each chain, (chains,), up to a constant."""
+    """Return the negative log prior of all parameters, (chains,), up to a constant."""
     total = torch.zeros(len(state[0]))
     centre = torch.zeros(OUTPUTS)
     centre[-2] = LOG_VARIANCE
     for weight, bias in zip(state[::2], state[1::2], strict=True):
         total = total + weight.square().sum((1, 2)) * weight.shape[1] / WEIGHT_SCALE**2 / 2
-        away = bias - centre if bias is state[-1] else bias
-        total = total + away.square().sum((1, 2)) / BIAS_SCALE**2 / 2
+        deviation = bias - centre if bias is state[-1] else bias
+        total = total + deviation.square().sum((1, 2)) / BIAS_SCALE**2 / 2
     return total
 
 
 def predictive(means: Array, noise: Array) -> tuple[Array, Array]:
-    """Return mean, in [0, 1], and standard deviation of a mixture of equal parts.
+    """Return the mean, clipped to [0, 1], and standard deviation of an equally weighted mixture.
 
     Args:
-        means: (parts, networks, epochs).
-        noise: Variances, likewise.
+        means: (components, networks, epochs), mean accuracies.
+        noise: (components, networks, epochs), variances.
     """
     std = np.sqrt(means.var(axis=0) + noise.mean(axis=0))
     return np.clip(means.mean(axis=0), 0.0, 1.0), std
 
 
 def _inputs(features: Array, standardise: Standardiser) -> Tensor:
-    """Return standardised features, bounded."""
-    bounded = np.clip(standardise(features), -FARTHEST, FARTHEST)
-    return torch.from_numpy(bounded).float()
+    """Return standardised and clipped features."""
+    clipped = np.clip(standardise(features), -CLIP, CLIP)
+    return torch.from_numpy(clipped).float()
 
 
 def _time(epochs: int, observed: int) -> Tensor:
-    """Return later epochs as shares of all."""
+    """Return the later epochs as shares of all epochs, (later epochs,)."""
     return torch.arange(observed + 1, epochs + 1) / epochs

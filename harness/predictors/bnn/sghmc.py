@@ -7,18 +7,18 @@ import torch
 from torch import Tensor
 
 State = tuple[Tensor, ...]  # each (chains, ...)
-SMALLEST = 1e-16  # of a squared gradient or a variance, so that nothing is divided by 0
+SMALLEST = 1e-16  # lower bound of squared gradients and variances, against division by 0
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How long to sample and in what steps.
+    """Settings of the sampler.
 
     Attributes:
-        burn_in: Steps before the first sample, in which the scale of each parameter is found.
-        samples: States kept of each chain.
-        apart: Steps from one kept state to the next.
-        step: Learning rate of a parameter whose gradient per point has size 1.
+        burn_in: Number of steps before the first sample, in which gradient sizes are estimated.
+        samples: Number of states kept from each chain.
+        apart: Number of steps between kept states.
+        step: Learning rate of a parameter whose gradient per observation has size 1.
         friction: Share of the momentum lost in a step.
     """
 
@@ -37,14 +37,14 @@ class _Scale:
         self.mean = torch.zeros_like(parameter)
 
     def update(self, gradient: Tensor) -> None:
-        """Take in a gradient; the window is long where gradients are noise."""
+        """Update the estimates with a gradient; noisy gradients lengthen the averaging window."""
         rate = 1 / (self.window + 1)
         self.window += 1 - self.window * self.mean**2 / self.square.clamp(min=SMALLEST)
         self.mean += rate * (gradient - self.mean)
         self.square += rate * (gradient**2 - self.square)
 
     def inverse(self) -> Tensor:
-        """Return one over the size of the gradient."""
+        """Return the inverse of the gradient's root mean square."""
         return self.square.clamp(min=SMALLEST).rsqrt()
 
 
@@ -55,15 +55,15 @@ def sample(
     sampling: Sampling,
     generator: torch.Generator,
 ) -> list[State]:
-    """Return states of chains that run side by side.
+    """Return the kept states of chains that run as one batch.
 
     Args:
-        start: Parameters, chains first; they are not changed.
-        energy: Returns the negative log posterior of each chain's parameters divided by `points`,
-            up to a constant, (chains,), or an estimate of it from a part of the points.
+        start: Initial parameters (chains, ...); not modified.
+        energy: Returns the negative log posterior of each chain divided by `points`, (chains,), up
+            to a constant, or an estimate of it from a batch of observations.
         points: Number of observations.
-        sampling: How long, in what steps.
-        generator: Of the momenta's noise.
+        sampling: Settings of the sampler.
+        generator: Random generator of the noise.
     """
     state = tuple(p.clone() for p in start)
     momenta = tuple(torch.zeros_like(p) for p in start)

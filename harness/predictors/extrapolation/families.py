@@ -1,7 +1,7 @@
 """The eleven curve families of Domhan et al. (IJCAI 2015, table 1), accuracy against epochs.
 
-Parameters are bounded, and those that must be positive are logarithms. Every parameter has a name
-in the comment of its family, in order.
+Parameters are bounded, and positive ones are given by their logarithms. The comment of each
+function names its parameters in order.
 """
 
 from collections.abc import Callable
@@ -16,15 +16,15 @@ Curve = Callable[[Array, Array], Array]
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A family of curves.
+    """A parametric family of curves.
 
     Attributes:
-        name: As published.
-        curve: Maps epochs (epochs,), from 1, and parameters (..., parameters, 1) to accuracies
-            (..., epochs).
-        lower: Least value of each parameter.
-        upper: Largest value of each parameter.
-        start: A typical learning curve, from which the fit to a mean curve starts.
+        name: Published name.
+        curve: Maps epochs (epochs,), counted from 1, and parameters (..., parameters, 1) to
+            accuracies (..., epochs).
+        lower: Lower bound of each parameter.
+        upper: Upper bound of each parameter.
+        start: Parameters of a typical learning curve, where the first fit starts.
     """
 
     name: str

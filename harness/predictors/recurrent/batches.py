@@ -1,4 +1,4 @@
-"""Networks as padded tensors of layers, for the predictors that read layer by layer."""
+"""Networks as padded tensors of layers, for models that read networks layer by layer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from harness.predictors.base import Standardiser
 
 Rows = tuple[tuple[LayerRow, ...], ...]
 Number = TypeVar("Number", np.int64, np.float32, np.float64)
-LENGTH_JITTER = 2.0  # layers; batches change from epoch to epoch at the price of some padding
+LENGTH_JITTER = 2.0  # layers; varies the batches from epoch to epoch, but adds some padding
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,13 @@ class Scaling:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some networks, padded to the longest.
+    """A batch of networks, padded to the longest.
 
     Attributes:
-        codes: (networks, layers, 4), Unified Layer Code; all 0 after a network's last layer.
-        rows: (networks, layers, 2), standardised row features; likewise.
+        codes: (networks, layers, 4), Unified Layer Code; 0 after a network's last layer.
+        rows: (networks, layers, 5), standardised row features; 0 after a network's last layer.
         counts: (networks, 3), standardised counts.
-        lengths: (networks,), layers of each network.
+        lengths: (networks,), number of layers of each network.
     """
 
     codes: Tensor
@@ -49,10 +49,10 @@ class Batch:
 
 
 class Encoded:
-    """The encodings of some networks, computed once."""
+    """The codes and features of some networks, computed once."""
 
     def __init__(self, layer_rows: Rows) -> None:
-        """Encode networks given by their layer rows."""
+        """Compute codes and features of networks from their layer rows."""
         self.codes = [ulc(rows) for rows in layer_rows]
         self.rows = [row_features(rows) for rows in layer_rows]
         self.counts = np.stack([count_features(rows) for rows in layer_rows])
@@ -68,7 +68,7 @@ class Encoded:
         return Scaling(rows, Standardiser.fit(self.counts))
 
     def batch(self, index: NDArray[np.intp], scaling: Scaling) -> Batch:
-        """Return some networks, in the order of `index`."""
+        """Return a batch of networks, in the order of `index`."""
         rows = [scaling.rows(self.rows[i]) for i in index]
         counts = scaling.counts(self.counts[index])
         return Batch(
@@ -79,34 +79,35 @@ class Encoded:
         )
 
     def batches(self, size: int, rng: np.random.Generator | None = None) -> list[NDArray[np.intp]]:
-        """Return a division into batches of similar length, as `length_batches` does."""
+        """Return the indices of batches of networks of similar length; see `length_batches`."""
         return length_batches(self.lengths, size, rng)
 
 
 def length_batches(
     lengths: NDArray[np.int64], size: int, rng: np.random.Generator | None = None
 ) -> list[NDArray[np.intp]]:
-    """Return a division into batches of similar length, none above `size` or of a single one.
+    """Return the indices of batches of networks of similar length.
 
-    Batches differ by at most one network, so that one is alone only where there is no other.
+    The sizes of batches differ by at most one, so no batch holds a single network unless there is
+    only one network.
 
     Args:
-        lengths: (networks,), layers of each.
-        size: Most networks of a batch, at least 2.
-        rng: If given, networks of similar length and the batches are shuffled.
+        lengths: (networks,), number of layers of each network.
+        size: Largest size of a batch, at least 2.
+        rng: Shuffles the batches, and networks of similar length, if given.
     """
     keys = lengths.astype(np.float64)
     if rng is not None:
         keys += rng.uniform(-LENGTH_JITTER, LENGTH_JITTER, len(keys))
-    parts = np.array_split(np.argsort(keys, kind="stable"), -(-len(keys) // size))
+    batches = np.array_split(np.argsort(keys, kind="stable"), -(-len(keys) // size))
     if rng is not None:
-        rng.shuffle(order := np.arange(len(parts)))
-        return [parts[i] for i in order]
-    return parts
+        rng.shuffle(order := np.arange(len(batches)))
+        return [batches[i] for i in order]
+    return batches
 
 
 def pad(sequences: Sequence[NDArray[Number]]) -> NDArray[Number]:
-    """Return sequences (layers, features) as one array, zero after the end of each."""
+    """Return sequences (layers, features) as one array (sequences, longest, features), 0-padded."""
     longest = max(len(sequence) for sequence in sequences)
     first = sequences[0]
     padded = np.zeros((len(sequences), longest, first.shape[1]), dtype=first.dtype)

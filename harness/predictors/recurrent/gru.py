@@ -1,4 +1,4 @@
-"""A GRU in the LSTM's place, told the absolute widths, sizes and costs that the ULC leaves out."""
+"""A GRU variant of Peephole, with the absolute widths, sizes and costs that the ULC lacks."""
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +14,12 @@ TRAINING_EPOCHS, DROPOUT = 60, 0.3
 
 
 class GruReader(nn.Module):
-    """Two bidirectional layers, pooled by attention, with the counts beside them."""
+    """Two bidirectional layers, pooled by attention and joined with the counts of the network."""
 
     width = 2 * HIDDEN + len(COUNT_FEATURES)
 
     def __init__(self, dropout: float) -> None:
-        """Make embeddings, layers and attention."""
+        """Create embeddings, GRU layers and attention."""
         super().__init__()
         self.embedding = LayerEmbedding(dropout)
         entering = LayerEmbedding.width + len(ROW_FEATURES)
@@ -29,26 +29,26 @@ class GruReader(nn.Module):
         self.attention = nn.Linear(2 * HIDDEN, 1)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return (networks, 259)."""
+        """Return the structural feature of each network, (networks, 259)."""
         longest = batch.codes.shape[1]
         reversal = reversal_of(batch.lengths, longest)
-        past = torch.arange(longest)[None] >= batch.lengths[:, None]
+        padding = torch.arange(longest)[None] >= batch.lengths[:, None]
         states = torch.cat([self.embedding(batch.codes), batch.rows], dim=-1)
         for layer in self.layers:
             states = layer(states, reversal)
         scores: Tensor = self.attention(states)[..., 0]
-        weights = scores.masked_fill(past, -torch.inf).softmax(dim=1)
+        weights = scores.masked_fill(padding, -torch.inf).softmax(dim=1)
         return torch.cat([torch.einsum("nl,nlf->nf", weights, states), batch.counts], dim=1)
 
 
 class Gru:
     """Bidirectional GRU with attention pooling, trained on all epochs.
 
-    Its answer is the same however many epochs are observed.
+    Its prediction is the same for any number of observed epochs.
     """
 
     def __init__(self, *, training_epochs: int = TRAINING_EPOCHS) -> None:
-        """Set the passes over the training runs."""
+        """Set the number of passes over the training runs."""
         training = Training(training_epochs, DROPOUT)
         self._gru = RecurrentPredictor(GruReader, GruReader.width, training, every_epoch=True)
 
@@ -61,7 +61,7 @@ class Gru:
         self._gru.fit(train, observed, seed)
 
     def predict(self, queries: Queries) -> Prediction:
-        """Answer all epochs after the observed ones.
+        """Predict all epochs after the observed ones.
 
         Raises:
             ValueError: If the predictor was not fitted.

@@ -12,31 +12,31 @@ TRAINING_EPOCHS, DROPOUT = 100, 0.2
 
 
 class LstmReader(nn.Module):
-    """An LSTM over the embedded layers; the feature is its hidden state after the last of them."""
+    """An LSTM over the embedded layers, whose last hidden state is the structural feature."""
 
     def __init__(self, dropout: float) -> None:
-        """Make the embeddings and the LSTM."""
+        """Create the embeddings and the LSTM."""
         super().__init__()
         self.embedding = LayerEmbedding(dropout)
         self.lstm = nn.LSTM(LayerEmbedding.width, HIDDEN, LAYERS, batch_first=True)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return (networks, 160), the hidden state after each network's own last layer."""
+        """Return the hidden state after the last layer of each network, (networks, 160)."""
         outputs: Tensor = self.lstm(self.embedding(batch.codes))[0]
         return outputs[torch.arange(len(outputs)), batch.lengths - 1]
 
 
 class Peephole:
-    """Peephole as published: it knows the layer codes alone and fits the final accuracy alone.
+    """Peephole as published: it reads layer codes only and is fitted to the final accuracy only.
 
-    Its epoch embedding makes it possible to fit every epoch instead. Its answer is the same however
-    many epochs are observed, and covers the epochs that it was fitted to.
+    With `every_epoch` it is fitted to all epochs through its epoch embedding. It predicts the
+    epochs that it was fitted to; the prediction is the same for any number of observed epochs.
     """
 
     def __init__(
         self, *, every_epoch: bool = False, training_epochs: int = TRAINING_EPOCHS
     ) -> None:
-        """Set whether every epoch is fitted, and the passes over the training runs."""
+        """Set whether to fit every epoch, and the number of passes over the training runs."""
         training = Training(training_epochs, DROPOUT)
         self._lstm = RecurrentPredictor(LstmReader, HIDDEN, training, every_epoch=every_epoch)
 
@@ -49,7 +49,7 @@ class Peephole:
         self._lstm.fit(train, observed, seed)
 
     def predict(self, queries: Queries) -> Prediction:
-        """Answer the final epoch, or all epochs after the observed ones.
+        """Predict the final epoch, or all epochs after the observed ones.
 
         Raises:
             ValueError: If the predictor was not fitted.

@@ -1,4 +1,4 @@
-"""What the Peephole LSTM and its GRU variant share: the curve head, the training, the answer."""
+"""Shared code of the Peephole LSTM and its GRU variant: curve head, training and prediction."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,27 +17,27 @@ from harness.protocol import Array, Prediction, Queries, Runs
 EMBEDDING = 10  # width of each of the four embeddings of a layer (arXiv:1712.03351, section 3.2)
 EPOCH_EMBEDDING = 40
 HEAD_WIDTH, HEAD_LAYERS = 200, 3
-LONGEST_KERNEL = 8  # of the ULC's embedding; longer kernels (global pools) count as this one
-ANSWER_BATCH = 128
+LONGEST_KERNEL = 8  # longer kernels (global pools) share the embedding of this length
+PREDICT_BATCH = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """How a network that reads layers is trained: AdamW, one cycle, smooth L1.
+    """Training settings of a curve model: AdamW, one-cycle learning rate, smooth L1 loss.
 
-    A few hundred runs are learned by heart without strong decay and dropout. The settings of the
-    LSTM and the GRU come from three folds of the 720 train and validation runs of `digits`. Tau of
-    the LSTM (fitted on the final epoch) with dropout .1, .2 and .3 and decay .3: .52, .53 (100
-    epochs) and .46 (60); with decay .1 and dropout .1 .49, with decay .05 and dropout .3 .39 (120).
-    Of the GRU with dropout and decay .3 (60 epochs): .55, with less of either .53. Standard errors
-    are .01 to .10, so these choose a region, not a value.
+    Without strong weight decay and dropout, the models overfit a few hundred runs. The settings
+    come from three-fold cross-validation on the 720 train and validation runs of `digits`. Tau of
+    the LSTM (fitted to the final epoch) with decay .3: .52, .53 (100 epochs) and .46 (60 epochs)
+    for dropout .1, .2 and .3. With decay .1 and dropout .1: .49. With decay .05 and dropout .3: .39
+    (120 epochs). Tau of the GRU with dropout and decay .3 (60 epochs): .55; with less of either:
+    .53. Standard errors are .01 to .10, so this selects a region, not a value.
 
     Attributes:
-        epochs: Passes over the training runs.
-        dropout: On embedded layers and on the structural feature.
-        batch: Most runs in a step, of similar length.
+        epochs: Number of passes over the training runs.
+        dropout: Dropout rate of embedded layers and of the structural feature.
+        batch: Largest number of runs in a step.
         peak_rate: Largest learning rate of the cycle.
-        weight_decay: Of AdamW.
+        weight_decay: Weight decay of AdamW.
         clip: Largest norm of the gradient.
     """
 
@@ -50,12 +50,12 @@ class Training:
 
 
 class LayerEmbedding(nn.Module):
-    """Three tables that make a layer's code a vector of 40; kernel width and height share one."""
+    """Embeds a layer code as 40 numbers by three tables; kernel width and height share one."""
 
     width = 4 * EMBEDDING
 
     def __init__(self, dropout: float) -> None:
-        """Make the tables; kind 0 is padding."""
+        """Create the tables; kind 0 is padding."""
         super().__init__()
         self.kind = nn.Embedding(max(ULC_TYPES.values()) + 1, EMBEDDING, padding_idx=0)
         self.kernel = nn.Embedding(LONGEST_KERNEL + 1, EMBEDDING)
@@ -65,16 +65,16 @@ class LayerEmbedding(nn.Module):
     def forward(self, codes: Tensor) -> Tensor:
         """Return (..., 40) for codes (..., 4)."""
         kernels: Tensor = self.kernel(codes[..., 1:3].clamp(max=LONGEST_KERNEL))
-        parts = [self.kind(codes[..., 0]), kernels.flatten(-2), self.ratio(codes[..., 3])]
-        embedded: Tensor = self.dropout(torch.cat(parts, dim=-1))
+        embeddings = [self.kind(codes[..., 0]), kernels.flatten(-2), self.ratio(codes[..., 3])]
+        embedded: Tensor = self.dropout(torch.cat(embeddings, dim=-1))
         return embedded
 
 
 class CurveModel(nn.Module):
-    """A reader, an epoch embedding and a perceptron that answers a logit for each epoch."""
+    """A reader, an epoch embedding and a perceptron that predicts a logit for each epoch."""
 
     def __init__(self, reader: nn.Module, width: int, epochs: int, dropout: float) -> None:
-        """Put a head on a reader whose structural feature is `width` wide."""
+        """Create the head for a reader whose structural feature has `width` numbers."""
         super().__init__()
         self.reader = reader
         self.dropout = nn.Dropout(dropout)
@@ -98,17 +98,17 @@ class CurveModel(nn.Module):
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Run torch's CPU generator from a seed, and put it back as it was."""
+def seed_torch(seed: int) -> Iterator[None]:
+    """Seed torch's CPU generator, and restore its state afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield
 
 
 class RecurrentPredictor:
-    """A predictor around a reader: fits the final epoch alone, or every epoch.
+    """A predictor with a given reader, fitted to the final epoch or to every epoch.
 
-    It does not look at curves, so its answer is the same however many epochs are observed.
+    It does not use curves, so its prediction is the same for any number of observed epochs.
     """
 
     def __init__(
@@ -119,7 +119,14 @@ class RecurrentPredictor:
         *,
         every_epoch: bool,
     ) -> None:
-        """Set what reads the layers, the width of its feature and how it is trained."""
+        """Set the model and its training.
+
+        Args:
+            reader: Creates the module that reads layers, given a dropout rate.
+            width: Width of the structural feature, the output of the reader.
+            training: Training settings.
+            every_epoch: Whether to fit every epoch, or only the last.
+        """
         self.reader = reader
         self.width = width
         self.training = training
@@ -128,40 +135,48 @@ class RecurrentPredictor:
         self._state: tuple[CurveModel, Scaling, Array, Array] | None = None
 
     def fit(self, train: Runs, observed: int, seed: int) -> None:
-        """Train on standardised logits of the runs."""
+        """Train on standardised logits of the runs.
+
+        Raises:
+            ValueError: If `train` or `observed` is out of range.
+        """
         check_runs(train, observed)
         self.total = train.recipe.epochs
         encoded = Encoded(train.layer_rows)
         logits = to_logits(train.series.valid_accuracy)
         if not self.every_epoch:
             logits = logits[:, -1:]
-        centre, spread = logits.mean(axis=0), logits.std(axis=0)
-        spread[spread == 0] = 1.0
-        with seeded(seed):
+        mean, std = logits.mean(axis=0), logits.std(axis=0)
+        std[std == 0] = 1.0
+        with seed_torch(seed):
             dropout = self.training.dropout
             model = CurveModel(self.reader(dropout), self.width, self.total, dropout)
             scaling = encoded.scaling()
             rng = np.random.default_rng(seed)
-            targets = torch.from_numpy((logits - centre) / spread).float()
+            targets = torch.from_numpy((logits - mean) / std).float()
             _train(model, encoded, scaling, targets, self.training, rng)
-        self._state = (model, scaling, centre, spread)
+        self._state = (model, scaling, mean, std)
 
     def predict(self, queries: Queries) -> Prediction:
-        """Answer the epochs trained on that come after the observed ones."""
+        """Predict the epochs after the observed ones that were trained on.
+
+        Raises:
+            ValueError: If the predictor was not fitted.
+        """
         check_fitted(self._state is not None)
         assert self._state is not None
-        model, scaling, centre, spread = self._state
+        model, scaling, mean, std = self._state
         encoded = Encoded(queries.layer_rows)
-        logits = np.empty((len(queries), len(centre)))
-        epochs = torch.arange(self.total)[-len(centre) :]
+        logits = np.empty((len(queries), len(mean)))
+        epochs = torch.arange(self.total)[-len(mean) :]
         model.eval()
         with torch.no_grad():
-            for index in encoded.batches(ANSWER_BATCH):
+            for index in encoded.batches(PREDICT_BATCH):
                 logits[index] = model(encoded.batch(index, scaling), epochs).double().numpy()
-        accuracies = from_logits(logits * spread + centre)
+        accuracies = from_logits(logits * std + mean)
         later = later_epochs(self.total, queries.observed)
-        wanted = later if self.every_epoch else later[-1:]
-        return Prediction(accuracies[:, -len(wanted) :].copy(), wanted)
+        predicted = later if self.every_epoch else later[-1:]
+        return Prediction(accuracies[:, -len(predicted) :].copy(), predicted)
 
 
 def _train(
@@ -172,7 +187,7 @@ def _train(
     training: Training,
     rng: np.random.Generator,
 ) -> None:
-    """Train on targets (runs, epochs), the last of which is the last epoch's."""
+    """Train on standardised logits (runs, epochs), of all epochs or of the last one."""
     steps = training.epochs * len(encoded.batches(training.batch))
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=training.peak_rate, weight_decay=training.weight_decay

@@ -1,4 +1,4 @@
-"""The probability that a network does not learn, from the same features as its curve."""
+"""The probability that a network fails to learn, from the same features as its curve."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,14 +6,14 @@ from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifie
 
 from harness.protocol import Array
 
-FEWEST = 5  # networks of each kind; with fewer of one, its share is all that is said
+FEWEST = 5  # failed and other networks; with fewer of either, the share of failures is predicted
 
 
 class FailureModel:
-    """The mean of extra trees and of boosting, as probabilities."""
+    """The mean of the probabilities of extra trees and of boosting."""
 
     def __init__(self, trees: int, rounds: int, seed: int) -> None:
-        """Set the number of extra trees, the rounds of boosting and the seed."""
+        """Set the number of extra trees, the number of boosting rounds and the seed."""
         self._models = (
             ExtraTreesClassifier(trees, max_features=0.5, min_samples_leaf=3, random_state=seed),
             HistGradientBoostingClassifier(
@@ -27,7 +27,7 @@ class FailureModel:
         self._share: float | None = None
 
     def fit(self, features: Array, failed: NDArray[np.int64]) -> "FailureModel":
-        """Fit to features (networks, features) whether networks failed, (networks,) of 0 and 1."""
+        """Fit to features (networks, features) and failures (networks,), 1 if a network failed."""
         count = int(failed.sum())
         if min(count, len(failed) - count) < FEWEST:
             self._share = count / len(failed)
