@@ -1,7 +1,6 @@
-"""Calls in processes of their own, a few at a time.
+"""Runs each call in a new process, a few processes at a time.
 
-Each process is spawned and computes with one thread: it leaves nothing behind, and one that is
-killed takes no other with it.
+A process computes with one thread. If it is killed, the other calls continue.
 """
 
 import os
@@ -12,37 +11,37 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import TypeVar
 
-Answer = TypeVar("Answer")
+Returned = TypeVar("Returned")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 class EndedEarlyError(Exception):
-    """A process ended before its answer was there; the message says how."""
+    """A process ended before its call returned; the message says how."""
 
 
 def run_in_processes(
-    calls: Sequence[Callable[[], Answer]], processes: int
-) -> Iterator[tuple[int, Answer | EndedEarlyError]]:
-    """Yield the number of each call and its answer, as soon as it is there.
+    calls: Sequence[Callable[[], Returned]], processes: int
+) -> Iterator[tuple[int, Returned | EndedEarlyError]]:
+    """Yield the index of each call and what it returned, in the order in which calls finish.
 
     Args:
-        calls: What to call; everything in it can be pickled.
-        processes: How many at a time.
+        calls: Functions without arguments; they and what they return must be picklable.
+        processes: How many run at a time.
 
     Raises:
-        Exception: Whatever a call raises. What has not started then never does.
+        Exception: Whatever a call raises. Calls that have not started are then cancelled.
     """
     with _one_thread(), ThreadPoolExecutor(processes) as threads:
-        running = {threads.submit(call_apart, call): number for number, call in enumerate(calls)}
+        running = {threads.submit(call_in_process, call): i for i, call in enumerate(calls)}
         try:
             for future in as_completed(running):
                 yield running[future], future.result()
-        finally:  # after an error or an interrupt, what has not started does not
+        finally:  # after an error or an interrupt, cancel what has not started
             threads.shutdown(wait=False, cancel_futures=True)
 
 
-def call_apart(call: Callable[[], Answer]) -> Answer | EndedEarlyError:
-    """Call in a process of its own."""
+def call_in_process(call: Callable[[], Returned]) -> Returned | EndedEarlyError:
+    """Return what a call returns in a new process, or how the process ended early."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         try:
             return process.submit(call).result()
@@ -50,12 +49,12 @@ def call_apart(call: Callable[[], Answer]) -> Answer | EndedEarlyError:
             why = "killed, or out of memory"
         except SystemExit as error:
             why = f"exit({error.code})"
-    return EndedEarlyError(f"the process of the predictor ended early: {why}")
+    return EndedEarlyError(f"the process ended early: {why}")
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Let processes that are started meanwhile compute with one thread each."""
+    """Set the environment so that new processes compute with one thread each."""
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(ONE_THREAD)
     try:

@@ -1,13 +1,23 @@
-"""A submitted predictor asked in a process of its own, whose data folder has no test networks.
+"""Runs a submitted predictor in a separate process whose data folder has no test networks.
 
-The process runs a copy of `benchmark` and `harness` in a temporary folder, whose data holds train
-and validation alone, with no results beside it and an environment without the caller's variables.
-It is passed the runs to fit on and the queries, never the truth; what it answers is read as plain
-arrays, never as Python objects, and checked here.
+Covered:
 
-This keeps honest code honest, and shows that the answers need nothing but what predictors are
-given. It is no prison: the code has the rights of the user who runs it, and could look for another
-copy of the data on the disk or in the network. Run code that you do not trust in a container.
+- The process imports a copy of `benchmark` and `harness` in a temporary folder. Its data folder
+  holds train and validation runs only, and there are no results beside it.
+- It receives the runs to fit on and the queries, never the targets.
+- It does not get the caller's environment variables; its working, home and temporary folder is new.
+- It is killed when its time is over.
+- Its predictions are read as plain arrays and JSON, never as Python objects, and are checked here.
+
+Not covered:
+
+- The process has the rights of the user who runs it: it can read and change other files, and so
+  find another copy of the data on the disk.
+- It can use the network.
+- Its memory and disk space are not limited, and processes that it starts may outlive it.
+
+This is not a sandbox. It keeps honest code honest, and shows that the predictions need only what
+predictors are given. Run code that you do not trust in a container.
 """
 
 import json

@@ -7,14 +7,14 @@ counted: these stay the word of whoever ran it, also in a result that is `rescor
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 from benchmark.release import INSTALLED, Release
 from benchmark.tasks import Task
 from benchmark.util.atomic import write_atomically
+from benchmark.util.processes import EndedEarlyError, run_in_processes
 from benchmark.util.progress import Progress
 from benchmark.util.strict_json import encode, to_text
 from harness.metrics.bootstrap import RESAMPLES
@@ -145,28 +145,28 @@ def _same(one: object, other: object) -> bool:
 
 
 def rescore_all(jobs: Sequence[Rescoring], *, processes: int = 2) -> list[str]:
-    """Return what is wrong with each result, in order; empty where nothing is.
+    """Return the problem of each result, in order; an empty string if there is none.
 
     Args:
-        jobs: Any.
-        processes: How many at a time, spawned; with 1, this process does all.
+        jobs: The results to rescore.
+        processes: How many run at a time. With 1, no process is started.
     """
     progress = Progress("results", len(jobs))
-    found = []
-    if processes == 1 or len(jobs) < 2:
-        for job in jobs:
-            found.append(_problem(job))
-            progress.advance()
-        return found
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for problem in pool.map(_problem, jobs):
-            found.append(problem)
-            progress.advance()
-    return found
+    calls = [partial(_find_problem, job) for job in jobs]
+    here = processes == 1 or len(jobs) < 2
+    done: Iterator[tuple[int, str | EndedEarlyError]] = (
+        enumerate(call() for call in calls) if here else run_in_processes(calls, processes)
+    )
+    problems = {}
+    for number, problem in done:
+        ended = isinstance(problem, EndedEarlyError)
+        problems[number] = f"{jobs[number].path}: {problem}" if ended else str(problem)
+        progress.advance()
+    return [problems[number] for number in range(len(jobs))]
 
 
-def _problem(job: Rescoring) -> str:
-    """Return what is wrong with a result; empty if nothing is."""
+def _find_problem(job: Rescoring) -> str:
+    """Return the problem of a result; an empty string if there is none."""
     try:
         rescore(job)
     except (ValueError, OSError) as error:

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from benchmark.release import Release
-from benchmark.util import processes as apart
+from benchmark.util import processes
 from benchmark.util.processes import ONE_THREAD
 from benchmark.util.unknown_name import unknown_name
 from harness.cli import check, evaluate, score
@@ -159,7 +159,7 @@ def test_a_process_that_ends_early_is_a_failure_and_takes_no_other_with_it(
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     setting = Setting(tmp_path, Release(folder), seeds=1)
     killed, leaving, fine = evaluate_many(names, ["digits-k0-v1"], setting)
-    start = "the process of the predictor ended early: "
+    start = "the process ended early: "
     assert killed.failure == f"{start}killed, or out of memory"
     assert leaving.failure == f"{start}exit(3)"
     assert fine.status == "scored"
@@ -176,7 +176,7 @@ def evaluated_here(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[str
         ran.append((job.predictor, tuple(task.name for task in job.tasks)))
         return call()
 
-    monkeypatch.setattr(apart, "call_apart", run_here)
+    monkeypatch.setattr(processes, "call_in_process", run_here)
     return ran
 
 

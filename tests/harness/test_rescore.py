@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmark.release import Release
+from benchmark.util import processes
+from benchmark.util.processes import EndedEarlyError
 from harness.results.predictions import check_seeds, mean_table, seeds_table
 from harness.results.result import HARNESS_VERSION, read_result, result_path, seeds_path
 from harness.verification.audit import Request, verify
@@ -197,6 +200,17 @@ def test_processes_find_what_one_finds(path: Path, folder: Path) -> None:
     found = rescore_all(jobs, processes=1)
     assert [bool(problem) for problem in found] == [True, False]
     assert rescore_all(jobs, processes=2) == found
+
+
+def test_a_result_whose_process_ends_early_is_named(
+    path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end_early(call: partial[str]) -> str | EndedEarlyError:
+        return EndedEarlyError("ended early") if call.args[0].path == path else call()
+
+    monkeypatch.setattr(processes, "call_in_process", end_early)
+    jobs = [Rescoring(p, False, Release(folder)) for p in (path, path.with_stem("single"))]
+    assert rescore_all(jobs, processes=2) == [f"{path}: ended early", ""]
 
 
 GOOD = pa.table(
