@@ -88,7 +88,7 @@ def evaluate(
     if not asked:
         raise click.UsageError("there is no frozen task yet; `peephole task freeze` makes them")
     read = [release.task(name) for name in asked]
-    trials = _asked_trials(read[0], external, leave_out, train_sizes, release)
+    trials = _select_trials(read[0], external, leave_out, train_sizes, release)
     place, names = results_folder(results), predictors or applicable(tuple(PREDICTORS), trials)
     setting = Setting(place, release, seeds, processes)
     if trials:
@@ -105,7 +105,7 @@ def evaluate(
         ctx.exit(1)
 
 
-def _asked_trials(
+def _select_trials(
     task: "Task",
     external: tuple[str, str] | None,
     leave_out: bool,
@@ -205,18 +205,23 @@ def submit(
     from harness.results.folder import results_folder
     from harness.running.evaluate_many import Setting
     from harness.running.submission import FILE as SUBMISSION
-    from harness.verification.submit import make_draft, read_draft
-    from harness.verification.submit import submit as lay_out
+    from harness.verification.submit import (
+        make_submission_files,
+        read_submission_files,
+        submit_files,
+    )
 
     given = {name: value for name, value in fields.items() if value}
     if (Path(what) / SUBMISSION).is_file():
         if given:
             raise click.UsageError(f"`{next(iter(given))}` stands in {SUBMISSION}; change it there")
-        draft = read_draft(Path(what))
+        files = read_submission_files(Path(what))
     else:
-        draft = make_draft(what, given)
+        files = make_submission_files(what, given)
     place = results_folder(results)
-    print_results(lay_out(draft, Setting(place, release, 1, processes), again=again), as_json)
+    print_results(
+        submit_files(files, Setting(place, release, 1, processes), replace_existing=again), as_json
+    )
 
 
 def print_results(results: "Sequence[Result]", as_json: bool) -> None:

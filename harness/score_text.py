@@ -8,7 +8,7 @@ from harness.results.result import Result
 from harness.running.custom_splits import TrialScore
 from harness.scoring.scores import Score, SeedScore
 from harness.studies.compare import Difference
-from harness.studies.early_selection import Choice
+from harness.studies.early_selection import StrategyOutcome
 from harness.verification.predictor_rules import Finding
 
 
@@ -78,7 +78,7 @@ def difference_lines(differences: Sequence[Difference]) -> Iterator[str]:
         yield f"{d.one} less {d.other}: {d.value:+.4f}{ends}, p {d.p_value:.3f}, {said}"
 
 
-def choice_lines(choices: Sequence[Choice]) -> Iterator[str]:
+def strategy_lines(choices: Sequence[StrategyOutcome]) -> Iterator[str]:
     """Yield a head and a line for each way to choose."""
     yield f"{'strategy':20} {'observed':>8} {'kept':>4} {'epochs':>7} {'regret':>7}  best"
     for c in choices:
@@ -86,7 +86,9 @@ def choice_lines(choices: Sequence[Choice]) -> Iterator[str]:
         yield f"{cost} {c.regret:7.4f} {c.best:5.0%}"
 
 
-def json_lines(records: Sequence[TrialScore | Finding | Difference | Choice]) -> Iterator[str]:
+def json_lines(
+    records: Sequence[TrialScore | Finding | Difference | StrategyOutcome],
+) -> Iterator[str]:
     """Yield each record as a JSON object.
 
     >>> list(json_lines([Finding("epochs", False, "1 to 3")]))

@@ -83,8 +83,8 @@ def select(
     """
     from harness.predictors.registry import PREDICTORS
     from harness.results.folder import results_folder
-    from harness.score_text import choice_lines, json_lines
-    from harness.studies.early_selection import choices
+    from harness.score_text import json_lines, strategy_lines
+    from harness.studies.early_selection import simulate_selection
     from harness.studies.early_selection_plot import draw
 
     known = release.task_names()
@@ -96,8 +96,10 @@ def select(
         raise ValueError(f"there is no task of {images!r} with version {wanted}")
     asked = predictors or tuple(PREDICTORS)
     tasks = [release.task(name) for name in names]
-    found = choices(tasks, asked, results_folder(results), candidates=candidates, release=release)
-    echo_lines(json_lines(found) if as_json else choice_lines(found))
+    found = simulate_selection(
+        tasks, asked, results_folder(results), candidates=candidates, release=release
+    )
+    echo_lines(json_lines(found) if as_json else strategy_lines(found))
     if plot is not None:
         draw(found, plot, f"{images}: the best of {candidates} test networks")
 
@@ -131,7 +133,7 @@ def predict(
     from benchmark.space.imagesets import get_images
     from harness.running.find_predictor import find
     from harness.studies.predict_module import check_released, find_network, predict_network
-    from harness.studies.predict_module_text import layer_lines, outlook_lines
+    from harness.studies.predict_module_text import layer_lines, prediction_lines
     from harness.tracing.trace import layer_rows
 
     image_set, candidate = get_images(images), find(predictor)
@@ -149,4 +151,4 @@ def predict(
         record = {"network": network, "module_parameters": own} | asdict(outlook)
         click.echo(json.dumps(record))
         return
-    click.echo("\n".join(outlook_lines(outlook, network, own)))
+    click.echo("\n".join(prediction_lines(outlook, network, own)))

@@ -79,7 +79,7 @@ def compare(
         raise ValueError("a comparison needs at least two predictors")
     targets = load_targets(task, release).valid_accuracy
     scores = {
-        name: _samples(task, name, results, targets, (stratum, metric))
+        name: _resample_scores(task, name, results, targets, (stratum, metric))
         for name in dict.fromkeys(predictors)
     }
     pairs = list(combinations(scores, 2))
@@ -91,7 +91,7 @@ def compare(
     ]
 
 
-def _samples(
+def _resample_scores(
     task: Task, predictor: str, results: Path, targets: Targets, wanted: tuple[str, str]
 ) -> Array:
     """Return a predictor's score, then its value in each resample."""

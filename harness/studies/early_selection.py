@@ -34,7 +34,7 @@ ETA = 3  # of successive halving: a third is kept, for three times the epochs
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class StrategyOutcome:
     """A way to choose, and what it costs and gives up on average.
 
     Attributes:
@@ -58,14 +58,14 @@ class Choice:
     best: float
 
 
-def choices(
+def simulate_selection(
     tasks: Sequence[Task],
     predictors: Sequence[str],
     results: Path,
     *,
     candidates: int = CANDIDATES,
     release: Release = INSTALLED,
-) -> list[Choice]:
+) -> list[StrategyOutcome]:
     """Return every way to choose among the test networks of some tasks of one image set.
 
     Args:
@@ -93,7 +93,9 @@ def choices(
             if path.exists() and read_result(path).status == "scored":
                 table = read_predictions(path.with_suffix(".parquet"), len(targets.run_ids))
                 scores = matrix(table, "mean", targets.run_ids)[test, -1]
-                found += [keep(name, scores, task.observed, m, curves, sets) for m in KEPT]
+                found += [
+                    select_by_scores(name, scores, task.observed, m, curves, sets) for m in KEPT
+                ]
     return found
 
 
@@ -104,14 +106,14 @@ def random_sets(networks: int, candidates: int) -> NDArray[np.intp]:
     return np.asarray(order[:, :candidates], dtype=np.intp)
 
 
-def keep(
+def select_by_scores(
     strategy: str,
     scores: Array,
     observed: int,
     kept: int,
     curves: Array,
     sets: NDArray[np.intp],
-) -> Choice:
+) -> StrategyOutcome:
     """Return the choice that keeps the candidates with the best scores.
 
     Args:
@@ -126,19 +128,19 @@ def keep(
     survivors = np.take_along_axis(sets, best, axis=1)
     epochs, candidates = curves.shape[1], sets.shape[1]
     spent = candidates * observed + kept * (epochs - observed)
-    return _choice(strategy, observed, survivors, spent / (candidates * epochs), curves, sets)
+    return _outcome(strategy, observed, survivors, spent / (candidates * epochs), curves, sets)
 
 
-def _stops(curves: Array, sets: NDArray[np.intp]) -> list[Choice]:
+def _stops(curves: Array, sets: NDArray[np.intp]) -> list[StrategyOutcome]:
     """Return the choices after 1, 2, ... epochs."""
     return [
-        keep("stop after i", curves[:, i - 1], i, m, curves, sets)
+        select_by_scores("stop after i", curves[:, i - 1], i, m, curves, sets)
         for i in range(1, curves.shape[1])
         for m in KEPT
     ]
 
 
-def successive_halving(curves: Array, sets: NDArray[np.intp]) -> Choice:
+def successive_halving(curves: Array, sets: NDArray[np.intp]) -> StrategyOutcome:
     """Return the choice of successive halving from one epoch on."""
     epochs, left = curves.shape[1], sets
     reached, spent = 0, 0
@@ -150,7 +152,7 @@ def successive_halving(curves: Array, sets: NDArray[np.intp]) -> Choice:
             order = np.argsort(-curves[left, rung - 1], axis=1, kind="stable")
             left = np.take_along_axis(left, order[:, :survivors], axis=1)
     share = spent / (sets.shape[1] * epochs)
-    return _choice("successive halving", 1, left, share, curves, sets)
+    return _outcome("successive halving", 1, left, share, curves, sets)
 
 
 def _rungs(epochs: int) -> list[int]:
@@ -165,18 +167,18 @@ def _rungs(epochs: int) -> list[int]:
     return [*rungs, epochs]
 
 
-def _choice(
+def _outcome(
     strategy: str,
     observed: int,
     survivors: NDArray[np.intp],
     share: float,
     curves: Array,
     sets: NDArray[np.intp],
-) -> Choice:
+) -> StrategyOutcome:
     final = curves[:, -1]
     regret = final[sets].max(axis=1) - final[survivors].max(axis=1)
     low, high = np.quantile(regret, [0.05, 0.95])
-    return Choice(
+    return StrategyOutcome(
         strategy,
         observed,
         survivors.shape[1],

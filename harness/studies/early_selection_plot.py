@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.util.colours import CYCLE
-from harness.studies.early_selection import KEPT, Choice
+from harness.studies.early_selection import KEPT, StrategyOutcome
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 PALE = "#c4c8cc"
 
 
-def draw(found: Sequence[Choice], path: Path, title: str) -> None:
+def draw(found: Sequence[StrategyOutcome], path: Path, title: str) -> None:
     """Draw mean regret against epochs spent, a panel for each number of networks kept.
 
     Successive halving keeps as many as it does and stands in every panel. The predictors with the
@@ -52,7 +52,7 @@ def draw(found: Sequence[Choice], path: Path, title: str) -> None:
 
 
 def _draw_strategy(
-    axes: "Axes", choices: Sequence[Choice], kept: int, style: Mapping[str, object]
+    axes: "Axes", choices: Sequence[StrategyOutcome], kept: int, style: Mapping[str, object]
 ) -> None:
     """Draw what one strategy gives up where it keeps some number, or its own."""
     shown = [c for c in choices if c.kept == kept or c.strategy == WITHOUT_PREDICTOR[1]]
@@ -63,7 +63,7 @@ def _draw_strategy(
     line.set(**style)
 
 
-def named(found: Sequence[Choice]) -> list[str]:
+def best_predictors(found: Sequence[StrategyOutcome]) -> list[str]:
     """Return the predictors with the least regret, as many as there are colours, best first.
 
     It is the geometric mean over all that a predictor was asked for.
@@ -76,10 +76,10 @@ def named(found: Sequence[Choice]) -> list[str]:
     return sorted(regrets, key=lambda name: float(np.mean(regrets[name])))[: len(COLOURS)]
 
 
-def _styles(found: Sequence[Choice]) -> dict[str, dict[str, object]]:
+def _styles(found: Sequence[StrategyOutcome]) -> dict[str, dict[str, object]]:
     """Return how each strategy is drawn, in the order of drawing: pale ones lie below."""
     strategies = dict.fromkeys(choice.strategy for choice in found)
-    best = named(found)
+    best = best_predictors(found)
     pale = [s for s in strategies if s not in best and s not in WITHOUT_PREDICTOR]
     line = {"markersize": 3.5, "linewidth": 0.9}
     others = f"{len(pale)} other predictors" if len(pale) > 1 else "another predictor"

@@ -36,7 +36,7 @@ SLACK = 1e-9  # of a feature's range, for sums in another order
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
+class OutOfRange:
     """A feature that no training network has such a value of.
 
     Attributes:
@@ -58,7 +58,7 @@ class Outside:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class NetworkPrediction:
     """What is predicted of a network.
 
     Attributes:
@@ -92,7 +92,7 @@ class Outlook:
     parameters: int
     macs: int
     layers: int
-    outside: tuple[Outside, ...]
+    outside: tuple[OutOfRange, ...]
     unseen: tuple[str, ...]
 
 
@@ -156,7 +156,7 @@ def predict_network(
     *,
     seed: int = 0,
     release: Release = INSTALLED,
-) -> Outlook:
+) -> NetworkPrediction:
     """Return what a predictor says of a network before it is trained.
 
     Args:
@@ -184,8 +184,8 @@ def predict_network(
         reach = NormalDist().inv_cdf((1 + INTERVAL) / 2) * prediction.std[-1]
         low = _floats(np.clip(mean[-1] - reach, 0, 1))
         high = _floats(np.clip(mean[-1] + reach, 0, 1))
-    outside, unseen = _extrapolation(rows, data)
-    return Outlook(
+    outside, unseen = _find_extrapolation(rows, data)
+    return NetworkPrediction(
         images, candidate.name, prediction.epochs, _floats(mean[-1]), low, high,
         len(data.train), len(test), _share_below(mean[:-1, -1], mean[-1, -1]),
         _share_below(true, mean[-1, -1]), parameters(rows), macs(rows), len(rows), outside, unseen,
@@ -220,24 +220,24 @@ def _share_below(values: Array, value: float) -> float:
     return float(np.mean(values < value) + np.mean(values == value) / 2)
 
 
-def _extrapolation(
+def _find_extrapolation(
     rows: tuple[LayerRow, ...], data: TaskData
-) -> tuple[tuple[Outside, ...], tuple[str, ...]]:
+) -> tuple[tuple[OutOfRange, ...], tuple[str, ...]]:
     """Return features and layers that lie outside those of the training networks."""
     known = network_features(data.train)
     own = network_features(replace(data.train.take(np.array([0])), layer_rows=(rows,)))[0]
     low, high = known.min(axis=0), known.max(axis=0)
     slack = SLACK * (1 + np.abs(low) + np.abs(high))
     outside = [
-        Outside(FEATURES[i], float(own[i]), float(low[i]), float(high[i]))
+        OutOfRange(FEATURES[i], float(own[i]), float(low[i]), float(high[i]))
         for i in np.flatnonzero((own < low - slack) | (own > high + slack))
     ]
-    seen = {_sort(row) for walk in data.train.layer_rows for row in walk}
-    unseen = dict.fromkeys(_sort(row) for row in rows if _sort(row) not in seen)
+    seen = {_layer_type(row) for walk in data.train.layer_rows for row in walk}
+    unseen = dict.fromkeys(_layer_type(row) for row in rows if _layer_type(row) not in seen)
     return tuple(sorted(outside, key=lambda o: -o.distance)), tuple(unseen)
 
 
-def _sort(row: LayerRow) -> str:
+def _layer_type(row: LayerRow) -> str:
     """Return what sort of layer a row is, as far as training networks differ in it."""
     place = " of a shortcut" if row.role == "shortcut" else ""
     stride = f" of stride {row.stride}" if row.stride > 1 and row.kind in STRIDED else ""

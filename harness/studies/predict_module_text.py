@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from textwrap import wrap
 
 from benchmark.space.layer_walk import LayerRow
-from harness.studies.predict_module import Outlook
+from harness.studies.predict_module import NetworkPrediction
 
 WIDTH = 80  # columns of a terminal
 SHOWN = 8  # features outside the training networks that are listed
 COLUMNS = 41  # of the drawn curve, from accuracy 0 to 1
 
 
-def outlook_lines(outlook: Outlook, name: str, own_parameters: int) -> Iterator[str]:
+def prediction_lines(outlook: NetworkPrediction, name: str, own_parameters: int) -> Iterator[str]:
     """Yield the lines of an outlook, at most 80 columns wide but for the network's name.
 
     Args:
@@ -40,7 +40,7 @@ def outlook_lines(outlook: Outlook, name: str, own_parameters: int) -> Iterator[
     yield from _extrapolation(outlook)
 
 
-def _epoch_line(outlook: Outlook, index: int, epoch: int) -> str:
+def _epoch_line(outlook: NetworkPrediction, index: int, epoch: int) -> str:
     mean = outlook.mean[index]
     cells = [" "] * COLUMNS
     interval = ""
@@ -57,7 +57,7 @@ def _column(accuracy: float) -> int:
     return round(accuracy * (COLUMNS - 1))
 
 
-def _place(outlook: Outlook) -> Iterator[str]:
+def _place(outlook: NetworkPrediction) -> Iterator[str]:
     last = f"after {outlook.epochs[-1]} epochs"
     interval = ""
     if outlook.low is not None and outlook.high is not None:
@@ -70,7 +70,7 @@ def _place(outlook: Outlook) -> Iterator[str]:
     yield f"and than {outlook.above_true:.0%} of what they truly reached"
 
 
-def _extrapolation(outlook: Outlook) -> Iterator[str]:
+def _extrapolation(outlook: NetworkPrediction) -> Iterator[str]:
     """Yield a warning of what lies outside the training networks, or that nothing does."""
     yield ""
     if not outlook.outside and not outlook.unseen:

@@ -19,7 +19,7 @@ SUPPORTED = (
     "convolution, max, average and global average pooling, ReLU, sigmoid, tanh, batch "
     "normalisation, addition, dropout, flattening and fully connected layers"
 )
-Kind = RowKind | Literal["nothing", "reshape", "pad", "mean", "adaptive", "last"]
+Kind = RowKind | Literal["identity", "reshape", "pad", "mean", "adaptive", "log_softmax"]
 Size = int | tuple[int, ...] | list[int] | torch.Size
 
 
@@ -27,7 +27,7 @@ Size = int | tuple[int, ...] | list[int] | torch.Size
 class Call:
     """What is done to a value; kernels and strides where they mean something.
 
-    Kinds that are no rows: `nothing`, `reshape`, `pad`, `mean` over dimensions, `adaptive` average
+    Kinds that are no rows: `identity`, `reshape`, `pad`, `mean` over dimensions, `adaptive` average
     pools, and `last`, which is allowed behind the last layer alone.
     """
 
@@ -36,7 +36,7 @@ class Call:
     stride: int = 1
 
 
-def of_module(module: nn.Module) -> Call | None:
+def call_of_module(module: nn.Module) -> Call | None:
     """Return what a module does; None if it is not known.
 
     Raises:
@@ -46,7 +46,7 @@ def of_module(module: nn.Module) -> Call | None:
     return None if make is None else make(module)
 
 
-def of_function(target: object, arguments: tuple[object, ...], named: dict[str, object]) -> (
+def call_of_function(target: object, arguments: tuple[object, ...], named: dict[str, object]) -> (
     Call | None
 ):  # fmt: skip
     """Return what a function or tensor method does; None if it is not known.
@@ -72,7 +72,7 @@ def _pair(size: Size) -> tuple[int, int]:
     return (numbers[0], numbers[-1])
 
 
-def _one(name: str, size: Size) -> int:
+def _one_number(name: str, size: Size) -> int:
     """Return a number that must be the same in both directions."""
     height, width = _pair(size)
     if height != width:
@@ -80,17 +80,17 @@ def _one(name: str, size: Size) -> int:
     return height
 
 
-def _must(name: str, found: object, wanted: object) -> None:
+def _require(name: str, found: object, wanted: object) -> None:
     if found != wanted:
         raise ValueError(f"has {name}={found!r}, and a layer row can only say {name}={wanted!r}")
 
 
 def _convolution(module: nn.Module) -> Call:
     assert isinstance(module, nn.Conv2d)
-    _must("groups", module.groups, 1)
-    _must("dilation", _pair(module.dilation), (1, 1))
-    _must("padding_mode", module.padding_mode, "zeros")
-    return Call("conv", _pair(module.kernel_size), _one("stride", module.stride))
+    _require("groups", module.groups, 1)
+    _require("dilation", _pair(module.dilation), (1, 1))
+    _require("padding_mode", module.padding_mode, "zeros")
+    return Call("conv", _pair(module.kernel_size), _one_number("stride", module.stride))
 
 
 def _max_pool(
@@ -101,9 +101,9 @@ def _max_pool(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Call:
-    _must("dilation", _pair(dilation), (1, 1))
-    _must("return_indices", return_indices, False)
-    return Call("max_pool", _pair(kernel_size), _one("stride", stride or kernel_size))
+    _require("dilation", _pair(dilation), (1, 1))
+    _require("return_indices", return_indices, False)
+    return Call("max_pool", _pair(kernel_size), _one_number("stride", stride or kernel_size))
 
 
 def _average_pool(
@@ -114,25 +114,25 @@ def _average_pool(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Call:
-    _must("divisor_override", divisor_override, None)
-    return Call("avg_pool", _pair(kernel_size), _one("stride", stride or kernel_size))
+    _require("divisor_override", divisor_override, None)
+    return Call("avg_pool", _pair(kernel_size), _one_number("stride", stride or kernel_size))
 
 
 def _adaptive(output_size: Size) -> Call:
-    return Call("adaptive", (_one("output_size", output_size),) * 2)
+    return Call("adaptive", (_one_number("output_size", output_size),) * 2)
 
 
 def _dropout(p: float = 0.5, training: bool = True, inplace: bool = False) -> Call:
-    return Call("dropout" if training and p > 0 else "nothing")
+    return Call("dropout" if training and p > 0 else "identity")
 
 
 def _add(other: object = None, *, alpha: float = 1) -> Call:
-    _must("alpha", alpha, 1)
+    _require("alpha", alpha, 1)
     return Call("add")
 
 
 def _pad(pad: Size, mode: str = "constant", value: float | None = None) -> Call:
-    _must("mode", mode, "constant")
+    _require("mode", mode, "constant")
     if min(pad if not isinstance(pad, int) else (pad,)) < 0:
         raise ValueError(f"has pad={tuple(pad)!r}, which cuts pixels off")  # type: ignore[arg-type]
     return Call("pad")
@@ -193,8 +193,8 @@ MODULES: dict[type[nn.Module], Callable[[nn.Module], Call]] = {
     nn.Unflatten: _simple("reshape"),
     nn.ZeroPad2d: _module_pad,
     nn.ConstantPad2d: _module_pad,
-    nn.Identity: _simple("nothing"),
-    nn.LogSoftmax: _simple("last"),
+    nn.Identity: _simple("identity"),
+    nn.LogSoftmax: _simple("log_softmax"),
 }
 FUNCTIONS: dict[object, Callable[..., Call]] = {
     functional.max_pool2d: _max_pool,
@@ -211,8 +211,8 @@ FUNCTIONS: dict[object, Callable[..., Call]] = {
     functional.dropout: _dropout,
     functional.dropout2d: _dropout,
     functional.pad: _pad,
-    functional.log_softmax: _simple("last"),
-    torch.log_softmax: _simple("last"),
+    functional.log_softmax: _simple("log_softmax"),
+    torch.log_softmax: _simple("log_softmax"),
     torch.flatten: _simple("reshape"),
     torch.reshape: _simple("reshape"),
     torch.squeeze: _simple("reshape"),
@@ -226,8 +226,8 @@ METHODS: dict[object, Callable[..., Call]] = {
     **dict.fromkeys(("sigmoid", "sigmoid_"), _simple("sigmoid")),
     **dict.fromkeys(("tanh", "tanh_"), _simple("tanh")),
     **dict.fromkeys(("view", "reshape", "flatten", "squeeze", "unsqueeze"), _simple("reshape")),
-    **dict.fromkeys(("contiguous", "clone", "float"), _simple("nothing")),
+    **dict.fromkeys(("contiguous", "clone", "float"), _simple("identity")),
     **dict.fromkeys(("add", "add_"), _add),
     "mean": _mean,
-    "log_softmax": _simple("last"),
+    "log_softmax": _simple("log_softmax"),
 }

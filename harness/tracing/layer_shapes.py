@@ -11,7 +11,7 @@ BATCH = 2  # images run through; batch normalisation needs more than one
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TracedValue:
     """Where a value of the network comes from.
 
     Attributes:
@@ -25,7 +25,7 @@ class Place:
     resolution: int
 
 
-def side(value: Tensor, where: str) -> int:
+def resolution_of(value: Tensor, where: str) -> int:
     """Return the height and width of a value; 1 for a vector."""
     if value.ndim == 2:
         return 1
@@ -35,7 +35,7 @@ def side(value: Tensor, where: str) -> int:
     return int(value.shape[3])
 
 
-def reshaped(place: Place, result: Tensor, where: str) -> Place:
+def check_reshape(place: TracedValue, result: Tensor, where: str) -> TracedValue:
     """Return the same place, if what is reshaped still is one list of channels an image."""
     pixels = (place.channels, place.resolution, place.resolution)
     size = place.channels * place.resolution**2
@@ -49,7 +49,7 @@ def reshaped(place: Place, result: Tensor, where: str) -> Place:
     return place
 
 
-def averaged(what: Call, place: Place, values: tuple[Tensor, Tensor], where: str) -> Call:
+def pool_of_mean(what: Call, place: TracedValue, values: tuple[Tensor, Tensor], where: str) -> Call:
     """Return the pool that a mean or an adaptive pool is."""
     given, result = values
     side = place.resolution
@@ -59,7 +59,7 @@ def averaged(what: Call, place: Place, values: tuple[Tensor, Tensor], where: str
         return Call("global_pool", (side, side))
     wanted = what.kernel[0]
     if wanted == side and wanted > 1:
-        return Call("nothing")
+        return Call("identity")
     if side % wanted:
         raise ValueError(f"{where} pools {side} to {wanted} pixels, with windows of unequal size")
     step = side // wanted
@@ -68,7 +68,9 @@ def averaged(what: Call, place: Place, values: tuple[Tensor, Tensor], where: str
     )
 
 
-def summed(node: fx.Node, sources: list[Place], result: Tensor, where: str) -> list[Place]:
+def read_sum(
+    node: fx.Node, sources: list[TracedValue], result: Tensor, where: str
+) -> list[TracedValue]:
     """Return the two values that are added."""
     if len(node.all_input_nodes) != len(sources) or len(node.args) + len(node.kwargs) != 2:
         raise ValueError(f"{where} adds something that is no answer of a layer")
@@ -81,7 +83,7 @@ def summed(node: fx.Node, sources: list[Place], result: Tensor, where: str) -> l
     return both
 
 
-def flattened(given: Tensor, place: Place, where: str) -> Call:
+def read_linear(given: Tensor, place: TracedValue, where: str) -> Call:
     """Return a fully connected layer on flattened pixels: a kernel as large as the image."""
     if given.ndim != 2:
         raise ValueError(f"{where} must read flattened values, not {given.ndim} dimensions")

@@ -20,7 +20,7 @@ AT_SHORTCUTS: tuple[RowKind, ...] = ("conv", "bn", "avg_pool", "max_pool")
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class TracedLayer:
     """A traced layer whose role is yet to be found.
 
     Attributes:
@@ -36,40 +36,40 @@ class Draft:
     declared: LayerRow | None = None
 
 
-def with_roles(drafts: Sequence[Draft]) -> tuple[LayerRow, ...]:
+def assign_roles(layers: Sequence[TracedLayer]) -> tuple[LayerRow, ...]:
     """Return the rows with roles, stages and blocks; additions read their body first.
 
     Raises:
         ValueError: If an addition joins two branches neither of which is a shortcut.
     """
-    drafts, shortcuts = _order_additions(drafts)
+    layers, shortcuts = _order_additions(layers)
     # The features need a convolution in a block: what is least sure gives way until there is one
     for least in (0, 1, 2, 3):
-        roles = _roles(drafts, shortcuts, least)
-        pairs = list(zip(drafts, roles, strict=True))
+        roles = _find_roles(layers, shortcuts, least)
+        pairs = list(zip(layers, roles, strict=True))
         if any(d.row.kind == "conv" and role == "block" for d, role in pairs):
             break
-    return _places(drafts, roles)
+    return _set_roles(layers, roles)
 
 
-def _order_additions(drafts: Sequence[Draft]) -> tuple[list[Draft], set[int]]:
-    """Return drafts whose additions read their body first, and the rows at shortcuts."""
-    found: list[Draft] = []
+def _order_additions(layers: Sequence[TracedLayer]) -> tuple[list[TracedLayer], set[int]]:
+    """Return the layers whose additions read their body first, and the rows at shortcuts."""
+    found: list[TracedLayer] = []
     reached: list[frozenset[int]] = []  # every row that leads to each row, itself included
     shortcuts: set[int] = set()
-    for index, draft in enumerate(drafts):
-        before = [reached[source] for source in draft.row.inputs if source >= 0]
+    for index, layer in enumerate(layers):
+        before = [reached[source] for source in layer.row.inputs if source >= 0]
         reached.append(frozenset({index}).union(*before))
-        if draft.row.kind == "add":
-            one, two = (reached[i] if i >= 0 else frozenset[int]() for i in draft.row.inputs)
+        if layer.row.kind == "add":
+            one, two = (reached[i] if i >= 0 else frozenset[int]() for i in layer.row.inputs)
             inputs = (
-                draft.row.inputs if len(one - two) >= len(two - one) else draft.row.inputs[::-1]
+                layer.row.inputs if len(one - two) >= len(two - one) else layer.row.inputs[::-1]
             )
             lesser = min(two - one, one - two, key=len)
-            _check_shortcut([drafts[i].row for i in lesser], draft.where)
+            _check_shortcut([layers[i].row for i in lesser], layer.where)
             shortcuts |= lesser
-            draft = replace(draft, row=replace(draft.row, inputs=inputs))
-        found.append(draft)
+            layer = replace(layer, row=replace(layer.row, inputs=inputs))
+        found.append(layer)
     return found, shortcuts
 
 
@@ -84,10 +84,10 @@ def _check_shortcut(rows: Sequence[LayerRow], where: str) -> None:
         )
 
 
-def _roles(drafts: Sequence[Draft], shortcuts: set[int], least: int) -> list[Role]:
+def _find_roles(layers: Sequence[TracedLayer], shortcuts: set[int], least: int) -> list[Role]:
     """Return roles; from `least` 1, 2 and 3 on without matches, transitions and the stem."""
-    roles: list[Role] = ["block"] * len(drafts)
-    rows = [draft.row for draft in drafts]
+    roles: list[Role] = ["block"] * len(layers)
+    rows = [layer.row for layer in layers]
     for index, row in enumerate(rows):
         if row.kind == "add":
             roles[index] = "add"
@@ -97,15 +97,15 @@ def _roles(drafts: Sequence[Draft], shortcuts: set[int], least: int) -> list[Rol
             roles[index] = "head"
     if least < 3:
         first = next(i for i, row in enumerate(rows) if row.kind == "conv" and i not in shortcuts)
-        for index in (*range(first), *_with_followers(rows, first)):
+        for index in (*range(first), *_row_and_followers(rows, first)):
             roles[index] = "stem" if roles[index] == "block" else roles[index]
     for index, row in enumerate(rows):
         if roles[index] == "block" and row.stride > 1 and (least < 2 or row.kind != "conv"):
-            for follower in _with_followers(rows, index):
+            for follower in _row_and_followers(rows, index):
                 roles[follower] = "transition"
-    for index, draft in reversed(list(enumerate(drafts))):  # a match is the last of its block
-        chosen = draft.declared.role if draft.declared else draft.named
-        if least > 0 or roles[index] not in NAMED or draft.row.kind in ("global_pool", "linear"):
+    for index, layer in reversed(list(enumerate(layers))):  # a match is the last of its block
+        chosen = layer.declared.role if layer.declared else layer.named
+        if least > 0 or roles[index] not in NAMED or layer.row.kind in ("global_pool", "linear"):
             continue
         if chosen is not None:
             roles[index] = chosen
@@ -114,7 +114,7 @@ def _roles(drafts: Sequence[Draft], shortcuts: set[int], least: int) -> list[Rol
     return roles
 
 
-def _with_followers(rows: Sequence[LayerRow], index: int) -> list[int]:
+def _row_and_followers(rows: Sequence[LayerRow], index: int) -> list[int]:
     """Return a row and, behind a convolution, its batch normalisation and then its ReLU."""
     found = [index]
     for kind in ("bn", "relu") if rows[index].kind == "conv" else ():
@@ -142,24 +142,24 @@ def _is_match(rows: Sequence[LayerRow], roles: Sequence[Role], index: int) -> bo
     return closes and all(roles[i] != "match" for i in readers)
 
 
-def _places(drafts: Sequence[Draft], roles: Sequence[Role]) -> tuple[LayerRow, ...]:
+def _set_roles(layers: Sequence[TracedLayer], roles: Sequence[Role]) -> tuple[LayerRow, ...]:
     """Return rows with their roles; stages are counted at strides, blocks at first convolutions."""
     found: list[LayerRow] = []
     stage, block, inside = 0, -1, False
-    for draft, role in zip(drafts, roles, strict=True):
-        declared, first = draft.declared, draft.row.kind == "conv" and not inside
+    for layer, role in zip(layers, roles, strict=True):
+        declared, first = layer.declared, layer.row.kind == "conv" and not inside
         if declared is not None and role not in ("stem", "head"):
             stage, block = declared.stage, max(block, declared.block)
-        elif role == "transition" and draft.row.stride > 1:
+        elif role == "transition" and layer.row.stride > 1:
             stage += 1
         elif role == "block" and first:
             block += 1
-        if draft.row.kind == "conv" and role == "block":
+        if layer.row.kind == "conv" and role == "block":
             inside = True
         elif role in ("match", "add", "transition"):
             inside = False
         outside = {"stem": -1, "head": stage + 1}
         number = -1 if role in ("stem", "head", "transition") else max(block, 0)
-        row = replace(draft.row, role=role, stage=outside.get(role, stage), block=number)
+        row = replace(layer.row, role=role, stage=outside.get(role, stage), block=number)
         found.append(row)
     return tuple(found)

@@ -17,18 +17,18 @@ from torch import Tensor, fx, nn
 
 from benchmark.space.imagesets import ImageSet
 from benchmark.space.layer_walk import LayerRow, Role, RowKind
-from harness.tracing.layer_calls import SUPPORTED, Call, of_function, of_module
+from harness.tracing.layer_calls import SUPPORTED, Call, call_of_function, call_of_module
 from harness.tracing.layer_shapes import (
     BATCH,
-    Place,
-    averaged,
+    TracedValue,
     check_declared,
-    flattened,
-    reshaped,
-    side,
-    summed,
+    check_reshape,
+    pool_of_mean,
+    read_linear,
+    read_sum,
+    resolution_of,
 )
-from harness.tracing.roles import NAMED, Draft, with_roles
+from harness.tracing.roles import NAMED, TracedLayer, assign_roles
 
 ROW_KINDS = {kind for part in get_args(RowKind) for kind in (get_args(part) or (part,))}
 
@@ -88,21 +88,20 @@ class _Reader(fx.Interpreter):
         super().__init__(module)
         self.extra_traceback = False  # it would add a line to our messages
         self.images, self.name = images, name
-        self.drafts: list[Draft] = []
-        self.places: dict[fx.Node, Place] = {}
-        self.last: tuple[fx.Node, str] | None = None
+        self.layers: list[TracedLayer] = []
+        self.values: dict[fx.Node, TracedValue] = {}
 
     def run_node(self, n: fx.Node) -> object:
         """Run a node, and note what it does to the values of the network."""
         if n.op == "placeholder":
-            self.places[n] = Place(-1, self.images.channels, self.images.resolution)
+            self.values[n] = TracedValue(-1, self.images.channels, self.images.resolution)
         arguments, named = self.fetch_args_kwargs_from_env(n)
-        inputs = [node for node in n.all_input_nodes if node in self.places]
+        inputs = [node for node in n.all_input_nodes if node in self.values]
         if n.op in ("placeholder", "output", "get_attr") or not inputs:
             return super().run_node(n)
-        where = self._where(n)
-        call, declared = self._call(n, where, arguments[1:], dict(named))
-        self._check_channels(n, where, self.places[inputs[0]])
+        where = self._describe(n)
+        call, declared = self._read_call(n, where, arguments[1:], dict(named))
+        self._check_channels(n, where, self.values[inputs[0]])
         try:
             result: object = super().run_node(n)
         except Exception as error:
@@ -114,10 +113,10 @@ class _Reader(fx.Interpreter):
         if call is None or not isinstance(result, Tensor):
             raise ValueError(f"{where} is nothing that layer rows can say; they can: {SUPPORTED}")
         given = cast("Tensor", self.env[inputs[0]])
-        self.places[n] = self._apply(n, (call, declared, where), (given, result))
+        self.values[n] = self._apply(n, (call, declared, where), (given, result))
         return result
 
-    def _where(self, node: fx.Node) -> str:
+    def _describe(self, node: fx.Node) -> str:
         """Return a node in words: a module by its qualified name, a function by where it stands."""
         stack: dict[str, tuple[str, type]] = node.meta.get("nn_module_stack", {})
         if node.op == "call_module":
@@ -129,7 +128,7 @@ class _Reader(fx.Interpreter):
         path, kind = list(stack.values())[-1]
         return f"`{name}` in {path!r} ({kind.__name__})"
 
-    def _call(
+    def _read_call(
         self, node: fx.Node, where: str, arguments: tuple[object, ...], named: dict[str, object]
     ) -> tuple[Call | None, LayerRow | None]:
         """Return what a node does, and the row that its module declares."""
@@ -140,12 +139,12 @@ class _Reader(fx.Interpreter):
                 return Call(row.kind, (row.kernel_height, row.kernel_width), row.stride), row
         try:
             if node.op == "call_module":
-                return of_module(module), None
-            return of_function(node.target, arguments, named), None
+                return call_of_module(module), None
+            return call_of_function(node.target, arguments, named), None
         except ValueError as error:
             raise ValueError(f"{where} {error}") from error
 
-    def _check_channels(self, node: fx.Node, where: str, place: Place) -> None:
+    def _check_channels(self, node: fx.Node, where: str, place: TracedValue) -> None:
         """Check what a convolution is given, which torch says at greater length."""
         module = self.submodules[str(node.target)] if node.op == "call_module" else None
         if isinstance(module, nn.Conv2d) and module.in_channels != place.channels:
@@ -159,46 +158,46 @@ class _Reader(fx.Interpreter):
         node: fx.Node,
         call: tuple[Call, LayerRow | None, str],
         values: tuple[Tensor, Tensor],
-    ) -> Place:
+    ) -> TracedValue:
         """Return where the result comes from, having noted the row that makes it, if any."""
         what, declared, where = call
         given, result = values
-        place = self.places[next(i for i in node.all_input_nodes if i in self.places)]
-        if what.kind in ("nothing", "pad", "last"):
+        place = self.values[next(i for i in node.all_input_nodes if i in self.values)]
+        if what.kind in ("identity", "pad", "log_softmax"):
             return self._follow(what, where, place)
         if what.kind == "reshape":
-            return reshaped(place, result, where)
+            return check_reshape(place, result, where)
         if what.kind in ("mean", "adaptive"):
-            what = averaged(what, place, values, where)
-            if what.kind == "nothing":
+            what = pool_of_mean(what, place, values, where)
+            if what.kind == "identity":
                 return place
         if what.kind == "avg_pool" and what.kernel == (place.resolution,) * 2:
             what = Call("global_pool", what.kernel) if result.shape[-1] == 1 else what
-        sources = [self.places[i] for i in node.all_input_nodes if i in self.places]
+        sources = [self.values[i] for i in node.all_input_nodes if i in self.values]
         if what.kind == "add":
-            sources = summed(node, sources, result, where)
+            sources = read_sum(node, sources, result, where)
         if what.kind == "linear":
-            what = flattened(given, place, where)
-        return self._note(node, (what, declared, where), sources, result)
+            what = read_linear(given, place, where)
+        return self._append_row(node, (what, declared, where), sources, result)
 
-    def _follow(self, what: Call, where: str, place: Place) -> Place:
-        if what.kind == "last" and (not self.drafts or self.drafts[-1].row.kind != "linear"):
+    def _follow(self, what: Call, where: str, place: TracedValue) -> TracedValue:
+        if what.kind == "log_softmax" and (not self.layers or self.layers[-1].row.kind != "linear"):
             raise ValueError(f"{where} may only follow the last fully connected layer")
         return place
 
-    def _note(
+    def _append_row(
         self,
         node: fx.Node,
         call: tuple[Call, LayerRow | None, str],
-        sources: list[Place],
+        sources: list[TracedValue],
         result: Tensor,
-    ) -> Place:
+    ) -> TracedValue:
         """Append a row with the channels and the resolution that were found."""
         what, declared, where = call
         place = sources[0]
         flat = result.ndim == 2 and what.kind != "linear"
         channels = place.channels if flat else int(result.shape[1])
-        resolution = place.resolution if flat else side(result, where)
+        resolution = place.resolution if flat else resolution_of(result, where)
         resolution = 1 if what.kind == "global_pool" else resolution
         if what.kind not in ROW_KINDS:
             raise ValueError(f"{where} is nothing that layer rows can say; they can: {SUPPORTED}")
@@ -207,36 +206,36 @@ class _Reader(fx.Interpreter):
             place.resolution, resolution, "block", 0, 0, tuple(source.row for source in sources),
         )  # fmt: skip
         check_declared(declared, row, where)
-        self.drafts.append(Draft(row, where, _named_role(node), declared))
-        return Place(len(self.drafts) - 1, channels, resolution)
+        self.layers.append(TracedLayer(row, where, _named_role(node), declared))
+        return TracedValue(len(self.layers) - 1, channels, resolution)
 
     def finish(self, output: object) -> tuple[LayerRow, ...]:
         """Return the rows of the whole network, the last of them its answer."""
-        rows = [draft.row for draft in self.drafts]
+        rows = [layer.row for layer in self.layers]
         classes = self.images.classes
         if not isinstance(output, Tensor) or not rows or rows[-1].kind != "linear":
-            last = self.drafts[-1].where if rows else self.name
+            last = self.layers[-1].where if rows else self.name
             raise ValueError(
                 f"a network must end with a fully connected layer (Linear), and the last layer is "
                 f"{last}"
             )
-        where = self.drafts[-1].where
+        where = self.layers[-1].where
         if tuple(output.shape) != (BATCH, classes):
             found = output.shape[-1]
             raise ValueError(
                 f"{where} answers {found} classes, and {self.images.name!r} has {classes}"
             )
         read = {source for row in rows for source in row.inputs}
-        for index, draft in enumerate(self.drafts[:-1]):
+        for index, layer in enumerate(self.layers[:-1]):
             if index not in read:
-                raise ValueError(f"{draft.where} is computed, but nothing reads it")
+                raise ValueError(f"{layer.where} is computed, but nothing reads it")
         if not any(row.kind == "conv" for row in rows):
             raise ValueError(f"{self.name} must have a convolution; its layers have none")
         dense = [
             replace(d, row=replace(d.row, kind="dense")) if d.row.kind == "linear" else d
-            for d in self.drafts[:-1]
+            for d in self.layers[:-1]
         ]
-        return with_roles([*dense, self.drafts[-1]])
+        return assign_roles([*dense, self.layers[-1]])
 
 
 def _named_role(node: fx.Node) -> Role | None:

@@ -24,7 +24,7 @@ from harness.verification.rerun import (
     Rerun,
     Reruns,
     check_claim,
-    code_of,
+    find_code,
     read_reruns,
     rerun,
     write_rerun,
@@ -89,7 +89,7 @@ def verify(request: Request) -> Report:
         FileNotFoundError: If there is no such folder.
         ValueError: If a predictor has no results there.
     """
-    paths = _asked_paths(request)
+    paths = _select_paths(request)
     submissions = submissions_folder(request.results)
     reruns = read_reruns(request.results)
     problems: list[str] = []
@@ -111,7 +111,7 @@ def verify(request: Request) -> Report:
         turn = references % request.shard[1] == request.shard[0] % request.shard[1]
         intervals = turn or result.predictor not in PREDICTORS
         jobs.append(Rescoring(path, intervals, request.release))
-    problems += _missing(request, submissions)
+    problems += _find_missing(request, submissions)
     found = rescore_all(jobs, processes=request.processes)
     fine = [job for job, problem in zip(jobs, found, strict=True) if not problem]
     return Report(
@@ -122,7 +122,7 @@ def verify(request: Request) -> Report:
     )
 
 
-def _asked_paths(request: Request) -> list[Path]:
+def _select_paths(request: Request) -> list[Path]:
     if not request.results.is_dir():
         raise FileNotFoundError(f"no folder of results {str(request.results)!r}")
     known = sorted({path.stem for path in result_paths(request.results)})
@@ -142,7 +142,7 @@ def _check_source(path: Path, result: Result, submissions: Path) -> None:
             f"submission in {str(submissions)!r}"
         )
     submission = find_submission(submissions, result.predictor)
-    said = _said(submission, result)
+    said = _shared_fields(submission, result)
     for field, (found, expected) in said.items():
         if found != expected:
             raise ValueError(
@@ -150,7 +150,7 @@ def _check_source(path: Path, result: Result, submissions: Path) -> None:
             )
 
 
-def _said(submission: Submission, result: Result) -> dict[str, tuple[object, object]]:
+def _shared_fields(submission: Submission, result: Result) -> dict[str, tuple[object, object]]:
     """Return what a result and its submission both say, by field of the result."""
     said: dict[str, tuple[object, object]] = {
         "title": (result.title, submission.title),
@@ -184,7 +184,7 @@ def _check_level(path: Path, result: Result, reruns: Reruns, submissions: Path) 
         )
     check_claim(path, result, reruns)
     if result.verification == "rerun":
-        digest = code_of(result.predictor, submissions)[1]
+        digest = find_code(result.predictor, submissions)[1]
         key = (result.task, result.predictor)
         known = {(r.task, r.predictor): r.code_sha256 for r in reruns.reruns}
         if digest != known[key]:
@@ -194,7 +194,7 @@ def _check_level(path: Path, result: Result, reruns: Reruns, submissions: Path) 
             )
 
 
-def _missing(request: Request, submissions: Path) -> list[str]:
+def _find_missing(request: Request, submissions: Path) -> list[str]:
     """Return which results a submission names that are not there."""
     problems = []
     for name in submission_names(submissions):

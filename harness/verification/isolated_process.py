@@ -45,9 +45,9 @@ from harness.running.find_predictor import find
 from harness.running.fit_predict import TimedPrediction, check_prediction, fit_predict
 from harness.task_data import TaskData
 
-FITTED_ON = ("train", "validation")  # the splits whose runs a predictor may see whole
-PLAIN = ("recipes.json", "environments.json")
-PREDICTION, COUNTS, ERRORS = "answer.npz", "counts.json", "errors.txt"
+VISIBLE_SPLITS = ("train", "validation")  # the splits whose runs a predictor may see whole
+COPIED_FILES = ("recipes.json", "environments.json")
+PREDICTIONS, COUNTS, ERRORS = "predictions.npz", "counts.json", "errors.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Question:
+class ProcessInput:
     """What the process is passed: never a truth."""
 
     predictor: str
@@ -82,7 +82,7 @@ class Counts:
     counts: tuple[Mapping[str, int], ...]
 
 
-def predict_apart(
+def predict_in_isolation(
     code: Code,
     data: TaskData,
     seeds: tuple[int, ...],
@@ -112,9 +112,9 @@ def predict_apart(
         work.mkdir()
         for path in code.files:
             shutil.copy(path, work)
-        question = Question(code.predictor, data.train, data.validation, data.queries, seeds)
-        (home / "question.pickle").write_bytes(pickle.dumps(question))
-        _run(home, minutes)
+        given = ProcessInput(code.predictor, data.train, data.validation, data.queries, seeds)
+        (home / "input.pickle").write_bytes(pickle.dumps(given))
+        _run_process(home, minutes)
         return _read_predictions(home, data.queries, seeds)
 
 
@@ -127,11 +127,11 @@ def copy_tree(tree: Path, data: Path) -> None:
     shutil.copy(here / "peephole.py", tree / "peephole.py")
     copied = tree / "benchmark" / "data"
     for images in IMAGES:
-        for split in FITTED_ON:
+        for split in VISIBLE_SPLITS:
             for place in (split_path, correct_path):
                 _copy(place(images, split, data), place(images, split, copied))
         _copy(data / "images" / f"{images}.json", copied / "images" / f"{images}.json")
-    for name in PLAIN:
+    for name in COPIED_FILES:
         _copy(data / name, copied / name)
     for path in sorted((data / "tasks").glob("*.json")):  # names of runs, and no measurement
         _copy(path, copied / "tasks" / path.name)
@@ -144,7 +144,7 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copy(source, target)
 
 
-def _run(home: Path, minutes: float) -> None:
+def _run_process(home: Path, minutes: float) -> None:
     """Run the process and wait for it."""
     work = home / "work"
     variables = {"PATH": os.defpath, "PYTHONPATH": str(home / "tree"), "PYTHONSAFEPATH": "1"}
@@ -176,7 +176,7 @@ def _read_predictions(
     """Return the answers of the process, which are arrays that may hold anything."""
     counts = read_record(home / COUNTS, Counts).counts
     try:
-        with np.load(home / PREDICTION, allow_pickle=False) as arrays:
+        with np.load(home / PREDICTIONS, allow_pickle=False) as arrays:
             given = {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"the answer of the predictor cannot be read: {error}") from error
@@ -192,20 +192,20 @@ def _read_predictions(
 
 
 def predict_in_folder(home: Path) -> None:
-    """Answer the question of a folder: what the process does."""
-    question = pickle.loads((home / "question.pickle").read_bytes())
-    make = find(question.predictor).make
+    """Predict what the input of a folder asks for: what the process does."""
+    given = pickle.loads((home / "input.pickle").read_bytes())
+    make = find(given.predictor).make
     arrays = {}
     counts = []
-    for seed in question.seeds:
-        given = fit_predict(make, question, seed)
-        prediction = given.prediction
+    for seed in given.seeds:
+        timed = fit_predict(make, given, seed)
+        prediction = timed.prediction
         arrays[f"mean_{seed}"] = prediction.mean
         arrays[f"epochs_{seed}"] = np.array(prediction.epochs)
         if prediction.std is not None:
             arrays[f"std_{seed}"] = prediction.std
-        counts.append(dict(given.counts))
-    np.savez(home / PREDICTION, allow_pickle=False, **arrays)
+        counts.append(dict(timed.counts))
+    np.savez(home / PREDICTIONS, allow_pickle=False, **arrays)
     (home / COUNTS).write_text(json.dumps({"counts": counts}))
 
 

@@ -55,14 +55,14 @@ class _Suite:
     make: Callable[[], Predictor]
     train: Runs
     validation: Runs
-    others: Runs
-    known: dict[int, Predictor] = field(default_factory=dict)
+    queried: Runs
+    fitted: dict[int, Predictor] = field(default_factory=dict)
 
-    def fitted(self, observed: int) -> Predictor:
+    def get_fitted(self, observed: int) -> Predictor:
         """Return a predictor that was fitted on copies, once."""
-        if observed not in self.known:
-            self.known[observed] = self.fit(self.make(), observed)
-        return self.known[observed]
+        if observed not in self.fitted:
+            self.fitted[observed] = self.fit(self.make(), observed)
+        return self.fitted[observed]
 
     def fit(self, predictor: Predictor, observed: int) -> Predictor:
         """Fit a predictor on copies and return it."""
@@ -71,7 +71,7 @@ class _Suite:
         return predictor
 
 
-def _typed_prediction(predictor: Predictor, queries: Queries) -> Prediction:
+def _predict_typed(predictor: Predictor, queries: Queries) -> Prediction:
     """Return the answer to copies of queries, of the right type."""
     prediction = predictor.predict(queries.copy())
     _require(type_problem(prediction))
@@ -80,7 +80,7 @@ def _typed_prediction(predictor: Predictor, queries: Queries) -> Prediction:
 
 def _predict(predictor: Predictor, queries: Queries) -> Prediction:
     """Return the answer to copies of queries, of the right type, epochs and shape."""
-    prediction = _typed_prediction(predictor, queries)
+    prediction = _predict_typed(predictor, queries)
     _require(_problem("epochs", prediction, queries))
     _require(_problem("shape", prediction, queries))
     return prediction
@@ -102,10 +102,10 @@ def check_predictor(make: Callable[[], Predictor], runs: Runs) -> list[Finding]:
     first, second = len(runs) // 2, len(runs) // 2 + len(runs) // 8
     train, validation = runs.take(order[:first]), runs.take(order[first:second])
     suite = _Suite(make, train, validation, runs.take(order[second:]))
-    return [_finding(rule, partial(trial, suite)) for rule, trial in RULES.items()]
+    return [_try_rule(rule, partial(trial, suite)) for rule, trial in RULES.items()]
 
 
-def _finding(rule: str, trial: Callable[[], str]) -> Finding:
+def _try_rule(rule: str, trial: Callable[[], str]) -> Finding:
     """Try a rule; whatever a predictor raises is what was seen."""
     try:
         return Finding(rule, True, trial())
@@ -125,17 +125,17 @@ def _problem(rule: str, prediction: Prediction, queries: Queries) -> str:
     return PREDICTION_RULES[rule](prediction, query_scope(queries))
 
 
-def _works(observed: int, suite: _Suite) -> str:
-    prediction = _typed_prediction(suite.fitted(observed), suite.others.observe(observed))
+def _check_works(observed: int, suite: _Suite) -> str:
+    prediction = _predict_typed(suite.get_fitted(observed), suite.queried.observe(observed))
     return f"{len(suite.train)} runs fitted, {len(prediction.mean)} networks answered"
 
 
-def _prediction_rule(rule: str, suite: _Suite) -> str:
+def _check_prediction(rule: str, suite: _Suite) -> str:
     """Try a rule on the answers with each number of observed epochs; describe the last one."""
     for observed in OBSERVED:
-        queries = suite.others.observe(observed)
-        prediction = _typed_prediction(suite.fitted(observed), queries)
-        _require(_at(_problem(rule, prediction, queries), observed))
+        queries = suite.queried.observe(observed)
+        prediction = _predict_typed(suite.get_fitted(observed), queries)
+        _require(_add_observed(_problem(rule, prediction, queries), observed))
     described = {
         "epochs": f"{len(prediction.epochs)} epochs with {observed} observed",
         "shape": f"{prediction.mean.shape} with {observed} epochs observed",
@@ -146,46 +146,46 @@ def _prediction_rule(rule: str, suite: _Suite) -> str:
     return described[rule]
 
 
-def _at(problem: str, observed: int) -> str:
+def _add_observed(problem: str, observed: int) -> str:
     return problem and f"with {observed} epochs observed: {problem}"
 
 
-def _order(suite: _Suite) -> str:
-    queries, predictor = suite.others.observe(ONE), suite.fitted(ONE)
+def _check_order(suite: _Suite) -> str:
+    queries, predictor = suite.queried.observe(ONE), suite.get_fitted(ONE)
     order = np.random.default_rng(SEED).permutation(len(queries))
     first = _predict(predictor, queries)
     std = None if first.std is None else first.std[order]
     expected = Prediction(first.mean[order], first.epochs, std)
     second = _predict(predictor, queries.take(order))
-    return _same(expected, second, "with the queries in another order")
+    return _compare(expected, second, "with the queries in another order")
 
 
-def _single(suite: _Suite) -> str:
-    queries = suite.others.observe(ONE).take([0])
-    _require(_problem("finite", _predict(suite.fitted(ONE), queries), queries))
+def _check_single_query(suite: _Suite) -> str:
+    queries = suite.queried.observe(ONE).take([0])
+    _require(_problem("finite", _predict(suite.get_fitted(ONE), queries), queries))
     return "one network answered"
 
 
-def _same_object(suite: _Suite) -> str:
-    queries, predictor = suite.others.observe(ONE), suite.fit(suite.make(), ONE)
+def _check_refit(suite: _Suite) -> str:
+    queries, predictor = suite.queried.observe(ONE), suite.fit(suite.make(), ONE)
     first = _predict(predictor, queries)
     second = _predict(suite.fit(predictor, ONE), queries)
-    return _same(first, second, "with the same object fitted again with the same seed")
+    return _compare(first, second, "with the same object fitted again with the same seed")
 
 
-def _another_object(suite: _Suite) -> str:
-    queries = suite.others.observe(ONE)
+def _check_new_object(suite: _Suite) -> str:
+    queries = suite.queried.observe(ONE)
     first, second = (_predict(suite.fit(suite.make(), ONE), queries) for _ in range(2))
-    return _same(first, second, "with another object fitted with the same seed")
+    return _compare(first, second, "with another object fitted with the same seed")
 
 
-def _twice(suite: _Suite) -> str:
-    queries, predictor = suite.others.observe(ONE), suite.fitted(ONE)
+def _check_repeated_query(suite: _Suite) -> str:
+    queries, predictor = suite.queried.observe(ONE), suite.get_fitted(ONE)
     first = _predict(predictor, queries)
-    return _same(first, _predict(predictor, queries), "when asked again")
+    return _compare(first, _predict(predictor, queries), "when asked again")
 
 
-def _keeps_runs(suite: _Suite) -> str:
+def _check_runs_unchanged(suite: _Suite) -> str:
     train, validation = suite.train.copy(), suite.validation.copy()
     before = _contents(train), _contents(validation)
     suite.make().fit(train, validation, observed=ONE, seed=SEED)
@@ -194,22 +194,22 @@ def _keeps_runs(suite: _Suite) -> str:
     return "train and validation are as they were"
 
 
-def _keeps_queries(suite: _Suite) -> str:
-    queries = suite.others.observe(ONE)
+def _check_queries_unchanged(suite: _Suite) -> str:
+    queries = suite.queried.observe(ONE)
     before = _contents(queries)
-    suite.fitted(ONE).predict(queries)
+    suite.get_fitted(ONE).predict(queries)
     _require(_changed("queries", before, _contents(queries)))
     return "queries are as they were"
 
 
-def _diverged(suite: _Suite) -> str:
+def _check_diverged(suite: _Suite) -> str:
     """Ask about networks that diverged in their first epoch, having seen some that did, too."""
-    train, others = diverge(suite.train, len(suite.train) // 4), diverge(suite.others, 2)
-    failing = replace(suite, train=train, others=others, known={})
+    train, queried = diverge(suite.train, len(suite.train) // 4), diverge(suite.queried, 2)
+    failing = replace(suite, train=train, queried=queried, fitted={})
     for observed in OBSERVED[1:]:
-        queries = others.observe(observed)
-        prediction = _predict(failing.fitted(observed), queries)
-        _require(_at(_problem("finite", prediction, queries), observed))
+        queries = queried.observe(observed)
+        prediction = _predict(failing.get_fitted(observed), queries)
+        _require(_add_observed(_problem("finite", prediction, queries), observed))
     return "finite answers with losses that are NaN"
 
 
@@ -225,7 +225,7 @@ def diverge(runs: Runs, number: int) -> Runs:
     return copied
 
 
-def _same(first: Prediction, second: Prediction, when: str) -> str:
+def _compare(first: Prediction, second: Prediction, when: str) -> str:
     """Return how far two answers that must be the same are apart, if that is not too far."""
     if first.epochs != second.epochs or (first.std is None) != (second.std is None):
         raise BrokenRule(f"epochs or std are others {when}")
@@ -252,15 +252,16 @@ def _changed(where: str, before: dict[str, bytes], after: dict[str, bytes]) -> s
 
 RULES: dict[str, Callable[[_Suite], str]] = {
     **{
-        f"works with {observed} epochs observed": partial(_works, observed) for observed in OBSERVED
+        f"works with {observed} epochs observed": partial(_check_works, observed)
+        for observed in OBSERVED
     },
-    **{name: partial(_prediction_rule, name) for name in PREDICTION_RULES},
-    "order": _order,
-    "single query": _single,
-    "same seed, same object": _same_object,
-    "same seed, another object": _another_object,
-    "same question twice": _twice,
-    "changes no runs": _keeps_runs,
-    "changes no queries": _keeps_queries,
-    "diverged networks": _diverged,
+    **{name: partial(_check_prediction, name) for name in PREDICTION_RULES},
+    "order": _check_order,
+    "single query": _check_single_query,
+    "same seed, same object": _check_refit,
+    "same seed, another object": _check_new_object,
+    "same query twice": _check_repeated_query,
+    "changes no runs": _check_runs_unchanged,
+    "changes no queries": _check_queries_unchanged,
+    "diverged networks": _check_diverged,
 }

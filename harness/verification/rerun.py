@@ -21,7 +21,7 @@ from harness.running.evaluate import SECONDS, all_counts, drop_observed
 from harness.running.fit_predict import TimedPrediction
 from harness.running.submission import code_digest, code_files, find_submission
 from harness.task_data import load_task_data
-from harness.verification.isolated_process import Code, predict_apart
+from harness.verification.isolated_process import Code, predict_in_isolation
 from harness.verification.rescore import Rescoring, rescore
 
 SCHEMA_VERSION = 1
@@ -106,7 +106,7 @@ def check_claim(path: Path, result: Result, reruns: Reruns) -> None:
         )
 
 
-def code_of(predictor: str, submissions: Path) -> tuple[Code, str | None]:
+def find_code(predictor: str, submissions: Path) -> tuple[Code, str | None]:
     """Return the code of a predictor and its digest, None for a reference predictor.
 
     Raises:
@@ -143,15 +143,15 @@ def rerun(
     task = job.release.task(result.task)
     data = load_task_data(task, job.release)
     try:
-        code, digest = code_of(result.predictor, submissions)
-        timed = predict_apart(code, data, result.seeds, minutes=minutes, release=job.release)
+        code, digest = find_code(result.predictor, submissions)
+        timed = predict_in_isolation(code, data, result.seeds, minutes=minutes, release=job.release)
         _check_counts(result, timed)
         predictions = [round_prediction(drop_observed(a.prediction, task.observed)) for a in timed]
         run_ids = data.targets.valid_accuracy.run_ids
         tables = [predictions_table(run_ids, p.epochs, p.mean, p.std) for p in predictions]
         several = len(result.seeds) > 1
         source = seeds_path(job.path) if several else job.path.with_suffix(".parquet")
-        largest = _largest(read_pages(source), seeds_table(result.seeds, tables))
+        largest = _largest_difference(read_pages(source), seeds_table(result.seeds, tables))
         if largest[0] > tolerance:
             raise ValueError(f"{largest[1]}; at most {tolerance:g} may lie between them")
     except ValueError as error:
@@ -177,7 +177,7 @@ def _check_counts(result: Result, timed: Sequence[TimedPrediction]) -> None:
         raise ValueError(f"`counts` (={said}) is {counts} when it is run again")
 
 
-def _largest(stored: pa.Table, again: pa.Table) -> tuple[float, str]:
+def _largest_difference(stored: pa.Table, again: pa.Table) -> tuple[float, str]:
     """Return the largest difference between two tables of predictions, and where it is in words.
 
     Raises:

@@ -120,7 +120,7 @@ def check_proven(path: Path, result: Result, again: Result, *, intervals: bool) 
             raise ValueError(f"{path}: `{name}` is missing; from its predictions it is {other!r}")
         if name not in proven:
             raise ValueError(f"{path}: `{name}` (={one!r}) does not follow from its predictions")
-        if not _same(one, other):
+        if not _is_equal(one, other):
             raise ValueError(f"{path}: `{name}` (={one!r}) is {other!r} from its predictions")
 
 
@@ -138,7 +138,7 @@ def _numbers(result: Result) -> Iterator[tuple[str, object]]:
         yield from walk(field, encode(getattr(result, field)))
 
 
-def _same(one: object, other: object) -> bool:
+def _is_equal(one: object, other: object) -> bool:
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
     return one == other

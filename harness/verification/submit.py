@@ -30,11 +30,11 @@ from harness.verification.audit import seconds_of
 from harness.verification.prediction_file import score_predictions
 from harness.verification.predictor_rules import CHECK_RUNS, check_predictor
 
-PREDICTIONS = "predictions"  # the folder of a draft with <task>.parquet
+PREDICTIONS = "predictions"  # the folder with <task>.parquet
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class SubmissionFiles:
     """What is to be submitted.
 
     Attributes:
@@ -50,8 +50,8 @@ class Draft:
     predictions: Mapping[str, Path]
 
 
-def read_draft(folder: Path) -> Draft:
-    """Return the draft of a folder with `submission.yaml`, made from `template/`.
+def read_submission_files(folder: Path) -> SubmissionFiles:
+    """Return the submission of a folder with `submission.yaml`, made from `template/`.
 
     Beside it lie `.py` files, or `predictions/<task>.parquet` for each task.
 
@@ -63,18 +63,18 @@ def read_draft(folder: Path) -> Draft:
     text = (folder / FILE).read_text(encoding="utf-8")
     code = tuple(code_files(folder))
     if submission.kind == "code":
-        return Draft(submission, text, code, {})
+        return SubmissionFiles(submission, text, code, {})
     if code:
         raise ValueError(f"{code[0]}: a submission of predictions must hold no code")
     files = {task: folder / PREDICTIONS / f"{task}.parquet" for task in submission.tasks}
     for path in files.values():
         if not path.is_file():
             raise FileNotFoundError(f"no predictions {str(path)!r} for a task of {FILE}")
-    return Draft(submission, text, (), files)
+    return SubmissionFiles(submission, text, (), files)
 
 
-def make_draft(what: str, fields: Mapping[str, object]) -> Draft:
-    """Return the draft of a file of predictions or of a predictor, without a folder.
+def make_submission_files(what: str, fields: Mapping[str, object]) -> SubmissionFiles:
+    """Return the submission of a file of predictions or of a predictor, without a folder.
 
     Args:
         what: A Parquet file, which answers the only task, or a predictor that
@@ -94,40 +94,44 @@ def make_draft(what: str, fields: Mapping[str, object]) -> Draft:
                 f"{what}: one file of predictions answers one task, not {len(submission.tasks)}; "
                 f"for more, make a folder with {FILE} as template/ shows"
             )
-        return Draft(submission, to_yaml(submission), (), {submission.tasks[0]: Path(what)})
+        return SubmissionFiles(
+            submission, to_yaml(submission), (), {submission.tasks[0]: Path(what)}
+        )
     own = bool(colon) and place.endswith(".py")
     if own and not Path(place).is_file():
         raise FileNotFoundError(f"no file {place!r} for the predictor {what!r}")
     predictor = f"{Path(place).name}:{attribute}" if own else what
     submission = make_submission(plain | {"kind": "code", "predictor": predictor})
-    return Draft(submission, to_yaml(submission), (Path(place),) if own else (), {})
+    return SubmissionFiles(submission, to_yaml(submission), (Path(place),) if own else (), {})
 
 
-def submit(draft: Draft, setting: Setting, *, again: bool = False) -> list[Result]:
-    """Check and score a draft, write it and its results, and return them, `self-reported`.
+def submit_files(
+    files: SubmissionFiles, setting: Setting, *, replace_existing: bool = False
+) -> list[Result]:
+    """Check and score a submission, write it and its results, and return them, `self-reported`.
 
     Args:
-        draft: What is submitted.
+        files: What is submitted.
         setting: Where results lie, with `submissions` beside them; its seeds are not used.
-        again: Whether an earlier submission of the same name is replaced.
+        replace_existing: Whether an earlier submission of the same name is replaced.
 
     Raises:
         ValueError: If the submission is there already, breaks a rule, or fails.
         OSError: If a file cannot be read or written.
     """
-    submission = draft.submission
+    submission = files.submission
     place = submissions_folder(setting.results) / submission.name
-    if place.exists() and not again:
+    if place.exists() and not replace_existing:
         raise ValueError(f"submission {submission.name!r} is there already; --replace replaces it")
     tasks = [setting.release.task(task) for task in submission.tasks]
     with TemporaryDirectory(prefix="peephole-submit-") as name:
         laid_out = Path(name) / submission.name
-        _lay_out(draft, laid_out)
+        _write_folder(files, laid_out)
         if submission.kind == "code":
             _check_code(laid_out, submission, {task.images for task in tasks}, setting)
             outcomes = _run_code(laid_out, submission, replace(setting, results=Path(name) / "out"))
         else:
-            outcomes = [_score(draft, task, setting.release) for task in submission.tasks]
+            outcomes = [_score(files, task, setting.release) for task in submission.tasks]
         results = [write_result(setting.results, *outcome) for outcome in outcomes]
         _remove_earlier(setting.results, submission)
         if place.exists():
@@ -137,10 +141,10 @@ def submit(draft: Draft, setting: Setting, *, again: bool = False) -> list[Resul
     return results
 
 
-def _lay_out(draft: Draft, folder: Path) -> None:
+def _write_folder(files: SubmissionFiles, folder: Path) -> None:
     folder.mkdir(parents=True)
-    write_atomically(folder / FILE, draft.text)
-    for path in draft.code:
+    write_atomically(folder / FILE, files.text)
+    for path in files.code:
         shutil.copy(path, folder)
     read_submission(folder)
 
@@ -171,9 +175,9 @@ def _run_code(folder: Path, submission: Submission, setting: Setting) -> list[Ou
     return outcomes
 
 
-def _score(draft: Draft, name: str, release: Release) -> Outcome:
+def _score(files: SubmissionFiles, name: str, release: Release) -> Outcome:
     """Return what the predictions of a task score."""
-    submission, path = draft.submission, draft.predictions[name]
+    submission, path = files.submission, files.predictions[name]
     task = release.task(name)
     result, table = score_predictions(path, task, release=release)
     if len(result.seeds) != submission.seeds:

@@ -1,4 +1,4 @@
-"""Early choices: by hand on a small table, against brute force, and through the command."""
+"""Early selection: by hand on a small table, against brute force, and through the command."""
 
 import json
 from pathlib import Path
@@ -11,8 +11,14 @@ from benchmark.release import Release
 from harness.protocol import Prediction
 from harness.results.result import write_result
 from harness.running.evaluate import ResultHeader, score_outcome
-from harness.studies.early_selection import Choice, choices, keep, random_sets, successive_halving
-from harness.studies.early_selection_plot import COLOURS, draw, named
+from harness.studies.early_selection import (
+    StrategyOutcome,
+    random_sets,
+    select_by_scores,
+    simulate_selection,
+    successive_halving,
+)
+from harness.studies.early_selection_plot import COLOURS, best_predictors, draw
 from harness.studies_cli import select
 from harness.task_data import load_targets
 from tests.toys.data import toy_release
@@ -34,7 +40,7 @@ ALL = np.array([[0, 1, 2, 3]])
 def test_what_is_kept_is_trained_to_the_end(
     epoch: int, kept: int, regret: float, epochs: float
 ) -> None:
-    found = keep("stop after i", CURVES[:, epoch - 1], epoch, kept, CURVES, ALL)
+    found = select_by_scores("stop after i", CURVES[:, epoch - 1], epoch, kept, CURVES, ALL)
     assert found.regret == pytest.approx(regret)
     assert found.epochs == pytest.approx(epochs)
     assert found.best == (regret == 0)
@@ -60,7 +66,7 @@ def test_sets_hold_every_network_once_and_are_the_same_every_time() -> None:
 def test_regret_is_that_of_a_search_by_hand() -> None:
     rng = np.random.default_rng(0)
     curves, scores, sets = rng.random((40, 5)), rng.random(40), random_sets(40, 15)
-    found = keep("a", scores, 2, 5, curves, sets)
+    found = select_by_scores("a", scores, 2, 5, curves, sets)
     regrets = []
     for chosen in sets:
         best = sorted(chosen, key=lambda i: -scores[i])[:5]
@@ -87,7 +93,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_one_who_knows_regrets_nothing_and_pays_only_for_what_is_kept(folder: Path) -> None:
     tasks = [Release(folder).task(f"digits-k{k}-v1") for k in (0, 1)]
     names = ["knows", "reverse", "absent"]
-    found = choices(tasks, names, folder / "results", candidates=12, release=Release(folder))
+    found = simulate_selection(
+        tasks, names, folder / "results", candidates=12, release=Release(folder)
+    )
     known = {(c.strategy, c.observed, c.kept): c for c in found}
     assert known["knows", 0, 1].regret == 0.0
     assert known["knows", 0, 1].epochs == pytest.approx(1 / 12)
@@ -116,7 +124,9 @@ def test_what_cannot_be_chosen_from_says_why(folder: Path) -> None:
     tasks = [Release(folder).task("digits-k0-v1")]
     for count in (9, 15):
         with pytest.raises(ValueError, match=rf"^`candidates` \(={count}\) must be in 10..14$"):
-            choices(tasks, [], folder / "results", candidates=count, release=Release(folder))
+            simulate_selection(
+                tasks, [], folder / "results", candidates=count, release=Release(folder)
+            )
     with pytest.raises(ValueError, match=r"^there is no task of 'digits' with version 7$"):
         CliRunner().invoke(
             select, ["--version", "7", "--folder", str(folder)], catch_exceptions=False
@@ -124,7 +134,7 @@ def test_what_cannot_be_chosen_from_says_why(folder: Path) -> None:
 
 
 def test_a_plot_of_another_format_is_refused(tmp_path: Path) -> None:
-    found = [keep("a", CURVES[:, 0], 1, 1, CURVES, ALL)]
+    found = [select_by_scores("a", CURVES[:, 0], 1, 1, CURVES, ALL)]
     with pytest.raises(ValueError, match=r"^Format 'xyz' is not supported"):
         draw(found, tmp_path / "choice.xyz", "")
 
@@ -132,12 +142,12 @@ def test_a_plot_of_another_format_is_refused(tmp_path: Path) -> None:
 def test_the_predictors_with_the_least_regret_are_named_on_the_plot(tmp_path: Path) -> None:
     regrets = np.linspace(0.5, 0.001, 9)
     found = [
-        Choice(f"p{i}", observed, 1, 0.05, regret, 0.0, 1.0, 0.1)
+        StrategyOutcome(f"p{i}", observed, 1, 0.05, regret, 0.0, 1.0, 0.1)
         for i, regret in enumerate(regrets.tolist())
         for observed in (0, 1)
     ]
-    found.append(Choice("stop after i", 1, 1, 0.1, 0.0, 0.0, 0.0, 1.0))
-    assert named(found) == [f"p{i}" for i in range(8, 8 - len(COLOURS), -1)]
+    found.append(StrategyOutcome("stop after i", 1, 1, 0.1, 0.0, 0.0, 0.0, 1.0))
+    assert best_predictors(found) == [f"p{i}" for i in range(8, 8 - len(COLOURS), -1)]
     draw(found, tmp_path / "choice.svg", "Title")
     text = (tmp_path / "choice.svg").read_text()
     assert "<!-- 3 other predictors -->" in text

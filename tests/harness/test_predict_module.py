@@ -18,7 +18,7 @@ from harness.predictors.arc.predictor import Arc
 from harness.predictors.trees import Boosting
 from harness.running.find_predictor import find
 from harness.studies.predict_module import FEATURES, check_released, find_network, predict_network
-from harness.studies.predict_module_text import outlook_lines
+from harness.studies.predict_module_text import prediction_lines
 from harness.studies_cli import predict
 from harness.task_data import load_task_data
 from harness.tracing.trace import layer_rows
@@ -116,7 +116,7 @@ def test_a_predictor_without_a_spread_gets_no_interval(folder: Path) -> None:
     rows = layer_rows(SmallResNet(), get_images("digits"))
     outlook = predict_network(rows, "digits", find("macs"), release=Release(folder))
     assert (outlook.low, outlook.high) == (None, None)
-    lines = list(outlook_lines(outlook, "Net", 5130))
+    lines = list(prediction_lines(outlook, "Net", 5130))
     assert "(macs gives no spread, so there is no interval)" in lines
 
 

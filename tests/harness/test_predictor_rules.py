@@ -218,7 +218,7 @@ def test_reference_predictors_keep_every_rule(name: str) -> None:
             IgnoresTheSeed,
             "with another object fitted with the same seed; at most 1e-05 may be",
         ),
-        ("same question twice", DrawsWhenAsked, "when asked again; at most 1e-05 may be"),
+        ("same query twice", DrawsWhenAsked, "when asked again; at most 1e-05 may be"),
         ("changes no runs", FillsRuns, "`valid_loss` of validation was changed"),
         ("changes no queries", FillsQueries, "`weight_norm` of queries was changed"),
         ("changes no runs", ScalesProxies, "`proxies` of train was changed"),

@@ -20,11 +20,14 @@ from harness.running.find_predictor import find
 from harness.running.submission import FILE, submissions_folder
 from harness.task_data import load_task_data
 from harness.verification.audit import Request, rerun_all, verify
-from harness.verification.isolated_process import Code, copy_tree, predict_apart
-from harness.verification.rerun import code_of, read_reruns, rerun
+from harness.verification.isolated_process import Code, copy_tree, predict_in_isolation
+from harness.verification.rerun import find_code, read_reruns, rerun
 from harness.verification.rescore import Rescoring
-from harness.verification.submit import make_draft, read_draft
-from harness.verification.submit import submit as lay_out
+from harness.verification.submit import (
+    make_submission_files,
+    read_submission_files,
+    submit_files,
+)
 from leaderboard.cli import board
 from peephole_command import Root
 from tests.toys.data import toy_release
@@ -97,7 +100,9 @@ def draft(place: Path, folder: Path, extra: str = "", seeds: int = 1) -> Path:
 
 def test_a_folder_of_predictions_states_its_cost(folder: Path, tmp_path: Path) -> None:
     mine = draft(tmp_path / "mine", folder, "fit_seconds: 2\npredict_seconds: 0.5\n")
-    (result,) = lay_out(read_draft(mine), Setting(tmp_path / "results", Release(folder)))
+    (result,) = submit_files(
+        read_submission_files(mine), Setting(tmp_path / "results", Release(folder))
+    )
     assert result.seconds == Seconds(2.0, 0.5)
     kept = tmp_path / "submissions" / "ours" / FILE
     assert kept.read_text() == (mine / FILE).read_text()
@@ -109,8 +114,8 @@ def test_a_submission_is_replaced_only_if_asked_for(folder: Path, tmp_path: Path
     setting = Setting(tmp_path / "results", Release(folder))
     message = "submission 'ours' is there already; --replace replaces it"
     with pytest.raises(ValueError, match=f"^{message}$"):
-        lay_out(read_draft(mine), setting)
-    lay_out(read_draft(mine), setting, again=True)
+        submit_files(read_submission_files(mine), setting)
+    submit_files(read_submission_files(mine), setting, replace_existing=True)
     path = result_path(tmp_path / "results", TASK, "ours")
     assert read_result(path).seeds == (0, 1)
     file = mine / FILE
@@ -119,7 +124,7 @@ def test_a_submission_is_replaced_only_if_asked_for(folder: Path, tmp_path: Path
         toy_predictions(folder, toy_task(folder, "digits-k0-v1"), 2),
         mine / "predictions" / "digits-k0-v1.parquet",
     )
-    lay_out(read_draft(mine), setting, again=True)
+    submit_files(read_submission_files(mine), setting, replace_existing=True)
     assert not path.exists()
     assert not seeds_path(path).exists()
     assert verify(Request(setting.results, release=Release(folder), processes=1)).problems == ()
@@ -130,11 +135,11 @@ def test_what_is_refused_leaves_nothing(folder: Path, tmp_path: Path) -> None:
     path = mine / "predictions" / f"{TASK}.parquet"
     message = f"{path}: predictions of 1 seeds must be of 2, as `seeds` of {FILE} says"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        lay_out(read_draft(mine), Setting(tmp_path / "results", Release(folder)))
+        submit_files(read_submission_files(mine), Setting(tmp_path / "results", Release(folder)))
     table = toy_predictions(folder, toy_task(folder), 2)
     pq.write_table(table.slice(1), path)
     with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: seed 0: run .* must be there$"):
-        lay_out(read_draft(mine), Setting(tmp_path / "results", Release(folder)))
+        submit_files(read_submission_files(mine), Setting(tmp_path / "results", Release(folder)))
     assert [entry.name for entry in tmp_path.iterdir()] == ["mine"]
 
 
@@ -147,7 +152,7 @@ def test_seeds_of_other_epochs_are_refused(folder: Path, tmp_path: Path) -> None
     pq.write_table(table.filter(pa.array(keep)), path)
     message = f"{path}: every seed must have the same epochs"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        lay_out(read_draft(mine), Setting(tmp_path / "results", Release(folder)))
+        submit_files(read_submission_files(mine), Setting(tmp_path / "results", Release(folder)))
 
 
 def test_a_draft_without_what_it_names_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -155,13 +160,13 @@ def test_a_draft_without_what_it_names_is_refused(folder: Path, tmp_path: Path) 
     (mine / "code.py").write_text("")
     message = f"{mine / 'code.py'}: a submission of predictions must hold no code"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        read_draft(mine)
+        read_submission_files(mine)
     (mine / "code.py").unlink()
     path = mine / "predictions" / f"{TASK}.parquet"
     path.unlink()
     message = f"no predictions {str(path)!r} for a task of {FILE}"
     with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
-        read_draft(mine)
+        read_submission_files(mine)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +182,7 @@ def test_a_draft_from_options_keeps_the_same_rules(
     what: str, fields: Mapping[str, object], message: str
 ) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=f"^{re.escape(message)}$"):
-        make_draft(what, {**FIELDS, **fields})
+        make_submission_files(what, {**FIELDS, **fields})
 
 
 def coded(place: Path, body: str = "") -> Path:
@@ -196,11 +201,11 @@ def test_code_that_breaks_a_rule_or_fails_is_refused(folder: Path, tmp_path: Pat
         "Prediction, not list"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        lay_out(make_draft(f"{path}:Sizes", FIELDS), setting)
+        submit_files(make_submission_files(f"{path}:Sizes", FIELDS), setting)
     coded(tmp_path / "code", "        assert len(queries) < 20, 'too many'\n")
     message = f"net.py:Sizes failed on {TASK}: AssertionError: too many"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        lay_out(make_draft(f"{path}:Sizes", FIELDS), setting)
+        submit_files(make_submission_files(f"{path}:Sizes", FIELDS), setting)
     assert [entry.name for entry in tmp_path.iterdir()] == ["code"]
 
 
@@ -220,7 +225,7 @@ def test_code_apart_reads_train_and_validation_and_nothing_else(
 ) -> None:
     parts = load_task_data(toy_task(folder), Release(folder))
     path = coded(tmp_path / "code", PEEK.format(split="train"))
-    (answer,) = predict_apart(
+    (answer,) = predict_in_isolation(
         Code("net.py:Sizes", (path,)), parts, (0,), minutes=5, release=Release(folder)
     )
     assert answer.prediction.mean.shape == (24, 1)
@@ -229,7 +234,7 @@ def test_code_apart_reads_train_and_validation_and_nothing_else(
     with pytest.raises(
         ValueError, match=f"^{start}no runs at .*digits/test.parquet'; there is .*$"
     ):
-        predict_apart(
+        predict_in_isolation(
             Code("net.py:Sizes", (path,)), parts, (0,), minutes=5, release=Release(folder)
         )
 
@@ -257,7 +262,7 @@ def test_code_apart_that_ends_or_hangs_is_told(
     path = coded(tmp_path / "code", body)
     minutes = 5 if "exit" in body else 0.1
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        predict_apart(
+        predict_in_isolation(
             Code("net.py:Sizes", (path,)), parts, (0,), minutes=minutes, release=Release(folder)
         )
 
@@ -266,7 +271,7 @@ FORGE = """
         import atexit, json, pathlib
         home = pathlib.Path.cwd().parent
         def forge():
-            (home / "answer.npz").write_bytes({answer})
+            (home / "predictions.npz").write_bytes({answer})
             (home / "counts.json").write_text('{counts}')
         atexit.register(forge)
 """
@@ -286,7 +291,7 @@ def test_an_answer_is_read_as_plain_arrays(
     parts = load_task_data(toy_task(folder), Release(folder))
     path = coded(tmp_path / "code", FORGE.format(answer=answer, counts=counts))
     with pytest.raises(ValueError, match=f"^{message}"):
-        predict_apart(
+        predict_in_isolation(
             Code("net.py:Sizes", (path,)), parts, (0,), minutes=5, release=Release(folder)
         )
 
@@ -294,7 +299,7 @@ def test_an_answer_is_read_as_plain_arrays(
 def test_predictions_that_do_not_come_out_again_are_refused(folder: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
     path = coded(tmp_path / "code")
-    lay_out(make_draft(f"{path}:Sizes", FIELDS), Setting(results, Release(folder)))
+    submit_files(make_submission_files(f"{path}:Sizes", FIELDS), Setting(results, Release(folder)))
     stored = result_path(results, TASK, "ours")
     place = submissions_folder(results)
     kept = place / "ours" / "net.py"
@@ -317,11 +322,11 @@ def test_predictions_have_no_code_to_run(folder: Path, tmp_path: Path) -> None:
     place = submissions_folder(tmp_path / "results")
     message = "submission 'ours' is of predictions; there is no code to run"
     with pytest.raises(ValueError, match=f"^{message}$"):
-        code_of("ours", place)
+        find_code("ours", place)
     message = "submission 'ours' is of predictions, which are scored and not run"
     with pytest.raises(ValueError, match=f"^{message}$"):
         find(str(place / "ours"))
-    assert code_of("gru", place) == (Code("gru"), None)
+    assert find_code("gru", place) == (Code("gru"), None)
 
 
 def test_an_installed_package_offers_predictors_by_name(

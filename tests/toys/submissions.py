@@ -13,7 +13,7 @@ from harness.results.predictions import predictions_table, round_prediction, see
 from harness.results.result import Result
 from harness.running.evaluate_many import Setting
 from harness.task_data import load_targets
-from harness.verification.submit import make_draft, submit
+from harness.verification.submit import make_submission_files, submit_files
 
 TASK = "digits-k1-v1"
 CODE = '''
@@ -62,6 +62,8 @@ def submit_predictions(folder: Path, place: Path, *, name: str = "ours", seeds: 
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(toy_predictions(folder, toy_task(folder), seeds), path)
     fields = {"name": name, "title": "Ours", "authors": "Us", "tasks": (TASK,), "seeds": seeds}
-    (result,) = submit(make_draft(str(path), fields), Setting(place / "results", Release(folder)))
+    (result,) = submit_files(
+        make_submission_files(str(path), fields), Setting(place / "results", Release(folder))
+    )
     path.unlink()
     return result
