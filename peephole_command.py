@@ -1,7 +1,7 @@
-"""The command `peephole`, which gathers the commands of the four folders.
+"""The command `peephole`, which collects the commands of the four folders.
 
-Run as `peephole`, or as `python -m peephole` from a plain source tree. Exit codes: 0 success,
-1 failure, 2 wrong input, 3 ended by its budget with work left.
+Run it as `peephole`, or as `python -m peephole` in a source tree. Exit codes: 0 success, 1 failure,
+2 wrong input, 3 budget reached with work left.
 """
 
 from itertools import islice
@@ -11,6 +11,7 @@ from typing import IO, Any
 import click
 
 from benchmark.cli import data, sample, task
+from benchmark.options import COUNT
 from generators.cli import generate, images
 from harness.cli import check, evaluate, print_results, score, submit
 from harness.studies_cli import compare, predict, select
@@ -24,7 +25,7 @@ WRONG_INPUT = (ValueError, FileNotFoundError, IsADirectoryError, NotADirectoryEr
 
 
 class CommandError(click.ClickException):
-    """What the user is told, on one line, when a command ends badly."""
+    """An error that is shown to the user on one line."""
 
     def __init__(self, error: Exception) -> None:
         """Take the message of an error of the library or the operating system."""
@@ -39,22 +40,22 @@ class CommandError(click.ClickException):
 
 
 class InputError(CommandError):
-    """Likewise, where the input is to blame."""
+    """An error caused by wrong input."""
 
     exit_code = 2
 
 
 class Root(click.Group):
-    """The group of all commands; the one place where errors of the library become a line."""
+    """The group of all commands; it turns errors of the library into one-line messages."""
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; a broken pipe is left to click, which ends quietly."""
+        """Run the command; click handles a broken pipe and exits quietly."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
             raise
         except click.ClickException as error:
-            if type(error) is not click.ClickException:  # a usage error shows itself
+            if type(error) is not click.ClickException:  # such as a usage error, which click shows
                 raise
             raise CommandError(error) from error
         except WRONG_INPUT as error:
@@ -75,14 +76,12 @@ def peephole() -> None:
     type=click.Path(file_okay=False, path_type=Path),
     default="peephole-demo",
     show_default=True,
-    help="Folder of what the demo makes.",
+    help="Output folder.",
 )
-@click.option("--task", "task_name", default=DEMO_TASK, show_default=True, help="What to predict.")
-@click.option(
-    "--networks", default=4, show_default=True, type=click.IntRange(min=1), help="To train."
-)
+@click.option("--task", "task_name", default=DEMO_TASK, show_default=True, help="Frozen task.")
+@click.option("--networks", default=4, show_default=True, type=COUNT, help="How many to train.")
 def demo(output: Path, task_name: str, networks: int) -> None:
-    """Do the main job in about three minutes on two cores, with nothing downloaded.
+    """Run every step on a small scale, in about three minutes on two cores, without downloads.
 
     Samples and trains a few networks on `digits`, fits Peephole, its GRU variant and curve
     extrapolation on the released runs, scores them on a frozen task, and writes a page.
@@ -99,8 +98,8 @@ def demo(output: Path, task_name: str, networks: int) -> None:
     results = evaluate_many(DEMO_PREDICTORS, [task.name], Setting(output / "results", seeds=1))
     print_results(results, as_json=False)
     page = output / "board.html"
-    found = read_board(output / "results")
-    page.write_text(render(found, load_all_networks(found)), "utf-8")
+    leaderboard = read_board(output / "results")
+    page.write_text(render(leaderboard, load_all_networks(leaderboard)), "utf-8")
     click.echo(f"\n3. The page: {page.resolve().as_uri()}")
     if any(result.status == "failed" for result in results):
         raise click.ClickException("a predictor failed")

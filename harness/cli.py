@@ -1,4 +1,4 @@
-"""Commands about how predictors are judged."""
+"""Commands that evaluate, check, score and submit predictors."""
 
 import json
 from collections.abc import Sequence
@@ -26,30 +26,32 @@ if TYPE_CHECKING:
 
 @click.command(context_settings=HELP)
 @click.argument("predictors", nargs=-1, metavar="[PREDICTOR]...")
-@click.option("--all", "every", is_flag=True, help="All predictors of the registry.")
-@click.option("--task", "tasks", multiple=True, help="A frozen task; all of them by default.")
-@click.option("--seeds", default=5, show_default=True, type=COUNT, help="Of a stochastic one.")
+@click.option("--all", "every", is_flag=True, help="Evaluate all predictors of the registry.")
+@click.option("--task", "tasks", multiple=True, help="Frozen task; repeatable [default: all].")
+@click.option(
+    "--seeds", default=5, show_default=True, type=COUNT, help="Seeds per stochastic predictor."
+)
 @RESULTS_OPTION
 @click.option(
     "--external",
     nargs=2,
     metavar="ORIGIN FILE",
-    help="Score on data of another origin instead: `metaqnn` and its CSV file.",
+    help="Score on external data instead: `metaqnn` and the path of its CSV file.",
 )
 @click.option(
     "--leave-one-skeleton-out",
     "leave_out",
     is_flag=True,
-    help="Fit on all seen skeletons but one, and ask for its train and validation networks.",
+    help="Leave out each seen skeleton in turn, and predict its train and validation networks.",
 )
 @click.option(
     "--train-size",
     "train_sizes",
     multiple=True,
     type=int,
-    help="Fit on so many training networks; may be given more than once.",
+    help="Fit on this many training networks; repeatable.",
 )
-@click.option("--processes", default=2, show_default=True, type=COUNT, help="At a time.")
+@click.option("--processes", default=2, show_default=True, type=COUNT, help="Parallel processes.")
 @DATA_OPTION
 @JSON_OPTION
 @click.pass_context
@@ -68,12 +70,12 @@ def evaluate(
     release: "Release",
     as_json: bool,
 ) -> None:
-    """Fit predictors, ask them about test and held-out networks, and score their answers.
+    """Fit predictors, predict test and held-out networks, and score the predictions.
 
-    A PREDICTOR is a name in the registry, package.module:Class or path/to/file.py:Class. Results
-    that are there already are taken over, but one's own class always runs. The noise ceiling of
-    each image set is written, too, where networks were trained repeatedly. Ends with exit code 1 if
-    a predictor failed. On data without zero-cost proxies, --all leaves out those that need them.
+    A PREDICTOR is a name in the registry, package.module:Class or path/to/file.py:Class. Existing
+    results of the registry's predictors are reused; your own class always runs. The noise ceiling
+    of each image set with repeated runs is written too. Exits with code 1 if a predictor failed. On
+    data without zero-cost proxies, --all skips the predictors that need them.
     """
     from harness.predictors.registry import PREDICTORS
     from harness.results.ceiling import write_ceilings
@@ -83,25 +85,25 @@ def evaluate(
     from harness.score_text import json_lines, trial_lines
 
     if every == bool(predictors):
-        raise click.UsageError("name predictors, or give --all, and not both")
-    asked = tasks or release.task_names()
-    if not asked:
-        raise click.UsageError("there is no frozen task yet; `peephole task freeze` makes them")
-    read = [release.task(name) for name in asked]
-    trials = _select_trials(read[0], external, leave_out, train_sizes, release)
-    place, names = results_folder(results), predictors or applicable(tuple(PREDICTORS), trials)
-    setting = Setting(place, release, seeds, processes)
+        raise click.UsageError("give either predictors or --all")
+    task_names = tasks or release.task_names()
+    if not task_names:
+        raise click.UsageError("there is no frozen task; `peephole task freeze` creates them")
+    frozen = [release.task(name) for name in task_names]
+    trials = _select_trials(frozen[0], external, leave_out, train_sizes, release)
+    folder, names = results_folder(results), predictors or applicable(tuple(PREDICTORS), trials)
+    setting = Setting(folder, release, seeds, processes)
     if trials:
-        observed = sorted({task.observed for task in read})
+        observed = sorted({task.observed for task in frozen})
         scores = try_many(names, trials, observed, setting)
         echo_lines(json_lines(scores) if as_json else trial_lines(scores))
         if any(score.failures for score in scores):
             ctx.exit(1)
         return
-    found = evaluate_many(names, asked, setting)
-    write_ceilings(list(dict.fromkeys(result.images for result in found)), place, release)
-    print_results(found, as_json)
-    if any(result.status == "failed" for result in found):
+    evaluated = evaluate_many(names, task_names, setting)
+    write_ceilings(list(dict.fromkeys(result.images for result in evaluated)), folder, release)
+    print_results(evaluated, as_json)
+    if any(result.status == "failed" for result in evaluated):
         ctx.exit(1)
 
 
@@ -112,7 +114,7 @@ def _select_trials(
     train_sizes: tuple[int, ...],
     release: "Release",
 ) -> "list[Trial]":
-    """Return the trials that options ask for, on the runs of a task; none if none is asked for."""
+    """Return the trials that the options select on the runs of a task; empty without options."""
     from benchmark.util.unknown_name import unknown_name
     from harness.running.custom_splits import ladder_trials, skeleton_trials
     from harness.studies.metaqnn import metaqnn_trials
@@ -131,17 +133,16 @@ def _select_trials(
 
 @click.command(context_settings=HELP)
 @click.argument("predictor")
-@click.option("--images", default="digits", show_default=True, help="Whose training runs to use.")
+@click.option("--images", default="digits", show_default=True, help="Image set of the runs.")
 @DATA_OPTION
-@click.option("--json", "as_json", is_flag=True, help="Print one finding a line.")
+@JSON_OPTION
 @click.pass_context
 def check(
     ctx: click.Context, predictor: str, images: str, release: "Release", as_json: bool
 ) -> None:
-    """Say whether a predictor keeps the rules, rule by rule.
+    """Check whether a predictor follows each rule, on a few released training runs.
 
-    It is tried on a few released training runs. PREDICTOR as for `evaluate`. Ends with exit code 1
-    if a rule is broken.
+    PREDICTOR is as for `evaluate`. Exits with code 1 if a rule is broken.
     """
     from harness.running.find_predictor import find
     from harness.score_text import finding_lines, json_lines
@@ -157,14 +158,14 @@ def check(
 
 @click.command(context_settings=HELP)
 @click.argument("predictions", type=FILE)
-@click.option("--task", "name", required=True, help="The frozen task that they answer.")
+@click.option("--task", "name", required=True, help="Frozen task that is predicted.")
 @DATA_OPTION
 @JSON_OPTION
 def score(predictions: Path, name: str, release: "Release", as_json: bool) -> None:
     """Score a Parquet file of PREDICTIONS; nothing in it is executed.
 
-    Its columns: run_id, epoch, mean and, if wanted, std. One row for every test and held-out run of
-    the task and every epoch after the observed ones, or the last epoch alone.
+    Its columns are run_id, epoch, mean and, optionally, std, with one row for every test and
+    held-out run of the task and every epoch after the observed ones, or only the last epoch.
     """
     from harness.verification.prediction_file import score_predictions
 
@@ -175,13 +176,13 @@ def score(predictions: Path, name: str, release: "Release", as_json: bool) -> No
 
 @click.command(context_settings=HELP)
 @click.argument("what")
-@click.option("--name", help="Of the submission: a-z, 0-9 and '-'.")
-@click.option("--title", help="What the predictor does, on one line.")
+@click.option("--name", help="Name of the submission: a-z, 0-9 and '-'.")
+@click.option("--title", help="The predictor in words, on one line.")
 @click.option("--authors", help="Who submits it.")
-@click.option("--task", "tasks", multiple=True, help="A frozen task that is answered.")
-@click.option("--seeds", type=COUNT, help="How many it is fitted with [default: 1].")
+@click.option("--task", "tasks", multiple=True, help="Frozen task; repeatable.")
+@click.option("--seeds", type=COUNT, help="Number of seeds to fit with [default: 1].")
 @click.option("--replace", "again", is_flag=True, help="Replace an earlier submission.")
-@click.option("--processes", default=2, show_default=True, type=COUNT, help="At a time.")
+@click.option("--processes", default=2, show_default=True, type=COUNT, help="Parallel processes.")
 @RESULTS_OPTION
 @DATA_OPTION
 @JSON_OPTION
@@ -195,12 +196,12 @@ def submit(
     as_json: bool,
     **fields: str | int | tuple[str, ...] | None,
 ) -> None:
-    """Check and score a submission, and lay it out for a pull request.
+    """Check and score a submission, and write its files for a pull request.
 
-    WHAT is a folder with a submission.yaml (copy template/), or a Parquet file of predictions or a
-    predictor as for `evaluate`; then --name, --title, --authors and --task say what the file would.
-    Code is tried against the rules, fitted and asked; predictions are scored and nothing is
-    executed. The submission goes beside the folder of results.
+    WHAT is a folder with a submission.yaml (copy template/), a Parquet file of predictions, or a
+    predictor as for `evaluate`. Without a folder, give --name, --title, --authors and --task. Code
+    is checked against the rules, fitted and scored; of predictions nothing is executed. The
+    submission is written beside the folder of results.
     """
     from harness.results.folder import results_folder
     from harness.running.evaluate_many import Setting
@@ -214,14 +215,12 @@ def submit(
     given = {name: value for name, value in fields.items() if value}
     if (Path(what) / SUBMISSION).is_file():
         if given:
-            raise click.UsageError(f"`{next(iter(given))}` stands in {SUBMISSION}; change it there")
+            raise click.UsageError(f"`{next(iter(given))}` is set in {SUBMISSION}; change it there")
         files = read_submission_files(Path(what))
     else:
         files = make_submission_files(what, given)
-    place = results_folder(results)
-    print_results(
-        submit_files(files, Setting(place, release, 1, processes), replace_existing=again), as_json
-    )
+    setting = Setting(results_folder(results), release, 1, processes)
+    print_results(submit_files(files, setting, replace_existing=again), as_json)
 
 
 def print_results(results: "Sequence[Result]", as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Scores, and what follows from them, as lines of a terminal."""
+"""Prints scores, comparisons and findings in a terminal."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from harness.verification.predictor_rules import Finding
 
 
 def result_lines(results: Sequence[Result]) -> Iterator[str]:
-    """Yield two lines of heads and a line for each result."""
+    """Yield two header lines and a line for each result."""
     names = max(16, *(len(result.predictor) for result in results))
     tasks = max(13, *(len(result.task) for result in results))
     part = f"{'tau (95 %)':>20} {'R2':>6} {'MSE':>7}"
@@ -48,8 +48,8 @@ def number_text(score: SeedScore | Score | None, decimals: int, undefined: str =
 
 
 def trial_lines(scores: Sequence[TrialScore]) -> Iterator[str]:
-    """Yield a head and a line for each score on trials."""
-    head = f"{'predictor':20} {'trial':22} {'observed':>8} {'fitted':>6} {'asked':>6}"
+    """Yield a header and a line for each score on trials."""
+    head = f"{'predictor':20} {'trial':22} {'observed':>8} {'fitted':>6} {'tested':>6}"
     yield f"{head} {'tau':>7} {'R2':>7} {'MSE':>8}"
     for s in scores:
         start = f"{s.predictor:20} {s.label:22} {s.observed:8} {s.fitted:6.0f} {s.asked:6.0f}"
@@ -61,7 +61,7 @@ def trial_lines(scores: Sequence[TrialScore]) -> Iterator[str]:
 
 
 def finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
-    """Yield a line for each rule that was tried.
+    """Yield a line for each rule that was checked.
 
     >>> list(finding_lines([Finding("epochs", False, "1 to 3")]))
     ['BROKEN  epochs: 1 to 3']
@@ -74,14 +74,14 @@ def difference_lines(differences: Sequence[Difference]) -> Iterator[str]:
     """Yield a line for each pair of predictors."""
     for d in differences:
         ends = "" if d.low is None else f" [{d.low:+.4f}, {d.high:+.4f}]"
-        said = f"{d.better} is better" if d.better else "no telling"
-        yield f"{d.one} less {d.other}: {d.value:+.4f}{ends}, p {d.p_value:.3f}, {said}"
+        verdict = f"{d.better} is better" if d.better else "not significant"
+        yield f"{d.one} minus {d.other}: {d.value:+.4f}{ends}, p {d.p_value:.3f}, {verdict}"
 
 
-def strategy_lines(choices: Sequence[StrategyOutcome]) -> Iterator[str]:
-    """Yield a head and a line for each way to choose."""
+def strategy_lines(outcomes: Sequence[StrategyOutcome]) -> Iterator[str]:
+    """Yield a header and a line for each outcome of a strategy."""
     yield f"{'strategy':20} {'observed':>8} {'kept':>4} {'epochs':>7} {'regret':>7}  best"
-    for c in choices:
+    for c in outcomes:
         cost = f"{c.strategy:20} {c.observed:8} {c.kept:4} {c.epochs:7.1%}"
         yield f"{cost} {c.regret:7.4f} {c.best:5.0%}"
 

@@ -1,4 +1,4 @@
-"""Commands that study predictors and results beyond a task's scores."""
+"""Commands that compare predictors, simulate early selection and predict a user's network."""
 
 import json
 import re
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @click.command(context_settings=HELP)
 @click.argument("predictors", nargs=-1, metavar="PREDICTOR PREDICTOR...", required=True)
-@click.option("--task", "name", required=True, help="A frozen task that all have answered.")
-@click.option("--metric", default="tau", show_default=True, help="What is compared.")
-@click.option("--stratum", default="test", show_default=True, help="Which networks.")
+@click.option("--task", "name", required=True, help="Frozen task with results of all.")
+@click.option("--metric", default="tau", show_default=True, help="Metric to compare.")
+@click.option("--stratum", default="test", show_default=True, help="Networks to score.")
 @RESULTS_OPTION
 @DATA_OPTION
 @JSON_OPTION
@@ -39,29 +39,29 @@ def compare(
     release: "Release",
     as_json: bool,
 ) -> None:
-    """Say which of some predictors are surely better, pair by pair, on the same resamples.
+    """Test which predictors are significantly better, pair by pair, on the same resamples.
 
     P-values are corrected for the number of pairs (Holm).
     """
     from harness.results.folder import results_folder
     from harness.score_text import difference_lines, json_lines
-    from harness.studies.compare import compare as differences
+    from harness.studies.compare import compare as compare_pairs
 
     task = release.task(name)
-    found = differences(
+    differences = compare_pairs(
         task, predictors, results_folder(results), metric=metric, stratum=stratum, release=release
     )
     if not as_json:
         click.echo(f"{metric} on {stratum} of {task.name}")
-    echo_lines(json_lines(found) if as_json else difference_lines(found))
+    echo_lines(json_lines(differences) if as_json else difference_lines(differences))
 
 
 @click.command(context_settings=HELP)
 @click.argument("predictors", nargs=-1, metavar="[PREDICTOR]...")
-@click.option("--images", default="digits", show_default=True, help="Whose test networks.")
-@click.option("--version", type=COUNT, help="Of the tasks [default: the latest].")
-@click.option("--candidates", default=100, show_default=True, type=COUNT, help="In each set.")
-@click.option("--plot", type=FILE, help="PNG or SVG to draw.")
+@click.option("--images", default="digits", show_default=True, help="Image set of the tasks.")
+@click.option("--version", type=COUNT, help="Version of the tasks [default: the latest].")
+@click.option("--candidates", default=100, show_default=True, type=COUNT, help="Networks in a set.")
+@click.option("--plot", type=FILE, help="PNG or SVG file to write.")
 @RESULTS_OPTION
 @DATA_OPTION
 @JSON_OPTION
@@ -76,10 +76,11 @@ def select(
     release: "Release",
     as_json: bool,
 ) -> None:
-    """Say what choosing the best of many networks early costs in epochs, and gives up.
+    """Simulate selecting the best of N networks early: epochs spent and regret.
 
-    Ways to choose: stopping all after some epochs, successive halving, and every predictor that has
-    results (or those named). What they keep is trained to the end.
+    The strategies are: stopping all networks after some epochs, successive halving, and the
+    predictors that are named, or else all that have results. Networks that a strategy keeps are
+    trained to the end.
     """
     from harness.predictors.registry import PREDICTORS
     from harness.results.folder import results_folder
@@ -87,29 +88,26 @@ def select(
     from harness.studies.early_selection import simulate_selection
     from harness.studies.early_selection_plot import draw
 
-    known = release.task_names()
-    found_tasks = [re.fullmatch(rf"{images}-k\d+-v(\d+)", name) for name in known]
-    versions = {match[0]: int(match[1]) for match in found_tasks if match}
+    pattern = re.compile(rf"{images}-k\d+-v(\d+)")
+    matches = [pattern.fullmatch(name) for name in release.task_names()]
+    versions = {match[0]: int(match[1]) for match in matches if match}
     wanted = version or max(versions.values(), default=1)
-    names = [name for name, of in versions.items() if of == wanted]
-    if not names:
+    tasks = [release.task(name) for name, number in versions.items() if number == wanted]
+    if not tasks:
         raise ValueError(f"there is no task of {images!r} with version {wanted}")
-    asked = predictors or tuple(PREDICTORS)
-    tasks = [release.task(name) for name in names]
-    found = simulate_selection(
-        tasks, asked, results_folder(results), candidates=candidates, release=release
-    )
-    echo_lines(json_lines(found) if as_json else strategy_lines(found))
+    names, folder = predictors or tuple(PREDICTORS), results_folder(results)
+    outcomes = simulate_selection(tasks, names, folder, candidates=candidates, release=release)
+    echo_lines(json_lines(outcomes) if as_json else strategy_lines(outcomes))
     if plot is not None:
-        draw(found, plot, f"{images}: the best of {candidates} test networks")
+        draw(outcomes, plot, f"{images}: selecting the best of {candidates} test networks")
 
 
 @click.command(context_settings=HELP)
 @click.argument("network")
-@click.option("--images", default="digits", show_default=True, help="What it would be trained on.")
+@click.option("--images", default="digits", show_default=True, help="Image set to train on.")
 @click.option("--predictor", default="arc", show_default=True, help="As for `evaluate`.")
-@click.option("--seed", default=0, show_default=True, type=int, help="The predictor's.")
-@click.option("--layers", is_flag=True, help="Show how the network is understood; predict nothing.")
+@click.option("--seed", default=0, show_default=True, type=int, help="Seed of the predictor.")
+@click.option("--layers", is_flag=True, help="Only show the traced layers.")
 @DATA_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def predict(
@@ -122,11 +120,11 @@ def predict(
     release: "Release",
     as_json: bool,
 ) -> None:
-    """Predict the learning curve of a torch module of one's own, before it is trained.
+    """Predict the learning curve of your own torch module before it is trained.
 
-    NETWORK is path/to/file.py:Class or package.module:Class: a torch module, or what makes one
-    without arguments. It is traced into layers and compared with the release's networks, all
-    trained with the release's recipe.
+    NETWORK is path/to/file.py:Class or package.module:Class: a torch module, or a class or function
+    that returns one without arguments. It is traced into layers and compared with the released
+    networks. The prediction is for training with the released recipe.
     """
     from dataclasses import asdict
 
@@ -140,15 +138,14 @@ def predict(
     module = find_network(network)
     rows = layer_rows(module, image_set)
     if layers:
-        found = [json.dumps(asdict(row)) for row in rows] if as_json else layer_lines(rows)
-        click.echo("\n".join(found))
+        echo_lines([json.dumps(asdict(row)) for row in rows] if as_json else layer_lines(rows))
         return
     check_released(images, release)
-    own = sum(p.numel() for p in module.parameters() if p.requires_grad)
+    parameters = sum(p.numel() for p in module.parameters() if p.requires_grad)
     click.echo(f"fitting {candidate.name} on the training networks of {images}", err=True)
-    outlook = predict_network(rows, images, candidate, seed=seed, release=release)
+    prediction = predict_network(rows, images, candidate, seed=seed, release=release)
     if as_json:
-        record = {"network": network, "module_parameters": own} | asdict(outlook)
+        record = {"network": network, "module_parameters": parameters} | asdict(prediction)
         click.echo(json.dumps(record))
         return
-    click.echo("\n".join(prediction_lines(outlook, network, own)))
+    echo_lines(prediction_lines(prediction, network, parameters))

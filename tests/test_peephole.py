@@ -1,4 +1,4 @@
-"""The command `peephole`: its frame, its errors, and `peephole sample`."""
+"""The command `peephole`: help, errors, and `peephole sample`."""
 
 import errno
 import json
@@ -37,7 +37,7 @@ def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[s
 
 @pytest.fixture
 def failing() -> Iterator[Callable[[BaseException], Result]]:
-    """Return what happens when a command raises an error."""
+    """Return a function that runs a command which raises an error."""
     raised: list[BaseException] = []
 
     @main.command("failing")

@@ -1,8 +1,8 @@
-"""Numbers from layer rows, for predictors: the Unified Layer Code, row features and counts.
+"""Features of layer rows for predictors: Unified Layer Code, row features and counts.
 
-The Unified Layer Code (ULC) is that of Peephole (arXiv:1712.03351, section 3.1). It is a lossy
-view: it has no word for a linear layer, an addition or the convolution of a shortcut, which are
-left out, and it sees neither stride nor wiring.
+The Unified Layer Code (ULC) is that of Peephole (arXiv:1712.03351, section 3.1). It is lossy: it
+cannot express linear layers, additions and shortcuts, which are left out, and it has neither
+strides nor connections.
 """
 
 import math
@@ -26,18 +26,18 @@ ULC_TYPES: dict[RowKind, int] = {
     "sigmoid": 5,
     "tanh": 6,
     "bn": 7,
-    "dropout": 8,  # not of the paper, as the next: networks of another origin have them
+    "dropout": 8,  # 8 and 9 are not in the paper; external networks need them
     "dense": 9,
 }
-# Bin b = 1..8 holds the ratios nearest, by factor, to the b-th ratio of the chain. Bin 0 is far
-# below the least of them (match layers), bin 9 far above the largest (the stem).
+# Bin b = 1..8 holds the ratios nearest, by factor, to the b-th ratio of the chain. Bin 0 holds much
+# smaller ratios (match layers), bin 9 much larger ones (the stem).
 RATIO_EDGES: tuple[float, ...] = (
     RATIOS[0] / math.sqrt(2),
     *(math.sqrt(low * high) for low, high in pairwise(RATIOS)),
     RATIOS[-1] * math.sqrt(2),
 )
 RATIO_BINS = len(RATIO_EDGES) + 1
-ROW_FEATURES = (  # of `LAYER_NUMBERS`; the ULC has relative widths alone
+ROW_FEATURES = (  # names of `LAYER_NUMBERS`; the ULC has only relative widths
     "log2_out_channels",
     "log2_in_resolution",
     "log_macs",
@@ -64,34 +64,35 @@ PLACED: dict[str, tuple[RowKind, ...]] = {
     "sigmoid": ("sigmoid",),
     "pool": ("max_pool", "avg_pool"),
 }
-# Shortcuts and additions count towards parameters, MACs and the largest share alone. A run without
-# BN is what lies between two batch normalisations, or an end and one; "after BN" is straight after.
+# Shortcuts and additions count only in parameters, MACs and the largest share of MACs. A "run
+# without BN" is a sequence of layers that contains no batch normalisation; "after BN" means
+# directly after.
 ARCHITECTURE_FEATURES = (
     *COUNT_FEATURES,
-    "block_layers",  # without the skeleton's own
+    "block_layers",  # without the layers of the skeleton
     *(f"{kind}_layers" for kind in KINDS),
     *(f"{kind}_layers_in_{third}_third" for third in THIRDS for kind in PLACED),  # by position
-    "first_log2_width",  # output channels of the blocks' convolutions, as the next four
+    "first_log2_width",  # this and the next four: output channels of the blocks' convolutions
     "last_log2_width",
     "least_log2_width",
     "largest_log2_width",
     "mean_log2_width",
-    "mean_log2_kernel_area",  # of the blocks' convolutions, as the next two
+    "mean_log2_kernel_area",  # this and the next two: of the blocks' convolutions
     "largest_log2_kernel_area",
-    "mean_log2_kernel_elongation",  # longer side over shorter side
+    "mean_log2_kernel_elongation",  # longer side / shorter side
     "log2_receptive_field",  # area in pixels of the image, before the global pool
-    "mean_log2_conv_resolution",  # input resolution of all convolutions, as the next
+    "mean_log2_conv_resolution",  # this and the next: input resolution of all convolutions
     "least_log2_conv_resolution",
     "longest_conv_run_without_bn",
     "longest_sigmoid_run_without_bn",
     "longest_tanh_run_without_bn",
-    "sigmoid_layers_after_last_bn",  # anywhere after it
+    "sigmoid_layers_after_last_bn",  # anywhere after the last BN
     "tanh_layers_after_last_bn",
     "sigmoid_layers_not_after_bn",
     "tanh_layers_not_after_bn",
-    "share_of_saturating_not_after_bn",  # of the sigmoids and tanhs; 0 where there is none
-    "largest_share_of_macs",  # of one layer
-    "max_pool_log2_kernel_areas",  # sum over the blocks' pools, as the next
+    "share_of_saturating_not_after_bn",  # share of the sigmoids and tanhs; 0 without any
+    "largest_share_of_macs",  # of a single layer
+    "max_pool_log2_kernel_areas",  # this and the next: sum over the blocks' pools
     "avg_pool_log2_kernel_areas",
 )
 
@@ -109,7 +110,7 @@ def expressible(rows: tuple[LayerRow, ...]) -> tuple[LayerRow, ...]:
 def ratio_bin(ratio: float) -> int:
     """Return the bin, 0 to 9, of a ratio of output to input channels.
 
-    Rounded channels give ratios that the chain never draws, so bins stand for neighbourhoods.
+    Rounded channels give ratios that the chain never draws, so a bin is a range of ratios.
 
     >>> [ratio_bin(ratio) for ratio in (0.1, 0.25, 8 / 12, 1.0, 3.0, 16 / 3)]
     [0, 1, 3, 4, 8, 9]
@@ -121,8 +122,8 @@ def ulc(rows: tuple[LayerRow, ...]) -> NDArray[np.int64]:
     """Return the Unified Layer Code.
 
     Returns:
-        (layers, 4): type (1 to 9), kernel width, kernel height (in pixels, 1 where a kernel means
-        nothing) and ratio bin (0 to 9). A global pool is an average pool of its kernel.
+        (layers, 4): type (1 to 9), kernel width, kernel height (in pixels, 1 for layers without a
+        kernel) and ratio bin (0 to 9). A global pool is an average pool of the same kernel.
     """
     codes = [
         (
@@ -137,7 +138,7 @@ def ulc(rows: tuple[LayerRow, ...]) -> NDArray[np.int64]:
 
 
 def row_features(rows: tuple[LayerRow, ...]) -> Array:
-    """Return what the ULC lacks about each of its layers: absolute width, spatial size, cost.
+    """Return what the ULC does not have for its layers: absolute width, spatial size and cost.
 
     Returns:
         (layers, 5), columns named by `ROW_FEATURES`, for the same layers as `ulc`.
@@ -148,20 +149,17 @@ def row_features(rows: tuple[LayerRow, ...]) -> Array:
 
 
 def depth(rows: tuple[LayerRow, ...]) -> int:
-    """Return the number of layers from image to answer, shortcuts and additions left out."""
+    """Return the number of layers, without shortcuts and additions."""
     return sum(row.role not in ("shortcut", "add") for row in rows)
 
 
 def count_features(rows: tuple[LayerRow, ...]) -> Array:
-    """Return natural logarithms of parameters and MACs, and the depth, (3,).
-
-    Columns are named by `COUNT_FEATURES`.
-    """
+    """Return the features `COUNT_FEATURES`, (3,); logarithms are natural."""
     return np.array([math.log(parameters(rows)), math.log(macs(rows)), depth(rows)])
 
 
 def architecture_features(rows: tuple[LayerRow, ...]) -> Array:
-    """Return simple features of a whole network, (47,), named by `ARCHITECTURE_FEATURES`."""
+    """Return the features `ARCHITECTURE_FEATURES` of a network, (47,)."""
     layers = expressible(rows)
     block_layers = [row for row in layers if row.role == "block"]
     counts = [sum(row.kind == kind for row in layers) for kind in KINDS]
@@ -182,7 +180,7 @@ def architecture_features(rows: tuple[LayerRow, ...]) -> Array:
 
 
 def _counts_in_thirds(layers: tuple[LayerRow, ...]) -> list[int]:
-    """Return how many layers of each of `PLACED` lie in each third of the layers, (12,)."""
+    """Return the number of layers of each kind of `PLACED` in each third of the layers, (12,)."""
     edges = [len(layers) * third // len(THIRDS) for third in range(len(THIRDS) + 1)]
     return [
         sum(row.kind in kinds for row in layers[start:end])
@@ -192,7 +190,7 @@ def _counts_in_thirds(layers: tuple[LayerRow, ...]) -> list[int]:
 
 
 def _convolution_statistics(convolutions: list[LayerRow]) -> Array:
-    """Return five numbers on the widths of convolutions, then three on their kernels, (8,)."""
+    """Return five statistics of convolutions' widths, then three of their kernels, (8,)."""
     widths = np.log2([row.out_channels for row in convolutions])
     kernels = np.log2([(row.kernel_height, row.kernel_width) for row in convolutions])
     areas, elongations = kernels.sum(axis=1), np.ptp(kernels, axis=1)
@@ -201,7 +199,7 @@ def _convolution_statistics(convolutions: list[LayerRow]) -> Array:
 
 
 def _log2_receptive_field(layers: tuple[LayerRow, ...]) -> float:
-    """Return log2 of height times width of what the input of the global pool sees of the image."""
+    """Return log2 of the receptive field, in pixels, of the input of the global pool."""
     height = width = step = 1
     for row in layers:
         if row.kind != "global_pool":
@@ -218,9 +216,10 @@ def _conv_resolutions(layers: tuple[LayerRow, ...]) -> list[float]:
 
 
 def _normalisation_statistics(layers: tuple[LayerRow, ...]) -> list[float]:
-    """Return what is not normalised, (8,): three longest runs, two last runs, two counts, a share.
+    """Return statistics of layers without normalisation, (8,).
 
-    Runs are counted in convolutions, sigmoids and tanhs, the last ones in sigmoids and tanhs.
+    Three longest runs (in convolutions, sigmoids, tanhs), two last runs (in sigmoids, tanhs), the
+    numbers of sigmoids and tanhs not after BN, and their share.
     """
     longest, last = zip(*(_runs_without_bn(layers, k) for k in ("conv", *SATURATING)), strict=True)
     bare = [_layers_not_after_bn(layers, kind) for kind in SATURATING]
@@ -229,7 +228,7 @@ def _normalisation_statistics(layers: tuple[LayerRow, ...]) -> list[float]:
 
 
 def _runs_without_bn(layers: tuple[LayerRow, ...], kind: RowKind) -> tuple[int, int]:
-    """Return the most layers of a kind in a run without BN, and how many are in the last run."""
+    """Return how many layers of a kind the longest and the last run without BN have."""
     longest = run = 0
     for layer in layers:
         run = 0 if layer.kind == "bn" else run + (layer.kind == kind)
@@ -238,7 +237,7 @@ def _runs_without_bn(layers: tuple[LayerRow, ...], kind: RowKind) -> tuple[int, 
 
 
 def _layers_not_after_bn(layers: tuple[LayerRow, ...], kind: RowKind) -> int:
-    """Return the number of layers of a kind that do not come straight after a BN."""
+    """Return the number of layers of a kind that are not directly after a BN."""
     return sum(b.kind == kind and a.kind != "bn" for a, b in pairwise(layers))
 
 

@@ -1,4 +1,4 @@
-"""Every layer of a network as numbers, and what a signal does there: for encoders of layers."""
+"""Features of each layer of a network and of the signal at it, for encoders of layers."""
 
 import math
 from typing import get_args
@@ -20,31 +20,31 @@ ALL_KINDS: tuple[RowKind, ...] = (
     *get_args(Foreign),
 )
 LAYER_NUMBERS = (
-    *ALL_KINDS,  # 1 for the layer's kind, 0 for others
-    "shortcut",  # 1 for a convolution in a shortcut
+    *ALL_KINDS,  # one-hot kind of the layer
+    "shortcut",  # 1 for a layer in a shortcut, else 0
     "log2_kernel_height",
     "log2_kernel_width",
     "log2_stride",
     "log2_in_channels",
     "log2_out_channels",
-    "log2_ratio",  # of output to input channels
+    "log2_ratio",  # output channels / input channels
     "log2_in_resolution",
-    "log_macs",  # natural logarithm of 1 + MACs, as the next of parameters
-    "log_parameters",
-    "log2_receptive_field",  # area in pixels of the image that the layer's answer sees
+    "log_macs",  # natural logarithm of 1 + MACs
+    "log_parameters",  # natural logarithm of 1 + parameters
+    "log2_receptive_field",  # area, in pixels of the image
 )
 LAYER_SIGNALS = (
-    "log_square",  # mean square of the layer's answer
-    "log_signal",  # the part of it that varies by image
-    "log_distinct",  # the share of that part
-    "log_gradient",  # squared gradient at the layer's answer, of 1 at the network's
+    "log_square",  # mean square q of the layer's activations
+    "log_signal",  # part s of q that varies between images
+    "log_distinct",  # s / q
+    "log_gradient",  # squared gradient at the layer's activations; 1 at the network's output
 )
 
 
 def layer_numbers(rows: tuple[LayerRow, ...]) -> Array:
-    """Return what each layer is, (layers, 23), columns named by `LAYER_NUMBERS`.
+    """Return features of each layer, (layers, 23), columns named by `LAYER_NUMBERS`.
 
-    Layers come in the order of computation; the receptive field is counted along that order.
+    Layers are in the order of computation; the receptive field accumulates along that order.
     """
     numbers = np.zeros((len(rows), len(LAYER_NUMBERS)))
     height = width = step = 1
@@ -71,10 +71,9 @@ def layer_numbers(rows: tuple[LayerRow, ...]) -> Array:
 
 
 def layer_signals(rows: tuple[LayerRow, ...]) -> Array:
-    """Return natural logarithms of what passes each layer at initialisation, (layers, 4).
+    """Return natural logarithms of signal and gradient at initialisation, (layers, 4).
 
-    Columns are named by `LAYER_SIGNALS`; `harness.features.signal_propagation` says how they are
-    found.
+    Columns are named by `LAYER_SIGNALS`; see `harness.features.signal_propagation`.
     """
     moments, gains = propagate(rows)
     gradients = gradients_of(rows, gains)

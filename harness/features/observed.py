@@ -1,4 +1,4 @@
-"""What predictors take from a network and from its observed epochs, as numbers for regression."""
+"""Features of networks and of their observed epochs, for regression."""
 
 import numpy as np
 
@@ -9,18 +9,18 @@ from harness.features.signal_propagation import signal_features
 from harness.features.structure import structure_features
 from harness.protocol import Array, Queries, Runs
 
-LOST = 20.0  # in place of the logarithm of a loss or norm that is not there, after a divergence
-LEAST_PROXY = 1e-12  # least magnitude of a proxy whose logarithm is taken
-LEAST = 1e-6  # least loss, norm or rate whose logarithm is taken
+LOST = 20.0  # replaces the logarithm of a loss or norm that is NaN after divergence
+LEAST_PROXY = 1e-12  # magnitudes of proxies are raised to this before the logarithm
+LEAST = 1e-6  # losses and norms are raised to this before the logarithm
 
 
 def network_features(networks: Runs | Queries) -> Array:
-    """Return what is known of each network before training, (networks, 163)."""
+    """Return the features of each network's architecture, (networks, 163)."""
     return np.stack([features_of(rows) for rows in networks.layer_rows])
 
 
 def features_of(rows: tuple[LayerRow, ...]) -> Array:
-    """Return all features made by hand of a network given by its layer rows, (163,)."""
+    """Return all hand-made features of a network's layer rows, (163,)."""
     parts = (architecture_features, signal_features, structure_features)
     return np.concatenate([features(rows) for features in parts])
 
@@ -28,8 +28,8 @@ def features_of(rows: tuple[LayerRow, ...]) -> Array:
 def measured_features(networks: Runs | Queries) -> Array:
     """Return the proxies of networks on two scales, (networks, 16); (networks, 0) without any.
 
-    Proxies span many orders: the inverse hyperbolic sine keeps their sign, the logarithm of their
-    magnitude tells the small ones apart.
+    Proxies span many orders of magnitude. The inverse hyperbolic sine keeps their sign; the
+    logarithm of the magnitude resolves small ones.
     """
     if networks.proxies is None:
         return np.zeros((len(networks), 0))
@@ -38,10 +38,11 @@ def measured_features(networks: Runs | Queries) -> Array:
 
 
 def prefix_features(queries: Queries) -> Array:
-    """Return what the observed epochs say, (networks, 8 k); nothing for k = 0.
+    """Return features of the k observed epochs, (networks, 8 k); (networks, 0) for k = 0.
 
-    Logits of valid accuracy and their steps, logits of train accuracy, logarithms of losses and
-    norms and of the last tenth of each epoch, and the loss before training.
+    These are logits of valid accuracy and their differences, logits of train accuracy, and
+    logarithms of losses and norms, of the train loss in the last tenth of each epoch, and of the
+    valid loss before training.
     """
     series = queries.series
     if not queries.observed:
@@ -57,6 +58,6 @@ def prefix_features(queries: Queries) -> Array:
 
 
 def _log(values: Array) -> Array:
-    """Return natural logarithms, bounded, with `LOST` for what is not there."""
+    """Return natural logarithms, clipped, and `LOST` for values that are not finite."""
     logs = np.log(np.clip(np.where(np.isfinite(values), values, 1.0), LEAST, np.exp(LOST)))
     return np.where(np.isfinite(values), logs, LOST)

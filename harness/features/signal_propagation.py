@@ -1,14 +1,14 @@
-"""How a signal and its gradient would pass a network at initialisation, in the mean-field limit.
+"""Propagation of signals and gradients at initialisation, in the mean-field limit of wide layers.
 
-Every layer's answer is described by two numbers: its mean square q, and s, the part of it that
-varies from image to image. With weights of mean 0 and He's variance (2 / fan-in) a convolution
-doubles both; batch normalisation keeps the varying part alone and makes it 1; an activation acts on
-a constant of variance q - s plus a signal of variance s, both normal (integrated numerically).
-Where s / q falls to nothing, images become one to the layers behind. Squared gradients grow by the
-product of what convolutions, activations' slopes and normalisations do to them.
+A layer's activations are described by two numbers: their mean square q, and s, the part of q that
+varies between images. With weights of mean 0 and He's variance (2 / fan-in), a convolution doubles
+both. Batch normalisation removes the constant part and scales s to 1. An activation function is
+applied to a constant of variance q - s plus a signal of variance s, both normal (integrated
+numerically). Where s / q approaches 0, later layers cannot distinguish images. Squared gradients
+are multiplied by a gain in each convolution, activation function and normalisation.
 
-The limit is that of wide layers (Poole et al. 2016, arXiv:1606.05340; Schoenholz et al. 2017,
-arXiv:1611.01232); pools are taken as averages of values that correlate by `SPATIAL`.
+The limit is described by Poole et al. 2016 (arXiv:1606.05340) and Schoenholz et al. 2017
+(arXiv:1611.01232). Average pools are assumed to average values with correlation `SPATIAL`.
 """
 
 import math
@@ -24,9 +24,9 @@ from benchmark.space.layer_walk import WEIGHTED, LayerRow
 
 Array = NDArray[np.float64]
 
-NODES = 24  # of Gauss-Hermite quadrature, in each of two dimensions
-SPATIAL = 0.6  # correlation of neighbouring values that pools are taken to see: a guess
-TINY = 1e-12  # least s, q and squared gradient, so that logarithms exist
+NODES = 24  # nodes of Gauss-Hermite quadrature in each of two dimensions
+SPATIAL = 0.6  # assumed correlation of neighbouring values in average pools
+TINY = 1e-12  # lower bound of q and gains; its square bounds s and gradients
 ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
     "relu": (lambda u: np.maximum(u, 0.0), lambda u: np.asarray(u > 0, np.float64)),
     "sigmoid": (expit, lambda u: np.asarray(expit(u) * expit(-u))),
@@ -36,33 +36,38 @@ SIGNAL_FEATURES = (
     "log_signal_at_head",  # s
     "log_square_at_head",  # q
     "log_distinct_at_head",  # s / q
-    "least_log_distinct",  # over all layers
+    "least_log_distinct",  # this and the next four: over all layers
     "mean_log_distinct",
     "least_log_signal",
     "largest_log_square",
-    "layers_nearly_constant",  # s / q below 1 %
-    "log_gradient_at_stem",  # squared, from the head to the first convolution's weights
-    "least_log_gradient",  # over all convolutions
+    "layers_nearly_constant",  # number of layers with s / q below 1 %
+    "log_gradient_at_stem",  # squared gradient at the first convolution
+    "least_log_gradient",  # this and the next: over all convolutions
     "largest_log_gradient",
-    "mean_log_slope",  # of activations: mean square of the derivative
+    "mean_log_slope",  # of activation functions: mean square of the derivative
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """What a layer answers at initialisation: mean square, and the part that varies by image."""
+    """Moments of a layer's activations at initialisation.
+
+    Attributes:
+        square: Mean square q.
+        signal: Part s of the mean square that varies between images.
+    """
 
     square: float
     signal: float
 
     @property
     def distinct(self) -> float:
-        """Share of the mean square that varies by image."""
+        """Share s / q of the mean square that varies between images."""
         return self.signal / self.square
 
 
 def signal_features(rows: tuple[LayerRow, ...]) -> Array:
-    """Return how signals and gradients pass a network, (12,), named by `SIGNAL_FEATURES`."""
+    """Return the features `SIGNAL_FEATURES` of a network, (12,)."""
     moments, gains = propagate(rows)
     gradients = gradients_of(rows, gains)
     head = moments[_head_input(rows)]
@@ -95,13 +100,13 @@ def _head_input(rows: tuple[LayerRow, ...]) -> int:
 
 
 def propagate(rows: tuple[LayerRow, ...]) -> tuple[list[Moments], list[float]]:
-    """Return each row's moments, and how much its backward pass multiplies a squared gradient."""
+    """Return each row's moments, and the gain of squared gradients in its backward pass."""
     moments: list[Moments] = []
     gains: list[float] = []
     for row in rows:
         inputs = [moments[i] if i >= 0 else Moments(1.0, 1.0) for i in row.inputs]
-        activation, gain = _pass(row, inputs)
-        moments.append(Moments(max(activation.square, TINY), max(activation.signal, TINY * TINY)))
+        output, gain = _pass(row, inputs)
+        moments.append(Moments(max(output.square, TINY), max(output.signal, TINY * TINY)))
         gains.append(max(gain, TINY))
     return moments, gains
 
@@ -123,17 +128,17 @@ def _pass(row: LayerRow, inputs: list[Moments]) -> tuple[Moments, float]:
         count = row.kernel_height * row.kernel_width
         kept = (1 + (count - 1) * SPATIAL) / count
         return Moments(first.square - first.signal * (1 - kept), first.signal * kept), kept
-    return first, 1.0  # max pools: one value of each window passes
+    return first, 1.0  # a max pool passes one value of each window
 
 
 def _rounded(value: float) -> float:
-    """Return a number with three digits, so that equal cases are integrated once."""
+    """Return a number with three significant digits, so that results can be cached."""
     return float(f"{value:.3g}")
 
 
 @lru_cache(maxsize=100_000)
 def _activate(kind: str, square: float, signal: float) -> tuple[Moments, float]:
-    """Return an activation's moments and the mean square of its slope."""
+    """Return an activation function's moments and the mean square of its slope."""
     function, slope = ACTIVATIONS[kind]
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
     weights = weights / weights.sum()
@@ -147,7 +152,7 @@ def _activate(kind: str, square: float, signal: float) -> tuple[Moments, float]:
 
 
 def gradients_of(rows: tuple[LayerRow, ...], gains: list[float]) -> list[float]:
-    """Return the squared gradient at each row's answer, of 1 at the network's."""
+    """Return the squared gradient at each row's activations; at the network's output it is 1."""
     gradients = [0.0] * len(rows)
     gradients[-1] = 1.0
     for index in range(len(rows) - 1, -1, -1):

@@ -1,4 +1,4 @@
-"""Where in a network its convolutions lie, and which layers follow which, as numbers."""
+"""Features of the resolution at which convolutions lie, and of the order of layers."""
 
 import math
 from itertools import pairwise
@@ -11,31 +11,31 @@ from harness.features.architecture import KINDS, expressible
 
 Array = NDArray[np.float64]
 
-# Least input resolution of each range, in pixels, and its name; the last holds what is smaller.
+# Smallest input resolution of each range, in pixels, and the name of the range.
 OCTAVES = ((17, "above_16"), (9, "16"), (5, "8"), (3, "4"), (1, "2"))
 PER_OCTAVE = ("convolutions", "mean_log2_width", "mean_log2_kernel_area")
 STRUCTURE_FEATURES = (
     *(f"{name}_at_{octave}" for _, octave in OCTAVES for name in PER_OCTAVE),
-    "first_log2_kernel_area",  # of all convolutions, as the next
+    "first_log2_kernel_area",  # this and the next: of all convolutions
     "last_log2_kernel_area",
     "log_convolution_parameters",
-    "last_log2_resolution",  # input of the last layer that the ULC can express
+    "last_log2_resolution",  # this and the next: input of the last layer that the ULC can express
     "last_log2_channels",
     "dense_layers",
-    "dense_log2_units",  # sum
+    "dense_log2_units",  # sum over the dense layers
     "log_dense_parameters",
     *(f"{one}_before_{other}" for one in KINDS for other in KINDS),
 )
 
 
 def structure_features(rows: tuple[LayerRow, ...]) -> Array:
-    """Return where and in what order layers lie, (104,), named by `STRUCTURE_FEATURES`."""
+    """Return the features `STRUCTURE_FEATURES` of a network, (104,)."""
     layers = expressible(rows)
     convolutions = [row for row in layers if row.kind == "conv"]
     dense = [row for row in layers if row.kind == "dense"]
     return np.concatenate(
         [
-            *(_octave(convolutions, place) for place in range(len(OCTAVES))),
+            *(_octave(convolutions, index) for index in range(len(OCTAVES))),
             [_log2_area(convolutions[0]), _log2_area(convolutions[-1])],
             [math.log(sum(row.parameters for row in convolutions))],
             [math.log2(layers[-1].in_resolution), math.log2(layers[-1].in_channels)],
@@ -46,10 +46,10 @@ def structure_features(rows: tuple[LayerRow, ...]) -> Array:
     )
 
 
-def _octave(convolutions: list[LayerRow], place: int) -> list[float]:
-    """Return the number, mean width and mean kernel area of convolutions in a range of sizes."""
-    least = OCTAVES[place][0]
-    most = OCTAVES[place - 1][0] - 1 if place else math.inf
+def _octave(convolutions: list[LayerRow], index: int) -> list[float]:
+    """Return number, mean log2 width and mean log2 kernel area of a range's convolutions, (3,)."""
+    least = OCTAVES[index][0]
+    most = OCTAVES[index - 1][0] - 1 if index else math.inf
     inside = [row for row in convolutions if least <= row.in_resolution <= most]
     if not inside:
         return [0.0, 0.0, 0.0]
@@ -62,7 +62,7 @@ def _log2_area(row: LayerRow) -> float:
 
 
 def _bigrams(layers: tuple[LayerRow, ...]) -> Array:
-    """Return how often each kind comes straight before each other, (81,)."""
+    """Return how often each kind is directly before each kind, (81,)."""
     counts = np.zeros((len(KINDS), len(KINDS)))
     for one, other in pairwise(layers):
         if one.kind in KINDS and other.kind in KINDS:

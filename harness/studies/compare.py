@@ -1,9 +1,9 @@
-"""Which of some predictors are surely better: paired differences on shared resamples.
+"""Tests which predictors are significantly better, by paired differences on shared resamples.
 
-Every predictor is scored on the same resamples of the same networks, so a difference has a
-distribution of its own, much narrower than two intervals beside each other suggest. Its p-value is
-twice the smaller share of resamples on either side of zero; Holm's correction keeps the chance of
-any false claim among all pairs at 5 %. Scores are those of the mean over seeds, as it is stored.
+All predictors are scored on the same resamples of the same networks. The distribution of a paired
+difference is much narrower than two separate intervals suggest. Its p-value is twice the smaller
+share of resamples on either side of zero. Holm's correction keeps the probability of any false
+positive among all pairs at 5 %. The scores are those of the stored predictions, means over seeds.
 """
 
 from collections.abc import Sequence
@@ -29,16 +29,16 @@ LEVEL = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How two predictors' scores differ.
+    """The difference between the scores of two predictors.
 
     Attributes:
-        one: A predictor.
-        other: Another.
-        value: Score of `one` less that of `other`.
+        one: Name of the first predictor.
+        other: Name of the second predictor.
+        value: Score of `one` minus score of `other`.
         low: Lower end of the 95 % interval; None where it is undefined.
-        high: Upper end.
-        p_value: Of no difference, corrected for the number of pairs by Holm's method.
-        better: The predictor that is surely better at 5 %; None if neither is.
+        high: Upper end of the 95 % interval; None where it is undefined.
+        p_value: P-value of no difference, corrected for the number of pairs by Holm's method.
+        better: The predictor that is significantly better at the 5 % level; None if neither is.
     """
 
     one: str
@@ -59,19 +59,19 @@ def compare(
     stratum: str = "test",
     release: Release = INSTALLED,
 ) -> list[Difference]:
-    """Return the difference of every pair of predictors, in the order in which they are given.
+    """Return the difference of every pair of predictors, in the order of the arguments.
 
     Args:
-        task: That all have answered.
-        predictors: Names of results, at least two.
-        results: Folder of all results.
-        metric: Of `METRICS`, one that has a direction.
-        stratum: As results name them.
+        task: A task on which all predictors have a result.
+        predictors: Names of at least two predictors.
+        results: Folder of results.
+        metric: A name of `METRICS` that has a direction.
+        stratum: Name of the stratum, as in results.
         release: The data; by default that of the installed package.
 
     Raises:
-        ValueError: If a name is not known, a predictor failed, or the metric is not there.
-        FileNotFoundError: If there is no result of a predictor.
+        ValueError: If a name is unknown, a predictor failed, or it does not have the metric.
+        FileNotFoundError: If a predictor has no result.
     """
     if metric not in METRICS:
         raise ValueError(unknown_name("metric", metric, METRICS))
@@ -79,7 +79,7 @@ def compare(
         raise ValueError("a comparison needs at least two predictors")
     targets = load_targets(task, release).valid_accuracy
     scores = {
-        name: _resample_scores(task, name, results, targets, (stratum, metric))
+        name: _score_resamples(task, name, results, targets, (stratum, metric))
         for name in dict.fromkeys(predictors)
     }
     pairs = list(combinations(scores, 2))
@@ -91,10 +91,10 @@ def compare(
     ]
 
 
-def _resample_scores(
+def _score_resamples(
     task: Task, predictor: str, results: Path, targets: Targets, wanted: tuple[str, str]
 ) -> Array:
-    """Return a predictor's score, then its value in each resample."""
+    """Return a predictor's score, followed by its score on each resample, (1 + resamples,)."""
     path = result_path(results, task.name, predictor)
     if not path.exists():
         known = [p.stem for p in path.parent.glob("*.json")]
@@ -106,16 +106,17 @@ def _resample_scores(
     mean, std = matrix(table, "mean", targets.run_ids), None
     if not table["std"].null_count:
         std = matrix(table, "std", targets.run_ids)
-    found = strata(tabulate(targets, mean, epochs=predicted_epochs(table), std=std))
+    scores = strata(tabulate(targets, mean, epochs=predicted_epochs(table), std=std))
     stratum, metric = wanted
-    if stratum not in found:
-        raise ValueError(unknown_name("stratum", stratum, found))
-    if metric not in found[stratum]:
+    if stratum not in scores:
+        raise ValueError(unknown_name("stratum", stratum, scores))
+    if metric not in scores[stratum]:
         raise ValueError(f"predictor {predictor!r} has no {metric!r} in {stratum!r}")
-    return found[stratum][metric]
+    return scores[stratum][metric]
 
 
 def _difference(pair: tuple[str, str], samples: Array, p: float, *, higher: bool) -> Difference:
+    """Return the difference of a pair; `higher` says whether a higher score is better."""
     low, high = interval(samples[1:]) or (None, None)
     value = float(samples[0])
     better = None
@@ -125,9 +126,12 @@ def _difference(pair: tuple[str, str], samples: Array, p: float, *, higher: bool
 
 
 def p_value(samples: Array) -> float:
-    """Return the two-sided p-value of a difference, from its value and its resamples.
+    """Return the two-sided p-value of a difference.
 
-    No resample beyond zero means a p-value of one over their number, not of nothing.
+    If all resamples are on one side of zero, it is 1 / resamples, not 0.
+
+    Args:
+        samples: The difference, followed by the difference on each resample, (1 + resamples,).
 
     >>> p_value(np.array([0.1, 0.2, 0.1, -0.1, 0.3]))
     0.5
@@ -135,12 +139,12 @@ def p_value(samples: Array) -> float:
     resamples = samples[1:][np.isfinite(samples[1:])]
     if not len(resamples):
         return 1.0
-    least = min((resamples <= 0).sum(), (resamples >= 0).sum())
-    return float(min(1.0, 2 * max(least, 0.5) / len(resamples)))
+    smaller_side = min((resamples <= 0).sum(), (resamples >= 0).sum())
+    return float(min(1.0, 2 * max(smaller_side, 0.5) / len(resamples)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number (Holm 1979), in their order.
+    """Return p-values corrected for multiple testing (Holm 1979), in the given order.
 
     >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
     [0.03, 0.06, 0.06]

@@ -1,14 +1,14 @@
-"""Choosing among candidates early: epochs spent, and how much of the best is given up.
+"""Simulates selecting the best of N networks early: epochs spent and regret.
 
-Somebody has N networks and wants the best of them without training them all. Every way to do that
-is tried on the same random sets of N test networks:
+Each strategy selects from the same random sets of N test networks:
 
 - *stop after i*: train all for i epochs, keep those that are best so far (Egele et al. 2024);
-- *successive halving*: train all for one epoch, keep the best third for three, and so on;
+- *successive halving*: train all for one epoch, keep the best third for three epochs, and so on;
 - *a predictor at k*: train all for k epochs, keep those with the best predicted final accuracy.
 
-What is kept is trained to the end, and the best of it is the choice. Its *regret* is how much lower
-its final accuracy is than that of the best of the N; epochs are counted over all networks.
+The kept networks are trained to the end, and the best of them is selected. The *regret* is the
+final accuracy of the best of the N networks minus that of the selected one. Epochs are counted over
+all networks.
 """
 
 from collections.abc import Sequence
@@ -29,23 +29,23 @@ Array = NDArray[np.float64]
 
 CANDIDATES = 100  # N
 SETS = 1000  # random sets of candidates
-KEPT = (1, 5, 10)
-ETA = 3  # of successive halving: a third is kept, for three times the epochs
+KEPT = (1, 5, 10)  # numbers of networks trained to the end
+ETA = 3  # successive halving keeps a third, for three times the epochs
 
 
 @dataclass(frozen=True, slots=True)
 class StrategyOutcome:
-    """A way to choose, and what it costs and gives up on average.
+    """The cost and the regret of a strategy, over the sets of candidates.
 
     Attributes:
         strategy: "stop after i", "successive halving" or a predictor's name.
-        observed: Epochs of every candidate before the first is dropped.
-        kept: Networks trained to the end.
-        epochs: Of all candidates together, as a share of training all to the end.
-        regret: Mean over the sets.
+        observed: Epochs of every candidate before the first one is dropped.
+        kept: Number of networks trained to the end.
+        epochs: Epochs spent on all candidates, as a fraction of training all to the end.
+        regret: Mean regret over the sets, an accuracy.
         low: 5 % quantile of the regret over the sets.
-        high: 95 % quantile.
-        best: Share of the sets in which the best network was chosen.
+        high: 95 % quantile of the regret over the sets.
+        best: Fraction of the sets in which the best network was selected.
     """
 
     strategy: str
@@ -66,41 +66,41 @@ def simulate_selection(
     candidates: int = CANDIDATES,
     release: Release = INSTALLED,
 ) -> list[StrategyOutcome]:
-    """Return every way to choose among the test networks of some tasks of one image set.
+    """Return the outcome of every strategy on the test networks of one image set.
 
     Args:
-        tasks: Over the same rows, with different observed epochs.
-        predictors: Names of results; those without a score on a task are left out there.
-        results: Folder of all results.
-        candidates: N, at most the test networks.
+        tasks: Tasks with the same rows and different numbers of observed epochs.
+        predictors: Names of predictors; they are skipped on tasks where they have no score.
+        results: Folder of results.
+        candidates: N, at most the number of test networks.
         release: The data; by default that of the installed package.
 
     Raises:
-        ValueError: If the tasks are not of the same rows, or N is out of range.
+        ValueError: If the tasks have different rows, or N is out of range.
     """
     if len({task.digest for task in tasks}) != 1:
-        raise ValueError("tasks must be of the same rows to be compared")
+        raise ValueError("all tasks must have the same rows")
     targets = load_targets(tasks[0], release).valid_accuracy
-    order = np.argsort(targets.run_ids)  # so that the sets do not depend on the task
+    order = np.argsort(targets.run_ids)  # sorted, so that the sets do not depend on the task
     test = np.array([i for i in order if targets.splits[i] == "test"])
     if not max(KEPT) <= candidates <= len(test):
         raise ValueError(f"`candidates` (={candidates}) must be in {max(KEPT)}..{len(test)}")
     curves, sets = targets.curves[test], random_sets(len(test), candidates)
-    found = [*_stops(curves, sets), successive_halving(curves, sets)]
+    outcomes = [*_stop_after_each_epoch(curves, sets), successive_halving(curves, sets)]
     for task in tasks:
         for name in predictors:
             path = result_path(results, task.name, name)
             if path.exists() and read_result(path).status == "scored":
                 table = read_predictions(path.with_suffix(".parquet"), len(targets.run_ids))
                 scores = matrix(table, "mean", targets.run_ids)[test, -1]
-                found += [
+                outcomes += [
                     select_by_scores(name, scores, task.observed, m, curves, sets) for m in KEPT
                 ]
-    return found
+    return outcomes
 
 
 def random_sets(networks: int, candidates: int) -> NDArray[np.intp]:
-    """Return `SETS` sets of different networks, (sets, candidates), the same every time."""
+    """Return `SETS` sets of distinct networks, (sets, candidates); they are always the same."""
     rng = generator_for("discarding-v1", networks, candidates)
     order = rng.random((SETS, networks)).argsort(axis=1)
     return np.asarray(order[:, :candidates], dtype=np.intp)
@@ -114,15 +114,15 @@ def select_by_scores(
     curves: Array,
     sets: NDArray[np.intp],
 ) -> StrategyOutcome:
-    """Return the choice that keeps the candidates with the best scores.
+    """Return the outcome of keeping the candidates with the best scores.
 
     Args:
-        strategy: Its name.
-        scores: (networks,), higher is better; ties are broken by the order of a set.
-        observed: Epochs that the scores took.
-        kept: How many are trained to the end.
-        curves: True accuracies (networks, epochs).
-        sets: Candidates, (sets, candidates).
+        strategy: Name of the strategy.
+        scores: (networks,), higher is better; ties are broken by the order in a set.
+        observed: Epochs of each candidate that the scores need.
+        kept: Number of networks trained to the end.
+        curves: True accuracies, (networks, epochs).
+        sets: Indices of the candidates, (sets, candidates).
     """
     best = np.argsort(-scores[sets], axis=1, kind="stable")[:, :kept]
     survivors = np.take_along_axis(sets, best, axis=1)
@@ -131,8 +131,8 @@ def select_by_scores(
     return _outcome(strategy, observed, survivors, spent / (candidates * epochs), curves, sets)
 
 
-def _stops(curves: Array, sets: NDArray[np.intp]) -> list[StrategyOutcome]:
-    """Return the choices after 1, 2, ... epochs."""
+def _stop_after_each_epoch(curves: Array, sets: NDArray[np.intp]) -> list[StrategyOutcome]:
+    """Return the outcomes of stopping after 1, 2, ... epochs."""
     return [
         select_by_scores("stop after i", curves[:, i - 1], i, m, curves, sets)
         for i in range(1, curves.shape[1])
@@ -141,7 +141,7 @@ def _stops(curves: Array, sets: NDArray[np.intp]) -> list[StrategyOutcome]:
 
 
 def successive_halving(curves: Array, sets: NDArray[np.intp]) -> StrategyOutcome:
-    """Return the choice of successive halving from one epoch on."""
+    """Return the outcome of successive halving that starts with one epoch."""
     epochs, left = curves.shape[1], sets
     reached, spent = 0, 0
     for rung in _rungs(epochs):
@@ -156,7 +156,7 @@ def successive_halving(curves: Array, sets: NDArray[np.intp]) -> StrategyOutcome
 
 
 def _rungs(epochs: int) -> list[int]:
-    """Return the epochs after which candidates are dropped, and the last.
+    """Return the epochs after which candidates are dropped, and the last epoch.
 
     >>> _rungs(20)
     [1, 3, 9, 20]

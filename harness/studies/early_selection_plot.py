@@ -1,4 +1,4 @@
-"""The picture of what choosing early costs and gives up."""
+"""Plots the regret of early selection against the epochs spent."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,31 +12,31 @@ from harness.studies.early_selection import KEPT, StrategyOutcome
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LEAST_SHOWN = 1e-4  # of a regret, on the logarithmic axis
+LEAST_SHOWN = 1e-4  # smaller regrets are drawn here on the logarithmic axis
 WITHOUT_PREDICTOR = ("stop after i", "successive halving")
-COLOURS = CYCLE[:-1]  # grey is nearly that of the others
+COLOURS = CYCLE[:-1]  # without grey, which looks like the pale colour
 MARKERS = ("o", "s", "^", "D", "v", "P")
-PALE = "#c4c8cc"
+PALE = "#c4c8cc"  # of all other predictors
 
 
-def draw(found: Sequence[StrategyOutcome], path: Path, title: str) -> None:
-    """Draw mean regret against epochs spent, a panel for each number of networks kept.
+def draw(outcomes: Sequence[StrategyOutcome], path: Path, title: str) -> None:
+    """Draw mean regret against epochs spent, with a panel for each number of networks kept.
 
-    Successive halving keeps as many as it does and stands in every panel. The predictors with the
-    least regret have colours of their own; any others are pale.
+    Successive halving decides itself how many it keeps and is drawn in every panel. The predictors
+    with the lowest regret have distinct colours; the others are pale.
 
     Raises:
         OSError: If the file cannot be written.
-        ValueError: If its ending is no image format.
+        ValueError: If its extension is not an image format.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 4.8), layout="constrained")
     panels = figure.subplots(1, len(KEPT), sharex=True, sharey=True)
-    styles = _styles(found)
+    styles = _styles(outcomes)
     for axes, kept in zip(panels, KEPT, strict=True):
         for strategy, style in styles.items():
-            _draw_strategy(axes, [c for c in found if c.strategy == strategy], kept, style)
+            _draw_strategy(axes, [c for c in outcomes if c.strategy == strategy], kept, style)
         axes.set_title(f"{kept} trained to the end", fontsize="medium")
         axes.set_xscale("log")
         axes.set_yscale("log")
@@ -45,41 +45,41 @@ def draw(found: Sequence[StrategyOutcome], path: Path, title: str) -> None:
         axes.grid(visible=True, alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("mean regret of the final accuracy")
-    place = {"loc": "center left", "bbox_to_anchor": (1.02, 0.5), "frameon": False}
-    panels[-1].legend(fontsize="small", **place)
+    legend = {"loc": "center left", "bbox_to_anchor": (1.02, 0.5), "frameon": False}
+    panels[-1].legend(fontsize="small", **legend)
     figure.suptitle(title)
     figure.savefig(path, dpi=150)
 
 
 def _draw_strategy(
-    axes: "Axes", choices: Sequence[StrategyOutcome], kept: int, style: Mapping[str, object]
+    axes: "Axes", outcomes: Sequence[StrategyOutcome], kept: int, style: Mapping[str, object]
 ) -> None:
-    """Draw what one strategy gives up where it keeps some number, or its own."""
-    shown = [c for c in choices if c.kept == kept or c.strategy == WITHOUT_PREDICTOR[1]]
-    shown.sort(key=lambda choice: choice.epochs)
-    x = [100 * choice.epochs for choice in shown]
-    y = [max(choice.regret, LEAST_SHOWN) for choice in shown]
+    """Draw the regret of one strategy that keeps `kept` networks, or of successive halving."""
+    shown = [c for c in outcomes if c.kept == kept or c.strategy == WITHOUT_PREDICTOR[1]]
+    shown.sort(key=lambda c: c.epochs)
+    x = [100 * c.epochs for c in shown]
+    y = [max(c.regret, LEAST_SHOWN) for c in shown]
     (line,) = axes.plot(x, y)
     line.set(**style)
 
 
-def best_predictors(found: Sequence[StrategyOutcome]) -> list[str]:
-    """Return the predictors with the least regret, as many as there are colours, best first.
+def best_predictors(outcomes: Sequence[StrategyOutcome]) -> list[str]:
+    """Return the predictors with the lowest regret, best first, as many as there are colours.
 
-    It is the geometric mean over all that a predictor was asked for.
+    Predictors are ranked by the geometric mean of their regrets.
     """
     regrets: dict[str, list[float]] = {}
-    for choice in found:
-        if choice.strategy not in WITHOUT_PREDICTOR:
-            logarithm = float(np.log(max(choice.regret, LEAST_SHOWN)))
-            regrets.setdefault(choice.strategy, []).append(logarithm)
+    for outcome in outcomes:
+        if outcome.strategy not in WITHOUT_PREDICTOR:
+            logarithm = float(np.log(max(outcome.regret, LEAST_SHOWN)))
+            regrets.setdefault(outcome.strategy, []).append(logarithm)
     return sorted(regrets, key=lambda name: float(np.mean(regrets[name])))[: len(COLOURS)]
 
 
-def _styles(found: Sequence[StrategyOutcome]) -> dict[str, dict[str, object]]:
-    """Return how each strategy is drawn, in the order of drawing: pale ones lie below."""
-    strategies = dict.fromkeys(choice.strategy for choice in found)
-    best = best_predictors(found)
+def _styles(outcomes: Sequence[StrategyOutcome]) -> dict[str, dict[str, object]]:
+    """Return the line style of each strategy, in drawing order, so that pale lines are below."""
+    strategies = dict.fromkeys(outcome.strategy for outcome in outcomes)
+    best = best_predictors(outcomes)
     pale = [s for s in strategies if s not in best and s not in WITHOUT_PREDICTOR]
     line = {"markersize": 3.5, "linewidth": 0.9}
     others = f"{len(pale)} other predictors" if len(pale) > 1 else "another predictor"

@@ -1,10 +1,9 @@
-"""Predictors on networks and curves of another origin.
+"""Reads the MetaQNN networks, to score predictors on data of another origin.
 
-`metaqnn`: 1,000 chain networks on CIFAR-10 with 20 epochs each, published with Baker et al. 2017
-(arXiv:1705.10823). Their layers become layer rows, with dropout and hidden fully connected layers
-as kinds of their own; of their curves there is the valid accuracy alone. The file is no part of
-this project. Splits are fixed by a hash of each network's text, so copies of a network are never in
-two parts.
+The file holds 1,000 chain networks on CIFAR-10 with 20 epochs each, published with Baker et al.
+2017 (arXiv:1705.10823). The file is not part of this project. Layers become layer rows; dropout and
+hidden fully connected layers have kinds of their own. The only series is the valid accuracy. A hash
+of each network's text assigns it to a split, so copies of a network are in the same split.
 """
 
 import csv
@@ -19,18 +18,18 @@ from benchmark.space.layer_walk import LayerRow, Role, RowKind
 from harness.protocol import Array, Runs, Series
 from harness.running.custom_splits import Trial
 
-SPLITS = 3  # ways to divide the networks; scores are means over them
-CUMULATED_SHARES = ((0.70, "train"), (0.75, "validation"), (1.0, "test"))  # cumulated shares
+DIVISIONS = 3  # different divisions into splits; scores are means over them
+CUMULATIVE_SHARES = ((0.70, "train"), (0.75, "validation"), (1.0, "test"))
 EPOCHS = 20
 SIDE, COLOURS = 32, 3  # of CIFAR-10
 LAYER = re.compile(r"(C|P|D|FC|GAP|SM)\(([\d,. ]+)\)")
 
 
 def read_metaqnn(path: Path) -> tuple[Runs, tuple[str, ...]]:
-    """Return the networks of the file as runs, and the text of each.
+    """Return the networks of the file as runs, and the text of each network.
 
     Raises:
-        ValueError: If a line is not as published; the message names it.
+        ValueError: If a line differs from the published format; the message names the line.
         OSError: If the file cannot be read.
     """
     texts, walks, curves = [], [], []
@@ -41,11 +40,11 @@ def read_metaqnn(path: Path) -> tuple[Runs, tuple[str, ...]]:
                 curves.append([float(line[f"acc_{epoch}"]) for epoch in range(1, EPOCHS + 1)])
             except (KeyError, TypeError, ValueError) as error:
                 raise ValueError(
-                    f"{path}: line {number} is no network of MetaQNN: {error}"
+                    f"{path}: line {number} is not a MetaQNN network: {error}"
                 ) from error
             texts.append(line["net"])
     if not texts:
-        raise ValueError(f"{path}: there is no network in it")
+        raise ValueError(f"{path}: the file holds no networks")
     ids = tuple(f"m{i:04d}" for i in range(len(texts)))
     nothing: tuple[None, ...] = (None,) * len(texts)
     recipe, series = Recipe("cifar10"), _series(np.array(curves))
@@ -54,7 +53,7 @@ def read_metaqnn(path: Path) -> tuple[Runs, tuple[str, ...]]:
 
 
 def _series(curves: Array) -> Series:
-    """Return series of which the valid accuracy alone is known."""
+    """Return series in which only the valid accuracy is known, from (networks, epochs)."""
     unknown = np.full(curves.shape, np.nan)
     return Series(
         learning_rate=unknown,
@@ -71,13 +70,13 @@ def _series(curves: Array) -> Series:
 
 
 def metaqnn_rows(text: str) -> tuple[LayerRow, ...]:
-    """Return the layers of a network as rows.
+    """Return the layers of a network as layer rows.
 
-    C(filters, kernel, stride), P(kernel, stride), D(i, n), FC(units), GAP(classes), SM(classes);
-    paddings keep the resolution up to the stride.
+    A layer is C(filters, kernel, stride), P(kernel, stride), D(i, n), FC(units), GAP(classes) or
+    SM(classes). Padding is such that only the stride reduces the resolution.
 
     Raises:
-        ValueError: If the text holds anything else.
+        ValueError: If the text contains anything else.
 
     >>> [row.kind for row in metaqnn_rows("[C(64,3,1), P(2,2), D(1,1), FC(128), SM(10)]")]
     ['conv', 'max_pool', 'dropout', 'dense', 'linear']
@@ -92,7 +91,7 @@ def metaqnn_rows(text: str) -> tuple[LayerRow, ...]:
 
 
 class _Builder:
-    """Appends rows, remembering where the network stands."""
+    """Appends layer rows and tracks the current channels and side length in pixels."""
 
     def __init__(self) -> None:
         self.rows: list[LayerRow] = []
@@ -122,24 +121,24 @@ class _Builder:
         self.channels, self.side = channels, side
 
 
-def split_of(text: str, split: int) -> str:
-    """Return the part that a network is in, in one of the ways to divide them."""
-    digest = hashlib.sha256(f"metaqnn-v1:{split}:{text}".encode()).digest()
-    place = int.from_bytes(digest[:8], "big") / 2**64
-    return next(part for share, part in CUMULATED_SHARES if place < share)
+def split_of(text: str, division: int) -> str:
+    """Return the split of a network in one of the divisions."""
+    digest = hashlib.sha256(f"metaqnn-v1:{division}:{text}".encode()).digest()
+    uniform = int.from_bytes(digest[:8], "big") / 2**64
+    return next(split for share, split in CUMULATIVE_SHARES if uniform < share)
 
 
 def metaqnn_trials(path: Path) -> list[Trial]:
-    """Return a trial for each way to divide the networks of the MetaQNN file.
+    """Return a trial for each division of the networks of the MetaQNN file.
 
     Raises:
-        ValueError: If the file is not as published.
+        ValueError: If the file differs from the published format.
         OSError: If the file cannot be read.
     """
     runs, texts = read_metaqnn(path)
     trials = []
-    for split in range(SPLITS):
-        parts = np.array([split_of(text, split) for text in texts])
-        divided = [runs.take(np.flatnonzero(parts == part)) for _, part in CUMULATED_SHARES]
+    for division in range(DIVISIONS):
+        splits = np.array([split_of(text, division) for text in texts])
+        divided = [runs.take(np.flatnonzero(splits == split)) for _, split in CUMULATIVE_SHARES]
         trials.append(Trial("metaqnn", *divided))
     return trials

@@ -1,8 +1,8 @@
-"""What becomes of a network of somebody's own: its curve, predicted before it is trained.
+"""Predicts the learning curve of a user's own network before it is trained.
 
-A predictor is fitted on the released training networks of an image set and asked about the traced
-network and, for comparison, the release's test networks. A predictor knows networks like those it
-was fitted on: what of the network lies outside them is said.
+A predictor is fitted on the released training networks of an image set. It predicts the user's
+network and, for comparison, the released test networks. Features and layers of the network that no
+training network has are listed, since predictions for them are extrapolations.
 """
 
 from collections.abc import Sequence
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
     from torch import nn
 
 FEATURES = (*ARCHITECTURE_FEATURES, *SIGNAL_FEATURES, *STRUCTURE_FEATURES)
-INTERVAL = 0.9  # central, of a normal distribution
-STRIDED = ("conv", "max_pool", "avg_pool")  # kinds whose stride tells networks apart
-SLACK = 1e-9  # of a feature's range, for sums in another order
+INTERVAL = 0.9  # probability of the central interval of a normal distribution
+STRIDED = ("conv", "max_pool", "avg_pool")  # kinds whose stride is part of the layer type
+SLACK = 1e-9  # tolerance of a feature's range; sums differ by less between orders
 
 
 @dataclass(frozen=True, slots=True)
 class OutOfRange:
-    """A feature that no training network has such a value of.
+    """A feature of the network outside the range of the training networks.
 
     Attributes:
-        feature: Its name.
-        value: Of the network.
-        low: Least of the training networks.
-        high: Largest of them.
+        feature: Name of the feature.
+        value: Value of the network.
+        low: Smallest value of the training networks.
+        high: Largest value of the training networks.
     """
 
     feature: str
@@ -53,30 +53,31 @@ class OutOfRange:
 
     @property
     def distance(self) -> float:
-        """How far outside, in widths of the range (of 1 where all are equal)."""
+        """Distance to the range as a multiple of its width, which is taken as 1 if it is 0."""
         return max(self.low - self.value, self.value - self.high) / ((self.high - self.low) or 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkPrediction:
-    """What is predicted of a network.
+    """The prediction for a network, compared with released networks.
 
     Attributes:
-        images: The image set it would be trained on.
+        images: Name of the image set that the network would be trained on.
         predictor: Name of the predictor.
-        epochs: Which epochs, from 1.
-        mean: Valid accuracy after each, a fraction.
-        low: Lower ends of 90 % intervals; None if the predictor has no spread.
-        high: Upper ends.
-        fitted: Training networks.
-        compared: Test networks of the release.
-        above_predicted: Share of them with a lower predicted final accuracy.
-        above_true: Share of them with a lower true final accuracy than the one predicted here.
-        parameters: Of the layer rows.
-        macs: Multiply-accumulates of one image.
+        epochs: The predicted epochs, from 1.
+        mean: Predicted valid accuracy after each epoch, a fraction.
+        low: Lower ends of the 90 % intervals; None if the predictor gives no `std`.
+        high: Upper ends of the 90 % intervals; None if the predictor gives no `std`.
+        fitted: Number of training networks.
+        compared: Number of released test networks.
+        above_predicted: Fraction of the test networks with a lower predicted final accuracy.
+        above_true: Fraction of the test networks whose true final accuracy is lower than predicted
+            for this network.
+        parameters: Parameters of the layer rows.
+        macs: Multiply-accumulates of the layer rows for one image.
         layers: Number of layer rows.
-        outside: Features outside those of the training networks, farthest first.
-        unseen: Layers of a sort that no training network has.
+        outside: Features outside the range of the training networks, farthest first.
+        unseen: Layer types that no training network has.
     """
 
     images: str
@@ -101,51 +102,51 @@ def find_network(network: str) -> "nn.Module":
 
     Args:
         network: `path/to/file.py:Name` or `package.module:Name`, where Name is a module, or a class
-            or function that makes one when it is called without arguments.
+            or function that returns one when called without arguments.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If there is no such name, or it makes no module.
+        ValueError: If there is no such name, or it does not give a module.
     """
     from torch import nn
 
-    place, _, name = network.rpartition(":")
-    if not place:
+    source, _, name = network.rpartition(":")
+    if not source:
         raise ValueError(
             f"network {network!r} must be path/to/file.py:Class or package.module:Class"
         )
-    module = import_module_of(place, network, "network")
+    module = import_module_of(source, network, "network")
     if not hasattr(module, name):
         known = [n for n, value in vars(module).items() if callable(value) and n[0] != "_"]
         raise ValueError(f"network {network!r}: {unknown_name('class', name, known)}")
-    found: object = getattr(module, name)
-    if not isinstance(found, nn.Module):
-        if not callable(found):
-            raise ValueError(f"network {network!r} must be a torch module, not {found!r}")
+    value: object = getattr(module, name)
+    if not isinstance(value, nn.Module):
+        if not callable(value):
+            raise ValueError(f"network {network!r} must be a torch module, not {value!r}")
         try:
-            found = found()
-        except Exception as error:  # of the user's code: whatever it is, it is about this network
+            value = value()
+        except Exception as error:  # the user's code can raise anything
             reason = f"{type(error).__name__}: {error}"
             raise ValueError(
-                f"network {network!r} cannot be made without arguments ({reason})"
+                f"network {network!r} cannot be created without arguments ({reason})"
             ) from error
-    if not isinstance(found, nn.Module):
-        raise ValueError(f"network {network!r} must make a torch module, not {found!r}")
-    return found
+    if not isinstance(value, nn.Module):
+        raise ValueError(f"network {network!r} must return a torch module, not {value!r}")
+    return value
 
 
 def check_released(images: str, release: Release = INSTALLED) -> None:
-    """Check that there are networks of an image set to fit a predictor on.
+    """Check that the release has training networks of an image set.
 
     Raises:
-        ValueError: If the images are not known; the message has the nearest name.
-        FileNotFoundError: If the release has none; the message says what it has.
+        ValueError: If the image set is unknown; the message has the nearest name.
+        FileNotFoundError: If the release has none; the message names the image sets that it has.
     """
     if not split_path(images, "train", release.folder).exists():
-        there = [name for name in IMAGES if split_path(name, "train", release.folder).exists()]
+        released = [name for name in IMAGES if split_path(name, "train", release.folder).exists()]
         raise FileNotFoundError(
-            f"data of {images!r} is not in this release, so no predictor can be fitted for it; "
-            f"there is data of {', '.join(there) or 'no image set'}"
+            f"this release has no data of {images!r}, so no predictor can be fitted; it has data "
+            f"of {', '.join(released) or 'no image set'}"
         )
 
 
@@ -157,33 +158,33 @@ def predict_network(
     seed: int = 0,
     release: Release = INSTALLED,
 ) -> NetworkPrediction:
-    """Return what a predictor says of a network before it is trained.
+    """Return a predictor's prediction for a network before it is trained.
 
     Args:
-        rows: The network.
+        rows: Layer rows of the network.
         images: Name of an image set that the release has.
         candidate: The predictor.
-        seed: It is fitted with.
+        seed: The seed that the predictor is fitted with.
         release: The data; by default that of the installed package.
 
     Raises:
-        FileNotFoundError: If the release has no data of the images.
-        ValueError: If the images are not known, or the answer breaks the protocol.
+        FileNotFoundError: If the release has no data of the image set.
+        ValueError: If the image set is unknown, or the prediction breaks the protocol.
         Exception: Whatever the predictor raises.
     """
     check_released(images, release)
     task = release.latest_task(images, 0)
     data = _without_proxies(load_task_data(task, release))
-    test = [i for i, part in enumerate(data.targets.valid_accuracy.splits) if part == "test"]
+    test = [i for i, split in enumerate(data.targets.valid_accuracy.splits) if split == "test"]
     true = data.targets.valid_accuracy.curves[test, -1]
-    asked = replace(data, queries=_with_network(data.queries, test, rows))
-    prediction = fit_predict(candidate.make, asked, seed).prediction
+    inputs = replace(data, queries=_with_network(data.queries, test, rows))
+    prediction = fit_predict(candidate.make, inputs, seed).prediction
     mean = prediction.mean
     low = high = None
     if prediction.std is not None:
-        reach = NormalDist().inv_cdf((1 + INTERVAL) / 2) * prediction.std[-1]
-        low = _floats(np.clip(mean[-1] - reach, 0, 1))
-        high = _floats(np.clip(mean[-1] + reach, 0, 1))
+        half_width = NormalDist().inv_cdf((1 + INTERVAL) / 2) * prediction.std[-1]
+        low = _floats(np.clip(mean[-1] - half_width, 0, 1))
+        high = _floats(np.clip(mean[-1] + half_width, 0, 1))
     outside, unseen = _find_extrapolation(rows, data)
     return NetworkPrediction(
         images, candidate.name, prediction.epochs, _floats(mean[-1]), low, high,
@@ -193,21 +194,21 @@ def predict_network(
 
 
 def _without_proxies(data: TaskData) -> TaskData:
-    """Return parts without the proxies, which nobody measured on a network of one's own."""
+    """Return the data without proxies, which are not known for the user's network."""
     train, validation = (replace(runs, proxies=None) for runs in (data.train, data.validation))
     queries = replace(data.queries, proxies=None)
     return replace(data, train=train, validation=validation, queries=queries)
 
 
 def _with_network(queries: Queries, index: Sequence[int], rows: tuple[LayerRow, ...]) -> Queries:
-    """Return some queries and, last, a network of which nothing is observed."""
-    assert queries.observed == 0
-    found = queries.take([*index, index[0]])  # no epoch is observed, so no series is lent
+    """Return some of the queries, followed by the user's network."""
+    assert queries.observed == 0  # so the series copied from the first query are empty
+    extended = queries.take([*index, index[0]])
     return replace(
-        found,
-        ids=(*found.ids[:-1], "own"),
-        architectures=(*found.architectures[:-1], None),
-        layer_rows=(*found.layer_rows[:-1], rows),
+        extended,
+        ids=(*extended.ids[:-1], "own"),
+        architectures=(*extended.architectures[:-1], None),
+        layer_rows=(*extended.layer_rows[:-1], rows),
     )
 
 
@@ -216,14 +217,14 @@ def _floats(values: Array) -> tuple[float, ...]:
 
 
 def _share_below(values: Array, value: float) -> float:
-    """Return the share of values that are lower, ties counted half."""
+    """Return the fraction of values that are lower; ties count half."""
     return float(np.mean(values < value) + np.mean(values == value) / 2)
 
 
 def _find_extrapolation(
     rows: tuple[LayerRow, ...], data: TaskData
 ) -> tuple[tuple[OutOfRange, ...], tuple[str, ...]]:
-    """Return features and layers that lie outside those of the training networks."""
+    """Return the features outside the range of the training networks, and unseen layer types."""
     known = network_features(data.train)
     own = network_features(replace(data.train.take(np.array([0])), layer_rows=(rows,)))[0]
     low, high = known.min(axis=0), known.max(axis=0)
@@ -238,7 +239,7 @@ def _find_extrapolation(
 
 
 def _layer_type(row: LayerRow) -> str:
-    """Return what sort of layer a row is, as far as training networks differ in it."""
-    place = " of a shortcut" if row.role == "shortcut" else ""
+    """Return the layer type of a row: its kind, its stride, and whether it is in a shortcut."""
     stride = f" of stride {row.stride}" if row.stride > 1 and row.kind in STRIDED else ""
-    return f"{row.kind}{stride}{place}"
+    shortcut = " of a shortcut" if row.role == "shortcut" else ""
+    return f"{row.kind}{stride}{shortcut}"

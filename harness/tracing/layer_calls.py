@@ -1,7 +1,7 @@
-"""What a torch module or function does to its input, in the words of layer rows.
+"""Translates calls of torch modules and functions into the terms of layer rows.
 
-Three tables say what is understood: modules, functions and tensor methods. How borders are padded
-is no part of a row, only the resolutions that it leads to are; nor is whether a layer has a bias.
+Three tables list the supported modules, functions and tensor methods. A layer row does not record
+padding, only the resulting resolutions, nor whether a layer has a bias.
 """
 
 import operator
@@ -25,10 +25,13 @@ Size = int | tuple[int, ...] | list[int] | torch.Size
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What is done to a value; kernels and strides where they mean something.
+    """An operation on a value.
 
-    Kinds that are no rows: `identity`, `reshape`, `pad`, `mean` over dimensions, `adaptive` average
-    pools, and `last`, which is allowed behind the last layer alone.
+    Attributes:
+        kind: Kind of a layer row, or one without a row: `identity`, `reshape`, `pad`, `mean` over
+            dimensions, `adaptive` average pool, and `log_softmax`, allowed only at the end.
+        kernel: Height and width of the kernel in pixels; (1, 1) without a kernel.
+        stride: Stride in pixels; 1 without a stride.
     """
 
     kind: Kind
@@ -37,10 +40,10 @@ class Call:
 
 
 def call_of_module(module: nn.Module) -> Call | None:
-    """Return what a module does; None if it is not known.
+    """Return the operation of a module; None if the module is not supported.
 
     Raises:
-        ValueError: If a row cannot say it; the message is the end of a sentence about the module.
+        ValueError: If a row cannot express it; the message continues a sentence about the module.
     """
     make = MODULES.get(type(module))
     return None if make is None else make(module)
@@ -49,22 +52,22 @@ def call_of_module(module: nn.Module) -> Call | None:
 def call_of_function(target: object, arguments: tuple[object, ...], named: dict[str, object]) -> (
     Call | None
 ):  # fmt: skip
-    """Return what a function or tensor method does; None if it is not known.
+    """Return the operation of a function or tensor method; None if it is not supported.
 
     Args:
         target: The function, or the name of the method.
-        arguments: What it is called with behind its first argument.
-        named: Likewise, by name.
+        arguments: Positional arguments after the first one.
+        named: Keyword arguments.
 
     Raises:
-        ValueError: If a row cannot say it; the message is the end of a sentence about the call.
+        ValueError: If a row cannot express it; the message continues a sentence about the call.
     """
     table: dict[object, Callable[..., Call]] = METHODS if isinstance(target, str) else FUNCTIONS
     make = table.get(target)
     try:
         return None if make is None else make(*arguments, **named)
     except TypeError as error:
-        raise ValueError(f"is called in a way that is not understood ({error})") from error
+        raise ValueError(f"is called with unsupported arguments ({error})") from error
 
 
 def _pair(size: Size) -> tuple[int, int]:
@@ -73,16 +76,16 @@ def _pair(size: Size) -> tuple[int, int]:
 
 
 def _one_number(name: str, size: Size) -> int:
-    """Return a number that must be the same in both directions."""
+    """Return a size that must be the same in both directions."""
     height, width = _pair(size)
     if height != width:
-        raise ValueError(f"has {name}={tuple(_pair(size))}, which a layer row has one number for")
+        raise ValueError(f"has {name}={(height, width)}; both numbers must be the same")
     return height
 
 
-def _require(name: str, found: object, wanted: object) -> None:
-    if found != wanted:
-        raise ValueError(f"has {name}={found!r}, and a layer row can only say {name}={wanted!r}")
+def _require(name: str, value: object, supported: object) -> None:
+    if value != supported:
+        raise ValueError(f"has {name}={value!r}; only {name}={supported!r} is supported")
 
 
 def _convolution(module: nn.Module) -> Call:
@@ -134,7 +137,7 @@ def _add(other: object = None, *, alpha: float = 1) -> Call:
 def _pad(pad: Size, mode: str = "constant", value: float | None = None) -> Call:
     _require("mode", mode, "constant")
     if min(pad if not isinstance(pad, int) else (pad,)) < 0:
-        raise ValueError(f"has pad={tuple(pad)!r}, which cuts pixels off")  # type: ignore[arg-type]
+        raise ValueError(f"has pad={tuple(pad)!r}, which removes pixels")  # type: ignore[arg-type]
     return Call("pad")
 
 
@@ -143,7 +146,7 @@ def _mean(dim: object = None, keepdim: bool = False) -> Call:
 
 
 def _simple(kind: Kind) -> Callable[..., Call]:
-    """Return what makes a call of a kind, whatever the arguments."""
+    """Return a function that ignores its arguments and returns a call of a kind."""
     return lambda *_, **__: Call(kind)
 
 

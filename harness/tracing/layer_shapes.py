@@ -1,4 +1,4 @@
-"""Shapes of what passes a traced network; which reshapes, means and sums rows can say."""
+"""Shapes in a traced network, and the reshapes, means and sums that layer rows can express."""
 
 from dataclasses import dataclass
 
@@ -7,16 +7,16 @@ from torch import Tensor, fx
 from benchmark.space.layer_walk import LayerRow
 from harness.tracing.layer_calls import Call
 
-BATCH = 2  # images run through; batch normalisation needs more than one
+BATCH = 2  # images in the traced batch; batch normalisation needs more than one
 
 
 @dataclass(frozen=True, slots=True)
 class TracedValue:
-    """Where a value of the network comes from.
+    """A value in the traced network.
 
     Attributes:
-        row: Index of the row that made it; -1 is the image.
-        channels: Channels, before any flattening.
+        row: Index of the layer row that computed it; -1 for the image.
+        channels: Number of channels, before any flattening.
         resolution: Height and width in pixels, before any padding or flattening.
     """
 
@@ -26,42 +26,56 @@ class TracedValue:
 
 
 def resolution_of(value: Tensor, where: str) -> int:
-    """Return the height and width of a value; 1 for a vector."""
+    """Return the height and width of a tensor in pixels; 1 for vectors.
+
+    Raises:
+        ValueError: If height and width differ.
+    """
     if value.ndim == 2:
         return 1
     if value.ndim != 4 or value.shape[2] != value.shape[3]:
         shape = "x".join(map(str, value.shape[2:])) or "no"
-        raise ValueError(f"{where} gives {shape} pixels, and layer rows are of square images")
+        raise ValueError(f"{where} gives {shape} pixels; only square images are supported")
     return int(value.shape[3])
 
 
-def check_reshape(place: TracedValue, result: Tensor, where: str) -> TracedValue:
-    """Return the same place, if what is reshaped still is one list of channels an image."""
-    pixels = (place.channels, place.resolution, place.resolution)
-    size = place.channels * place.resolution**2
-    allowed = {pixels, (size,), (place.channels, place.resolution**2)}
-    if place.resolution == 1:
-        allowed |= {(place.channels, 1)}
+def check_reshape(value: TracedValue, result: Tensor, where: str) -> TracedValue:
+    """Return the value that is reshaped.
+
+    Raises:
+        ValueError: If the reshape is not a flattening.
+    """
+    pixels = (value.channels, value.resolution, value.resolution)
+    size = value.channels * value.resolution**2
+    allowed = {pixels, (size,), (value.channels, value.resolution**2)}
+    if value.resolution == 1:
+        allowed |= {(value.channels, 1)}
     if result.shape[0] != BATCH or tuple(result.shape[1:]) not in allowed:
         shape = "x".join(map(str, result.shape[1:]))
-        held = "x".join(map(str, pixels))
-        raise ValueError(f"{where} makes {shape} of {held}; layer rows can only say flattening")
-    return place
+        before = "x".join(map(str, pixels))
+        raise ValueError(f"{where} reshapes {before} to {shape}; only flattening is supported")
+    return value
 
 
-def pool_of_mean(what: Call, place: TracedValue, values: tuple[Tensor, Tensor], where: str) -> Call:
-    """Return the pool that a mean or an adaptive pool is."""
-    given, result = values
-    side = place.resolution
-    if what.kind == "mean":
-        if result.numel() != BATCH * place.channels or given.shape[1] != place.channels:
-            raise ValueError(f"{where} is a mean over other dimensions than height and width")
+def pool_of_mean(
+    call: Call, value: TracedValue, tensors: tuple[Tensor, Tensor], where: str
+) -> Call:
+    """Return the pool that is equal to a mean or an adaptive pool.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    given, result = tensors
+    side = value.resolution
+    if call.kind == "mean":
+        if result.numel() != BATCH * value.channels or given.shape[1] != value.channels:
+            raise ValueError(f"{where} is a mean over dimensions other than height and width")
         return Call("global_pool", (side, side))
-    wanted = what.kernel[0]
+    wanted = call.kernel[0]
     if wanted == side and wanted > 1:
         return Call("identity")
     if side % wanted:
-        raise ValueError(f"{where} pools {side} to {wanted} pixels, with windows of unequal size")
+        raise ValueError(f"{where} pools {side} to {wanted} pixels with windows of unequal size")
     step = side // wanted
     return Call(
         "global_pool" if wanted == 1 else "avg_pool", (step, step), step if wanted > 1 else 1
@@ -71,30 +85,42 @@ def pool_of_mean(what: Call, place: TracedValue, values: tuple[Tensor, Tensor], 
 def read_sum(
     node: fx.Node, sources: list[TracedValue], result: Tensor, where: str
 ) -> list[TracedValue]:
-    """Return the two values that are added."""
+    """Return the two values that are added.
+
+    Raises:
+        ValueError: If they are not activations of layers, or their shapes differ.
+    """
     if len(node.all_input_nodes) != len(sources) or len(node.args) + len(node.kwargs) != 2:
-        raise ValueError(f"{where} adds something that is no answer of a layer")
+        raise ValueError(f"{where} adds something other than the activations of a layer")
     both = sources * 2 if len(sources) == 1 else sources
     if not all(isinstance(value, fx.Node) for value in node.args):
-        raise ValueError(f"{where} adds something that is no answer of a layer")
+        raise ValueError(f"{where} adds something other than the activations of a layer")
     sizes = {(p.channels, p.resolution) for p in both}
     if len(sizes) > 1 or result.numel() != BATCH * both[0].channels * both[0].resolution ** 2:
         raise ValueError(f"{where} adds values of different shapes")
     return both
 
 
-def read_linear(given: Tensor, place: TracedValue, where: str) -> Call:
-    """Return a fully connected layer on flattened pixels: a kernel as large as the image."""
+def read_linear(given: Tensor, value: TracedValue, where: str) -> Call:
+    """Return a fully connected layer, whose kernel is as large as its input.
+
+    Raises:
+        ValueError: If its input is not flattened.
+    """
     if given.ndim != 2:
         raise ValueError(f"{where} must read flattened values, not {given.ndim} dimensions")
-    return Call("linear", (place.resolution,) * 2, place.resolution)
+    return Call("linear", (value.resolution,) * 2, value.resolution)
 
 
 def check_declared(declared: LayerRow | None, row: LayerRow, where: str) -> None:
-    """Check the shapes that a module says of itself."""
+    """Check the shapes of the layer row that a module declares.
+
+    Raises:
+        ValueError: If they differ from the traced shapes.
+    """
     if declared is None:
         return
     for field in ("in_channels", "out_channels", "in_resolution", "out_resolution"):
-        said, found = getattr(declared, field), getattr(row, field)
-        if said != found:
-            raise ValueError(f"`layer_row` of {where} has {field} {said}, and it is {found}")
+        stated, traced = getattr(declared, field), getattr(row, field)
+        if stated != traced:
+            raise ValueError(f"`layer_row` of {where} has {field} {stated}, but it is {traced}")

@@ -1,12 +1,17 @@
-"""What each layer of a traced network is for, from where it stands.
+"""Assigns a role to each layer of a traced network from its position.
 
-A predictor's features look at roles, so a network of somebody's own gets those that the layer walk
-would give it. *Stem*: the first convolution, with a batch normalisation and a ReLU behind it.
-*Transition*: what has a stride; behind a convolution, again with its batch normalisation and ReLU.
-*Shortcut*: the lesser of the two branches that an addition joins. *Match*: a 1x1 convolution to
-other channels that closes a block: a convolution, a transition, an addition or the global pool
-reads it. *Head*: the global pool and the last layer. All else is block. Where a drawn 1x1
-convolution looks like a match layer, a submodule called `match` or `block` decides.
+Predictors' features depend on roles, so a user's network gets the roles that the layer walk would
+give it:
+
+- *stem*: the first convolution with the batch normalisation and ReLU after it;
+- *transition*: a layer with a stride, and after a convolution its batch normalisation and ReLU;
+- *shortcut*: the smaller of the two branches that an addition joins;
+- *match*: a 1x1 convolution that changes the channels and ends a block: a convolution, transition,
+  addition or global pool reads it;
+- *head*: the global pool and the last layer;
+- *block*: all other layers.
+
+A submodule called `match` or `block` decides for a 1x1 convolution that could be either.
 """
 
 from collections.abc import Sequence
@@ -14,20 +19,21 @@ from dataclasses import dataclass, replace
 
 from benchmark.space.layer_walk import LayerRow, Role, RowKind
 
-NAMED: tuple[Role, ...] = ("stem", "block", "match", "transition", "head")  # what names can decide
+# Roles that the name of a submodule can set
+NAMED: tuple[Role, ...] = ("stem", "block", "match", "transition", "head")
 READ_MATCHES: tuple[RowKind, ...] = ("conv", "add", "global_pool")
 AT_SHORTCUTS: tuple[RowKind, ...] = ("conv", "bn", "avg_pool", "max_pool")
 
 
 @dataclass(frozen=True, slots=True)
 class TracedLayer:
-    """A traced layer whose role is yet to be found.
+    """A traced layer whose role is not known yet.
 
     Attributes:
-        row: Its role, stage and block mean nothing yet.
+        row: Layer row, whose role, stage and block are placeholders.
         where: The layer in words, for messages.
-        named: A role that a submodule is called by.
-        declared: The row that the module itself says it computes.
+        named: Role given by the name of a submodule; None if there is none.
+        declared: Layer row that the module declares; None if it declares none.
     """
 
     row: LayerRow
@@ -37,15 +43,15 @@ class TracedLayer:
 
 
 def assign_roles(layers: Sequence[TracedLayer]) -> tuple[LayerRow, ...]:
-    """Return the rows with roles, stages and blocks; additions read their body first.
+    """Return the rows with roles, stages and blocks; additions read the longer branch first.
 
     Raises:
-        ValueError: If an addition joins two branches neither of which is a shortcut.
+        ValueError: If neither of the branches that an addition joins is a shortcut.
     """
     layers, shortcuts = _order_additions(layers)
-    # The features need a convolution in a block: what is least sure gives way until there is one
-    for least in (0, 1, 2, 3):
-        roles = _find_roles(layers, shortcuts, least)
+    # The features need a convolution in a block: drop the least certain roles until there is one
+    for dropped in (0, 1, 2, 3):
+        roles = _find_roles(layers, shortcuts, dropped)
         pairs = list(zip(layers, roles, strict=True))
         if any(d.row.kind == "conv" and role == "block" for d, role in pairs):
             break
@@ -53,9 +59,9 @@ def assign_roles(layers: Sequence[TracedLayer]) -> tuple[LayerRow, ...]:
 
 
 def _order_additions(layers: Sequence[TracedLayer]) -> tuple[list[TracedLayer], set[int]]:
-    """Return the layers whose additions read their body first, and the rows at shortcuts."""
-    found: list[TracedLayer] = []
-    reached: list[frozenset[int]] = []  # every row that leads to each row, itself included
+    """Return the layers with additions that read the longer branch first, and shortcut indices."""
+    ordered: list[TracedLayer] = []
+    reached: list[frozenset[int]] = []  # the ancestors of each row and the row itself
     shortcuts: set[int] = set()
     for index, layer in enumerate(layers):
         before = [reached[source] for source in layer.row.inputs if source >= 0]
@@ -65,27 +71,27 @@ def _order_additions(layers: Sequence[TracedLayer]) -> tuple[list[TracedLayer], 
             inputs = (
                 layer.row.inputs if len(one - two) >= len(two - one) else layer.row.inputs[::-1]
             )
-            lesser = min(two - one, one - two, key=len)
-            _check_shortcut([layers[i].row for i in lesser], layer.where)
-            shortcuts |= lesser
+            smaller = min(two - one, one - two, key=len)
+            _check_shortcut([layers[i].row for i in smaller], layer.where)
+            shortcuts |= smaller
             layer = replace(layer, row=replace(layer.row, inputs=inputs))
-        found.append(layer)
-    return found, shortcuts
+        ordered.append(layer)
+    return ordered, shortcuts
 
 
 def _check_shortcut(rows: Sequence[LayerRow], where: str) -> None:
     convolutions = sum(row.kind == "conv" for row in rows)
     other = [row.kind for row in rows if row.kind not in AT_SHORTCUTS]
     if convolutions > 1 or other:
-        held = other[0] if other else f"{convolutions} convolutions"
+        content = other[0] if other else f"{convolutions} convolutions"
         raise ValueError(
-            f"{where} joins two branches of layers, and the lesser has {held}; a shortcut may hold "
-            "one convolution, with batch normalisation and pooling"
+            f"{where} joins two branches, and the smaller one has {content}; a shortcut may have "
+            "one convolution, batch normalisation and pooling"
         )
 
 
-def _find_roles(layers: Sequence[TracedLayer], shortcuts: set[int], least: int) -> list[Role]:
-    """Return roles; from `least` 1, 2 and 3 on without matches, transitions and the stem."""
+def _find_roles(layers: Sequence[TracedLayer], shortcuts: set[int], dropped: int) -> list[Role]:
+    """Return roles; `dropped` > 0 omits matches, > 1 transitions of convolutions, > 2 the stem."""
     roles: list[Role] = ["block"] * len(layers)
     rows = [layer.row for layer in layers]
     for index, row in enumerate(rows):
@@ -95,17 +101,17 @@ def _find_roles(layers: Sequence[TracedLayer], shortcuts: set[int], least: int) 
             roles[index] = "shortcut"
         elif row.kind in ("global_pool", "linear"):
             roles[index] = "head"
-    if least < 3:
+    if dropped < 3:
         first = next(i for i, row in enumerate(rows) if row.kind == "conv" and i not in shortcuts)
         for index in (*range(first), *_row_and_followers(rows, first)):
             roles[index] = "stem" if roles[index] == "block" else roles[index]
     for index, row in enumerate(rows):
-        if roles[index] == "block" and row.stride > 1 and (least < 2 or row.kind != "conv"):
+        if roles[index] == "block" and row.stride > 1 and (dropped < 2 or row.kind != "conv"):
             for follower in _row_and_followers(rows, index):
                 roles[follower] = "transition"
     for index, layer in reversed(list(enumerate(layers))):  # a match is the last of its block
         chosen = layer.declared.role if layer.declared else layer.named
-        if least > 0 or roles[index] not in NAMED or layer.row.kind in ("global_pool", "linear"):
+        if dropped > 0 or roles[index] not in NAMED or layer.row.kind in ("global_pool", "linear"):
             continue
         if chosen is not None:
             roles[index] = chosen
@@ -115,21 +121,18 @@ def _find_roles(layers: Sequence[TracedLayer], shortcuts: set[int], least: int) 
 
 
 def _row_and_followers(rows: Sequence[LayerRow], index: int) -> list[int]:
-    """Return a row and, behind a convolution, its batch normalisation and then its ReLU."""
-    found = [index]
+    """Return the indices of a row and, if it is a convolution, of the BN and ReLU after it."""
+    indices = [index]
     for kind in ("bn", "relu") if rows[index].kind == "conv" else ():
-        following = found[-1] + 1
+        following = indices[-1] + 1
         if following < len(rows) and rows[following].kind == kind:
-            if rows[following].inputs == (found[-1],):
-                found.append(following)
-    return found
+            if rows[following].inputs == (indices[-1],):
+                indices.append(following)
+    return indices
 
 
 def _is_match(rows: Sequence[LayerRow], roles: Sequence[Role], index: int) -> bool:
-    """Return whether a row closes a block: a bare 1x1 convolution behind its other layers.
-
-    It is there to change the channels.
-    """
+    """Return whether a row is a 1x1 convolution that changes the channels and ends a block."""
     row = rows[index]
     if (row.kind, row.kernel_height, row.kernel_width, row.stride) != ("conv", 1, 1, 1):
         return False
@@ -138,13 +141,13 @@ def _is_match(rows: Sequence[LayerRow], roles: Sequence[Role], index: int) -> bo
     if row.in_channels == row.out_channels:
         return False
     readers = [i for i, other in enumerate(rows) if index in other.inputs]
-    closes = all(rows[i].kind in READ_MATCHES or rows[i].stride > 1 for i in readers)
-    return closes and all(roles[i] != "match" for i in readers)
+    ends_block = all(rows[i].kind in READ_MATCHES or rows[i].stride > 1 for i in readers)
+    return ends_block and all(roles[i] != "match" for i in readers)
 
 
 def _set_roles(layers: Sequence[TracedLayer], roles: Sequence[Role]) -> tuple[LayerRow, ...]:
-    """Return rows with their roles; stages are counted at strides, blocks at first convolutions."""
-    found: list[LayerRow] = []
+    """Return rows with roles; a stride starts a stage, a first convolution starts a block."""
+    rows: list[LayerRow] = []
     stage, block, inside = 0, -1, False
     for layer, role in zip(layers, roles, strict=True):
         declared, first = layer.declared, layer.row.kind == "conv" and not inside
@@ -161,5 +164,5 @@ def _set_roles(layers: Sequence[TracedLayer], roles: Sequence[Role]) -> tuple[La
         outside = {"stem": -1, "head": stage + 1}
         number = -1 if role in ("stem", "head", "transition") else max(block, 0)
         row = replace(layer.row, role=role, stage=outside.get(role, stage), block=number)
-        found.append(row)
-    return tuple(found)
+        rows.append(row)
+    return tuple(rows)

@@ -1,10 +1,10 @@
-"""The layer rows of any plain torch module, traced with torch.fx.
+"""Traces a torch module into layer rows with torch.fx.
 
-The module is traced symbolically in training mode, then run once on two blank images, so that
-every row has the true channels and resolutions. A module that torch.fx cannot look into but that
-does what one layer row says may declare it: an attribute `layer_row`, a
-`benchmark.space.layer_walk.LayerRow`; its shapes are checked. What rows cannot say is an error that
-names the module.
+The module is traced symbolically in training mode and run once on two blank images, which gives the
+channels and resolutions of each row. A module that torch.fx cannot trace, but that computes what
+one layer row expresses, may declare it as an attribute `layer_row` (a
+`benchmark.space.layer_walk.LayerRow`), whose shapes are checked. Anything that layer rows cannot
+express is an error that names the module.
 """
 
 import copy
@@ -34,36 +34,36 @@ ROW_KINDS = {kind for part in get_args(RowKind) for kind in (get_args(part) or (
 
 
 def layer_rows(module: nn.Module, images: ImageSet) -> tuple[LayerRow, ...]:
-    """Return the rows of a module that classifies the images of a set.
+    """Return the layer rows of a module that classifies the images of an image set.
 
     Args:
-        module: Any; it is copied, so that its statistics and mode stay as they are.
-        images: Says the shape of the input and the number of classes.
+        module: A torch module; it is copied, so its statistics and mode do not change.
+        images: The image set, which gives the input shape and the number of classes.
 
     Raises:
         ValueError: If the module cannot be traced, fails on such images, does something that rows
-            cannot say, or does not end with a fully connected layer for the classes. The message
-            names the module within.
+            cannot express, or does not end with a fully connected layer for the classes. The
+            message names the submodule.
     """
-    own = copy.deepcopy(module).train()
+    copied = copy.deepcopy(module).train()
     tracer = _Tracer()
     try:
-        graph = tracer.trace(own)
+        graph = tracer.trace(copied)
     except Exception as error:
-        place = tracer.failed or f"{type(module).__name__}"
+        where = tracer.failed or f"{type(module).__name__}"
         raise ValueError(
-            f"{place} cannot be traced: {(str(error) or repr(error)).splitlines()[0]}"
+            f"{where} cannot be traced: {(str(error) or repr(error)).splitlines()[0]}"
         ) from error
-    reader = _Reader(fx.GraphModule(own, graph), images, type(module).__name__)
+    reader = _Reader(fx.GraphModule(copied, graph), images, type(module).__name__)
     blank = torch.zeros(BATCH, images.channels, images.resolution, images.resolution)
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of even kernels that are padded; shapes are all we want
+        warnings.simplefilter("ignore")  # about padding of even kernels
         output = reader.run(blank)
     return reader.finish(output)
 
 
 class _Tracer(fx.Tracer):
-    """Traces through all modules but torch's own and those that declare a layer row."""
+    """Traces through all modules except torch's own and those that declare a layer row."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,17 +82,17 @@ class _Tracer(fx.Tracer):
 
 
 class _Reader(fx.Interpreter):
-    """Runs a graph and notes a row for every layer."""
+    """Runs a graph and appends a row for every layer."""
 
     def __init__(self, module: fx.GraphModule, images: ImageSet, name: str) -> None:
         super().__init__(module)
-        self.extra_traceback = False  # it would add a line to our messages
+        self.extra_traceback = False  # which would add a line to error messages
         self.images, self.name = images, name
         self.layers: list[TracedLayer] = []
         self.values: dict[fx.Node, TracedValue] = {}
 
     def run_node(self, n: fx.Node) -> object:
-        """Run a node, and note what it does to the values of the network."""
+        """Run a node and record the layer row and the value that it gives."""
         if n.op == "placeholder":
             self.values[n] = TracedValue(-1, self.images.channels, self.images.resolution)
         arguments, named = self.fetch_args_kwargs_from_env(n)
@@ -111,13 +111,13 @@ class _Reader(fx.Interpreter):
         if call is None and (isinstance(result, torch.Size) or not _holds_values(result)):
             return result  # a size, a number or a type
         if call is None or not isinstance(result, Tensor):
-            raise ValueError(f"{where} is nothing that layer rows can say; they can: {SUPPORTED}")
+            raise ValueError(f"{where} is not supported; supported layers: {SUPPORTED}")
         given = cast("Tensor", self.env[inputs[0]])
         self.values[n] = self._apply(n, (call, declared, where), (given, result))
         return result
 
     def _describe(self, node: fx.Node) -> str:
-        """Return a node in words: a module by its qualified name, a function by where it stands."""
+        """Return a text that names a node: a module's path, or a function and its module."""
         stack: dict[str, tuple[str, type]] = node.meta.get("nn_module_stack", {})
         if node.op == "call_module":
             module = self.submodules[str(node.target)]
@@ -131,7 +131,7 @@ class _Reader(fx.Interpreter):
     def _read_call(
         self, node: fx.Node, where: str, arguments: tuple[object, ...], named: dict[str, object]
     ) -> tuple[Call | None, LayerRow | None]:
-        """Return what a node does, and the row that its module declares."""
+        """Return the operation of a node and the row that its module declares, if any."""
         if node.op == "call_module":
             module = self.submodules[str(node.target)]
             row = getattr(module, "layer_row", None)
@@ -144,93 +144,93 @@ class _Reader(fx.Interpreter):
         except ValueError as error:
             raise ValueError(f"{where} {error}") from error
 
-    def _check_channels(self, node: fx.Node, where: str, place: TracedValue) -> None:
-        """Check what a convolution is given, which torch says at greater length."""
+    def _check_channels(self, node: fx.Node, where: str, value: TracedValue) -> None:
+        """Check the input channels of a convolution, for a shorter message than torch's."""
         module = self.submodules[str(node.target)] if node.op == "call_module" else None
-        if isinstance(module, nn.Conv2d) and module.in_channels != place.channels:
-            given = f"images of {self.images.name!r} have" if place.row < 0 else "it is given"
+        if isinstance(module, nn.Conv2d) and module.in_channels != value.channels:
+            source = f"images of {self.images.name!r} have" if value.row < 0 else "its input has"
             raise ValueError(
-                f"{where} takes {module.in_channels} channels, and {given} {place.channels}"
+                f"{where} takes {module.in_channels} channels, but {source} {value.channels}"
             )
 
     def _apply(
         self,
         node: fx.Node,
-        call: tuple[Call, LayerRow | None, str],
-        values: tuple[Tensor, Tensor],
+        operation: tuple[Call, LayerRow | None, str],
+        tensors: tuple[Tensor, Tensor],
     ) -> TracedValue:
-        """Return where the result comes from, having noted the row that makes it, if any."""
-        what, declared, where = call
-        given, result = values
-        place = self.values[next(i for i in node.all_input_nodes if i in self.values)]
-        if what.kind in ("identity", "pad", "log_softmax"):
-            return self._follow(what, where, place)
-        if what.kind == "reshape":
-            return check_reshape(place, result, where)
-        if what.kind in ("mean", "adaptive"):
-            what = pool_of_mean(what, place, values, where)
-            if what.kind == "identity":
-                return place
-        if what.kind == "avg_pool" and what.kernel == (place.resolution,) * 2:
-            what = Call("global_pool", what.kernel) if result.shape[-1] == 1 else what
+        """Return the value that an operation gives, after appending its row if it has one."""
+        call, declared, where = operation
+        given, result = tensors
         sources = [self.values[i] for i in node.all_input_nodes if i in self.values]
-        if what.kind == "add":
+        value = sources[0]
+        if call.kind in ("identity", "pad", "log_softmax"):
+            return self._skip(call, where, value)
+        if call.kind == "reshape":
+            return check_reshape(value, result, where)
+        if call.kind in ("mean", "adaptive"):
+            call = pool_of_mean(call, value, tensors, where)
+            if call.kind == "identity":
+                return value
+        if call.kind == "avg_pool" and call.kernel == (value.resolution,) * 2:
+            call = Call("global_pool", call.kernel) if result.shape[-1] == 1 else call
+        if call.kind == "add":
             sources = read_sum(node, sources, result, where)
-        if what.kind == "linear":
-            what = read_linear(given, place, where)
-        return self._append_row(node, (what, declared, where), sources, result)
+        if call.kind == "linear":
+            call = read_linear(given, value, where)
+        return self._append_row(node, (call, declared, where), sources, result)
 
-    def _follow(self, what: Call, where: str, place: TracedValue) -> TracedValue:
-        if what.kind == "log_softmax" and (not self.layers or self.layers[-1].row.kind != "linear"):
+    def _skip(self, call: Call, where: str, value: TracedValue) -> TracedValue:
+        """Return the value that an operation without a row passes on."""
+        if call.kind == "log_softmax" and (not self.layers or self.layers[-1].row.kind != "linear"):
             raise ValueError(f"{where} may only follow the last fully connected layer")
-        return place
+        return value
 
     def _append_row(
         self,
         node: fx.Node,
-        call: tuple[Call, LayerRow | None, str],
+        operation: tuple[Call, LayerRow | None, str],
         sources: list[TracedValue],
         result: Tensor,
     ) -> TracedValue:
-        """Append a row with the channels and the resolution that were found."""
-        what, declared, where = call
-        place = sources[0]
-        flat = result.ndim == 2 and what.kind != "linear"
-        channels = place.channels if flat else int(result.shape[1])
-        resolution = place.resolution if flat else resolution_of(result, where)
-        resolution = 1 if what.kind == "global_pool" else resolution
-        if what.kind not in ROW_KINDS:
-            raise ValueError(f"{where} is nothing that layer rows can say; they can: {SUPPORTED}")
+        """Append a row with the channels and the resolution of the result, and return its value."""
+        call, declared, where = operation
+        value = sources[0]
+        flat = result.ndim == 2 and call.kind != "linear"
+        channels = value.channels if flat else int(result.shape[1])
+        resolution = value.resolution if flat else resolution_of(result, where)
+        resolution = 1 if call.kind == "global_pool" else resolution
+        if call.kind not in ROW_KINDS:
+            raise ValueError(f"{where} is not supported; supported layers: {SUPPORTED}")
         row = LayerRow(
-            cast("RowKind", what.kind), *what.kernel, what.stride, place.channels, channels,
-            place.resolution, resolution, "block", 0, 0, tuple(source.row for source in sources),
+            cast("RowKind", call.kind), *call.kernel, call.stride, value.channels, channels,
+            value.resolution, resolution, "block", 0, 0, tuple(source.row for source in sources),
         )  # fmt: skip
         check_declared(declared, row, where)
         self.layers.append(TracedLayer(row, where, _named_role(node), declared))
         return TracedValue(len(self.layers) - 1, channels, resolution)
 
     def finish(self, output: object) -> tuple[LayerRow, ...]:
-        """Return the rows of the whole network, the last of them its answer."""
+        """Check the network's output and layers, and return its rows with roles."""
         rows = [layer.row for layer in self.layers]
         classes = self.images.classes
         if not isinstance(output, Tensor) or not rows or rows[-1].kind != "linear":
             last = self.layers[-1].where if rows else self.name
             raise ValueError(
-                f"a network must end with a fully connected layer (Linear), and the last layer is "
+                f"a network must end with a fully connected layer (Linear), but its last layer is "
                 f"{last}"
             )
         where = self.layers[-1].where
         if tuple(output.shape) != (BATCH, classes):
-            found = output.shape[-1]
             raise ValueError(
-                f"{where} answers {found} classes, and {self.images.name!r} has {classes}"
+                f"{where} gives {output.shape[-1]} classes, but {self.images.name!r} has {classes}"
             )
         read = {source for row in rows for source in row.inputs}
         for index, layer in enumerate(self.layers[:-1]):
             if index not in read:
-                raise ValueError(f"{layer.where} is computed, but nothing reads it")
+                raise ValueError(f"{layer.where} is computed but not used")
         if not any(row.kind == "conv" for row in rows):
-            raise ValueError(f"{self.name} must have a convolution; its layers have none")
+            raise ValueError(f"{self.name} must have a convolution")
         dense = [
             replace(d, row=replace(d.row, kind="dense")) if d.row.kind == "linear" else d
             for d in self.layers[:-1]
@@ -239,7 +239,7 @@ class _Reader(fx.Interpreter):
 
 
 def _named_role(node: fx.Node) -> Role | None:
-    """Return the role that the innermost submodule with such a name is called by."""
+    """Return the role after which the innermost submodule is named; None if there is none."""
     paths = list(node.meta.get("nn_module_stack", {}).values())
     words = paths[-1][0].split(".") if paths else []
     return next((word for word in reversed(words) if word in NAMED), None)

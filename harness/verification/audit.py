@@ -1,7 +1,8 @@
-"""Whole folders of results verified: their sources, their numbers and, if asked, their code.
+"""Verifies folders of results: their sources, their numbers and, on request, their code.
 
-Levels: `self-reported` by whoever ran it; `rescored`, its numbers follow from its stored
-predictions; `rerun`, its predictions came out again where only train and validation can be read.
+Verification levels: `self-reported` means that nothing is verified; `rescored` that the scores
+follow from the stored predictions; `rerun` that the code gave the same predictions again in a
+process that can read only train and validation runs.
 """
 
 from collections.abc import Sequence
@@ -40,15 +41,15 @@ from harness.verification.rescore import (
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be verified, and how.
+    """Which results to verify, and how.
 
     Attributes:
-        results: Folder of results, with `submissions` beside it.
-        predictors: Only these; all if empty.
-        shard: (i, n): intervals of reference results are computed for every n-th from the i-th.
-            Their values, and all of submissions, are always computed.
+        results: Folder of results; the folder `submissions` lies beside it.
+        predictors: Names of the predictors to verify; all if empty.
+        shard: (i, n) checks the intervals of every n-th result of reference predictors, starting
+            with the i-th. Scores, and intervals of submissions, are always checked.
         release: The data; by default that of the installed package.
-        processes: How many at a time.
+        processes: How many processes run at a time.
     """
 
     results: Path
@@ -66,14 +67,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found.
+    """The outcome of a verification.
 
     Attributes:
-        proven: Results whose numbers follow from their predictions, intervals included.
-        values: Likewise, their intervals left to another shard.
-        unproven: Results that cannot be rescored: failed ones, and those of several seeds without
-            the predictions of each.
-        problems: What is wrong, each a message that starts with a path.
+        proven: Results whose scores and intervals follow from their predictions.
+        values: Results whose scores follow from their predictions; intervals were not checked.
+        unproven: Results that cannot be rescored: failed ones, and those of several seeds that
+            lack the predictions of each seed.
+        problems: Messages about wrong results, most of which start with a path.
     """
 
     proven: tuple[Path, ...]
@@ -83,7 +84,7 @@ class Report:
 
 
 def verify(request: Request) -> Report:
-    """Return what is right and wrong with a folder of results; nothing is written or executed.
+    """Return which results of a folder are right and wrong; write and execute nothing.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -95,7 +96,7 @@ def verify(request: Request) -> Report:
     problems: list[str] = []
     jobs: list[Rescoring] = []
     unproven: list[Path] = []
-    references = 0
+    references = 0  # results of reference predictors so far
     for path in paths:
         try:
             result = read_result(path)
@@ -108,17 +109,17 @@ def verify(request: Request) -> Report:
             unproven.append(path)
             continue
         references += result.predictor in PREDICTORS
-        turn = references % request.shard[1] == request.shard[0] % request.shard[1]
-        intervals = turn or result.predictor not in PREDICTORS
+        in_shard = references % request.shard[1] == request.shard[0] % request.shard[1]
+        intervals = in_shard or result.predictor not in PREDICTORS
         jobs.append(Rescoring(path, intervals, request.release))
     problems += _find_missing(request, submissions)
-    found = rescore_all(jobs, processes=request.processes)
-    fine = [job for job, problem in zip(jobs, found, strict=True) if not problem]
+    rescored = rescore_all(jobs, processes=request.processes)
+    right = [job for job, problem in zip(jobs, rescored, strict=True) if not problem]
     return Report(
-        tuple(job.path for job in fine if job.intervals),
-        tuple(job.path for job in fine if not job.intervals),
+        tuple(job.path for job in right if job.intervals),
+        tuple(job.path for job in right if not job.intervals),
         tuple(unproven),
-        (*problems, *(problem for problem in found if problem)),
+        (*problems, *(problem for problem in rescored if problem)),
     )
 
 
@@ -133,7 +134,7 @@ def _select_paths(request: Request) -> list[Path]:
 
 
 def _check_source(path: Path, result: Result, submissions: Path) -> None:
-    """Check that a result is of a reference predictor or of a submission that says the same."""
+    """Check that a result is of a reference predictor, or agrees with its submission."""
     if result.predictor in PREDICTORS:
         return
     if result.predictor not in submission_names(submissions):
@@ -142,40 +143,39 @@ def _check_source(path: Path, result: Result, submissions: Path) -> None:
             f"submission in {str(submissions)!r}"
         )
     submission = find_submission(submissions, result.predictor)
-    said = _shared_fields(submission, result)
-    for field, (found, expected) in said.items():
-        if found != expected:
+    for field, (value, expected) in _shared_fields(submission, result).items():
+        if value != expected:
             raise ValueError(
-                f"{path}: `{field}` (={found!r}) is {expected!r} in {submission.name}/{FILE}"
+                f"{path}: `{field}` (={value!r}) is {expected!r} in {submission.name}/{FILE}"
             )
 
 
 def _shared_fields(submission: Submission, result: Result) -> dict[str, tuple[object, object]]:
-    """Return what a result and its submission both say, by field of the result."""
-    said: dict[str, tuple[object, object]] = {
+    """Return, by field, the value in a result and the value in its submission."""
+    shared: dict[str, tuple[object, object]] = {
         "title": (result.title, submission.title),
         "seeds": (len(result.seeds), submission.seeds),
         "task": (result.task, result.task if result.task in submission.tasks else None),
     }
     if submission.kind == "predictions":
-        said["seconds"] = (result.seconds, seconds_of(submission))
-        said["counts"] = (dict(result.counts), {})
-    return said
+        shared["seconds"] = (result.seconds, seconds_of(submission))
+        shared["counts"] = (dict(result.counts), {})
+    return shared
 
 
 def seconds_of(submission: Submission) -> Seconds | None:
-    """Return the cost that a submission of predictions states."""
+    """Return the seconds that a submission of predictions states; None if it states none."""
     if submission.fit_seconds is None or submission.predict_seconds is None:
         return None
     return Seconds(submission.fit_seconds, submission.predict_seconds)
 
 
 def _check_level(path: Path, result: Result, reruns: Reruns, submissions: Path) -> None:
-    """Check that a result claims no more than can be shown."""
+    """Check that a result claims no verification level that cannot be shown."""
     if result.verification != "self-reported" and not can_be_rescored(path, result):
         raise ValueError(
             f"{path}: `verification` (={result.verification!r}) must be 'self-reported': the "
-            "predictions of each seed are not there"
+            "predictions of each seed are missing"
         )
     if result.status == "failed" and result.verification != "self-reported":
         raise ValueError(
@@ -185,17 +185,16 @@ def _check_level(path: Path, result: Result, reruns: Reruns, submissions: Path) 
     check_claim(path, result, reruns)
     if result.verification == "rerun":
         digest = find_code(result.predictor, submissions)[1]
-        key = (result.task, result.predictor)
-        known = {(r.task, r.predictor): r.code_sha256 for r in reruns.reruns}
-        if digest != known[key]:
+        recorded = {(r.task, r.predictor): r.code_sha256 for r in reruns.reruns}
+        if digest != recorded[result.task, result.predictor]:
             raise ValueError(
-                f"{path}: `verification` (='rerun') must be 'rescored' at most: the code was "
+                f"{path}: `verification` (='rerun') must be 'rescored' at most: the code has "
                 "changed since"
             )
 
 
 def _find_missing(request: Request, submissions: Path) -> list[str]:
-    """Return which results a submission names that are not there."""
+    """Return a message for each result that a submission names and the folder lacks."""
     problems = []
     for name in submission_names(submissions):
         if request.predictors and name not in request.predictors:
@@ -208,12 +207,12 @@ def _find_missing(request: Request, submissions: Path) -> list[str]:
         for task in tasks:
             path = result_path(request.results, task, name)
             if not path.is_file():
-                problems.append(f"{path}: the result of submission {name!r} must lie here")
+                problems.append(f"{path}: the result of submission {name!r} is missing")
     return problems
 
 
 def raise_levels(report: Report) -> list[Path]:
-    """Write `rescored` into proven results that are `self-reported`, and return their paths."""
+    """Raise proven results from `self-reported` to `rescored`, and return their paths."""
     raised = [p for p in report.proven if read_result(p).verification == "self-reported"]
     for path in raised:
         raise_level(path, "rescored")
@@ -221,12 +220,12 @@ def raise_levels(report: Report) -> list[Path]:
 
 
 def rerun_all(request: Request, paths: Sequence[Path], *, minutes: float = MINUTES) -> list[Rerun]:
-    """Run the code of proven results again, enter each in the record, and raise its level.
+    """Run the code of proven results again, record each rerun, and raise the result's level.
 
     Raises:
-        ValueError: If one cannot be run or gives other predictions; those before it are kept.
+        ValueError: If code cannot be run or gives other predictions; earlier reruns are kept.
     """
-    found = []
+    entries = []
     for path in paths:
         entry = rerun(
             Rescoring(path, intervals=False, release=request.release),
@@ -235,5 +234,5 @@ def rerun_all(request: Request, paths: Sequence[Path], *, minutes: float = MINUT
         )
         write_rerun(request.results, entry)
         raise_level(path, "rerun")
-        found.append(entry)
-    return found
+        entries.append(entry)
+    return entries

@@ -45,19 +45,19 @@ from harness.running.find_predictor import find
 from harness.running.fit_predict import TimedPrediction, check_prediction, fit_predict
 from harness.task_data import TaskData
 
-VISIBLE_SPLITS = ("train", "validation")  # the splits whose runs a predictor may see whole
+VISIBLE_SPLITS = ("train", "validation")  # splits whose full curves a predictor may see
 COPIED_FILES = ("recipes.json", "environments.json")
-PREDICTIONS, COUNTS, ERRORS = "predictions.npz", "counts.json", "errors.txt"
+INPUT, PREDICTIONS, COUNTS, ERRORS = "input.pickle", "predictions.npz", "counts.json", "errors.txt"
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A predictor, and the files that it is in.
+    """A predictor and its files.
 
     Attributes:
-        predictor: As `harness.running.find_predictor.find` takes it, seen from a folder that holds
-            the files.
-        files: Copied there; none for code of an installed package.
+        predictor: Argument of `harness.running.find_predictor.find`; a path in it is relative to
+            the folder with the files.
+        files: Files to copy there; none for code of an installed package.
     """
 
     predictor: str
@@ -66,7 +66,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProcessInput:
-    """What the process is passed: never a truth."""
+    """What the process receives: runs to fit on, queries and seeds, but no targets."""
 
     predictor: str
     train: Runs
@@ -77,7 +77,7 @@ class ProcessInput:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What a predictor counted with each seed."""
+    """The counts that a predictor reported, for each seed."""
 
     counts: tuple[Mapping[str, int], ...]
 
@@ -90,19 +90,19 @@ def predict_in_isolation(
     minutes: float,
     release: Release = INSTALLED,
 ) -> list[TimedPrediction]:
-    """Return what code answers with each seed, having run in a process of its own.
+    """Fit a predictor with each seed in an isolated process, and return its predictions.
 
-    The seconds of the answers are not measured and stand as 0.
+    Seconds are not measured; they are 0.
 
     Args:
-        code: What to run.
-        data: Of a task; the truths stay here.
-        seeds: To fit with.
-        minutes: The process is ended after.
+        code: The code to run.
+        data: Data of a task; its targets are not passed to the process.
+        seeds: Seeds to fit with.
+        minutes: Time limit, after which the process is killed.
         release: The data; by default that of the installed package.
 
     Raises:
-        ValueError: If the code fails, takes too long, or answers against the protocol.
+        ValueError: If the code fails, takes too long, or its predictions break the protocol.
         OSError: If a file cannot be written.
     """
     with TemporaryDirectory(prefix="peephole-rerun-") as name:
@@ -113,13 +113,13 @@ def predict_in_isolation(
         for path in code.files:
             shutil.copy(path, work)
         given = ProcessInput(code.predictor, data.train, data.validation, data.queries, seeds)
-        (home / "input.pickle").write_bytes(pickle.dumps(given))
+        (home / INPUT).write_bytes(pickle.dumps(given))
         _run_process(home, minutes)
         return _read_predictions(home, data.queries, seeds)
 
 
 def copy_tree(tree: Path, data: Path) -> None:
-    """Copy the code that predictors may import, and the data they are fitted on."""
+    """Copy the code that predictors may import and the data that they may read."""
     here = Path(__file__).parents[2]
     for package in ("benchmark", "harness"):
         ignored = shutil.ignore_patterns("data", "__pycache__")
@@ -128,24 +128,28 @@ def copy_tree(tree: Path, data: Path) -> None:
     copied = tree / "benchmark" / "data"
     for images in IMAGES:
         for split in VISIBLE_SPLITS:
-            for place in (split_path, correct_path):
-                _copy(place(images, split, data), place(images, split, copied))
+            for path_of in (split_path, correct_path):
+                _copy(path_of(images, split, data), path_of(images, split, copied))
         _copy(data / "images" / f"{images}.json", copied / "images" / f"{images}.json")
     for name in COPIED_FILES:
         _copy(data / name, copied / name)
-    for path in sorted((data / "tasks").glob("*.json")):  # names of runs, and no measurement
+    for path in sorted((data / "tasks").glob("*.json")):  # run ids, no measurements
         _copy(path, copied / "tasks" / path.name)
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a file that a release may lack."""
+    """Copy a file if it exists; a release may lack it."""
     if source.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, target)
 
 
 def _run_process(home: Path, minutes: float) -> None:
-    """Run the process and wait for it."""
+    """Run the process and wait until it ends.
+
+    Raises:
+        ValueError: If it takes too long or fails.
+    """
     work = home / "work"
     variables = {"PATH": os.defpath, "PYTHONPATH": str(home / "tree"), "PYTHONSAFEPATH": "1"}
     variables |= ONE_THREAD | {"HOME": str(work), "TMPDIR": str(work), "LANG": "C.UTF-8"}
@@ -163,37 +167,42 @@ def _run_process(home: Path, minutes: float) -> None:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise ValueError(f"the predictor must answer within {minutes:g} minutes") from error
+            raise ValueError(f"the predictor must finish within {minutes:g} minutes") from error
     if done.returncode:
         lines = (home / ERRORS).read_text(errors="replace").strip().splitlines()
         why = lines[-1] if lines else f"exit code {done.returncode}"
-        raise ValueError(f"the predictor failed where only train and validation can be read: {why}")
+        raise ValueError(f"the predictor failed with only train and validation data: {why}")
 
 
 def _read_predictions(
     home: Path, queries: Queries, seeds: tuple[int, ...]
 ) -> list[TimedPrediction]:
-    """Return the answers of the process, which are arrays that may hold anything."""
+    """Read and check what the process wrote, which can be anything.
+
+    Raises:
+        ValueError: If it cannot be read, a seed is missing, or a prediction breaks the protocol.
+    """
     counts = read_record(home / COUNTS, Counts).counts
     try:
         with np.load(home / PREDICTIONS, allow_pickle=False) as arrays:
-            given = {name: arrays[name] for name in arrays.files}
+            values = {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"the answer of the predictor cannot be read: {error}") from error
+        raise ValueError(f"the predictions cannot be read: {error}") from error
     timed = []
-    for place, seed in enumerate(seeds):
-        if f"mean_{seed}" not in given or f"epochs_{seed}" not in given or place >= len(counts):
-            raise ValueError(f"the predictor gave no answer with seed {seed}")
-        epochs = tuple(int(epoch) for epoch in given[f"epochs_{seed}"].ravel())
-        prediction = Prediction(given[f"mean_{seed}"], epochs, given.get(f"std_{seed}"))
-        prediction = check_prediction(prediction, queries)
-        timed.append(TimedPrediction(prediction, Seconds(0.0, 0.0), counts[place]))
+    for index, seed in enumerate(seeds):
+        if f"mean_{seed}" not in values or f"epochs_{seed}" not in values or index >= len(counts):
+            raise ValueError(f"there is no prediction with seed {seed}")
+        epochs = tuple(int(epoch) for epoch in values[f"epochs_{seed}"].ravel())
+        prediction = Prediction(values[f"mean_{seed}"], epochs, values.get(f"std_{seed}"))
+        timed.append(
+            TimedPrediction(check_prediction(prediction, queries), Seconds(0.0, 0.0), counts[index])
+        )
     return timed
 
 
 def predict_in_folder(home: Path) -> None:
-    """Predict what the input of a folder asks for: what the process does."""
-    given = pickle.loads((home / "input.pickle").read_bytes())
+    """Read the input in a folder, predict, and write the predictions there, in the process."""
+    given = pickle.loads((home / INPUT).read_bytes())
     make = find(given.predictor).make
     arrays = {}
     counts = []

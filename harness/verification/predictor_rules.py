@@ -1,6 +1,6 @@
-"""Whether a predictor keeps the rules: a suite that anyone can run before submitting.
+"""Checks whether a predictor follows the rules; anyone can run it before submitting.
 
-Every rule is tried by itself, so that a predictor that breaks one is told which, and what was seen.
+Each rule is checked by itself, so that a finding names the broken rule and what was observed.
 """
 
 from collections.abc import Callable
@@ -13,22 +13,22 @@ from benchmark.space.imagesets import get_images
 from harness.prediction_rules import PREDICTION_RULES, query_scope, type_problem
 from harness.protocol import Array, Prediction, Predictor, Queries, Runs, Series
 
-OBSERVED = (0, 1, 5)  # epochs, all tried
-CHECK_RUNS = 40  # training runs that a predictor is tried on
-ONE = 1  # for the rules that are tried with one number of observed epochs
+OBSERVED = (0, 1, 5)  # numbers of observed epochs
+CHECK_RUNS = 40  # training runs that a predictor is checked on
+ONE = 1  # observed epochs, for the rules that are checked with one number of them
 LEAST_RUNS = 12
-TOLERANCE = 1e-5  # of an accuracy; float32 sums in another order differ by less
+TOLERANCE = 1e-5  # of an accuracy; float32 sums in a different order differ by less
 SEED = 7
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What came of trying a rule.
+    """The outcome of checking a rule.
 
     Attributes:
-        rule: Its name.
-        passed: Whether the predictor kept it.
-        seen: What was seen, on one line.
+        rule: Name of the rule.
+        passed: Whether the predictor follows the rule.
+        seen: What was observed.
     """
 
     rule: str
@@ -37,19 +37,19 @@ class Finding:
 
 
 class BrokenRule(Exception):
-    """What was seen of a rule that is broken."""
+    """A predictor breaks a rule; the message says what was observed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Suite:
-    """What the rules are tried with.
+    """The predictor and the runs that rules are checked with.
 
     Attributes:
         make: Returns a new predictor.
-        train: Whole runs, half of all.
-        validation: Whole runs, an eighth.
-        others: The rest, to ask about.
-        known: Predictors already fitted, by observed epochs, for rules that need no new one.
+        train: Runs to fit on, half of all.
+        validation: Validation runs, an eighth of all.
+        queried: The remaining runs, which are predicted.
+        fitted: Fitted predictors by observed epochs, for rules that do not need a new one.
     """
 
     make: Callable[[], Predictor]
@@ -59,27 +59,27 @@ class _Suite:
     fitted: dict[int, Predictor] = field(default_factory=dict)
 
     def get_fitted(self, observed: int) -> Predictor:
-        """Return a predictor that was fitted on copies, once."""
+        """Return a predictor fitted on copies of the runs; it is fitted once and kept."""
         if observed not in self.fitted:
             self.fitted[observed] = self.fit(self.make(), observed)
         return self.fitted[observed]
 
     def fit(self, predictor: Predictor, observed: int) -> Predictor:
-        """Fit a predictor on copies and return it."""
+        """Fit a predictor on copies of the runs and return it."""
         train, validation = self.train.copy(), self.validation.copy()
         predictor.fit(train, validation, observed=observed, seed=SEED)
         return predictor
 
 
 def _predict_typed(predictor: Predictor, queries: Queries) -> Prediction:
-    """Return the answer to copies of queries, of the right type."""
+    """Predict copies of queries, and check the type of the prediction."""
     prediction = predictor.predict(queries.copy())
     _require(type_problem(prediction))
     return prediction
 
 
 def _predict(predictor: Predictor, queries: Queries) -> Prediction:
-    """Return the answer to copies of queries, of the right type, epochs and shape."""
+    """Predict copies of queries, and check type, epochs and shape of the prediction."""
     prediction = _predict_typed(predictor, queries)
     _require(_problem("epochs", prediction, queries))
     _require(_problem("shape", prediction, queries))
@@ -87,11 +87,11 @@ def _predict(predictor: Predictor, queries: Queries) -> Prediction:
 
 
 def check_predictor(make: Callable[[], Predictor], runs: Runs) -> list[Finding]:
-    """Return a finding for each rule.
+    """Check a predictor against each rule and return a finding for each.
 
     Args:
-        make: Returns a new predictor, yet to be fitted.
-        runs: Training runs of released data, a few dozen for a quick check; no others are used.
+        make: Returns a new predictor that is not fitted.
+        runs: The only runs that are used; a few dozen training runs are enough for a quick check.
 
     Raises:
         ValueError: If there are fewer than 12 runs.
@@ -102,13 +102,13 @@ def check_predictor(make: Callable[[], Predictor], runs: Runs) -> list[Finding]:
     first, second = len(runs) // 2, len(runs) // 2 + len(runs) // 8
     train, validation = runs.take(order[:first]), runs.take(order[first:second])
     suite = _Suite(make, train, validation, runs.take(order[second:]))
-    return [_try_rule(rule, partial(trial, suite)) for rule, trial in RULES.items()]
+    return [_check_rule(rule, partial(check, suite)) for rule, check in RULES.items()]
 
 
-def _try_rule(rule: str, trial: Callable[[], str]) -> Finding:
-    """Try a rule; whatever a predictor raises is what was seen."""
+def _check_rule(rule: str, check: Callable[[], str]) -> Finding:
+    """Check a rule; an exception of the predictor breaks it."""
     try:
-        return Finding(rule, True, trial())
+        return Finding(rule, True, check())
     except BrokenRule as error:
         return Finding(rule, False, str(error))
     except Exception as error:
@@ -127,11 +127,11 @@ def _problem(rule: str, prediction: Prediction, queries: Queries) -> str:
 
 def _check_works(observed: int, suite: _Suite) -> str:
     prediction = _predict_typed(suite.get_fitted(observed), suite.queried.observe(observed))
-    return f"{len(suite.train)} runs fitted, {len(prediction.mean)} networks answered"
+    return f"{len(suite.train)} runs fitted, {len(prediction.mean)} networks predicted"
 
 
 def _check_prediction(rule: str, suite: _Suite) -> str:
-    """Try a rule on the answers with each number of observed epochs; describe the last one."""
+    """Check a rule with each number of observed epochs; describe the last prediction."""
     for observed in OBSERVED:
         queries = suite.queried.observe(observed)
         prediction = _predict_typed(suite.get_fitted(observed), queries)
@@ -139,8 +139,8 @@ def _check_prediction(rule: str, suite: _Suite) -> str:
     described = {
         "epochs": f"{len(prediction.epochs)} epochs with {observed} observed",
         "shape": f"{prediction.mean.shape} with {observed} epochs observed",
-        "finite": "every number",
-        "std": "none given" if prediction.std is None else "all above 0",
+        "finite": "all values are finite",
+        "std": "not given" if prediction.std is None else "all values are above 0",
         "range": f"{prediction.mean.min():.3f} to {prediction.mean.max():.3f}",
     }
     return described[rule]
@@ -163,7 +163,7 @@ def _check_order(suite: _Suite) -> str:
 def _check_single_query(suite: _Suite) -> str:
     queries = suite.queried.observe(ONE).take([0])
     _require(_problem("finite", _predict(suite.get_fitted(ONE), queries), queries))
-    return "one network answered"
+    return "one network predicted"
 
 
 def _check_refit(suite: _Suite) -> str:
@@ -182,39 +182,39 @@ def _check_new_object(suite: _Suite) -> str:
 def _check_repeated_query(suite: _Suite) -> str:
     queries, predictor = suite.queried.observe(ONE), suite.get_fitted(ONE)
     first = _predict(predictor, queries)
-    return _compare(first, _predict(predictor, queries), "when asked again")
+    return _compare(first, _predict(predictor, queries), "when predicted again")
 
 
 def _check_runs_unchanged(suite: _Suite) -> str:
     train, validation = suite.train.copy(), suite.validation.copy()
     before = _contents(train), _contents(validation)
     suite.make().fit(train, validation, observed=ONE, seed=SEED)
-    _require(_changed("train", before[0], _contents(train)))
-    _require(_changed("validation", before[1], _contents(validation)))
-    return "train and validation are as they were"
+    _require(_describe_change("train", before[0], _contents(train)))
+    _require(_describe_change("validation", before[1], _contents(validation)))
+    return "train and validation are unchanged"
 
 
 def _check_queries_unchanged(suite: _Suite) -> str:
     queries = suite.queried.observe(ONE)
     before = _contents(queries)
     suite.get_fitted(ONE).predict(queries)
-    _require(_changed("queries", before, _contents(queries)))
-    return "queries are as they were"
+    _require(_describe_change("queries", before, _contents(queries)))
+    return "queries are unchanged"
 
 
 def _check_diverged(suite: _Suite) -> str:
-    """Ask about networks that diverged in their first epoch, having seen some that did, too."""
+    """Fit on and predict some networks that diverged in their first epoch."""
     train, queried = diverge(suite.train, len(suite.train) // 4), diverge(suite.queried, 2)
-    failing = replace(suite, train=train, queried=queried, fitted={})
+    diverged = replace(suite, train=train, queried=queried, fitted={})
     for observed in OBSERVED[1:]:
         queries = queried.observe(observed)
-        prediction = _predict(failing.get_fitted(observed), queries)
+        prediction = _predict(diverged.get_fitted(observed), queries)
         _require(_add_observed(_problem("finite", prediction, queries), observed))
-    return "finite answers with losses that are NaN"
+    return "predictions are finite when losses are NaN"
 
 
 def diverge(runs: Runs, number: int) -> Runs:
-    """Return a copy whose first runs diverged in their first epoch, as the record has it."""
+    """Return a copy whose first runs diverged in their first epoch, as released runs record it."""
     copied = runs.copy()
     chance = get_images(runs.images).chance
     for entry in fields(Series):
@@ -226,26 +226,31 @@ def diverge(runs: Runs, number: int) -> Runs:
 
 
 def _compare(first: Prediction, second: Prediction, when: str) -> str:
-    """Return how far two answers that must be the same are apart, if that is not too far."""
+    """Return by how much two predictions differ.
+
+    Raises:
+        BrokenRule: If they differ by more than the tolerance.
+    """
     if first.epochs != second.epochs or (first.std is None) != (second.std is None):
-        raise BrokenRule(f"epochs or std are others {when}")
+        raise BrokenRule(f"epochs or std differ {when}")
     pairs = [(first.mean, second.mean)]
     if first.std is not None and second.std is not None:
         pairs.append((first.std, second.std))
-    apart = max(float(np.abs(one - two).max()) for one, two in pairs)
-    if not apart <= TOLERANCE:
-        raise BrokenRule(f"answers differ by {apart:.2g} {when}; at most {TOLERANCE:g} may be")
-    return f"answers differ by {apart:.2g} {when}"
+    difference = max(float(np.abs(one - two).max()) for one, two in pairs)
+    text = f"predictions differ by {difference:.2g} {when}"
+    if not difference <= TOLERANCE:
+        raise BrokenRule(f"{text}; at most {TOLERANCE:g} is allowed")
+    return text
 
 
 def _contents(networks: Runs | Queries) -> dict[str, bytes]:
-    """Return the bytes of every array."""
+    """Return the bytes of every array, by name."""
     values = {entry.name: getattr(networks.series, entry.name) for entry in fields(Series)}
     values["proxies"] = networks.proxies
     return {name: value.tobytes() for name, value in values.items() if value is not None}
 
 
-def _changed(where: str, before: dict[str, bytes], after: dict[str, bytes]) -> str:
+def _describe_change(where: str, before: dict[str, bytes], after: dict[str, bytes]) -> str:
     names = [name for name in before if before[name] != after[name]]
     return f"`{names[0]}` of {where} was changed" if names else ""
 

@@ -1,7 +1,7 @@
-"""Results whose code was run again, apart from the test networks, and the record of it.
+"""Runs the code of results again without the test networks, and keeps a record of it.
 
-The record, `reruns.json` in the folder of results, is what a result that claims to be `rerun` is
-checked against: it holds digests of the predictions and of the code that gave them again.
+The record is `reruns.json` in the folder of results. It holds digests of the predictions and of the
+code. A result at level `rerun` must have an entry there.
 """
 
 from collections.abc import Sequence
@@ -25,21 +25,21 @@ from harness.verification.isolated_process import Code, predict_in_isolation
 from harness.verification.rescore import Rescoring, rescore
 
 SCHEMA_VERSION = 1
-TOLERANCE = 1e-3  # of a predicted accuracy: less than one valid image of any image set is 2e-3
-MINUTES = 60.0  # that code may take for one task
+TOLERANCE = 1e-3  # largest difference of predicted accuracies; one valid image is at least 2e-3
+MINUTES = 60.0  # time limit of the code for one task
 
 
 @dataclass(frozen=True, slots=True)
 class Rerun:
-    """Predictions that came out again.
+    """A record of code that gave the predictions of a result again.
 
     Attributes:
-        task: That was answered.
-        predictor: By whom.
-        predictions_sha256: As in the result.
-        code_sha256: Of the submission; None for a reference predictor, which is the harness's own.
-        harness_version: Of the harness that ran it.
-        largest_difference: Between two predictions of the same accuracy or standard deviation.
+        task: Name of the task.
+        predictor: Name of the predictor.
+        predictions_sha256: SHA-256 of the stored predictions, as in the result.
+        code_sha256: SHA-256 of the submission; None for a reference predictor.
+        harness_version: Version of the harness that ran the code.
+        largest_difference: Between a stored mean or standard deviation and the one predicted again.
     """
 
     task: str
@@ -52,13 +52,13 @@ class Rerun:
 
 @dataclass(frozen=True, slots=True)
 class Reruns:
-    """The record; one entry for each task and predictor, sorted by them."""
+    """All reruns of a folder of results, one for each task and predictor, sorted by them."""
 
     schema_version: int
     reruns: tuple[Rerun, ...]
 
     def __post_init__(self) -> None:
-        """Check the version and that nothing stands there twice."""
+        """Check the version and that no task and predictor occur twice."""
         if self.schema_version != SCHEMA_VERSION:
             broken("schema_version", self.schema_version, f"{SCHEMA_VERSION}")
         keys = [(rerun.task, rerun.predictor) for rerun in self.reruns]
@@ -67,7 +67,7 @@ class Reruns:
 
 
 def reruns_path(results: Path) -> Path:
-    """Return where the record lies in a folder of results."""
+    """Return the path of the record in a folder of results."""
     return results / "reruns.json"
 
 
@@ -75,14 +75,14 @@ def read_reruns(results: Path) -> Reruns:
     """Return the record of a folder of results; an empty one if there is none.
 
     Raises:
-        ValueError: If it breaks a rule; the message starts with its path.
+        ValueError: If the record breaks a rule; the message starts with its path.
     """
     path = reruns_path(results)
     return read_record(path, Reruns) if path.is_file() else Reruns(SCHEMA_VERSION, ())
 
 
 def write_rerun(results: Path, rerun: Rerun) -> None:
-    """Enter a rerun in the record, in place of an earlier one."""
+    """Add a rerun to the record; it replaces an earlier one of its task and predictor."""
     key = (rerun.task, rerun.predictor)
     others = [r for r in read_reruns(results).reruns if (r.task, r.predictor) != key]
     entries = sorted([*others, rerun], key=lambda entry: (entry.task, entry.predictor))
@@ -91,10 +91,10 @@ def write_rerun(results: Path, rerun: Rerun) -> None:
 
 
 def check_claim(path: Path, result: Result, reruns: Reruns) -> None:
-    """Check that a result which claims to be rerun has its entry in the record.
+    """Check that a result at level `rerun` has an entry in the record.
 
     Raises:
-        ValueError: If it has none, or one of other predictions.
+        ValueError: If it has none, or an entry of other predictions.
     """
     if result.verification != "rerun":
         return
@@ -102,22 +102,22 @@ def check_claim(path: Path, result: Result, reruns: Reruns) -> None:
     if key not in [(r.task, r.predictor, r.predictions_sha256) for r in reruns.reruns]:
         raise ValueError(
             f"{path}: `verification` (='rerun') must be 'rescored' at most: reruns.json has no "
-            "entry of these predictions"
+            "entry for these predictions"
         )
 
 
 def find_code(predictor: str, submissions: Path) -> tuple[Code, str | None]:
-    """Return the code of a predictor and its digest, None for a reference predictor.
+    """Return a predictor's code and its digest, which is None for a reference predictor.
 
     Raises:
-        ValueError: If it is a submission of predictions, or a damaged one.
+        ValueError: If the submission is one of predictions, or breaks a rule.
         FileNotFoundError: If there is no such submission.
     """
     if predictor in PREDICTORS:
         return Code(predictor), None
     submission = find_submission(submissions, predictor)
     if submission.predictor is None:
-        raise ValueError(f"submission {predictor!r} is of predictions; there is no code to run")
+        raise ValueError(f"submission {predictor!r} has only predictions, no code to run")
     folder = submissions / predictor
     files = tuple(code_files(folder)) if submission.file else ()
     return Code(submission.predictor, files), code_digest(folder)
@@ -126,17 +126,17 @@ def find_code(predictor: str, submissions: Path) -> tuple[Code, str | None]:
 def rerun(
     job: Rescoring, submissions: Path, *, minutes: float = MINUTES, tolerance: float = TOLERANCE
 ) -> Rerun:
-    """Run the code of a result again and return the record of it.
+    """Run the code of a result again and return an entry for the record.
 
     Args:
         job: The result, which is rescored first.
-        submissions: The folder of submissions.
-        minutes: That the code may take.
-        tolerance: Of a prediction.
+        submissions: Folder of submissions.
+        minutes: Time limit of the code.
+        tolerance: Largest allowed difference of a predicted accuracy or standard deviation.
 
     Raises:
-        ValueError: If the result is not proven, the code fails, or its answers are others; the
-            message starts with the result's path.
+        ValueError: If the scores do not follow from the stored predictions, the code fails, or it
+            predicts something else; the message starts with the result's path.
         OSError: If a file cannot be read or written.
     """
     result = rescore(job)
@@ -151,9 +151,9 @@ def rerun(
         tables = [predictions_table(run_ids, p.epochs, p.mean, p.std) for p in predictions]
         several = len(result.seeds) > 1
         source = seeds_path(job.path) if several else job.path.with_suffix(".parquet")
-        largest = _largest_difference(read_pages(source), seeds_table(result.seeds, tables))
-        if largest[0] > tolerance:
-            raise ValueError(f"{largest[1]}; at most {tolerance:g} may lie between them")
+        largest, where = _largest_difference(read_pages(source), seeds_table(result.seeds, tables))
+        if largest > tolerance:
+            raise ValueError(f"{where}; they may differ by at most {tolerance:g}")
     except ValueError as error:
         raise ValueError(f"{job.path}: {error}") from error
     assert result.predictions_sha256 is not None
@@ -163,37 +163,38 @@ def rerun(
         result.predictions_sha256,
         digest,
         result.harness_version,
-        largest[0],
+        largest,
     )
 
 
 def _check_counts(result: Result, timed: Sequence[TimedPrediction]) -> None:
-    """Check that the code counted again what the result says, seconds left out."""
-    counts, said = (
-        {name: count for name, count in found.items() if not name.endswith(SECONDS)}
-        for found in (all_counts(timed), result.counts)
+    """Check that the rerun gives the counts of the result, except those of seconds."""
+    rerun_counts, stored_counts = (
+        {name: count for name, count in counts.items() if not name.endswith(SECONDS)}
+        for counts in (all_counts(timed), result.counts)
     )
-    if counts != said:
-        raise ValueError(f"`counts` (={said}) is {counts} when it is run again")
+    if rerun_counts != stored_counts:
+        raise ValueError(f"`counts` (={stored_counts}) is {rerun_counts} in the rerun")
 
 
 def _largest_difference(stored: pa.Table, again: pa.Table) -> tuple[float, str]:
-    """Return the largest difference between two tables of predictions, and where it is in words.
+    """Return the largest difference between two tables of predictions, and a text that locates it.
 
     Raises:
-        ValueError: If they are of other epochs, or only one has standard deviations.
+        ValueError: If their rows differ in number, or only one has standard deviations.
     """
     if stored.column_names != again.column_names or len(stored) != len(again):
-        raise ValueError(f"{len(again)} rows are predicted when it is run again, not {len(stored)}")
-    found = (0.0, "")
+        raise ValueError(f"the rerun predicts {len(again)} rows, not {len(stored)}")
+    largest = (0.0, "")
     for name in ("mean", "std"):
         if stored[name].null_count != again[name].null_count:
-            raise ValueError("`std` must be given when it is run again exactly if it is stored")
+            raise ValueError("the rerun must give `std` if and only if `std` is stored")
         if stored[name].null_count:
             continue
         one, other = stored[name].to_numpy(), again[name].to_numpy()
         row = int(np.argmax(np.abs(one - other)))
         run_id, epoch = stored["run_id"][row].as_py(), stored["epoch"][row].as_py()
-        where = f"`{name}` of run {run_id!r} at epoch {epoch} (={one[row]}) is {other[row]} when "
-        found = max(found, (float(abs(one[row] - other[row])), f"{where}it is run again"))
-    return found
+        where = f"`{name}` of run {run_id!r} at epoch {epoch}"
+        text = f"{where} (={one[row]}) is {other[row]} in the rerun"
+        largest = max(largest, (float(abs(one[row] - other[row])), text))
+    return largest

@@ -1,8 +1,8 @@
-"""Results scored again from their stored predictions, which must give the same numbers.
+"""Scores stored predictions again and checks that the result has the same numbers.
 
-Of a result, predictions prove the scores, their intervals and spread over seeds, the flags and all
-that follows from the task. They cannot prove title, environment, seconds and what a predictor
-counted: these stay the word of whoever ran it, also in a result that is `rescored`.
+Predictions prove the scores, their intervals and spread over seeds, the flags, and all fields that
+follow from the task. They do not prove title, environment, seconds and counts: these remain
+self-reported, even in a result at level `rescored`.
 """
 
 import math
@@ -28,8 +28,7 @@ from harness.results.result import (
 )
 from harness.verification.prediction_file import score_predictions
 
-# Of a number, absolute and relative: sums in another order, on another processor, differ by less
-TOLERANCE = 1e-9
+TOLERANCE = 1e-9  # absolute and relative; sums differ by less between processors
 PROVEN = (
     "task_digest",
     "images",
@@ -48,11 +47,11 @@ INTERVAL = (".low", ".high")
 
 @dataclass(frozen=True, slots=True)
 class Rescoring:
-    """One result that is to be scored again.
+    """A result to score again.
 
     Attributes:
-        path: Of the result.
-        intervals: Whether intervals are computed, too, which takes nearly all the time.
+        path: Path of the result.
+        intervals: Whether to compute intervals too, which takes most of the time.
         release: The data; by default that of the installed package.
     """
 
@@ -62,15 +61,15 @@ class Rescoring:
 
 
 def can_be_rescored(path: Path, result: Result) -> bool:
-    """Return whether the predictions of every seed are there."""
+    """Return whether the predictions of every seed are stored."""
     return len(result.seeds) == 1 or seeds_path(path).is_file()
 
 
 def rescore(job: Rescoring) -> Result:
-    """Return a result that its stored predictions prove.
+    """Return a result after checking that its scores follow from its stored predictions.
 
     Raises:
-        ValueError: If they do not: the message names the result, the number and both values.
+        ValueError: If they do not; the message names the result, the field and both values.
         OSError: If a file cannot be read.
     """
     result = read_result(job.path)
@@ -79,8 +78,8 @@ def rescore(job: Rescoring) -> Result:
         source = seeds_path(job.path)
         if not source.is_file():
             raise ValueError(
-                f"{source}: predictions of each of the {len(result.seeds)} seeds must lie here, or "
-                "the scores cannot be found again; evaluate the predictor again"
+                f"{source}: the predictions of each of the {len(result.seeds)} seeds are missing, "
+                "so the scores cannot be checked; evaluate the predictor again"
             )
     task = _task(job.path, result, job.release)
     resamples = RESAMPLES if job.intervals else 0
@@ -100,23 +99,23 @@ def _task(path: Path, result: Result, release: Release) -> Task:
 
 
 def check_proven(path: Path, result: Result, again: Result, *, intervals: bool) -> None:
-    """Check that a result says what its predictions, scored again, say.
+    """Check that a result has the values that its predictions give when scored again.
 
     Args:
-        path: Of the result, for messages.
-        result: As it is stored.
-        again: Of the same predictions, scored now.
-        intervals: Whether intervals are compared, too.
+        path: Path of the result, for messages.
+        result: The stored result.
+        again: The result of scoring the same predictions now.
+        intervals: Whether to compare intervals too.
 
     Raises:
-        ValueError: If a number is missing, does not belong there, or is another.
+        ValueError: If a value is missing, superfluous or different.
     """
-    found, proven = dict(_numbers(result)), dict(_numbers(again))
-    for name in dict.fromkeys([*found, *proven]):
+    stored, proven = dict(_proven_values(result)), dict(_proven_values(again))
+    for name in dict.fromkeys([*stored, *proven]):
         if not intervals and name.endswith(INTERVAL):
             continue
-        one, other = found.get(name), proven.get(name)
-        if name not in found:
+        one, other = stored.get(name), proven.get(name)
+        if name not in stored:
             raise ValueError(f"{path}: `{name}` is missing; from its predictions it is {other!r}")
         if name not in proven:
             raise ValueError(f"{path}: `{name}` (={one!r}) does not follow from its predictions")
@@ -124,8 +123,8 @@ def check_proven(path: Path, result: Result, again: Result, *, intervals: bool) 
             raise ValueError(f"{path}: `{name}` (={one!r}) is {other!r} from its predictions")
 
 
-def _numbers(result: Result) -> Iterator[tuple[str, object]]:
-    """Yield the full name and the value of all that predictions prove."""
+def _proven_values(result: Result) -> Iterator[tuple[str, object]]:
+    """Yield the dotted name and the value of everything that predictions prove."""
 
     def walk(name: str, value: object) -> Iterator[tuple[str, object]]:
         if not isinstance(value, Mapping):
@@ -175,12 +174,12 @@ def _find_problem(job: Rescoring) -> str:
 
 
 def raise_level(path: Path, verification: Verification) -> None:
-    """Write a result anew with another verification level."""
+    """Change the verification level of a stored result."""
     result = replace(read_result(path), verification=verification)
     write_atomically(path, f"{to_text(encode(result))}\n")
 
 
 def result_paths(results: Path, predictors: Sequence[str] = ()) -> list[Path]:
     """Return the paths of all results, or of those of some predictors, by task and predictor."""
-    found = sorted(results.glob("*/*.json"))
-    return [path for path in found if not predictors or path.stem in predictors]
+    paths = sorted(results.glob("*/*.json"))
+    return [path for path in paths if not predictors or path.stem in predictors]

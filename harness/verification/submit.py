@@ -1,6 +1,6 @@
-"""How a submission is made: checked, scored, and laid out for a pull request.
+"""Makes a submission: checks and scores it, and writes its files for a pull request.
 
-All is done in a temporary folder first; what does not hold leaves nothing behind.
+Everything is done in a temporary folder first, so a submission that fails leaves no files.
 """
 
 import shutil
@@ -30,18 +30,18 @@ from harness.verification.audit import seconds_of
 from harness.verification.prediction_file import score_predictions
 from harness.verification.predictor_rules import CHECK_RUNS, check_predictor
 
-PREDICTIONS = "predictions"  # the folder with <task>.parquet
+PREDICTIONS = "predictions"  # folder of the files <task>.parquet
 
 
 @dataclass(frozen=True, slots=True)
 class SubmissionFiles:
-    """What is to be submitted.
+    """A submission and the files that it is made from.
 
     Attributes:
-        submission: What its `submission.yaml` says.
-        text: Of that file.
-        code: Files of code.
-        predictions: Of each task, for a submission of predictions.
+        submission: The content of `submission.yaml`.
+        text: The text of `submission.yaml`.
+        code: Python files.
+        predictions: The Parquet file of each task, for a submission of predictions.
     """
 
     submission: Submission
@@ -51,13 +51,14 @@ class SubmissionFiles:
 
 
 def read_submission_files(folder: Path) -> SubmissionFiles:
-    """Return the submission of a folder with `submission.yaml`, made from `template/`.
+    """Return the submission in a folder that was made from `template/`.
 
-    Beside it lie `.py` files, or `predictions/<task>.parquet` for each task.
+    The folder holds `submission.yaml` and `.py` files, or `predictions/<task>.parquet` for each
+    task.
 
     Raises:
         ValueError: If a rule is broken; the message starts with a path.
-        FileNotFoundError: If the predictions of a task are not there.
+        FileNotFoundError: If the predictions of a task are missing.
     """
     submission = read_submission(folder)
     text = (folder / FILE).read_text(encoding="utf-8")
@@ -65,7 +66,7 @@ def read_submission_files(folder: Path) -> SubmissionFiles:
     if submission.kind == "code":
         return SubmissionFiles(submission, text, code, {})
     if code:
-        raise ValueError(f"{code[0]}: a submission of predictions must hold no code")
+        raise ValueError(f"{code[0]}: a submission of predictions must not contain code")
     files = {task: folder / PREDICTIONS / f"{task}.parquet" for task in submission.tasks}
     for path in files.values():
         if not path.is_file():
@@ -74,74 +75,77 @@ def read_submission_files(folder: Path) -> SubmissionFiles:
 
 
 def make_submission_files(what: str, fields: Mapping[str, object]) -> SubmissionFiles:
-    """Return the submission of a file of predictions or of a predictor, without a folder.
+    """Return the submission of a file of predictions, or of a predictor, without a folder.
 
     Args:
-        what: A Parquet file, which answers the only task, or a predictor that
-            `harness.running.find_predictor.find` takes.
-        fields: Of `submission.yaml`, but `kind` and `predictor`, which follow from it.
+        what: A Parquet file with the predictions of one task, or a predictor as
+            `harness.running.find_predictor.find` takes it.
+        fields: The fields of `submission.yaml` except `kind` and `predictor`, which follow from
+            `what`.
 
     Raises:
         ValueError: If a field is missing or a rule is broken.
         FileNotFoundError: If there is no such file.
     """
-    place, colon, attribute = what.rpartition(":")
+    source, colon, attribute = what.rpartition(":")
     plain = {n: list(v) if isinstance(v, tuple) else v for n, v in fields.items()}
     if what.endswith(".parquet"):
         submission = make_submission(plain | {"kind": "predictions"})
         if len(submission.tasks) > 1:
             raise ValueError(
-                f"{what}: one file of predictions answers one task, not {len(submission.tasks)}; "
-                f"for more, make a folder with {FILE} as template/ shows"
+                f"{what}: a file holds the predictions of one task, not {len(submission.tasks)}; "
+                f"for more, make a folder with {FILE} as in template/"
             )
         return SubmissionFiles(
             submission, to_yaml(submission), (), {submission.tasks[0]: Path(what)}
         )
-    own = bool(colon) and place.endswith(".py")
-    if own and not Path(place).is_file():
-        raise FileNotFoundError(f"no file {place!r} for the predictor {what!r}")
-    predictor = f"{Path(place).name}:{attribute}" if own else what
+    is_file = bool(colon) and source.endswith(".py")
+    if is_file and not Path(source).is_file():
+        raise FileNotFoundError(f"no file {source!r} for the predictor {what!r}")
+    predictor = f"{Path(source).name}:{attribute}" if is_file else what
     submission = make_submission(plain | {"kind": "code", "predictor": predictor})
-    return SubmissionFiles(submission, to_yaml(submission), (Path(place),) if own else (), {})
+    code = (Path(source),) if is_file else ()
+    return SubmissionFiles(submission, to_yaml(submission), code, {})
 
 
 def submit_files(
     files: SubmissionFiles, setting: Setting, *, replace_existing: bool = False
 ) -> list[Result]:
-    """Check and score a submission, write it and its results, and return them, `self-reported`.
+    """Check and score a submission, write it and its results, and return the results.
 
     Args:
-        files: What is submitted.
-        setting: Where results lie, with `submissions` beside them; its seeds are not used.
-        replace_existing: Whether an earlier submission of the same name is replaced.
+        files: The submission.
+        setting: Folder of results, with `submissions` beside it; its `seeds` are ignored.
+        replace_existing: Whether to replace an earlier submission of the same name.
 
     Raises:
-        ValueError: If the submission is there already, breaks a rule, or fails.
+        ValueError: If the submission exists already, breaks a rule, or fails.
         OSError: If a file cannot be read or written.
     """
     submission = files.submission
-    place = submissions_folder(setting.results) / submission.name
-    if place.exists() and not replace_existing:
-        raise ValueError(f"submission {submission.name!r} is there already; --replace replaces it")
+    folder = submissions_folder(setting.results) / submission.name
+    if folder.exists() and not replace_existing:
+        raise ValueError(f"submission {submission.name!r} exists already; --replace replaces it")
     tasks = [setting.release.task(task) for task in submission.tasks]
     with TemporaryDirectory(prefix="peephole-submit-") as name:
-        laid_out = Path(name) / submission.name
-        _write_folder(files, laid_out)
+        temporary = Path(name) / submission.name
+        _write_submission(files, temporary)
         if submission.kind == "code":
-            _check_code(laid_out, submission, {task.images for task in tasks}, setting)
-            outcomes = _run_code(laid_out, submission, replace(setting, results=Path(name) / "out"))
+            _check_code(temporary, submission, {task.images for task in tasks}, setting)
+            out = replace(setting, results=Path(name) / "out")
+            outcomes = _run_code(temporary, submission, out)
         else:
             outcomes = [_score(files, task, setting.release) for task in submission.tasks]
         results = [write_result(setting.results, *outcome) for outcome in outcomes]
         _remove_earlier(setting.results, submission)
-        if place.exists():
-            shutil.rmtree(place)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(laid_out, place, ignore=shutil.ignore_patterns("__pycache__"))
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(temporary, folder, ignore=shutil.ignore_patterns("__pycache__"))
     return results
 
 
-def _write_folder(files: SubmissionFiles, folder: Path) -> None:
+def _write_submission(files: SubmissionFiles, folder: Path) -> None:
     folder.mkdir(parents=True)
     write_atomically(folder / FILE, files.text)
     for path in files.code:
@@ -150,7 +154,7 @@ def _write_folder(files: SubmissionFiles, folder: Path) -> None:
 
 
 def _check_code(folder: Path, submission: Submission, images: set[str], setting: Setting) -> None:
-    """Check that the code of a folder keeps the rules of predictors."""
+    """Check that the predictor in a folder follows the rules."""
     for name in sorted(images):
         runs = training_runs(name, CHECK_RUNS, setting.release)
         for finding in check_predictor(find(str(folder)).make, runs):
@@ -161,7 +165,7 @@ def _check_code(folder: Path, submission: Submission, images: set[str], setting:
 
 
 def _run_code(folder: Path, submission: Submission, setting: Setting) -> list[Outcome]:
-    """Return what the code of a folder scores on every task."""
+    """Fit and score the predictor in a folder on every task."""
     own = replace(setting, seeds=submission.seeds)
     results = evaluate_many([str(folder)], submission.tasks, own)
     outcomes: list[Outcome] = []
@@ -169,21 +173,21 @@ def _run_code(folder: Path, submission: Submission, setting: Setting) -> list[Ou
         if result.failure is not None:
             raise ValueError(f"{submission.predictor} failed on {result.task}: {result.failure}")
         path = result_path(own.results, result.task, result.predictor)
-        several = seeds_path(path)
-        table = read_pages(several if several.is_file() else path.with_suffix(".parquet"))
+        of_seeds = seeds_path(path)
+        table = read_pages(of_seeds if of_seeds.is_file() else path.with_suffix(".parquet"))
         outcomes.append((result, table))
     return outcomes
 
 
 def _score(files: SubmissionFiles, name: str, release: Release) -> Outcome:
-    """Return what the predictions of a task score."""
+    """Score the predictions of a task."""
     submission, path = files.submission, files.predictions[name]
     task = release.task(name)
     result, table = score_predictions(path, task, release=release)
     if len(result.seeds) != submission.seeds:
         raise ValueError(
-            f"{path}: predictions of {len(result.seeds)} seeds must be of {submission.seeds}, as "
-            f"`seeds` of {FILE} says"
+            f"{path}: there are predictions of {len(result.seeds)} seeds, but `seeds` of {FILE} is "
+            f"{submission.seeds}"
         )
     named = replace(
         result,
@@ -196,7 +200,7 @@ def _score(files: SubmissionFiles, name: str, release: Release) -> Outcome:
 
 
 def _remove_earlier(results: Path, submission: Submission) -> None:
-    """Remove results of an earlier submission on tasks that the new one leaves out."""
+    """Remove an earlier submission's results on tasks that the new one does not have."""
     for path in results.glob(f"*/{submission.name}.json"):
         if path.parent.name not in submission.tasks:
             for file in (path, path.with_suffix(".parquet"), seeds_path(path)):

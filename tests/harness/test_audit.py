@@ -1,4 +1,4 @@
-"""Folders of results: where each comes from, what level it claims, and the command."""
+"""Verification of result folders: sources, claimed levels, and the command."""
 
 import re
 import shutil
@@ -35,9 +35,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def submitted(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("board")
-    submit_predictions(folder, place)
-    return place
+    submitted = tmp_path_factory.mktemp("board")
+    submit_predictions(folder, submitted)
+    return submitted
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_a_level_that_cannot_be_shown_is_refused_by_all_who_read(
     raise_level(path, "rerun")
     message = (
         f"{path}: `verification` (='rerun') must be 'rescored' at most: reruns.json has no entry "
-        "of these predictions"
+        "for these predictions"
     )
     assert problems(results, folder) == (message,)
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
@@ -77,9 +77,7 @@ def test_a_level_that_cannot_be_shown_is_refused_by_all_who_read(
     assert digest is not None
     write_rerun(results, Rerun(TASK, "ours", digest, None, "0.1.0", 0.0))
     assert read_board(results).tasks[0].rows[0].result.verification == "rerun"
-    assert problems(results, folder) == (
-        "submission 'ours' is of predictions; there is no code to run",
-    )
+    assert problems(results, folder) == ("submission 'ours' has only predictions, no code to run",)
 
 
 def test_a_failed_predictor_claims_nothing(results: Path, folder: Path) -> None:
@@ -94,10 +92,10 @@ def test_a_failed_predictor_claims_nothing(results: Path, folder: Path) -> None:
 def test_a_result_from_nowhere_is_refused(results: Path, folder: Path) -> None:
     write_toy(results, "nobody", 0.1)
     path = result_path(results, "digits-k0-v1", "nobody")
-    place = str((results.parent / "submissions").resolve())
+    submissions = str((results.parent / "submissions").resolve())
     assert problems(results, folder) == (
         f"{path}: predictor 'nobody' must be a reference predictor or have a submission in "
-        f"{place!r}",
+        f"{submissions!r}",
     )
 
 
@@ -113,7 +111,7 @@ def test_a_result_that_is_missing_is_named(results: Path, folder: Path) -> None:
     path = result_path(results, TASK, "ours")
     for file in path.parent.iterdir():
         file.unlink()
-    assert problems(results, folder) == (f"{path}: the result of submission 'ours' must lie here",)
+    assert problems(results, folder) == (f"{path}: the result of submission 'ours' is missing",)
 
 
 Change = Callable[[Path], None]
@@ -226,7 +224,7 @@ def test_the_command_says_what_is_wrong_and_writes_nothing_with_check(
     results: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leaderboard.board, "RESULTS", results)
-    monkeypatch.chdir(results)  # where no results lie that commands wrote
+    monkeypatch.chdir(results)  # a folder without results of commands
     path = result_path(results, TASK, "ours")
     content = path.read_bytes()
     given = ("board", "rescore", "--folder", folder, "--processes", "1")

@@ -1,4 +1,4 @@
-"""Paired comparison: by hand, against scipy, and what naive intervals would miss."""
+"""Paired comparison: by hand, against scipy, and against two separate intervals."""
 
 import json
 import re
@@ -34,18 +34,19 @@ def task(folder: Path) -> Task:
 
 @pytest.fixture(scope="module")
 def results(folder: Path, task: Task, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return results of the truth, of it with noise and with more, and of one that failed."""
-    place, targets = tmp_path_factory.mktemp("results"), load_targets(task, Release(folder))
+    """Return results of the targets, of targets with noise, and of a failed predictor."""
+    results, targets = tmp_path_factory.mktemp("results"), load_targets(task, Release(folder))
     noise = np.random.default_rng(0).normal(0, 0.15, len(targets.valid_accuracy.run_ids))
-    store(place, task, targets, "exact", np.zeros(len(noise)))
-    store(place, task, targets, "noisy", noise)
-    store(place, task, targets, "noisier", 1.05 * noise)
-    write_result(place, ResultHeader(task, "broken", "Broken", (0,)).fail("Error: no"), None)
-    return place
+    store(results, task, targets, "exact", np.zeros(len(noise)))
+    store(results, task, targets, "noisy", noise)
+    store(results, task, targets, "noisier", 1.05 * noise)
+    header = ResultHeader(task, "broken", "Broken", (0,))
+    write_result(results, header.fail("Error: no"), None)
+    return results
 
 
 def store(
-    place: Path,
+    results: Path,
     task: Task,
     targets: TaskTargets,
     name: str,
@@ -53,7 +54,7 @@ def store(
 ) -> None:
     final = np.clip(targets.valid_accuracy.curves[:, -1] + error, 0, 1)[:, None]
     header = ResultHeader(task, name, name, (0,))
-    write_result(place, *score_outcome(header, [Prediction(final, (20,))], targets))
+    write_result(results, *score_outcome(header, [Prediction(final, (20,))], targets))
 
 
 def test_holm_is_worked_by_hand_and_never_below_the_false_discovery_rate() -> None:
@@ -87,10 +88,10 @@ def test_the_better_one_is_named_whatever_the_direction(
         assert turned.value == -found.value
 
 
-def test_paired_differences_tell_what_two_intervals_cannot(
+def test_paired_differences_are_significant_where_two_intervals_overlap(
     task: Task, results: Path, folder: Path
 ) -> None:
-    """MSEs of the same errors but for 5 % have intervals that overlap; their difference has not."""
+    """MSEs of errors that differ by 5 % have overlapping intervals, but a clear difference."""
     (found,) = compare(task, ["noisy", "noisier"], results, metric="mse", release=Release(folder))
     assert found.better == "noisy"
     assert found.low is not None
@@ -140,7 +141,7 @@ def test_the_command_prints_a_line_for_each_pair(results: Path, folder: Path) ->
     lines = CliRunner().invoke(command, arguments).stdout.splitlines()
     assert lines[0] == f"mse on test of {NAME}"
     assert re.fullmatch(
-        r"exact less noisy: -0\.\d{4} \[-0\.\d{4}, -0\.\d{4}\], p 0\.\d{3}, exact is better",
+        r"exact minus noisy: -0\.\d{4} \[-0\.\d{4}, -0\.\d{4}\], p 0\.\d{3}, exact is better",
         lines[1],
     )
     (line,) = CliRunner().invoke(command, [*arguments, "--json"]).stdout.splitlines()

@@ -32,7 +32,7 @@ ALL = np.array([[0, 1, 2, 3]])
     ("epoch", "kept", "regret", "epochs"),
     [
         (1, 1, 0.4, (4 + 2) / 12),  # keeps network 0, which ends at .5
-        (1, 2, 0.1, (4 + 2 * 2) / 12),  # and network 1
+        (1, 2, 0.1, (4 + 2 * 2) / 12),  # keeps networks 0 and 1
         (1, 3, 0.0, (4 + 3 * 2) / 12),
         (2, 1, 0.0, (8 + 1) / 12),
     ],
@@ -47,7 +47,7 @@ def test_what_is_kept_is_trained_to_the_end(
 
 
 def test_successive_halving_drops_two_thirds_at_every_rung() -> None:
-    """Nine networks, ten epochs: 9 for one, 3 up to three, 1 up to nine, 1 to the end."""
+    """Nine networks, ten epochs: 9 for one epoch, 3 up to epoch three, 1 to the end."""
     curves = np.tile(np.linspace(0, 1, 9)[:, None], (1, 10))
     found = successive_halving(curves, np.arange(9)[None])
     assert found.epochs == pytest.approx((9 + 3 * 2 + 1 * 6 + 1 * 1) / 90)
@@ -77,20 +77,20 @@ def test_regret_is_that_of_a_search_by_hand() -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return toy data with results of one who knows the truth and one who knows its reverse."""
-    place = toy_release(tmp_path_factory.mktemp("data"))
+    """Return toy data with results of a perfect predictor and of one that reverses the order."""
+    folder = toy_release(tmp_path_factory.mktemp("data"))
     for name in ("digits-k0-v1", "digits-k1-v1"):
-        task = Release(place).task(name)
-        targets = load_targets(task, Release(place))
+        task = Release(folder).task(name)
+        targets = load_targets(task, Release(folder))
         final = targets.valid_accuracy.curves[:, -1:]
         for predictor, mean in (("knows", final), ("reverse", 1 - final)):
             header = ResultHeader(task, predictor, predictor, (0,))
             outcome = score_outcome(header, [Prediction(mean, (20,))], targets)
-            write_result(place / "results", *outcome)
-    return place
+            write_result(folder / "results", *outcome)
+    return folder
 
 
-def test_one_who_knows_regrets_nothing_and_pays_only_for_what_is_kept(folder: Path) -> None:
+def test_a_perfect_predictor_has_no_regret_and_pays_only_for_what_is_kept(folder: Path) -> None:
     tasks = [Release(folder).task(f"digits-k{k}-v1") for k in (0, 1)]
     names = ["knows", "reverse", "absent"]
     found = simulate_selection(
@@ -120,7 +120,7 @@ def test_the_command_prints_every_way_and_draws_it(folder: Path, tmp_path: Path)
     assert json.loads(found[-1])["strategy"] == "knows"
 
 
-def test_what_cannot_be_chosen_from_says_why(folder: Path) -> None:
+def test_wrong_candidates_and_versions_are_refused(folder: Path) -> None:
     tasks = [Release(folder).task("digits-k0-v1")]
     for count in (9, 15):
         with pytest.raises(ValueError, match=rf"^`candidates` \(={count}\) must be in 10..14$"):

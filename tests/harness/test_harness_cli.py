@@ -96,7 +96,7 @@ def run(*arguments: str | Path) -> Result:
 
 @pytest.fixture(scope="module")
 def everything(folder: Path, own: Path, tmp_path_factory: pytest.TempPathFactory) -> Result:
-    """Evaluate a reference predictor and one's own, one of which fails, with all tasks."""
+    """Evaluate a reference predictor and two user classes, one of which fails, on all tasks."""
     results = tmp_path_factory.mktemp("results")
     return run(
         "evaluate", "mean-curve", f"{own}:MyNet", f"{own}:Broken", "--seeds", "2",
@@ -168,7 +168,7 @@ def test_a_process_that_ends_early_is_a_failure_and_takes_no_other_with_it(
 
 
 def evaluated_here(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[str, ...]]]:
-    """Run jobs in this process; return the list of predictors and tasks that will have run."""
+    """Run jobs in this process; return a list that receives each predictor and its tasks."""
     ran: list[tuple[str, tuple[str, ...]]] = []
 
     def run_here(call: partial[list[object]]) -> list[object]:
@@ -180,7 +180,7 @@ def evaluated_here(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[str
     return ran
 
 
-def test_a_result_that_is_there_is_taken_over_unless_it_is_of_something_else(
+def test_an_existing_result_is_reused_unless_it_is_out_of_date(
     folder: Path, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = evaluated_here(monkeypatch)
@@ -190,12 +190,12 @@ def test_a_result_that_is_there_is_taken_over_unless_it_is_of_something_else(
     assert sorted(ran) == [
         (f"{own}:MyNet", ("digits-k0-v1",)),
         (f"{own}:MyNet", ("digits-k1-v1",)),
-        ("mean-curve", ("digits-k1-v1", "digits-k0-v1")),  # one fit for both: it sees no curve
+        ("mean-curve", ("digits-k1-v1", "digits-k0-v1")),  # one fit for both: it uses no curve
     ]
     ran.clear()
     again = evaluate_many(names, tasks, setting)
     assert [(r.task, r.predictor) for r in again] == [(r.task, r.predictor) for r in first]
-    assert [name for name, _ in ran] == [f"{own}:MyNet"] * 2  # one's own code may have changed
+    assert [name for name, _ in ran] == [f"{own}:MyNet"] * 2  # the user's code may have changed
     assert again[0] == first[0]
     for spoil in (
         f'"harness_version": "{HARNESS_VERSION}"',
@@ -230,7 +230,7 @@ def test_a_setting_out_of_range_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_evaluate_needs_predictors_or_all_of_them(folder: Path, tmp_path: Path) -> None:
-    message = "Error: name predictors, or give --all, and not both\n"
+    message = "Error: give either predictors or --all\n"
     for arguments in ((), ("gru", "--all")):
         done = run("evaluate", *arguments, "--folder", folder)
         assert (done.exit_code, done.stdout) == (2, "")
@@ -238,7 +238,7 @@ def test_evaluate_needs_predictors_or_all_of_them(folder: Path, tmp_path: Path) 
     done = run("evaluate", "--all", "--folder", tmp_path)
     assert done.exit_code == 2
     assert done.stderr.endswith(
-        "Error: there is no frozen task yet; `peephole task freeze` makes them\n"
+        "Error: there is no frozen task; `peephole task freeze` creates them\n"
     )
 
 

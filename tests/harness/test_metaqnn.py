@@ -1,4 +1,4 @@
-"""MetaQNN's networks as layer rows, their fixed splits, and scores on a few made-up lines."""
+"""MetaQNN's networks as layer rows, their fixed splits, and scores on a few invented lines."""
 
 import json
 import os
@@ -66,19 +66,19 @@ def test_other_layers_are_refused(text: str) -> None:
 
 def test_splits_are_fixed_disjoint_and_of_their_shares() -> None:
     texts = [f"[C({i},3,1)]" for i in range(4000)]
-    for split in range(3):
-        counts = Counter(split_of(text, split) for text in texts)
-        for part, share in (("train", 0.7), ("validation", 0.05), ("test", 0.25)):
-            assert counts[part] / 4000 == pytest.approx(share, abs=0.03)
-    assert [split_of(NET, split) for split in range(3)] == ["test", "train", "test"]
+    for division in range(3):
+        counts = Counter(split_of(text, division) for text in texts)
+        for split, share in (("train", 0.7), ("validation", 0.05), ("test", 0.25)):
+            assert counts[split] / 4000 == pytest.approx(share, abs=0.03)
+    assert [split_of(NET, division) for division in range(3)] == ["test", "train", "test"]
 
 
-def test_scores_are_the_mean_over_splits(file: Path) -> None:
+def test_scores_are_the_mean_over_divisions(file: Path) -> None:
     (score,) = score_trials(find("last-value"), metaqnn_trials(file), 3, 1)
     runs, texts = read_metaqnn(file)
     curves, taus, errors = runs.series.valid_accuracy, [], []
-    for split in range(3):
-        chosen = [split_of(text, split) == "test" for text in texts]
+    for division in range(3):
+        chosen = [split_of(text, division) == "test" for text in texts]
         y, p = curves[chosen, -1], curves[chosen, 2]
         taus.append(kendalltau(p, y).statistic)
         errors.append(np.square(y - p).mean())
@@ -104,7 +104,7 @@ def test_all_leaves_out_what_needs_proxies_where_there_are_none(file: Path) -> N
     }  # fmt: skip
     runs = toy_runs(12)
     assert applicable(tuple(PREDICTORS), [Trial("toy", runs, runs, runs)]) == list(PREDICTORS)
-    (score,) = score_trials(find("snip"), trials, 0, 1)  # asked for by name, it fails and says why
+    (score,) = score_trials(find("snip"), trials, 0, 1)  # named explicitly, it fails and says why
     assert score.tau is None
     assert len(score.failures) == 3
     why = r"^ValueError: there are no zero-cost proxies of these networks on 'cifar10'; .+$"
@@ -116,7 +116,7 @@ def test_the_command_prints_a_line_for_each_number_of_epochs(file: Path) -> None
     result = CliRunner().invoke(evaluate, arguments)
     assert result.exit_code == 0
     lines = [line.split() for line in result.stdout.splitlines()]
-    head = ["predictor", "trial", "observed", "fitted", "asked", "tau", "R2", "MSE"]
+    head = ["predictor", "trial", "observed", "fitted", "tested", "tau", "R2", "MSE"]
     assert lines[0] == head
     assert [line[:3] for line in lines[1:]] == [
         ["last-value", "metaqnn", str(k)] for k in (0, 1, 2, 3, 5)
@@ -133,11 +133,11 @@ def test_wrong_files_and_origins_are_named(file: Path, tmp_path: Path) -> None:
     path = tmp_path / "other.csv"
     path.write_text('net,acc_1\n"[C(8,3,1)]",0.5\n')
     with pytest.raises(
-        ValueError, match=r"^.+other.csv: line 2 is no network of MetaQNN: 'acc_2'$"
+        ValueError, match=r"^.+other.csv: line 2 is not a MetaQNN network: 'acc_2'$"
     ):
         read_metaqnn(path)
     path.write_text("net\n")
-    with pytest.raises(ValueError, match=r"^.+other.csv: there is no network in it$"):
+    with pytest.raises(ValueError, match=r"^.+other.csv: the file holds no networks$"):
         read_metaqnn(path)
 
 

@@ -1,4 +1,4 @@
-"""`peephole predict`: a network of somebody's own, from its file to its predicted curve."""
+"""`peephole predict`: a user's network, from its file to its predicted curve."""
 
 import json
 import re
@@ -91,49 +91,51 @@ def test_a_traced_network_is_predicted_as_its_walk_is(folder: Path, split: str) 
         assert (known.outside, known.unseen) == ((), ())
 
 
-def test_the_curve_its_interval_and_its_place_are_the_predictors(folder: Path) -> None:
-    """Against the predictor asked alone, and shares counted by hand."""
+def test_the_curve_its_interval_and_its_rank_are_the_predictors(folder: Path) -> None:
+    """Compared with the predictor used directly, and with shares counted by hand."""
     rows = layer_rows(SmallResNet(), get_images("digits"))
-    outlook = predict_network(rows, "digits", find("empirical-gaussian"), release=Release(folder))
+    prediction = predict_network(
+        rows, "digits", find("empirical-gaussian"), release=Release(folder)
+    )
     parts = load_task_data(Release(folder).task("digits-k0-v1"), Release(folder))
     curves = parts.train.series.valid_accuracy
-    assert outlook.mean == pytest.approx(curves.mean(axis=0), abs=0.05)
-    assert outlook.low is not None
-    assert outlook.high is not None
-    middle = (np.array(outlook.low) + np.array(outlook.high)) / 2
-    inside = (np.array(outlook.low) > 0) & (np.array(outlook.high) < 1)
+    assert prediction.mean == pytest.approx(curves.mean(axis=0), abs=0.05)
+    assert prediction.low is not None
+    assert prediction.high is not None
+    middle = (np.array(prediction.low) + np.array(prediction.high)) / 2
+    inside = (np.array(prediction.low) > 0) & (np.array(prediction.high) < 1)
     assert inside.any()
-    assert middle[inside] == pytest.approx(np.array(outlook.mean)[inside])
+    assert middle[inside] == pytest.approx(np.array(prediction.mean)[inside])
     targets = parts.targets.valid_accuracy
-    test = np.array([part == "test" for part in targets.splits])
+    test = np.array([split == "test" for split in targets.splits])
     true = targets.curves[test, -1]
-    assert outlook.above_true == pytest.approx((true < outlook.mean[-1]).mean())
-    assert outlook.above_predicted == 0.5  # it says the same of every network
-    assert (outlook.compared, outlook.fitted) == (test.sum(), len(parts.train))
+    assert prediction.above_true == pytest.approx((true < prediction.mean[-1]).mean())
+    assert prediction.above_predicted == 0.5  # it predicts the same for every network
+    assert (prediction.compared, prediction.fitted) == (test.sum(), len(parts.train))
 
 
 def test_a_predictor_without_a_spread_gets_no_interval(folder: Path) -> None:
     rows = layer_rows(SmallResNet(), get_images("digits"))
-    outlook = predict_network(rows, "digits", find("macs"), release=Release(folder))
-    assert (outlook.low, outlook.high) == (None, None)
-    lines = list(prediction_lines(outlook, "Net", 5130))
+    prediction = predict_network(rows, "digits", find("macs"), release=Release(folder))
+    assert (prediction.low, prediction.high) == (None, None)
+    lines = list(prediction_lines(prediction, "Net", 5130))
     assert "(macs gives no spread, so there is no interval)" in lines
 
 
 def test_features_outside_the_training_networks_are_listed_farthest_first(folder: Path) -> None:
     rows = layer_rows(SmallResNet(), get_images("digits"))
-    outlook = predict_network(rows, "digits", find("mean-curve"), release=Release(folder))
+    prediction = predict_network(rows, "digits", find("mean-curve"), release=Release(folder))
     parts = load_task_data(Release(folder).task("digits-k0-v1"), Release(folder))
     known = network_features(parts.train)
     assert known.shape[1] == len(FEATURES)
-    found = {o.feature: o for o in outlook.outside}
+    found = {o.feature: o for o in prediction.outside}
     pools = found["max_pool_layers"]
     column = known[:, FEATURES.index("max_pool_layers")]
     assert (pools.value, pools.low, pools.high) == (0, column.min(), column.max())
-    distances = [o.distance for o in outlook.outside]
+    distances = [o.distance for o in prediction.outside]
     assert distances == sorted(distances, reverse=True)
     assert min(distances) > 0
-    assert outlook.unseen == (
+    assert prediction.unseen == (
         "add", "conv of stride 2", "conv of stride 2 of a shortcut", "bn of a shortcut",
     )  # fmt: skip
 
@@ -188,10 +190,10 @@ def test_a_class_a_module_and_a_function_are_networks(own: Path, name: str) -> N
             "made, function, Wide, nothing, Grouped",
         ),
         ("{own}:number", "network '{own}:number' must be a torch module, not 3"),
-        ("{own}:nothing", "network '{own}:nothing' must make a torch module, not None"),
+        ("{own}:nothing", "network '{own}:nothing' must return a torch module, not None"),
         (
             "{own}:Wide",
-            "network '{own}:Wide' cannot be made without arguments (TypeError: Wide.__init__() "
+            "network '{own}:Wide' cannot be created without arguments (TypeError: Wide.__init__() "
             "missing 1 required positional argument: 'width')",
         ),
         ("no_such.py:Net", "no file 'no_such.py' for the network 'no_such.py:Net'"),
@@ -201,20 +203,19 @@ def test_a_class_a_module_and_a_function_are_networks(own: Path, name: str) -> N
         ),
         (
             "{own}:Grouped",
-            "'conv1' (Conv2d) has dilation=(2, 2), and a layer row can only say dilation=(1, 1)",
+            "'conv1' (Conv2d) has dilation=(2, 2); only dilation=(1, 1) is supported",
         ),
     ],
 )
-def test_what_is_no_network_is_said_on_one_line(own: Path, network: str, message: str) -> None:
+def test_what_is_not_a_network_is_one_line_of_error(own: Path, network: str, message: str) -> None:
     result = run("predict", network.format(own=own))
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == f"peephole: error: {message.format(own=own)}\n"
 
 
-def test_images_without_data_are_said_with_what_there_is(own: Path, folder: Path) -> None:
+def test_images_without_data_are_named_with_what_there_is(own: Path, folder: Path) -> None:
     message = (
-        "data of 'mnist' is not in this release, so no predictor can be fitted for it; there is "
-        "data of digits"
+        "this release has no data of 'mnist', so no predictor can be fitted; it has data of digits"
     )
     with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
         check_released("mnist", Release(folder))
@@ -229,7 +230,7 @@ def test_the_latest_task_is_the_one_of_the_highest_version(folder: Path, tmp_pat
     (tmp_path / "tasks").mkdir()
     for version in (2, 10):
         name = f"digits-k0-v{version}"
-        (tmp_path / "tasks" / f"{name}.json").write_text(text.replace("digits-k0-v1", name))
+        (tmp_path / f"tasks/{name}.json").write_text(text.replace("digits-k0-v1", name))
     assert Release(tmp_path).latest_task("digits", 0).name == "digits-k0-v10"
     message = (
         "this release has no data of 'mnist' with 0 epochs observed; its tasks: digits-k0-v10, "

@@ -1,4 +1,4 @@
-"""The public conformance suite: every rule is kept by honest predictors and caught when broken."""
+"""The public rule checks: valid predictors pass every rule, and each broken rule is caught."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,12 +11,12 @@ from harness.protocol import Prediction, Predictor, Queries, Runs
 from harness.verification.predictor_rules import RULES, check_predictor, diverge
 from tests.toys.runs import toy_runs
 
-# The toy networks that do not diverge: only the rule about diverged ones then meets a NaN
+# The toy networks that do not diverge, so that only the rule about diverged ones sees a NaN
 RUNS = toy_runs(19).take(np.array([i for i in range(19) if i % 10]))
 
 
 class Honest:
-    """The last observed accuracy, or the mean of training, and one standard deviation."""
+    """The last observed accuracy, or the mean of training, with a constant std."""
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
         self.mean = float(train.final_accuracy.mean())
@@ -58,7 +58,7 @@ class DropsAColumn(Honest):
         return replace(prediction, mean=prediction.mean[:, 1:])
 
 
-class SaysNan(Honest):
+class PredictsNan(Honest):
     def predict(self, queries: Queries) -> Prediction:
         prediction = super().predict(queries)
         prediction.mean[2, 0] = np.nan
@@ -71,7 +71,7 @@ class IsCertain(Honest):
         return replace(prediction, std=np.zeros_like(prediction.mean))
 
 
-class SaysPercent(Honest):
+class PredictsPercent(Honest):
     def predict(self, queries: Queries) -> Prediction:
         prediction = super().predict(queries)
         return replace(prediction, mean=100 * prediction.mean)
@@ -114,7 +114,7 @@ class IgnoresTheSeed(Honest):
         return replace(prediction, mean=prediction.mean * self.factor)
 
 
-class DrawsWhenAsked(Honest):
+class DrawsWhenPredicting(Honest):
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
         super().fit(train, validation, observed=observed, seed=seed)
         self.rng = np.random.default_rng(seed)
@@ -157,7 +157,7 @@ class ReadsTheLoss(Honest):
         return prediction
 
 
-class AnswersAList(Honest):
+class PredictsAList(Honest):
     def predict(self, queries: Queries) -> Prediction:
         return [0.5] * len(queries)  # type: ignore[return-value]
 
@@ -166,7 +166,7 @@ def broken(make: Callable[[], Predictor], runs: Runs = RUNS) -> dict[str, str]:
     return {f.rule: f.seen for f in check_predictor(make, runs) if not f.passed}
 
 
-def test_an_honest_predictor_keeps_every_rule_and_each_says_what_was_seen() -> None:
+def test_a_valid_predictor_passes_every_rule_and_each_says_what_was_seen() -> None:
     findings = check_predictor(Honest, RUNS)
     assert [finding.rule for finding in findings] == list(RULES)
     assert all(finding.passed and finding.seen for finding in findings)
@@ -196,7 +196,7 @@ def test_reference_predictors_keep_every_rule(name: str) -> None:
         ),
         (
             "finite",
-            SaysNan,
+            PredictsNan,
             "with 0 epochs observed: `mean` of query 'network-14' at epoch 1 (=nan) must be finite",
         ),
         (
@@ -205,20 +205,20 @@ def test_reference_predictors_keep_every_rule(name: str) -> None:
             "with 0 epochs observed: `std` of query 'network-12' at epoch 1 (=0.0) must be above 0 "
             "(140 of 140 are not)",
         ),
-        ("range", SaysPercent, "must be in [0, 1] (140 of 140 are not)"),
-        ("order", RanksQueries, "with the queries in another order; at most 1e-05 may be"),
+        ("range", PredictsPercent, "must be in [0, 1] (140 of 140 are not)"),
+        ("order", RanksQueries, "with the queries in another order; at most 1e-05 is allowed"),
         ("single query", NeedsTwo, "FloatingPointError: divide by zero encountered in divide"),
         (
             "same seed, same object",
             Remembers,
-            "with the same object fitted again with the same seed; at most 1e-05 may be",
+            "with the same object fitted again with the same seed; at most 1e-05 is allowed",
         ),
         (
             "same seed, another object",
             IgnoresTheSeed,
-            "with another object fitted with the same seed; at most 1e-05 may be",
+            "with another object fitted with the same seed; at most 1e-05 is allowed",
         ),
-        ("same query twice", DrawsWhenAsked, "when asked again; at most 1e-05 may be"),
+        ("same query twice", DrawsWhenPredicting, "when predicted again; at most 1e-05 is allowed"),
         ("changes no runs", FillsRuns, "`valid_loss` of validation was changed"),
         ("changes no queries", FillsQueries, "`weight_norm` of queries was changed"),
         ("changes no runs", ScalesProxies, "`proxies` of train was changed"),
@@ -238,8 +238,8 @@ def test_a_predictor_that_breaks_a_rule_is_caught_and_told_which(
         assert broken(make)[rule].endswith(seen)
 
 
-def test_an_answer_of_another_type_is_named() -> None:
-    found = broken(AnswersAList)
+def test_a_prediction_of_another_type_is_named() -> None:
+    found = broken(PredictsAList)
     assert found["works with 0 epochs observed"] == "`predict` must return a Prediction, not list"
 
 

@@ -1,4 +1,4 @@
-"""No number of a result can be edited: all that predictions prove is found again from them."""
+"""Every edited number of a result is detected, if it follows from the predictions."""
 
 import json
 import re
@@ -21,9 +21,9 @@ from harness.verification.rescore import Rescoring, check_proven, raise_level, r
 from tests.toys.data import toy_release
 from tests.toys.submissions import TASK, submit_predictions, toy_task
 
-OPEN = ("seconds", "environment", "predictions_sha256")  # no predictions prove these
+OPEN = ("seconds", "environment", "predictions_sha256")  # not proven by predictions
 SCORES = ("scores", "scores_test_accuracy")
-Place = tuple[str, ...]
+Keys = tuple[str, ...]
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +33,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def results(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("board")
-    submit_predictions(folder, place, seeds=3)
-    submit_predictions(folder, place, name="single")
-    return place / "results"
+    submitted = tmp_path_factory.mktemp("board")
+    submit_predictions(folder, submitted, seeds=3)
+    submit_predictions(folder, submitted, name="single")
+    return submitted / "results"
 
 
 @pytest.fixture
 def path(results: Path) -> Iterator[Path]:
-    """Yield the path of a result of three seeds, which is as before afterwards."""
+    """Yield the path of a result of three seeds; restore its files afterwards."""
     path = result_path(results, TASK, "ours")
     kept = {p: p.read_bytes() for p in path.parent.iterdir()}
     yield path
@@ -49,21 +49,21 @@ def path(results: Path) -> Iterator[Path]:
         file.write_bytes(content)
 
 
-def numbers(value: object, place: Place = ()) -> Iterator[tuple[Place, float]]:
-    """Yield the place and the value of every number of a record."""
+def numbers(value: object, keys: Keys = ()) -> Iterator[tuple[Keys, float]]:
+    """Yield the keys and the value of every number of a record."""
     if isinstance(value, dict):
         for name, entry in value.items():
-            yield from numbers(entry, (*place, name))
+            yield from numbers(entry, (*keys, name))
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield place, value
+        yield keys, value
 
 
-def edit(path: Path, place: Place, value: object) -> None:
+def edit(path: Path, keys: Keys, value: object) -> None:
     record = json.loads(path.read_text())
     inner = record
-    for name in place[:-1]:
+    for name in keys[:-1]:
         inner = inner[name]
-    inner[place[-1]] = value
+    inner[keys[-1]] = value
     path.write_text(json.dumps(record))
 
 
@@ -81,15 +81,13 @@ def test_every_number_that_is_edited_is_refused_with_its_name_and_both_values(
     found = [n for n in numbers(json.loads(content)) if n[0][0] not in OPEN]
     found = [n for n in found if n[0][0] not in SCORES or n[0][1] in ("test", "heldout")]
     by_rescoring = 0
-    for place, value in found:
-        name, step = ".".join(place), 1e-6 * max(1, abs(value)) if isinstance(value, float) else 1
+    for keys, value in found:
+        name, step = ".".join(keys), 1e-6 * max(1, abs(value)) if isinstance(value, float) else 1
         forged = value + step
-        edit(path, place, forged)
+        edit(path, keys, forged)
         try:
             result = read_result(path)
-        except (
-            ValueError
-        ):  # an invariant refuses it already; tests/harness/test_results.py has them
+        except ValueError:  # a rule of results refuses it; see tests/harness/test_results.py
             path.write_text(content)
             continue
         by_rescoring += 1
@@ -102,12 +100,12 @@ def test_every_number_that_is_edited_is_refused_with_its_name_and_both_values(
 
 
 def test_numbers_that_differ_by_rounding_are_the_same(path: Path, folder: Path) -> None:
-    place = ("scores", "test", "tau", "value")
+    keys = ("scores", "test", "tau", "value")
     value = read_result(path).scores["test"]["tau"].value
     assert value is not None
-    edit(path, place, value + 1e-12)
+    edit(path, keys, value + 1e-12)
     rescore(Rescoring(path, False, Release(folder)))
-    edit(path, place, value - 1e-7)
+    edit(path, keys, value - 1e-7)
     with pytest.raises(ValueError, match=r"`scores\.test\.tau\.value` \(=.*from its predictions$"):
         rescore(Rescoring(path, False, Release(folder)))
 
@@ -143,7 +141,7 @@ def test_a_score_that_is_added_or_removed_is_refused(path: Path, folder: Path) -
 
 
 @pytest.mark.parametrize(
-    ("place", "forged", "message"),
+    ("keys", "forged", "message"),
     [
         (("flags",), ["constant"], "`flags` (=['constant']) is [] from its predictions"),
         (("seeds",), [0, 1, 5], "`seeds` (=[0, 1, 5]) is [0, 1, 2] from its predictions"),
@@ -158,9 +156,9 @@ def test_a_score_that_is_added_or_removed_is_refused(path: Path, folder: Path) -
     ],
 )
 def test_what_follows_from_the_task_cannot_be_edited(
-    path: Path, folder: Path, place: Place, forged: object, message: str
+    path: Path, folder: Path, keys: Keys, forged: object, message: str
 ) -> None:
-    edit(path, place, forged)
+    edit(path, keys, forged)
     expected = re.escape(f"{path}: {message}").replace(r"\.\*", ".*")
     with pytest.raises(ValueError, match=f"^{expected}$"):
         rescore(Rescoring(path, False, Release(folder)))
@@ -179,8 +177,8 @@ def test_another_seed_in_place_of_the_predictions_is_refused(path: Path, folder:
 def test_seeds_that_are_not_there_are_named(path: Path, folder: Path) -> None:
     seeds_path(path).unlink()
     message = (
-        f"{seeds_path(path)}: predictions of each of the 3 seeds must lie here, or the scores "
-        "cannot be found again; evaluate the predictor again"
+        f"{seeds_path(path)}: the predictions of each of the 3 seeds are missing, so the scores "
+        "cannot be checked; evaluate the predictor again"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         rescore(Rescoring(path, False, Release(folder)))
@@ -190,7 +188,7 @@ def test_seeds_that_are_not_there_are_named(path: Path, folder: Path) -> None:
     report = verify(Request(path.parent.parent, ("ours",), release=Release(folder), processes=1))
     assert report.problems == (
         f"{path}: `verification` (='rescored') must be 'self-reported': the predictions of each "
-        "seed are not there",
+        "seed are missing",
     )
 
 

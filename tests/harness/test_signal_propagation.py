@@ -1,4 +1,4 @@
-"""Signal propagation: cases by hand, and wide random networks that were really drawn."""
+"""Signal propagation: cases by hand, and wide random networks."""
 
 import math
 
@@ -30,7 +30,7 @@ def row_of(kind: str) -> object:
     return next(row for row in ROWS if row.kind == kind)
 
 
-def test_a_rectified_normal_has_the_moments_of_the_textbook() -> None:
+def test_a_rectified_normal_has_the_textbook_moments() -> None:
     moments, gain = activate("relu", 1.0, 1.0)
     assert moments.square == pytest.approx(0.5, abs=1e-3)
     assert moments.signal == pytest.approx(0.5 - 1 / (2 * math.pi), abs=6e-3)  # a kink
@@ -56,7 +56,7 @@ def test_a_convolution_doubles_and_a_normalisation_keeps_what_varies() -> None:
 @pytest.mark.parametrize("kind", ACTIVATIONS)
 @pytest.mark.parametrize("signal", [1.0, 0.2])
 def test_two_layers_do_what_wide_random_layers_do(kind: str, signal: float) -> None:
-    """Dense layers of 4,000 with He's weights, on 200 images: constant part and varying part."""
+    """Dense layers of 4,000 units with He's weights, on 200 images: q and s."""
     rng = np.random.default_rng(0)
     constant = math.sqrt(1 - signal) * rng.standard_normal((1, 4000))
     x = constant + math.sqrt(signal) * rng.standard_normal((200, 4000))
@@ -67,7 +67,7 @@ def test_two_layers_do_what_wide_random_layers_do(kind: str, signal: float) -> N
     assert y.var(axis=0, ddof=1).mean() == pytest.approx(2 * first.signal, rel=0.03)
 
 
-def test_gradients_pass_backwards_and_add_where_ways_meet() -> None:
+def test_gradients_are_summed_where_branches_meet() -> None:
     rows = walk(next(sequence("residual-3x2", DIGITS)).architecture, DIGITS)
     add = next(index for index, row in enumerate(rows) if row.kind == "add")
     gradients = gradients_of(rows, [1.0] * len(rows))
@@ -77,7 +77,7 @@ def test_gradients_pass_backwards_and_add_where_ways_meet() -> None:
     assert gradients[start] == sum(gradients[rows.index(row)] for row in readers)
 
 
-def test_sigmoids_make_images_alike_and_normalisation_parts_them_again() -> None:
+def test_sigmoids_reduce_the_signal_and_normalisation_restores_it() -> None:
     drawn = sequence("peephole-3x2", DIGITS)
     seen = 0
     while seen < 20:

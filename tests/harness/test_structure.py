@@ -1,4 +1,4 @@
-"""Where layers lie: a network counted by hand, and every skeleton's."""
+"""Structure features: a network counted by hand, and networks of every skeleton."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A submission from its draft to the board: laid out, run apart, refused whole."""
+"""Submissions: written, run in an isolated process, verified and refused."""
 
 import re
 import shutil
@@ -61,8 +61,8 @@ def test_the_template_goes_the_whole_way(folder: Path, tmp_path: Path) -> None:
     assert [line.split()[:2] for line in out.splitlines()[2:]] == [
         ["digits-k0-v1", "my-ridge"], ["digits-k1-v1", "my-ridge"],
     ]  # fmt: skip
-    place = tmp_path / "submissions" / "my-ridge"
-    assert sorted(path.name for path in place.iterdir()) == ["predictor.py", FILE]
+    submitted = tmp_path / "submissions" / "my-ridge"
+    assert sorted(path.name for path in submitted.iterdir()) == ["predictor.py", FILE]
     code, out, error = run("board", "rescore", "--rerun", "my-ridge", *given, "--results", results)
     assert (code, out.splitlines()[0]) == (
         0, f"{results}  2 rescored, 0 without intervals, 0 not rescorable, 0 wrong; "
@@ -70,10 +70,11 @@ def test_the_template_goes_the_whole_way(folder: Path, tmp_path: Path) -> None:
     ), error  # fmt: skip
     assert all(" my-ridge  rerun within " in line for line in out.splitlines()[1:])
     assert verify(Request(results, release=Release(folder), processes=1)).problems == ()
-    (place / "predictor.py").write_text((place / "predictor.py").read_text() + "# changed\n")
+    code_file = submitted / "predictor.py"
+    code_file.write_text(code_file.read_text() + "# changed\n")
     assert verify(Request(results, release=Release(folder), processes=1)).problems == tuple(
         f"{result_path(results, task, 'my-ridge')}: `verification` (='rerun') must be 'rescored' "
-        "at most: the code was changed since" for task in ("digits-k0-v1", "digits-k1-v1")
+        "at most: the code has changed since" for task in ("digits-k0-v1", "digits-k1-v1")
     )  # fmt: skip
 
 
@@ -88,14 +89,14 @@ def test_predictions_of_several_seeds_are_submitted_whole(folder: Path, tmp_path
     ]
 
 
-def draft(place: Path, folder: Path, extra: str = "", seeds: int = 1) -> Path:
-    """Return a draft folder with predictions."""
-    (place / "predictions").mkdir(parents=True)
+def draft(mine: Path, folder: Path, extra: str = "", seeds: int = 1) -> Path:
+    """Return a folder of a submission of predictions."""
+    (mine / "predictions").mkdir(parents=True)
     text = f"name: ours\ntitle: Ours\nauthors: Us\nkind: predictions\ntasks: [{TASK}]\n{extra}"
-    (place / FILE).write_text(text)
+    (mine / FILE).write_text(text)
     table = toy_predictions(folder, toy_task(folder), seeds)
-    pq.write_table(table, place / "predictions" / f"{TASK}.parquet")
-    return place
+    pq.write_table(table, mine / "predictions" / f"{TASK}.parquet")
+    return mine
 
 
 def test_a_folder_of_predictions_states_its_cost(folder: Path, tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ def test_a_submission_is_replaced_only_if_asked_for(folder: Path, tmp_path: Path
     submit_predictions(folder, tmp_path)
     mine = draft(tmp_path / "mine", folder, "seeds: 2\n", seeds=2)
     setting = Setting(tmp_path / "results", Release(folder))
-    message = "submission 'ours' is there already; --replace replaces it"
+    message = "submission 'ours' exists already; --replace replaces it"
     with pytest.raises(ValueError, match=f"^{message}$"):
         submit_files(read_submission_files(mine), setting)
     submit_files(read_submission_files(mine), setting, replace_existing=True)
@@ -133,7 +134,7 @@ def test_a_submission_is_replaced_only_if_asked_for(folder: Path, tmp_path: Path
 def test_what_is_refused_leaves_nothing(folder: Path, tmp_path: Path) -> None:
     mine = draft(tmp_path / "mine", folder, "seeds: 2\n")
     path = mine / "predictions" / f"{TASK}.parquet"
-    message = f"{path}: predictions of 1 seeds must be of 2, as `seeds` of {FILE} says"
+    message = f"{path}: there are predictions of 1 seeds, but `seeds` of {FILE} is 2"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         submit_files(read_submission_files(mine), Setting(tmp_path / "results", Release(folder)))
     table = toy_predictions(folder, toy_task(folder), 2)
@@ -158,7 +159,7 @@ def test_seeds_of_other_epochs_are_refused(folder: Path, tmp_path: Path) -> None
 def test_a_draft_without_what_it_names_is_refused(folder: Path, tmp_path: Path) -> None:
     mine = draft(tmp_path / "mine", folder)
     (mine / "code.py").write_text("")
-    message = f"{mine / 'code.py'}: a submission of predictions must hold no code"
+    message = f"{mine / 'code.py'}: a submission of predictions must not contain code"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         read_submission_files(mine)
     (mine / "code.py").unlink()
@@ -172,8 +173,8 @@ def test_a_draft_without_what_it_names_is_refused(folder: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("what", "fields", "message"),
     [
-        ("a.parquet", {"tasks": ("a", "b")}, "a.parquet: one file of predictions answers one task, "
-         f"not 2; for more, make a folder with {FILE} as template/ shows"),
+        ("a.parquet", {"tasks": ("a", "b")}, "a.parquet: a file holds the predictions of one task, "
+         f"not 2; for more, make a folder with {FILE} as in template/"),
         ("a.parquet", {"title": None}, "`title` (=None) must be text"),
         ("no.py:Net", {}, "no file 'no.py' for the predictor 'no.py:Net'"),
     ],
@@ -185,10 +186,10 @@ def test_a_draft_from_options_keeps_the_same_rules(
         make_submission_files(what, {**FIELDS, **fields})
 
 
-def coded(place: Path, body: str = "") -> Path:
-    """Return a file of code, with other lines before its answer."""
-    place.mkdir(exist_ok=True)
-    path = place / "net.py"
+def coded(folder: Path, body: str = "") -> Path:
+    """Return a file of code, with other lines before its prediction."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "net.py"
     path.write_text(CODE.replace("        sizes =", f"{body}        sizes ="))
     return path
 
@@ -220,17 +221,17 @@ PEEK = """
 """
 
 
-def test_code_apart_reads_train_and_validation_and_nothing_else(
+def test_isolated_code_reads_train_and_validation_and_nothing_else(
     folder: Path, tmp_path: Path
 ) -> None:
     parts = load_task_data(toy_task(folder), Release(folder))
     path = coded(tmp_path / "code", PEEK.format(split="train"))
-    (answer,) = predict_in_isolation(
+    (timed,) = predict_in_isolation(
         Code("net.py:Sizes", (path,)), parts, (0,), minutes=5, release=Release(folder)
     )
-    assert answer.prediction.mean.shape == (24, 1)
+    assert timed.prediction.mean.shape == (24, 1)
     coded(tmp_path / "code", PEEK.format(split="test"))
-    start = "the predictor failed where only train and validation can be read: FileNotFoundError: "
+    start = "the predictor failed with only train and validation data: FileNotFoundError: "
     with pytest.raises(
         ValueError, match=f"^{start}no runs at .*digits/test.parquet'; there is .*$"
     ):
@@ -239,7 +240,7 @@ def test_code_apart_reads_train_and_validation_and_nothing_else(
         )
 
 
-def test_the_copied_data_holds_no_bit_of_a_test_network(tmp_path: Path) -> None:
+def test_the_copied_data_holds_no_test_network(tmp_path: Path) -> None:
     copy_tree(tmp_path, data_folder())
     copied = tmp_path / "benchmark" / "data"
     names = {path.name for path in copied.rglob("*.parquet")}
@@ -250,12 +251,12 @@ def test_the_copied_data_holds_no_bit_of_a_test_network(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("        import os; os._exit(7)\n", "the predictor failed where only train and validation "
-         "can be read: exit code 7"),
-        ("        import time; time.sleep(60)\n", "the predictor must answer within 0.1 minutes"),
+        ("        import os; os._exit(7)\n", "the predictor failed with only train and validation "
+         "data: exit code 7"),
+        ("        import time; time.sleep(60)\n", "the predictor must finish within 0.1 minutes"),
     ],
 )  # fmt: skip
-def test_code_apart_that_ends_or_hangs_is_told(
+def test_isolated_code_that_ends_or_hangs_is_told(
     folder: Path, tmp_path: Path, body: str, message: str
 ) -> None:
     parts = load_task_data(toy_task(folder), Release(folder))
@@ -271,25 +272,25 @@ FORGE = """
         import atexit, json, pathlib
         home = pathlib.Path.cwd().parent
         def forge():
-            (home / "predictions.npz").write_bytes({answer})
+            (home / "predictions.npz").write_bytes({content})
             (home / "counts.json").write_text('{counts}')
         atexit.register(forge)
 """
 
 
 @pytest.mark.parametrize(
-    ("answer", "counts", "message"),
+    ("content", "counts", "message"),
     [
-        (b"\x80\x04N.", '{"counts": [{}]}', "the answer of the predictor cannot be read: "),
-        (b"", '{"counts": [{}]}', "the answer of the predictor cannot be read: "),
+        (b"\x80\x04N.", '{"counts": [{}]}', "the predictions cannot be read: "),
+        (b"", '{"counts": [{}]}', "the predictions cannot be read: "),
         (b"", "[]", r".*counts\.json: `file` \(=\[\]\) must be an object"),
     ],
 )
-def test_an_answer_is_read_as_plain_arrays(
-    folder: Path, tmp_path: Path, answer: bytes, counts: str, message: str
+def test_predictions_are_read_as_plain_arrays(
+    folder: Path, tmp_path: Path, content: bytes, counts: str, message: str
 ) -> None:
     parts = load_task_data(toy_task(folder), Release(folder))
-    path = coded(tmp_path / "code", FORGE.format(answer=answer, counts=counts))
+    path = coded(tmp_path / "code", FORGE.format(content=content, counts=counts))
     with pytest.raises(ValueError, match=f"^{message}"):
         predict_in_isolation(
             Code("net.py:Sizes", (path,)), parts, (0,), minutes=5, release=Release(folder)
@@ -301,17 +302,17 @@ def test_predictions_that_do_not_come_out_again_are_refused(folder: Path, tmp_pa
     path = coded(tmp_path / "code")
     submit_files(make_submission_files(f"{path}:Sizes", FIELDS), Setting(results, Release(folder)))
     stored = result_path(results, TASK, "ours")
-    place = submissions_folder(results)
-    kept = place / "ours" / "net.py"
+    submissions = submissions_folder(results)
+    kept = submissions / "ours" / "net.py"
     kept.write_text(kept.read_text().replace("/ 200", "/ 190"))
     with pytest.raises(ValueError, match=(
-        rf"^{re.escape(str(stored))}: `mean` of run '\S+' at epoch 20 \(=0\.\d+\) is 0\.\d+ when "
-        r"it is run again; at most 0\.001 may lie between them$"
+        rf"^{re.escape(str(stored))}: `mean` of run '\S+' at epoch 20 \(=0\.\d+\) is 0\.\d+ in "
+        r"the rerun; they may differ by at most 0\.001$"
     )):  # fmt: skip
-        rerun(Rescoring(stored, False, Release(folder)), place, minutes=5)
+        rerun(Rescoring(stored, False, Release(folder)), submissions, minutes=5)
     assert read_reruns(results).reruns == ()
     kept.write_text(kept.read_text().replace("/ 190", "/ 200").replace("{}", '{"fits": 1}'))
-    message = f"{stored}: `counts` (={{}}) is {{'fits': 1}} when it is run again"
+    message = f"{stored}: `counts` (={{}}) is {{'fits': 1}} in the rerun"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         rerun_all(Request(results, release=Release(folder)), [stored], minutes=5)
     assert read_result(stored).verification == "self-reported"
@@ -319,14 +320,14 @@ def test_predictions_that_do_not_come_out_again_are_refused(folder: Path, tmp_pa
 
 def test_predictions_have_no_code_to_run(folder: Path, tmp_path: Path) -> None:
     submit_predictions(folder, tmp_path)
-    place = submissions_folder(tmp_path / "results")
-    message = "submission 'ours' is of predictions; there is no code to run"
+    submissions = submissions_folder(tmp_path / "results")
+    message = "submission 'ours' has only predictions, no code to run"
     with pytest.raises(ValueError, match=f"^{message}$"):
-        find_code("ours", place)
+        find_code("ours", submissions)
     message = "submission 'ours' is of predictions, which are scored and not run"
     with pytest.raises(ValueError, match=f"^{message}$"):
-        find(str(place / "ours"))
-    assert find_code("gru", place) == (Code("gru"), None)
+        find(str(submissions / "ours"))
+    assert find_code("gru", submissions) == (Code("gru"), None)
 
 
 def test_an_installed_package_offers_predictors_by_name(
@@ -357,6 +358,6 @@ def test_an_installed_package_offers_predictors_by_name(
 def test_fields_of_a_folder_are_not_given_twice(folder: Path, tmp_path: Path) -> None:
     mine = draft(tmp_path / "mine", folder)
     code, _, error = run("submit", mine, "--name", "theirs")
-    assert (code, error.endswith("Error: `name` stands in submission.yaml; change it there\n")) == (
+    assert (code, error.endswith("Error: `name` is set in submission.yaml; change it there\n")) == (
         2, True,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Torch modules traced into layer rows: the release's networks, plain ones, and what is refused."""
+"""Torch modules traced into layer rows: released networks and plain torch modules."""
 
 import itertools
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def features(rows: tuple[LayerRow, ...]) -> list[float]:
 
 
 def facts(rows: tuple[LayerRow, ...]) -> list[tuple[object, ...]]:
-    """Return what a network computes, without what its layers are for."""
+    """Return what a network computes, without the roles of its layers."""
     return [
         (r.kind, r.kernel_height, r.kernel_width, r.stride, r.in_channels, r.out_channels,
          r.in_resolution, r.out_resolution, r.inputs) for r in rows
@@ -54,7 +54,7 @@ def macs_by_torch(module: nn.Module, channels: int, resolution: int) -> int:
 
 
 @everywhere
-def test_the_projects_own_modules_give_the_walk_back(skeleton: str, images: str) -> None:
+def test_the_projects_modules_give_the_rows_of_the_walk(skeleton: str, images: str) -> None:
     for rows in walks(skeleton, images, 2):
         assert layer_rows(Network(rows, RECIPES[images]), get_images(images)) == rows
 
@@ -88,7 +88,7 @@ def test_roles_without_names_are_right_but_for_bare_convolutions_of_1x1(skeleton
 
 
 def test_a_residual_network_is_traced_by_hand() -> None:
-    """8x8, then 4x4 in the second block, whose shortcut is a convolution; an identity is none."""
+    """8x8, then 4x4 in the second block, whose shortcut is a convolution; the first has none."""
     rows = layer_rows(SmallResNet(), DIGITS)
     assert [(r.kind, r.role) for r in rows] == [
         ("conv", "stem"), ("bn", "stem"), ("relu", "stem"),
@@ -113,7 +113,7 @@ def test_counts_are_those_of_torch_and_every_layer_has_a_bias() -> None:
 
 
 class Around(nn.Module):
-    """A function between a convolution and the head."""
+    """A network with a function between a convolution and the head."""
 
     def __init__(self, function: Callable[[Tensor], Tensor], channels: int = 8) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ def test_ways_to_write_a_layer(
     "function",
     [nn.Identity(), nn.Dropout(0.0), lambda x: x.contiguous(), nn.AdaptiveAvgPool2d(8)],
 )
-def test_what_does_nothing_is_no_row(function: Callable[[Tensor], Tensor]) -> None:
+def test_an_identity_has_no_row(function: Callable[[Tensor], Tensor]) -> None:
     kinds = [row.kind for row in layer_rows(Around(function), DIGITS)]
     assert kinds == ["conv", "global_pool", "linear"]
 
@@ -204,7 +204,7 @@ def test_tracing_changes_nothing_of_the_module() -> None:
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
 
 
-def test_the_lesser_branch_is_the_shortcut_in_whatever_order_it_is_added() -> None:
+def test_the_smaller_branch_is_the_shortcut_in_whatever_order_it_is_added() -> None:
     class Swapped(ResidualBlock):
         def forward(self, x: Tensor) -> Tensor:
             skip = self.shortcut(x)

@@ -1,4 +1,4 @@
-"""What cannot be traced: the module is named, and what about it."""
+"""Modules that cannot be traced: the error names the module and the reason."""
 
 import re
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from tests.toys.plain_networks import Deep, SmallResNet
 
 DIGITS = get_images("digits")
 INNER = "'stages.1.0'"
-UNKNOWN = f"is nothing that layer rows can say; they can: {SUPPORTED}"
+UNKNOWN = f"is not supported; supported layers: {SUPPORTED}"
 
 
 def of(function: Callable[[Tensor], Tensor]) -> nn.Module:
@@ -33,28 +33,27 @@ def of(function: Callable[[Tensor], Tensor]) -> nn.Module:
         (nn.GELU(), f"{INNER} (GELU) {UNKNOWN}"),
         (
             nn.Conv2d(8, 8, 3, padding=1, groups=2),
-            f"{INNER} (Conv2d) has groups=2, and a layer row can only say groups=1",
+            f"{INNER} (Conv2d) has groups=2; only groups=1 is supported",
         ),
         (
             nn.Conv2d(8, 8, 3, padding=2, dilation=2),
-            f"{INNER} (Conv2d) has dilation=(2, 2), and a layer row can only say dilation=(1, 1)",
+            f"{INNER} (Conv2d) has dilation=(2, 2); only dilation=(1, 1) is supported",
         ),
         (
             nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect"),
-            f"{INNER} (Conv2d) has padding_mode='reflect', and a layer row can only say "
-            "padding_mode='zeros'",
+            f"{INNER} (Conv2d) has padding_mode='reflect'; only padding_mode='zeros' is supported",
         ),
         (
             nn.Conv2d(8, 8, 3, (1, 2)),
-            f"{INNER} (Conv2d) has stride=(1, 2), which a layer row has one number for",
+            f"{INNER} (Conv2d) has stride=(1, 2); both numbers must be the same",
         ),
         (
             nn.Conv2d(8, 8, (1, 3)),
-            f"{INNER} (Conv2d) gives 8x6 pixels, and layer rows are of square images",
+            f"{INNER} (Conv2d) gives 8x6 pixels; only square images are supported",
         ),
         (
             nn.Conv2d(4, 8, 3),
-            f"{INNER} (Conv2d) takes 4 channels, and it is given 8",
+            f"{INNER} (Conv2d) takes 4 channels, but its input has 8",
         ),
         (
             nn.Conv2d(8, 8, 9),
@@ -63,7 +62,7 @@ def of(function: Callable[[Tensor], Tensor]) -> nn.Module:
         ),
         (
             nn.AdaptiveAvgPool2d(3),
-            f"{INNER} (AdaptiveAvgPool2d) pools 8 to 3 pixels, with windows of unequal size",
+            f"{INNER} (AdaptiveAvgPool2d) pools 8 to 3 pixels with windows of unequal size",
         ),
         (
             of(lambda x: torch.cat([x, x], 1)),
@@ -73,7 +72,7 @@ def of(function: Callable[[Tensor], Tensor]) -> nn.Module:
         (of(lambda x: x.permute(0, 1, 3, 2)), f"`permute` in {INNER} (Own) {UNKNOWN}"),
         (
             of(lambda x: x + 1),
-            f"`add` in {INNER} (Own) adds something that is no answer of a layer",
+            f"`add` in {INNER} (Own) adds something other than the activations of a layer",
         ),
         (
             of(lambda x: x + torch.nn.functional.max_pool2d(x, 8)),
@@ -81,19 +80,19 @@ def of(function: Callable[[Tensor], Tensor]) -> nn.Module:
         ),
         (
             of(lambda x: torch.add(x, x, alpha=2)),
-            f"`add` in {INNER} (Own) has alpha=2, and a layer row can only say alpha=1",
+            f"`add` in {INNER} (Own) has alpha=2; only alpha=1 is supported",
         ),
         (
             of(lambda x: functional.pad(x, (1, -1, 0, 0))),
-            f"`pad` in {INNER} (Own) has pad=(1, -1, 0, 0), which cuts pixels off",
+            f"`pad` in {INNER} (Own) has pad=(1, -1, 0, 0), which removes pixels",
         ),
         (
             of(lambda x: x.mean(1, keepdim=True)),
-            f"`mean` in {INNER} (Own) is a mean over other dimensions than height and width",
+            f"`mean` in {INNER} (Own) is a mean over dimensions other than height and width",
         ),
         (
             of(lambda x: x.view(-1, 4, 16, 8)),
-            f"`view` in {INNER} (Own) makes 4x16x8 of 8x8x8; layer rows can only say flattening",
+            f"`view` in {INNER} (Own) reshapes 8x8x8 to 4x16x8; only flattening is supported",
         ),
         (
             of(lambda x: functional.log_softmax(x, 1)),
@@ -110,7 +109,7 @@ def of(function: Callable[[Tensor], Tensor]) -> nn.Module:
         ),
     ],
 )
-def test_what_rows_cannot_say_is_named(inner: nn.Module, message: str) -> None:
+def test_an_unsupported_layer_is_named(inner: nn.Module, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         layer_rows(Deep(inner), DIGITS)
 
@@ -132,13 +131,13 @@ class Unread(SmallResNet):
         return super().forward(x)
 
 
-def test_a_call_that_is_not_understood_is_named() -> None:
+def test_a_call_with_unsupported_arguments_is_named() -> None:
     class Own(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return functional.relu(torch.mean(x, (2, 3), keepdim=True, dtype=torch.float32))
 
     message = (
-        f"`mean` in {INNER} (Own) is called in a way that is not understood "
+        f"`mean` in {INNER} (Own) is called with unsupported arguments "
         "(_mean() got an unexpected keyword argument 'dtype')"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
@@ -148,41 +147,41 @@ def test_a_call_that_is_not_understood_is_named() -> None:
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (Deep(nn.ReLU(), 12), "'fc' (Linear) answers 12 classes, and 'digits' has 10"),
+        (Deep(nn.ReLU(), 12), "'fc' (Linear) gives 12 classes, but 'digits' has 10"),
         (
             SmallResNet(3),
-            "'conv1' (Conv2d) takes 3 channels, and images of 'digits' have 1",
+            "'conv1' (Conv2d) takes 3 channels, but images of 'digits' have 1",
         ),
         (
             nn.Sequential(nn.Conv2d(1, 10, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
-            "a network must end with a fully connected layer (Linear), and the last layer is "
+            "a network must end with a fully connected layer (Linear), but its last layer is "
             "'1' (AdaptiveAvgPool2d)",
         ),
         (
             nn.Sequential(nn.Flatten(), nn.Linear(64, 10)),
-            "Sequential must have a convolution; its layers have none",
+            "Sequential must have a convolution",
         ),
         (
             nn.Identity(),
-            "a network must end with a fully connected layer (Linear), and the last layer is "
+            "a network must end with a fully connected layer (Linear), but its last layer is "
             "Identity",
         ),
         (
             Branches(),
-            "`add` in Branches joins two branches of layers, and the lesser has tanh; a shortcut "
-            "may hold one convolution, with batch normalisation and pooling",
+            "`add` in Branches joins two branches, and the smaller one has tanh; a shortcut may "
+            "have one convolution, batch normalisation and pooling",
         ),
-        (Unread(), "`relu` in 'first' (ResidualBlock) is computed, but nothing reads it"),
+        (Unread(), "`relu` in 'first' (ResidualBlock) is computed but not used"),
     ],
 )
-def test_whole_networks_that_are_refused(module: nn.Module, message: str) -> None:
+def test_networks_that_are_refused(module: nn.Module, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         layer_rows(module, DIGITS)
 
 
-def test_a_module_that_declares_a_row_is_believed_if_its_shapes_agree() -> None:
+def test_a_declared_row_is_used_if_its_shapes_agree() -> None:
     class Odd(nn.Module):
-        """Doubles, in a way that no table knows, and says that it is a tanh."""
+        """Doubles its input with an unsupported call, and declares that it is a tanh."""
 
         def __init__(self, resolution: int) -> None:
             super().__init__()
@@ -194,6 +193,6 @@ def test_a_module_that_declares_a_row_is_believed_if_its_shapes_agree() -> None:
             return x if x.sum() > 1e9 else 2 * x
 
     assert layer_rows(Deep(Odd(8)), DIGITS)[1].kind == "tanh"
-    message = f"`layer_row` of {INNER} (Odd) has in_resolution 4, and it is 8"
+    message = f"`layer_row` of {INNER} (Odd) has in_resolution 4, but it is 8"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         layer_rows(Deep(Odd(4)), DIGITS)
