@@ -65,10 +65,10 @@ def pool_of_mean(
     Raises:
         ValueError: If there is none.
     """
-    given, result = tensors
+    source, result = tensors
     side = value.resolution
     if call.kind == "mean":
-        if result.numel() != BATCH * value.channels or given.shape[1] != value.channels:
+        if result.numel() != BATCH * value.channels or source.shape[1] != value.channels:
             raise ValueError(f"{where} is a mean over dimensions other than height and width")
         return Call("global_pool", (side, side))
     wanted = call.kernel[0]
@@ -101,14 +101,14 @@ def read_sum(
     return both
 
 
-def read_linear(given: Tensor, value: TracedValue, where: str) -> Call:
+def read_linear(source: Tensor, value: TracedValue, where: str) -> Call:
     """Return a fully connected layer, whose kernel is as large as its input.
 
     Raises:
         ValueError: If its input is not flattened.
     """
-    if given.ndim != 2:
-        raise ValueError(f"{where} must read flattened values, not {given.ndim} dimensions")
+    if source.ndim != 2:
+        raise ValueError(f"{where} must read flattened values, not {source.ndim} dimensions")
     return Call("linear", (value.resolution,) * 2, value.resolution)
 
 

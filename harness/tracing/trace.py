@@ -112,8 +112,8 @@ class _Reader(fx.Interpreter):
             return result  # a size, a number or a type
         if call is None or not isinstance(result, Tensor):
             raise ValueError(f"{where} is not supported; supported layers: {SUPPORTED}")
-        given = cast("Tensor", self.env[inputs[0]])
-        self.values[n] = self._apply(n, (call, declared, where), (given, result))
+        source = cast("Tensor", self.env[inputs[0]])
+        self.values[n] = self._apply(n, (call, declared, where), (source, result))
         return result
 
     def _describe(self, node: fx.Node) -> str:
@@ -161,7 +161,7 @@ class _Reader(fx.Interpreter):
     ) -> TracedValue:
         """Return the value that an operation gives, after appending its row if it has one."""
         call, declared, where = operation
-        given, result = tensors
+        source, result = tensors
         sources = [self.values[i] for i in node.all_input_nodes if i in self.values]
         value = sources[0]
         if call.kind in ("identity", "pad", "log_softmax"):
@@ -177,7 +177,7 @@ class _Reader(fx.Interpreter):
         if call.kind == "add":
             sources = read_sum(node, sources, result, where)
         if call.kind == "linear":
-            call = read_linear(given, value, where)
+            call = read_linear(source, value, where)
         return self._append_row(node, (call, declared, where), sources, result)
 
     def _skip(self, call: Call, where: str, value: TracedValue) -> TracedValue:

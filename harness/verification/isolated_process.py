@@ -17,7 +17,7 @@ Not covered:
 - Its memory and disk space are not limited, and processes that it starts may outlive it.
 
 This is not a sandbox. It keeps honest code honest, and shows that the predictions need only what
-predictors are given. Run code that you do not trust in a container.
+predictors receive. Run code that you do not trust in a container.
 """
 
 import json
@@ -112,8 +112,8 @@ def predict_in_isolation(
         work.mkdir()
         for path in code.files:
             shutil.copy(path, work)
-        given = ProcessInput(code.predictor, data.train, data.validation, data.queries, seeds)
-        (home / INPUT).write_bytes(pickle.dumps(given))
+        inputs = ProcessInput(code.predictor, data.train, data.validation, data.queries, seeds)
+        (home / INPUT).write_bytes(pickle.dumps(inputs))
         _run_process(home, minutes)
         return _read_predictions(home, data.queries, seeds)
 
@@ -202,12 +202,12 @@ def _read_predictions(
 
 def predict_in_folder(home: Path) -> None:
     """Read the input in a folder, predict, and write the predictions there, in the process."""
-    given = pickle.loads((home / INPUT).read_bytes())
-    make = find(given.predictor).make
+    inputs = pickle.loads((home / INPUT).read_bytes())
+    make = find(inputs.predictor).make
     arrays = {}
     counts = []
-    for seed in given.seeds:
-        timed = fit_predict(make, given, seed)
+    for seed in inputs.seeds:
+        timed = fit_predict(make, inputs, seed)
         prediction = timed.prediction
         arrays[f"mean_{seed}"] = prediction.mean
         arrays[f"epochs_{seed}"] = np.array(prediction.epochs)

@@ -26,7 +26,7 @@ from tests.toys.data import toy_release
 
 ROOT = Root("peephole", commands={"evaluate": evaluate, "check": check, "score": score})
 OWN = '''
-"""Predictors of somebody."""
+"""Predictors of a user."""
 import os
 import sys
 

@@ -20,7 +20,7 @@ from harness.running.find_predictor import find
 from harness.studies.metaqnn import metaqnn_rows, metaqnn_trials, read_metaqnn, split_of
 from tests.toys.runs import toy_runs
 
-REAL = os.environ.get("PEEPHOLE_METAQNN")  # the published file, where somebody has it
+REAL = os.environ.get("PEEPHOLE_METAQNN")  # path of the published file, if available
 NET = "[C(64,3,1), D(1,2), P(3,2), C(128,1,1), FC(256), D(2,2), GAP(10), SM(10)]"
 
 

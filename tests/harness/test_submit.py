@@ -48,7 +48,7 @@ def run(*arguments: str | Path) -> tuple[int, str, str]:
     return done.exit_code, done.stdout, done.stderr
 
 
-def test_the_template_goes_the_whole_way(folder: Path, tmp_path: Path) -> None:
+def test_the_template_is_checked_submitted_and_rerun(folder: Path, tmp_path: Path) -> None:
     mine, results = tmp_path / "mine", tmp_path / "results"
     shutil.copytree(TEMPLATE, mine, ignore=shutil.ignore_patterns("__pycache__"))
     file = mine / FILE
@@ -78,7 +78,7 @@ def test_the_template_goes_the_whole_way(folder: Path, tmp_path: Path) -> None:
     )  # fmt: skip
 
 
-def test_predictions_of_several_seeds_are_submitted_whole(folder: Path, tmp_path: Path) -> None:
+def test_predictions_of_several_seeds_are_submitted(folder: Path, tmp_path: Path) -> None:
     result = submit_predictions(folder, tmp_path, seeds=2)
     assert (result.predictor, result.title, result.seeds) == ("ours", "Ours", (0, 1))
     assert (result.verification, result.seconds) == ("self-reported", None)
