@@ -1,8 +1,9 @@
 """Prints scores, comparisons and findings in a terminal."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from harness.results.result import Result
 from harness.running.custom_splits import TrialScore
@@ -11,31 +12,34 @@ from harness.studies.compare import Difference
 from harness.studies.early_selection import StrategyOutcome
 from harness.verification.predictor_rules import Finding
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 
 def result_lines(results: Sequence[Result]) -> Iterator[str]:
     """Yield two header lines and a line for each result."""
     names = max(16, *(len(result.predictor) for result in results))
     tasks = max(13, *(len(result.task) for result in results))
-    part = f"{'tau (95 %)':>20} {'R2':>6} {'MSE':>7}"
-    space = " " * (tasks + names + 1)
-    yield f"{space} {'test':>35} {'heldout':>36}"
-    yield f"{'task':{tasks}} {'predictor':{names}} {part}  {part} {'seconds':>8}"
+    header = f"{'tau (95 %)':>20} {'R2':>6} {'MSE':>7}"
+    yield f"{'':{tasks + names + 1}} {'test':>35} {'heldout':>36}"
+    yield f"{'task':{tasks}} {'predictor':{names}} {header}  {header} {'seconds':>8}"
     for result in results:
         start = f"{result.task:{tasks}} {result.predictor:{names}} "
         if result.failure is not None:
             yield f"{start}failed: {result.failure.splitlines()[0]}"
             continue
-        parts = "  ".join(_part(result.scores.get(name, {})) for name in ("test", "heldout"))
+        scores = "  ".join(_format_scores(result.scores.get(s, {})) for s in ("test", "heldout"))
         took = result.seconds
         seconds = "-" if took is None else f"{took.fit + took.predict:.1f}"
-        yield f"{start}{parts} {seconds:>8}"
+        yield f"{start}{scores} {seconds:>8}"
 
 
-def _part(metrics: Mapping[str, SeedScore]) -> str:
+def _format_scores(metrics: Mapping[str, SeedScore]) -> str:
     """Return tau with its interval, R2 and MSE of a stratum."""
     tau, r2, mse = (metrics.get(name) for name in ("tau", "r2", "mse"))
-    interval = "" if tau is None or tau.low is None else f" [{tau.low:.2f}, {tau.high:.2f}]"
-    return f"{number_text(tau, 3) + interval:>20} {number_text(r2, 3):>6} {number_text(mse, 5):>7}"
+    interval = "" if tau is None else _format_interval(tau.low, tau.high, ".2f")
+    values = [number_text(tau, 3) + interval, number_text(r2, 3), number_text(mse, 5)]
+    return f"{values[0]:>20} {values[1]:>6} {values[2]:>7}"
 
 
 def number_text(score: SeedScore | Score | None, decimals: int, undefined: str = "-") -> str:
@@ -47,17 +51,22 @@ def number_text(score: SeedScore | Score | None, decimals: int, undefined: str =
     return undefined if score is None or score.value is None else f"{score.value:.{decimals}f}"
 
 
+def _format_interval(low: float | None, high: float | None, form: str) -> str:
+    """Return an interval with a space before it; an empty string if it is undefined."""
+    return "" if low is None else f" [{low:{form}}, {high:{form}}]"
+
+
 def trial_lines(scores: Sequence[TrialScore]) -> Iterator[str]:
     """Yield a header and a line for each score on trials."""
-    head = f"{'predictor':20} {'trial':22} {'observed':>8} {'fitted':>6} {'tested':>6}"
-    yield f"{head} {'tau':>7} {'R2':>7} {'MSE':>8}"
+    header = f"{'predictor':20} {'trial':22} {'observed':>8} {'fitted':>6} {'tested':>6}"
+    yield f"{header} {'tau':>7} {'R2':>7} {'MSE':>8}"
     for s in scores:
         start = f"{s.predictor:20} {s.label:22} {s.observed:8} {s.fitted:6.0f} {s.asked:6.0f}"
-        failed = f"  {len(s.failures)} failed: {s.failures[0]}" if s.failures else ""
+        failures = f"  {len(s.failures)} failed: {s.failures[0]}" if s.failures else ""
         if s.tau is None or s.r2 is None or s.mse is None:
-            yield f"{start}{failed}"
+            yield f"{start}{failures}"
             continue
-        yield f"{start} {s.tau:7.3f} {s.r2:7.3f} {s.mse:8.5f}{failed}"
+        yield f"{start} {s.tau:7.3f} {s.r2:7.3f} {s.mse:8.5f}{failures}"
 
 
 def finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
@@ -73,9 +82,9 @@ def finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
 def difference_lines(differences: Sequence[Difference]) -> Iterator[str]:
     """Yield a line for each pair of predictors."""
     for d in differences:
-        ends = "" if d.low is None else f" [{d.low:+.4f}, {d.high:+.4f}]"
+        interval = _format_interval(d.low, d.high, "+.4f")
         verdict = f"{d.better} is better" if d.better else "not significant"
-        yield f"{d.one} minus {d.other}: {d.value:+.4f}{ends}, p {d.p_value:.3f}, {verdict}"
+        yield f"{d.one} minus {d.other}: {d.value:+.4f}{interval}, p {d.p_value:.3f}, {verdict}"
 
 
 def strategy_lines(outcomes: Sequence[StrategyOutcome]) -> Iterator[str]:
@@ -86,9 +95,7 @@ def strategy_lines(outcomes: Sequence[StrategyOutcome]) -> Iterator[str]:
         yield f"{cost} {c.regret:7.4f} {c.best:5.0%}"
 
 
-def json_lines(
-    records: Sequence[TrialScore | Finding | Difference | StrategyOutcome],
-) -> Iterator[str]:
+def json_lines(records: "Iterable[DataclassInstance]") -> Iterator[str]:
     """Yield each record as a JSON object.
 
     >>> list(json_lines([Finding("epochs", False, "1 to 3")]))

@@ -130,6 +130,7 @@ def predict(
 
     from benchmark.space.imagesets import get_images
     from harness.running.find_predictor import find
+    from harness.score_text import json_lines
     from harness.studies.predict_module import check_released, find_network, predict_network
     from harness.studies.predict_module_text import layer_lines, prediction_lines
     from harness.tracing.trace import layer_rows
@@ -138,7 +139,7 @@ def predict(
     module = find_network(network)
     rows = layer_rows(module, image_set)
     if layers:
-        echo_lines([json.dumps(asdict(row)) for row in rows] if as_json else layer_lines(rows))
+        echo_lines(json_lines(rows) if as_json else layer_lines(rows))
         return
     check_released(images, release)
     parameters = sum(p.numel() for p in module.parameters() if p.requires_grad)

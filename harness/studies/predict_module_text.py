@@ -1,4 +1,4 @@
-"""An outlook in a terminal: the curve with its interval, its place, and what is extrapolated."""
+"""Prints the prediction for a user's network, and the layers of the network, in a terminal."""
 
 from collections.abc import Iterator
 from textwrap import wrap
@@ -7,89 +7,98 @@ from benchmark.space.layer_walk import LayerRow
 from harness.studies.predict_module import NetworkPrediction
 
 WIDTH = 80  # columns of a terminal
-SHOWN = 8  # features outside the training networks that are listed
-COLUMNS = 41  # of the drawn curve, from accuracy 0 to 1
+SHOWN = 8  # listed features outside the range of the training networks
+COLUMNS = 41  # width of the drawn curve, from accuracy 0 to 1
 
 
-def prediction_lines(outlook: NetworkPrediction, name: str, own_parameters: int) -> Iterator[str]:
-    """Yield the lines of an outlook, at most 80 columns wide but for the network's name.
+def prediction_lines(
+    prediction: NetworkPrediction, name: str, module_parameters: int
+) -> Iterator[str]:
+    """Yield the lines of a prediction, at most 80 columns wide except for the network's name.
 
     Args:
-        outlook: What is predicted.
-        name: Of the network.
-        own_parameters: That the torch module has.
+        prediction: The prediction.
+        name: Name of the network.
+        module_parameters: Number of parameters of the torch module.
     """
-    yield f"{name} on {outlook.images}, before any training, by {outlook.predictor}"
+    yield f"{name} on {prediction.images}, predicted by {prediction.predictor} before training"
     yield (
-        f"{own_parameters:,} parameters, {outlook.macs:,} multiply-accumulates, "
-        f"{outlook.layers} layers"
+        f"{module_parameters:,} parameters, {prediction.macs:,} multiply-accumulates, "
+        f"{prediction.layers} layers"
     )
-    if own_parameters != outlook.parameters:
-        yield (
-            f"(the predictor counts {outlook.parameters:,} parameters: rows have a bias in every "
-            "layer)"
-        )
+    if module_parameters != prediction.parameters:
+        yield f"(the predictor counts {prediction.parameters:,}: every layer row includes a bias)"
     yield ""
     yield f"epoch  accuracy  {'90 % interval':14}  0{'accuracy':^{COLUMNS - 2}}1"
-    for index, epoch in enumerate(outlook.epochs):
-        yield _epoch_line(outlook, index, epoch)
-    if outlook.low is None:
-        yield f"({outlook.predictor} gives no spread, so there is no interval)"
+    for index, epoch in enumerate(prediction.epochs):
+        yield _epoch_line(prediction, index, epoch)
+    if prediction.low is None:
+        yield f"({prediction.predictor} gives no standard deviation, so there is no interval)"
     yield ""
-    yield from _place(outlook)
-    yield from _extrapolation(outlook)
+    yield from _comparison_lines(prediction)
+    yield ""
+    yield from _extrapolation_lines(prediction)
 
 
-def _epoch_line(outlook: NetworkPrediction, index: int, epoch: int) -> str:
-    mean = outlook.mean[index]
+def _epoch_line(prediction: NetworkPrediction, index: int, epoch: int) -> str:
+    """Return the accuracy after an epoch with its interval, as numbers and drawn."""
+    mean, ends = prediction.mean[index], _interval(prediction, index)
     cells = [" "] * COLUMNS
-    interval = ""
-    if outlook.low is not None and outlook.high is not None:
-        low, high = outlook.low[index], outlook.high[index]
-        interval = f"{low:.3f} to {high:.3f}"
-        for cell in range(_column(low), _column(high) + 1):
+    if ends:
+        for cell in range(_column(ends[0]), _column(ends[1]) + 1):
             cells[cell] = "─"
     cells[_column(mean)] = "●"
-    return f"{epoch:5}  {mean:8.3f}  {interval:14}  {''.join(cells)}".rstrip()
+    return f"{epoch:5}  {mean:8.3f}  {_format_ends(ends):14}  {''.join(cells)}".rstrip()
+
+
+def _interval(prediction: NetworkPrediction, index: int) -> tuple[float, float] | None:
+    """Return the ends of the interval after an epoch; None if the predictor gives none."""
+    if prediction.low is None or prediction.high is None:
+        return None
+    return prediction.low[index], prediction.high[index]
+
+
+def _format_ends(ends: tuple[float, float] | None) -> str:
+    return f"{ends[0]:.3f} to {ends[1]:.3f}" if ends else ""
 
 
 def _column(accuracy: float) -> int:
     return round(accuracy * (COLUMNS - 1))
 
 
-def _place(outlook: NetworkPrediction) -> Iterator[str]:
-    last = f"after {outlook.epochs[-1]} epochs"
-    interval = ""
-    if outlook.low is not None and outlook.high is not None:
-        interval = f", 90 % interval {outlook.low[-1]:.3f} to {outlook.high[-1]:.3f}"
-    yield f"predicted valid accuracy {last}: {outlook.mean[-1]:.3f}{interval}"
+def _comparison_lines(prediction: NetworkPrediction) -> Iterator[str]:
+    """Yield the final accuracy and how it compares with the released test networks."""
+    ends = _interval(prediction, -1)
+    interval = f", 90 % interval {_format_ends(ends)}" if ends else ""
+    last = f"predicted valid accuracy after {prediction.epochs[-1]} epochs"
+    yield f"{last}: {prediction.mean[-1]:.3f}{interval}"
     yield (
-        f"higher than {outlook.above_predicted:.0%} of what is predicted for the release's "
-        f"{outlook.compared} test networks,"
+        f"higher than the predictions for {prediction.above_predicted:.0%} of the "
+        f"{prediction.compared} released test networks"
     )
-    yield f"and than {outlook.above_true:.0%} of what they truly reached"
+    yield f"higher than the true accuracies of {prediction.above_true:.0%} of them"
 
 
-def _extrapolation(outlook: NetworkPrediction) -> Iterator[str]:
-    """Yield a warning of what lies outside the training networks, or that nothing does."""
-    yield ""
-    if not outlook.outside and not outlook.unseen:
-        yield f"no feature lies outside those of the {outlook.fitted} training networks"
+def _extrapolation_lines(prediction: NetworkPrediction) -> Iterator[str]:
+    """Yield the features and layers that no training network has."""
+    networks = f"the {prediction.fitted} training networks"
+    if not prediction.outside and not prediction.unseen:
+        yield f"all features are within the range of {networks}"
         return
-    yield f"extrapolation: not like any of the {outlook.fitted} training networks"
-    if outlook.unseen:
-        text = f"layers they never have: {', '.join(outlook.unseen)}"
+    yield f"extrapolation: the network is outside the range of {networks}"
+    if prediction.unseen:
+        text = f"layers that they do not have: {', '.join(prediction.unseen)}"
         yield from wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
-    for o in outlook.outside[:SHOWN]:
-        yield f"  {o.feature:36} {o.value:9.4g}, theirs {o.low:.4g} to {o.high:.4g}"
-    if len(outlook.outside) > SHOWN:
-        yield f"  and {len(outlook.outside) - SHOWN} more features (--json lists all)"
+    for o in prediction.outside[:SHOWN]:
+        yield f"  {o.feature:36} {o.value:9.4g}, range {o.low:.4g} to {o.high:.4g}"
+    if len(prediction.outside) > SHOWN:
+        yield f"  and {len(prediction.outside) - SHOWN} more features (--json lists all)"
 
 
 def layer_lines(rows: tuple[LayerRow, ...]) -> Iterator[str]:
-    """Yield a head and a line for each layer row."""
-    head = f"{'row':>3}  {'layer':12} {'kernel':>6} {'channels':>12} {'pixels':>10}"
-    yield f"{head}  {'role':10} reads"
+    """Yield a header and a line for each layer row."""
+    header = f"{'row':>3}  {'layer':12} {'kernel':>6} {'channels':>12} {'pixels':>10}"
+    yield f"{header}  {'role':10} reads"
     for index, row in enumerate(rows):
         kernel = f"{row.kernel_height}x{row.kernel_width}"
         stride = f"/{row.stride}" if row.stride > 1 else ""

@@ -119,7 +119,7 @@ def test_a_predictor_without_a_spread_gets_no_interval(folder: Path) -> None:
     prediction = predict_network(rows, "digits", find("macs"), release=Release(folder))
     assert (prediction.low, prediction.high) == (None, None)
     lines = list(prediction_lines(prediction, "Net", 5130))
-    assert "(macs gives no spread, so there is no interval)" in lines
+    assert "(macs gives no standard deviation, so there is no interval)" in lines
 
 
 def test_features_outside_the_training_networks_are_listed_farthest_first(folder: Path) -> None:
@@ -146,12 +146,12 @@ def test_predict_prints_a_line_for_each_epoch_within_80_columns(own: Path, folde
     assert result.stderr == "fitting mean-curve on the training networks of digits\n"
     lines = result.stdout.splitlines()
     assert lines[1] == "5,130 parameters, 135,840 multiply-accumulates, 21 layers"
-    assert lines[2] == "(the predictor counts 5,194 parameters: rows have a bias in every layer)"
+    assert lines[2] == "(the predictor counts 5,194: every layer row includes a bias)"
     epochs = [line for line in lines if re.match(r" {3,4}\d+  +0\.\d{3}  0\.\d{3} to ", line)]
     assert [int(line.split()[0]) for line in epochs] == list(range(1, 21))
     assert all("●" in line and "─" in line for line in epochs)
     assert max(map(len, lines[1:])) <= 80
-    assert any(line.startswith("extrapolation: not like any of the ") for line in lines)
+    assert any(line.startswith("extrapolation: the network is outside ") for line in lines)
 
 
 def test_predict_writes_one_object(own: Path, folder: Path) -> None:
