@@ -200,8 +200,8 @@ def submit(
 
     WHAT is a folder with a submission.yaml (copy template/), a Parquet file of predictions, or a
     predictor as for `evaluate`. Without a folder, give --name, --title, --authors and --task. Code
-    is checked against the rules, fitted and scored; of predictions nothing is executed. The
-    submission is written beside the folder of results.
+    is checked against the rules, fitted and scored; predictions are scored and nothing is executed.
+    The submission is written beside the folder of results.
     """
     from harness.results.folder import results_folder
     from harness.running.evaluate_many import Setting

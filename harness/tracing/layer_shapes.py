@@ -1,4 +1,7 @@
-"""Shapes in a traced network, and the reshapes, means and sums that layer rows can express."""
+"""Shapes in a traced network, and the reshapes, means and sums that layer rows can express.
+
+All functions raise a ValueError that names the layer if rows cannot express it.
+"""
 
 from dataclasses import dataclass
 
@@ -26,11 +29,7 @@ class TracedValue:
 
 
 def resolution_of(value: Tensor, where: str) -> int:
-    """Return the height and width of a tensor in pixels; 1 for vectors.
-
-    Raises:
-        ValueError: If height and width differ.
-    """
+    """Return the height and width of a tensor, which must be equal, in pixels; 1 for vectors."""
     if value.ndim == 2:
         return 1
     if value.ndim != 4 or value.shape[2] != value.shape[3]:
@@ -40,11 +39,7 @@ def resolution_of(value: Tensor, where: str) -> int:
 
 
 def check_reshape(value: TracedValue, result: Tensor, where: str) -> TracedValue:
-    """Return the value that is reshaped.
-
-    Raises:
-        ValueError: If the reshape is not a flattening.
-    """
+    """Return the value that is reshaped, after checking that the reshape is a flattening."""
     pixels = (value.channels, value.resolution, value.resolution)
     size = value.channels * value.resolution**2
     allowed = {pixels, (size,), (value.channels, value.resolution**2)}
@@ -60,11 +55,7 @@ def check_reshape(value: TracedValue, result: Tensor, where: str) -> TracedValue
 def pool_of_mean(
     call: Call, value: TracedValue, tensors: tuple[Tensor, Tensor], where: str
 ) -> Call:
-    """Return the pool that is equal to a mean or an adaptive pool.
-
-    Raises:
-        ValueError: If there is none.
-    """
+    """Return the pool that is equal to a mean or an adaptive pool."""
     source, result = tensors
     side = value.resolution
     if call.kind == "mean":
@@ -85,11 +76,7 @@ def pool_of_mean(
 def read_sum(
     node: fx.Node, sources: list[TracedValue], result: Tensor, where: str
 ) -> list[TracedValue]:
-    """Return the two values that are added.
-
-    Raises:
-        ValueError: If they are not activations of layers, or their shapes differ.
-    """
+    """Return the two values that are added; they must be activations of the same shape."""
     if len(node.all_input_nodes) != len(sources) or len(node.args) + len(node.kwargs) != 2:
         raise ValueError(f"{where} adds something other than the activations of a layer")
     both = sources * 2 if len(sources) == 1 else sources
@@ -102,22 +89,14 @@ def read_sum(
 
 
 def read_linear(source: Tensor, value: TracedValue, where: str) -> Call:
-    """Return a fully connected layer, whose kernel is as large as its input.
-
-    Raises:
-        ValueError: If its input is not flattened.
-    """
+    """Return a fully connected layer on a flattened input; its kernel covers all pixels."""
     if source.ndim != 2:
         raise ValueError(f"{where} must read flattened values, not {source.ndim} dimensions")
     return Call("linear", (value.resolution,) * 2, value.resolution)
 
 
 def check_declared(declared: LayerRow | None, row: LayerRow, where: str) -> None:
-    """Check the shapes of the layer row that a module declares.
-
-    Raises:
-        ValueError: If they differ from the traced shapes.
-    """
+    """Check that the layer row that a module declares has the traced shapes."""
     if declared is None:
         return
     for field in ("in_channels", "out_channels", "in_resolution", "out_resolution"):

@@ -145,11 +145,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _run_process(home: Path, minutes: float) -> None:
-    """Run the process and wait until it ends.
-
-    Raises:
-        ValueError: If it takes too long or fails.
-    """
+    """Run the process and wait until it ends; it must succeed within the time limit."""
     work = home / "work"
     variables = {"PATH": os.defpath, "PYTHONPATH": str(home / "tree"), "PYTHONSAFEPATH": "1"}
     variables |= ONE_THREAD | {"HOME": str(work), "TMPDIR": str(work), "LANG": "C.UTF-8"}
@@ -177,11 +173,7 @@ def _run_process(home: Path, minutes: float) -> None:
 def _read_predictions(
     home: Path, queries: Queries, seeds: tuple[int, ...]
 ) -> list[TimedPrediction]:
-    """Read and check what the process wrote, which can be anything.
-
-    Raises:
-        ValueError: If it cannot be read, a seed is missing, or a prediction breaks the protocol.
-    """
+    """Read and check what the process wrote, which can be anything."""
     counts = read_record(home / COUNTS, Counts).counts
     try:
         with np.load(home / PREDICTIONS, allow_pickle=False) as arrays:

@@ -226,11 +226,7 @@ def diverge(runs: Runs, number: int) -> Runs:
 
 
 def _compare(first: Prediction, second: Prediction, when: str) -> str:
-    """Return by how much two predictions differ.
-
-    Raises:
-        BrokenRule: If they differ by more than the tolerance.
-    """
+    """Return by how much two predictions differ, which must be within the tolerance."""
     if first.epochs != second.epochs or (first.std is None) != (second.std is None):
         raise BrokenRule(f"epochs or std differ {when}")
     pairs = [(first.mean, second.mean)]
