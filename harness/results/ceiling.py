@@ -1,4 +1,4 @@
-"""The noise ceiling of an image set, from networks that were trained more than once."""
+"""The noise ceiling of an image set, from networks trained more than once."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -22,22 +22,23 @@ from harness.results.result import (
 from harness.scoring.noise_ceiling import ceiling
 from harness.scoring.targets import SCORED_SPLITS
 
-ROUNDING = 1e-9  # of a score; that of rescoring
+ROUNDING = 1e-9  # tolerance of a score, as for rescoring
 
 
 def repeated_finals(images: str, release: Release = INSTALLED) -> list[Array]:
-    """Return the final valid accuracies of each network with two runs or more, in order of seed.
+    """Return the final valid accuracies of each network with at least two runs, (runs,) each.
 
-    Networks of test and held-out skeletons, by architecture id; runs that completed or diverged.
+    The networks are those of the splits test and heldout, sorted by architecture id. Their runs,
+    sorted by seed, are those that completed or diverged.
 
     Raises:
-        FileNotFoundError: If the data lacks one of the two splits.
-        ValueError: If the image set is not known.
+        FileNotFoundError: If one of the two splits is missing from the data.
+        ValueError: If the image set is unknown.
     """
     columns = ["architecture_id", "seed", "status", "valid_accuracy"]
     finals: dict[str, list[tuple[int, float]]] = {}
-    for part in SCORED_SPLITS:
-        table = release.runs(images, part, columns=columns)
+    for split in SCORED_SPLITS:
+        table = release.runs(images, split, columns=columns)
         trained = [status in TRAINED_STATUSES for status in table["status"].to_pylist()]
         table = table.filter(pa.array(trained, pa.bool_()))
         ids, seeds = table["architecture_id"].to_pylist(), table["seed"].to_pylist()
@@ -53,7 +54,7 @@ def repeated_finals(images: str, release: Release = INSTALLED) -> list[Array]:
 def build_ceiling(images: str, release: Release = INSTALLED) -> Ceiling | None:
     """Return the ceiling of an image set; None if no network was trained repeatedly.
 
-    Raises as `repeated_finals`.
+    Raises the errors of `repeated_finals`.
     """
     finals = repeated_finals(images, release)
     if not finals:
@@ -73,8 +74,8 @@ def build_ceiling(images: str, release: Release = INSTALLED) -> Ceiling | None:
 def write_ceilings(images: list[str], results: Path, release: Release = INSTALLED) -> list[Path]:
     """Write the ceilings of image sets into a folder of results; return their paths.
 
-    Image sets without repeated runs have none. A file that differs by rounding alone stays as it
-    is: processors and versions of numpy round differently. Raises as `repeated_finals`.
+    Image sets without repeated runs have no ceiling. A file that differs only by rounding is kept,
+    because processors and numpy versions round differently. Raises the errors of `repeated_finals`.
     """
     built = [ceiling for name in images if (ceiling := build_ceiling(name, release)) is not None]
     paths = [ceiling_path(results, ceiling.images) for ceiling in built]
@@ -85,7 +86,7 @@ def write_ceilings(images: list[str], results: Path, release: Release = INSTALLE
 
 
 def _same(one: Ceiling, other: Ceiling) -> bool:
-    """Return whether two ceilings say the same, numbers within a rounding."""
+    """Return whether two ceilings are equal, numbers within `ROUNDING`."""
     numbers, others = (
         np.array([(s.value, s.low, s.high) for kind in c.scores.values() for s in kind.values()])
         for c in (one, other)

@@ -1,4 +1,4 @@
-"""Where results lie."""
+"""The folder of results."""
 
 from pathlib import Path
 
@@ -6,5 +6,5 @@ RESULTS_OF_A_CHECKOUT, RESULTS = Path("leaderboard/results"), Path("results")
 
 
 def results_folder(chosen: Path | None = None) -> Path:
-    """Return where results lie: as chosen, else those of a checkout, else `results` here."""
+    """Return the chosen folder, else that of a checkout, else `results` in the current folder."""
     return chosen or (RESULTS_OF_A_CHECKOUT if RESULTS_OF_A_CHECKOUT.is_dir() else RESULTS)

@@ -1,10 +1,10 @@
 """The predictions stored beside a result, one row per run and epoch.
 
 Columns: run_id (string), epoch (int32, from 1), mean and std (float64, accuracies as fractions; std
-is null for predictors without one), sorted by run_id and epoch. They are the mean over seeds. Where
-there are several, a second file holds what was predicted with each, under a first column seed
-(int32) and sorted by it first: scores are means over seeds, and only from each can they be found
-again. All are rounded, so that files stay small; `round_prediction` rounds before scoring.
+is null if not predicted), sorted by run_id and epoch. Values are means over seeds. With several
+seeds, a second file holds the predictions of each seed, with a first column seed (int32) by which
+it is sorted first: scores are means over seeds and can be recomputed only from these. All values
+are rounded before scoring, by `round_prediction`, so that files are small.
 """
 
 import io
@@ -31,29 +31,29 @@ PREDICTIONS = pa.schema(
 )
 
 SEEDED = pa.schema([pa.field("seed", pa.int32(), nullable=False), *PREDICTIONS])
-STEP = 2.0**-14  # of a stored accuracy: finer than one image of 10,000
-LARGEST_STD = 2.0**15  # that half precision holds
-COMPRESSION = 19  # of zstd; 3, its default, makes files a tenth larger
+STEP = 2.0**-14  # of a stored accuracy, finer than one image of 10,000
+LARGEST_STD = 2.0**15  # a value that half precision can hold
+COMPRESSION = 19  # zstd level; files are a tenth larger with the default, 3
 
 
 def round_prediction(prediction: Prediction) -> Prediction:
-    """Return a checked prediction as it is scored and stored.
+    """Round a valid prediction as it is scored and stored.
 
     Accuracies are rounded to multiples of `STEP`, standard deviations to half precision (eleven
-    significant bits) and at least `STEP`. Doing it twice changes nothing.
+    significant bits) and at least `STEP`. Rounding twice changes nothing.
 
     >>> round_prediction(Prediction(np.array([[0.50001]]), (20,), np.array([[0.1]]))).mean.tolist()
     [[0.5]]
     """
-    std = None if prediction.std is None else _rounded_std(prediction.std)
-    return Prediction(_rounded_mean(prediction.mean), prediction.epochs, std)
+    std = None if prediction.std is None else _round_std(prediction.std)
+    return Prediction(_round_mean(prediction.mean), prediction.epochs, std)
 
 
-def _rounded_mean(mean: Array) -> Array:
+def _round_mean(mean: Array) -> Array:
     return np.round(mean / STEP) * STEP
 
 
-def _rounded_std(std: Array) -> Array:
+def _round_std(std: Array) -> Array:
     return np.clip(std, STEP, LARGEST_STD).astype(np.float16).astype(np.float64)
 
 
@@ -63,10 +63,10 @@ def predictions_table(
     """Return predictions as the rows of their file, sorted by run and epoch.
 
     Args:
-        run_ids: One per network.
-        epochs: From 1, in order.
-        mean: Predicted accuracy, (networks, epochs).
-        std: Standard deviation, likewise.
+        run_ids: Run id of each network.
+        epochs: Predicted epochs, from 1, in order.
+        mean: Predicted accuracies, (networks, epochs).
+        std: Predicted standard deviations, (networks, epochs).
 
     >>> predictions_table(["b", "a"], [20], np.array([[0.5], [0.25]])).to_pydict()
     {'run_id': ['a', 'b'], 'epoch': [20, 20], 'mean': [0.25, 0.5], 'std': [None, None]}
@@ -84,11 +84,11 @@ def predictions_table(
 
 
 def seeds_table(seeds: Sequence[int], tables: Sequence[pa.Table]) -> pa.Table:
-    """Return the predictions of each seed as one table: that of a single one as it is.
+    """Return the predictions of all seeds as one table, without a column `seed` for a single one.
 
     Args:
-        seeds: All different.
-        tables: Of each seed, as `predictions_table` makes them, of the same runs and epochs.
+        seeds: The seeds, all different.
+        tables: A table of `predictions_table` for each seed, with the same runs and epochs.
     """
     if len(seeds) == 1:
         return tables[0]
@@ -101,7 +101,7 @@ def seeds_table(seeds: Sequence[int], tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def mean_table(table: pa.Table) -> pa.Table:
-    """Return the mean over seeds of a table that `seeds_table` made, rounded."""
+    """Return the rounded mean over seeds of a table of `seeds_table`."""
     if "seed" not in table.column_names:
         return table
     seeds = len(np.unique(table["seed"].to_numpy()))
@@ -111,38 +111,33 @@ def mean_table(table: pa.Table) -> pa.Table:
         if table[name].null_count:
             columns.append(pa.nulls(len(first), pa.float64()))
             continue
-        rounded = _rounded_mean if name == "mean" else _rounded_std
-        columns.append(pa.array(rounded(table[name].to_numpy().reshape(seeds, -1).mean(axis=0))))
+        rounding = _round_mean if name == "mean" else _round_std
+        columns.append(pa.array(rounding(table[name].to_numpy().reshape(seeds, -1).mean(axis=0))))
     return pa.table(columns, schema=PREDICTIONS)
 
 
 def check_seeds(table: pa.Table, networks: int, seeds: Sequence[int]) -> None:
-    """Check the rows of a file of several seeds.
+    """Check the rows of a file with several seeds.
 
     Args:
         table: The rows.
-        networks: How many networks each seed must be about.
-        seeds: That must be there.
+        networks: Expected number of networks of each seed.
+        seeds: Expected seeds.
 
     Raises:
-        ValueError: If columns, seeds, order, epochs or values are not as the module says.
+        ValueError: If columns, seeds, order, epochs or values break a rule.
     """
-    if not table.schema.equals(SEEDED):
-        found = ", ".join(f"{field.name} {field.type}" for field in table.schema)
-        expected = ", ".join(f"{field.name} {field.type}" for field in SEEDED)
-        raise ValueError(f"columns ({found}) must be ({expected})")
+    _check_columns(table, SEEDED)
     numbers = table["seed"].to_numpy()
-    there = np.unique(numbers).tolist()
-    if there != sorted(seeds) or np.any(np.diff(numbers) < 0):
-        raise ValueError(f"seeds (={there}) must be {sorted(seeds)}, in order")
-    rows = len(table) // len(there)
-    for place in range(len(there)):
-        part = table.slice(place * rows, rows)
-        if len(np.unique(part["seed"].to_numpy())) > 1:
-            raise ValueError(
-                f"every seed must have the same number of rows; there are {len(table)}"
-            )
-        check_predictions(part.drop_columns(["seed"]), networks)
+    given = np.unique(numbers).tolist()
+    if given != sorted(seeds) or np.any(np.diff(numbers) < 0):
+        raise ValueError(f"seeds (={given}) must be {sorted(seeds)}, in order")
+    rows = len(table) // len(given)
+    for start in range(0, rows * len(given), rows):
+        of_seed = table.slice(start, rows)
+        if len(np.unique(of_seed["seed"].to_numpy())) > 1:
+            raise ValueError(f"the {len(table)} rows must be equally many for every seed")
+        check_predictions(of_seed.drop_columns(["seed"]), networks)
 
 
 def check_predictions(table: pa.Table, networks: int) -> None:
@@ -150,26 +145,23 @@ def check_predictions(table: pa.Table, networks: int) -> None:
 
     Args:
         table: The rows.
-        networks: How many networks they must be about.
+        networks: Expected number of networks.
 
     Raises:
-        ValueError: If columns, order, epochs or values are not as the module says.
+        ValueError: If columns, order, epochs or values break a rule.
     """
-    if not table.schema.equals(PREDICTIONS):
-        found = ", ".join(f"{field.name} {field.type}" for field in table.schema)
-        expected = ", ".join(f"{field.name} {field.type}" for field in PREDICTIONS)
-        raise ValueError(f"columns ({found}) must be ({expected})")
+    _check_columns(table, PREDICTIONS)
     names, epochs = np.asarray(table["run_id"].to_pylist(), np.str_), table["epoch"].to_numpy()
     same = names[1:] == names[:-1]
     if not np.all((names[1:] > names[:-1]) | (same & (epochs[1:] > epochs[:-1]))):
         raise ValueError("rows must be sorted by run_id and epoch, each pair once")
     runs, distinct = len(names) - int(same.sum()), np.unique(epochs)
     if runs != networks or not networks:
-        raise ValueError(f"predictions are of {runs} networks, not {networks}")
+        raise ValueError(f"predictions must be of {networks} networks, not {runs}")
     if distinct[0] < 1 or len(names) != runs * len(distinct):
-        raise ValueError("every network must have the same epochs, from 1 on")
+        raise ValueError("every network must have the same epochs, from 1")
     if table["std"].null_count not in (0, len(table)):
-        raise ValueError("`std` must be given everywhere or nowhere")
+        raise ValueError("`std` must be given in all rows or in none")
     shape = (runs, len(distinct))
     mean = table["mean"].to_numpy().reshape(shape)
     std = None if table["std"].null_count else table["std"].to_numpy().reshape(shape)
@@ -177,8 +169,17 @@ def check_predictions(table: pa.Table, networks: int) -> None:
     require_valid(Prediction(mean, tuple(distinct.tolist()), std), scope)
 
 
+def _check_columns(table: pa.Table, schema: pa.Schema) -> None:
+    given, expected = (
+        ", ".join(f"{field.name} {field.type}" for field in fields)
+        for fields in (table.schema, schema)
+    )
+    if not table.schema.equals(schema):
+        raise ValueError(f"columns ({given}) must be ({expected})")
+
+
 def to_parquet(table: pa.Table) -> bytes:
-    """Return the content of the file of checked predictions."""
+    """Return the content of the Parquet file of valid predictions."""
     buffer = io.BytesIO()
     pq.write_table(
         table,
@@ -193,11 +194,11 @@ def to_parquet(table: pa.Table) -> bytes:
 
 
 def read_predictions(path: Path, networks: int) -> pa.Table:
-    """Return the rows of a predictions file, checked.
+    """Return the checked rows of a predictions file.
 
     Raises:
-        ValueError: If it is no Parquet file, damaged, or breaks a rule; the message starts with the
-            path.
+        ValueError: If it is not a Parquet file, is damaged or breaks a rule; the message starts
+            with the path.
         OSError: If it cannot be read.
     """
     table = read_pages(path)
@@ -209,20 +210,20 @@ def read_predictions(path: Path, networks: int) -> pa.Table:
 
 
 def predicted_epochs(table: pa.Table) -> tuple[int, ...]:
-    """Return the epochs that checked predictions are of, in order."""
+    """Return the epochs of valid predictions, in order."""
     return tuple(np.unique(table["epoch"].to_numpy()).tolist())
 
 
 def matrix(table: pa.Table, column: str, run_ids: Sequence[str]) -> Array:
-    """Return a column of checked predictions as (networks, epochs), networks in the order asked.
+    """Return a column of valid predictions as an array, (networks, epochs).
 
     Args:
-        table: Checked predictions.
+        table: Valid predictions.
         column: `mean` or `std`.
-        run_ids: Exactly the networks of the table, in any order.
+        run_ids: The runs of the table, in the order of the array's rows.
 
     Raises:
-        ValueError: If the networks are not those of the table.
+        ValueError: If these are not exactly the runs of the table.
 
     >>> table = predictions_table(["b", "a"], [19, 20], np.array([[0.5, 0.75], [0.25, 0.5]]))
     >>> matrix(table, "mean", ["b", "a"]).tolist()
@@ -231,8 +232,8 @@ def matrix(table: pa.Table, column: str, run_ids: Sequence[str]) -> Array:
     epochs = len(predicted_epochs(table))
     known = table["run_id"].to_pylist()[::epochs]
     if sorted(run_ids) != known:
-        odd = sorted(set(run_ids) ^ set(known))[:1] or ["a network twice"]
-        raise ValueError(f"networks of the predictions are not those of the task: {odd[0]}")
+        odd = sorted(set(run_ids) ^ set(known))[:1] or ["a run is given twice"]
+        raise ValueError(f"runs of the predictions are not those of the task: {odd[0]}")
     row = {run_id: i for i, run_id in enumerate(known)}
     values: Array = table[column].to_numpy().reshape(len(known), epochs)
     return values[[row[run_id] for run_id in run_ids]]

@@ -1,12 +1,12 @@
-"""Results: what a predictor scored on a task, and the ceiling that noise sets.
+"""Results of predictors on tasks, noise ceilings, and their files.
 
-A result is `<folder>/<task>/<predictor>.json` (harness/results/result.schema.json) and, beside it,
-the mean over seeds of the predictions as `<predictor>.parquet` and, where there are several seeds,
-those of each as `<predictor>.seeds.parquet` (`harness.results.predictions`). A ceiling is
-`<folder>/ceiling-<images>.json`.
+A result is stored as `<folder>/<task>/<predictor>.json` (harness/results/result.schema.json). The
+mean over seeds of its predictions is `<predictor>.parquet` beside it; with several seeds, the
+predictions of each seed are `<predictor>.seeds.parquet` (`harness.results.predictions`). A ceiling
+is `<folder>/ceiling-<images>.json`.
 
-Every rule of this file and of `harness.scoring.score_rules` is checked when a result is made,
-written or read, so that a file edited by hand is refused.
+All rules of this file and of `harness.scoring.score_rules` are checked whenever a result is made,
+written or read, so files edited by hand are refused.
 """
 
 import hashlib
@@ -33,13 +33,14 @@ from harness.results.predictions import (
 )
 from harness.scoring.score_rules import FINAL_METRICS, check_score, check_scores
 from harness.scoring.scores import Score, Scores, SeedScore
+from harness.scoring.targets import SCORED_SPLITS
 
 Status = Literal["scored", "failed"]
 Verification = Literal["self-reported", "rescored", "rerun"]
 Target = Literal["valid_accuracy"]
 
 SCHEMA_VERSION = 1
-HARNESS_VERSION = "0.2.0"  # raised whenever the same predictions would get other scores
+HARNESS_VERSION = "0.2.0"  # raised whenever the scores of the same predictions change
 CEILING_METRICS = ("r2", "tau")
 CEILING_STRATA = ("all", "learned")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -48,7 +49,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Where a predictor ran, without the names of hosts or users; None where not installed."""
+    """Platform and versions, without names of hosts or users; None if not installed."""
 
     python: str
     platform: str
@@ -60,7 +61,7 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Seconds:
-    """Measured time, mean over seeds."""
+    """Measured time to fit and to predict, in seconds, mean over seeds."""
 
     fit: float
     predict: float
@@ -72,28 +73,29 @@ class Result:
 
     Attributes:
         schema_version: `SCHEMA_VERSION`.
-        task: Name of the task, which is also the folder.
+        task: Name of the task and of the folder.
         task_digest: SHA-256 of the task's rows.
         images: Name of the image set.
-        observed: Epochs seen (k).
-        target: What is predicted.
-        predictor: Name of the predictor, which is also the file's.
+        observed: Number of observed epochs (k).
+        target: The predicted quantity.
+        predictor: Name of the predictor and of the file.
         title: The predictor in words.
-        status: Whether it was scored.
-        failure: Why not; None if it was.
-        harness_version: Of this package.
-        environment: Where it ran.
-        seeds: All that it was fitted with, different from each other.
-        scores: stratum -> metric -> mean over seeds, on the target.
-        scores_test_accuracy: Likewise on `test_accuracy`; metrics of the final epoch only.
-        flags: What a reader should know of the predictions, for example `constant`.
-        counts: What else was counted, for example `failed_fits`.
-        networks: Networks in each part of the task.
-        seconds: None if it failed, or if the predictions came as a file.
-        observed_epochs_total: Epochs of the queries it saw, over all networks.
-        predictions_sha256: Of the Parquet file beside; None if it failed.
-        verification: `self-reported` by whoever ran it, `rescored` here from its predictions, or
-            `rerun` here with data that holds train and validation only.
+        status: `scored` or `failed`.
+        failure: Why the predictor failed; None if it is scored.
+        harness_version: `HARNESS_VERSION` of the harness that scored it.
+        environment: Where the predictor was evaluated.
+        seeds: All seeds that the predictor was fitted with, all different.
+        scores: Scores on the target by stratum and metric, means over seeds.
+        scores_test_accuracy: Scores on `test_accuracy` by stratum and metric, means over seeds;
+            metrics of the final epoch only.
+        flags: Warnings about the predictions, for example `constant`.
+        counts: Other counts of the predictor by name, for example `failed_fits`.
+        networks: Number of networks in each split of the task.
+        seconds: Measured time; None if the predictor failed or its predictions were submitted.
+        observed_epochs_total: Number of observed epochs, summed over all queries.
+        predictions_sha256: SHA-256 of the Parquet file of the predictions; None if failed.
+        verification: `self-reported` by its author, `rescored` from its predictions, or `rerun`
+            with data that has only the splits train and validation.
     """
 
     schema_version: int
@@ -120,7 +122,7 @@ class Result:
     verification: Verification
 
     def __post_init__(self) -> None:
-        """Check the fields, each by itself and against each other."""
+        """Check each field, and fields against each other."""
         _check_version(self.schema_version)
         _check_identity(self)
         _check_counts(self)
@@ -137,7 +139,7 @@ class Result:
 def _check_version(version: int) -> None:
     if version != SCHEMA_VERSION:
         raise ValueError(
-            f"`schema_version` (={version}) must be {SCHEMA_VERSION}, the one this version reads; "
+            f"`schema_version` (={version}) must be {SCHEMA_VERSION} for this version of peephole; "
             "score the predictions again"
         )
 
@@ -147,10 +149,10 @@ def _check_identity(result: Result) -> None:
     for field in ("task", "predictor"):
         name = getattr(result, field)
         if not _NAME.fullmatch(name):
-            broken(field, name, "of a-z, 0-9, '.', '_' and '-', not starting with a sign")
+            broken(field, name, "of a-z, 0-9, '.', '_' and '-', and start with a letter or digit")
     for field in ("title", "harness_version"):
         if not getattr(result, field).strip():
-            broken(field, getattr(result, field), "a text that is not empty")
+            broken(field, getattr(result, field), "a non-empty text")
     if not _SHA256.fullmatch(result.task_digest):
         broken("task_digest", result.task_digest, "64 hexadecimal digits")
     get_images(result.images)
@@ -159,7 +161,7 @@ def _check_identity(result: Result) -> None:
 
 
 def _check_counts(result: Result) -> None:
-    """Check that nothing counted or measured is negative."""
+    """Check that counts and times are not negative."""
     numbers: dict[str, float] = {
         "observed": result.observed,
         "observed_epochs_total": result.observed_epochs_total,
@@ -171,16 +173,16 @@ def _check_counts(result: Result) -> None:
     for name, number in numbers.items():
         if number < 0:
             broken(name, number, "at least 0")
-    for part in ("test", "heldout"):
-        if part not in result.networks:
-            raise ValueError(f"`networks` must have the part {part}")
+    for split in SCORED_SPLITS:
+        if split not in result.networks:
+            raise ValueError(f"`networks` must have the split {split!r}")
 
 
 def _check_status(result: Result) -> None:
-    """Check that a scored result has what a failed one lacks, and the other way round."""
+    """Check that the fields fit the status."""
     if result.status == "failed":
         if not result.failure:
-            broken("failure", result.failure, "the reason of a failed predictor")
+            broken("failure", result.failure, "given for a failed predictor")
         if result.scores or result.scores_test_accuracy:
             raise ValueError("`scores` of a failed predictor must be empty")
         if result.predictions_sha256 is not None:
@@ -197,7 +199,7 @@ def _check_status(result: Result) -> None:
 
 
 def environment() -> Environment:
-    """Return this machine's, without importing what it lists."""
+    """Return the environment of this process, without importing the packages that it lists."""
     installed = {d.metadata["Name"].lower(): d.version for d in metadata.distributions()}
     return Environment(
         platform.python_version(),
@@ -210,24 +212,24 @@ def environment() -> Environment:
 
 
 def result_path(folder: Path, task: str, predictor: str) -> Path:
-    """Return where a result lies in a folder of results."""
+    """Return the path of a result in a folder of results."""
     return folder / task / f"{predictor}.json"
 
 
 def seeds_path(path: Path) -> Path:
-    """Return where the predictions of each seed of a result lie, if it has several."""
+    """Return the path of the predictions of each seed, for a result with several seeds."""
     return path.with_suffix(".seeds.parquet")
 
 
 def write_result(folder: Path, result: Result, predictions: pa.Table | None) -> Result:
     """Write a result and its predictions, replacing an earlier one.
 
-    The result is written after its predictions, with their digest, and returned as it is written.
+    The result is written after its predictions, with their digest, and returned as written.
 
     Args:
-        folder: The folder of all results.
-        result: With any `predictions_sha256`, which is replaced.
-        predictions: As `harness.results.predictions.seeds_table` makes them; None if the predictor
+        folder: Folder of all results.
+        result: The result; its `predictions_sha256` is replaced.
+        predictions: A table of `harness.results.predictions.seeds_table`; None if the predictor
             failed.
 
     Raises:
@@ -235,25 +237,25 @@ def write_result(folder: Path, result: Result, predictions: pa.Table | None) -> 
         OSError: If a file cannot be written.
     """
     path = result_path(folder, result.task, result.predictor)
-    beside = path.with_suffix(".parquet")
+    mean_path = path.with_suffix(".parquet")
     if (predictions is None) != (result.status == "failed"):
-        rule = "exactly if it is scored"
+        rule = "if and only if it is scored"
         raise ValueError(f"result {result.predictor!r} must have predictions {rule}")
     digest = None
     seeds_path(path).unlink(missing_ok=True)
     if predictions is not None:
         mean = mean_table(predictions)
-        check_predictions(mean, asked_networks(result))
+        check_predictions(mean, query_count(result))
         if mean is not predictions:
-            check_seeds(predictions, asked_networks(result), result.seeds)
+            check_seeds(predictions, query_count(result), result.seeds)
             _write_bytes(seeds_path(path), to_parquet(predictions))
         content = to_parquet(mean)
         digest = hashlib.sha256(content).hexdigest()
-        _write_bytes(beside, content)
+        _write_bytes(mean_path, content)
     record = replace(result, predictions_sha256=digest)
     write_atomically(path, f"{to_text(encode(record))}\n")
     if predictions is None:
-        beside.unlink(missing_ok=True)
+        mean_path.unlink(missing_ok=True)
     return record
 
 
@@ -262,13 +264,13 @@ def _write_bytes(path: Path, content: bytes) -> None:
         draft.write_bytes(content)
 
 
-def asked_networks(result: Result) -> int:
-    """Return how many networks the predictions of a result are of."""
+def query_count(result: Result) -> int:
+    """Return the number of queries of the task of a result."""
     return result.networks["test"] + result.networks["heldout"]
 
 
 def read_result(path: Path) -> Result:
-    """Return a result, checked with its predictions. Raises as `read_with_predictions`."""
+    """Return a result, after checking it and its predictions. Raises as `read_with_predictions`."""
     return read_with_predictions(path)[0]
 
 
@@ -276,8 +278,8 @@ def read_with_predictions(path: Path) -> tuple[Result, pa.Table | None]:
     """Return a checked result and the rows of its predictions file; None for a failed predictor.
 
     Raises:
-        ValueError: If a field, a type, an invariant, the place or the predictions are wrong; the
-            message starts with the path.
+        ValueError: If a field, a type, the path or the predictions break a rule; the message starts
+            with the path.
         OSError: If the result cannot be read.
     """
     result = read_record(path, Result)
@@ -290,31 +292,31 @@ def read_with_predictions(path: Path) -> tuple[Result, pa.Table | None]:
     return result, _read_stored(path.with_suffix(".parquet"), result)
 
 
-def _read_stored(beside: Path, result: Result) -> pa.Table:
+def _read_stored(path: Path, result: Result) -> pa.Table:
     """Return the predictions of a result, with digest and rows checked."""
-    if not beside.is_file():
-        raise ValueError(f"{beside}: the predictions of a scored result must lie here")
-    digest = hashlib.sha256(beside.read_bytes()).hexdigest()
+    if not path.is_file():
+        raise ValueError(f"{path}: the predictions of a scored result are missing")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest != result.predictions_sha256:
         raise ValueError(
-            f"{beside}: SHA-256 {digest} must be `predictions_sha256` "
+            f"{path}: SHA-256 {digest} must be `predictions_sha256` "
             f"(={result.predictions_sha256!r}) of {result.predictor}.json"
         )
-    return read_predictions(beside, asked_networks(result))
+    return read_predictions(path, query_count(result))
 
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """How well a predictor that knew each network's mean over seeds would score before training.
+    """The scores of a predictor that knows each network's expected accuracy before training.
 
     Attributes:
         schema_version: `SCHEMA_VERSION`.
-        images: Name of the image set, which is also in the file's name.
-        target: What would be predicted.
-        harness_version: Of this package.
-        networks: Networks with repeated runs that it rests on, for each stratum.
-        scores: For `all` networks and those that `learned`, r2 and tau. No invariant: a predictor
-            may be above.
+        images: Name of the image set, which is part of the file's name.
+        target: The predicted quantity.
+        harness_version: `HARNESS_VERSION` of the harness that computed it.
+        networks: Number of networks with repeated runs in each stratum.
+        scores: r2 and tau for `all` networks and for those that `learned`. A predictor can score
+            higher.
     """
 
     schema_version: int
@@ -328,20 +330,20 @@ class Ceiling:
         """Check the names and ranges."""
         _check_version(self.schema_version)
         get_images(self.images)
-        for name, found in (("networks", self.networks), ("scores", self.scores)):
-            if set(found) != set(CEILING_STRATA):
-                broken(name, sorted(found), f"about {' and '.join(CEILING_STRATA)}")
+        for name, strata in (("networks", self.networks), ("scores", self.scores)):
+            if set(strata) != set(CEILING_STRATA):
+                broken(name, sorted(strata), f"given for {' and '.join(CEILING_STRATA)}")
         for stratum, metrics in self.scores.items():
             where = f"scores.{stratum}"
             if set(metrics) != set(CEILING_METRICS):
-                broken(where, sorted(metrics), f"about {' and '.join(CEILING_METRICS)}")
+                broken(where, sorted(metrics), f"given for {' and '.join(CEILING_METRICS)}")
             for name, score in metrics.items():
-                seedless = SeedScore(score.value, score.low, score.high, None)
-                check_score(seedless, METRICS[name].range, 1, f"{where}.{name}")
+                single = SeedScore(score.value, score.low, score.high, None)
+                check_score(single, METRICS[name].range, 1, f"{where}.{name}")
 
 
 def ceiling_path(folder: Path, images: str) -> Path:
-    """Return where the ceiling of an image set lies in a folder of results."""
+    """Return the path of the ceiling of an image set in a folder of results."""
     return folder / f"ceiling-{images}.json"
 
 
@@ -353,10 +355,10 @@ def write_ceiling(folder: Path, ceiling: Ceiling) -> Path:
 
 
 def read_ceiling(path: Path) -> Ceiling:
-    """Return a ceiling, checked.
+    """Return a ceiling, after checking it.
 
     Raises:
-        ValueError: If a field, a type or the file's name is wrong; the message starts with the
+        ValueError: If a field, a type or the file's name breaks a rule; the message starts with the
             path.
         OSError: If it cannot be read.
     """

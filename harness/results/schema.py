@@ -1,13 +1,13 @@
-"""The JSON Schema of a result, whose lists of names come from the code.
+"""The JSON Schema of a result, with lists of names from the code.
 
-`python -m harness.results.schema` writes `result.schema.json` again, after an image set or a metric
-was added.
+After adding an image set or a metric, update `result.schema.json` with
+`python -m harness.results.schema`.
 """
 
 import json
 from importlib import resources
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from benchmark.space.imagesets import IMAGES
 from benchmark.util.atomic import write_atomically
@@ -20,8 +20,10 @@ FILE = "result.schema.json"
 
 
 def result_schema() -> dict[str, object]:
-    """Return the schema: the structure of the file, with the fields and names of the code."""
-    schema = json.loads(resources.files("harness").joinpath("results", FILE).read_text())
+    """Return the schema in `result.schema.json`, with the fields and names of the code."""
+    schema: dict[str, Any] = json.loads(
+        resources.files("harness").joinpath("results", FILE).read_text()
+    )
     fields = schema["properties"]
     schema["required"] = list(Result.__slots__)
     fields["images"]["enum"] = list(IMAGES)
@@ -31,8 +33,7 @@ def result_schema() -> dict[str, object]:
     scores = schema["$defs"]["scores"]
     scores["propertyNames"] = {"enum": list(STRATA)}
     scores["additionalProperties"]["propertyNames"]["enum"] = list(METRICS)
-    found: dict[str, object] = schema
-    return found
+    return schema
 
 
 if __name__ == "__main__":

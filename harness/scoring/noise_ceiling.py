@@ -44,7 +44,7 @@ from harness.metrics.bootstrap import Array, Counts, resample_counts
 from harness.scoring.scores import Score, score_of
 
 TAU_RUNS = 3  # runs of a network needed for tau: one scored, two averaged
-NO_VARIANCE = 1e-16  # squared accuracy; less than one image of 100,000 in one of many runs gives
+NO_VARIANCE = 1e-16  # squared accuracy; a difference of 1 in 100,000 images gives more
 
 
 def ceiling(finals: Sequence[Array], *, classes: int) -> dict[str, dict[str, Score]]:

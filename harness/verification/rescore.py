@@ -22,7 +22,7 @@ from harness.results.predictions import mean_table, read_predictions
 from harness.results.result import (
     Result,
     Verification,
-    asked_networks,
+    query_count,
     read_result,
     seeds_path,
 )
@@ -85,7 +85,7 @@ def rescore(job: Rescoring) -> Result:
     resamples = RESAMPLES if job.intervals else 0
     again, table = score_predictions(source, task, release=job.release, resamples=resamples)
     check_proven(job.path, result, again, intervals=job.intervals)
-    stored = read_predictions(job.path.with_suffix(".parquet"), asked_networks(result))
+    stored = read_predictions(job.path.with_suffix(".parquet"), query_count(result))
     if table is not None and not mean_table(table).equals(stored):
         raise ValueError(f"{source}: the mean over seeds must be {result.predictor}.parquet")
     return result

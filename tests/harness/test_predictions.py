@@ -24,8 +24,8 @@ GOOD = {"run_id": ["a", "a", "b", "b"], "epoch": [1, 2, 1, 2], "mean": [0.5] * 4
     [
         ("run_id", ["b", "b", "a", "a"], "rows must be sorted by run_id and epoch, each pair once"),
         ("epoch", [1, 1, 1, 2], "rows must be sorted by run_id and epoch, each pair once"),
-        ("epoch", [1, 2, 1, 3], "every network must have the same epochs, from 1 on"),
-        ("epoch", [0, 1, 0, 1], "every network must have the same epochs, from 1 on"),
+        ("epoch", [1, 2, 1, 3], "every network must have the same epochs, from 1"),
+        ("epoch", [0, 1, 0, 1], "every network must have the same epochs, from 1"),
         ("run_id", ["a", "a", "a", "b"], "rows must be sorted by run_id and epoch, each pair once"),
         ("mean", [0.5, 1.5, 0.5, 0.5], "`mean` of run 'a' at epoch 2 (=1.5) must be in [0, 1]"),
         ("mean", [0.5, np.nan, 0.5, 0.5], "`mean` of run 'a' at epoch 2 (=nan) must be finite"),
@@ -36,7 +36,7 @@ GOOD = {"run_id": ["a", "a", "b", "b"], "epoch": [1, 2, 1, 2], "mean": [0.5] * 4
             [1, 3, 1, 3],
             "`epochs` (=(1, 3)) must be all from the first one not observed to 3, or (3,)",
         ),
-        ("std", [0.5, None, 0.5, 0.5], "`std` must be given everywhere or nowhere"),
+        ("std", [0.5, None, 0.5, 0.5], "`std` must be given in all rows or in none"),
     ],
 )
 def test_predictions_that_break_a_rule_are_refused(
@@ -49,7 +49,7 @@ def test_predictions_that_break_a_rule_are_refused(
 
 
 def test_predictions_of_too_few_networks_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^predictions are of 2 networks, not 3$"):
+    with pytest.raises(ValueError, match=r"^predictions must be of 3 networks, not 2$"):
         check_predictions(pa.table(GOOD, schema=PREDICTIONS), 3)
 
 
@@ -64,7 +64,7 @@ def test_predictions_with_other_columns_are_refused() -> None:
 
 def test_a_matrix_of_other_networks_is_refused() -> None:
     table = pa.table(GOOD, schema=PREDICTIONS)
-    message = "networks of the predictions are not those of the task: c"
+    message = "runs of the predictions are not those of the task: c"
     with pytest.raises(ValueError, match=f"^{message}$"):
         matrix(table, "mean", ["a", "b", "c"])
 

@@ -248,8 +248,7 @@ def test_the_mean_over_seeds_is_that_of_each_run_and_epoch() -> None:
          "double) must be (seed int32, run_id string, epoch int32, mean double, std double)"),
         (GOOD.take(pa.array([2, 3, 0, 1])), "seeds (=[0, 1]) must be [0, 1], in order"),
         (GOOD.slice(0, 2), "seeds (=[0]) must be [0, 1], in order"),
-        (GOOD.take(pa.array([0, 1, 1, 2])), "every seed must have the same number of rows; there "
-         "are 4"),
+        (GOOD.take(pa.array([0, 1, 1, 2])), "the 4 rows must be equally many for every seed"),
         (GOOD.take(pa.array([0, 0, 2, 3])), "rows must be sorted by run_id and epoch, each pair "
          "once"),
     ],

@@ -119,15 +119,15 @@ def test_the_environment_names_versions_and_no_host() -> None:
 
 SCORE = {"value": 0.5, "low": 0.4, "high": 0.6, "seed_std": None}
 OFFENCES: list[tuple[Edit, str]] = [
-    (put("schema_version", 0), "`schema_version` (=0) must be 1, the one this version reads; "
+    (put("schema_version", 0), "`schema_version` (=0) must be 1 for this version of peephole; "
      "score the predictions again"),
     (put("schema_version", 1.0), "`schema_version` (=1.0) must be a whole number"),
     (put("observed", True), "`observed` (=True) must be a whole number"),
     (put("observed", -1), "`observed` (=-1) must be at least 0"),
     (put("title", None), "`title` (=None) must be text"),
-    (put("title", " "), "`title` (=' ') must be a text that is not empty"),
-    (put("task", "A b"), "`task` (='A b') must be of a-z, 0-9, '.', '_' and '-', not starting with "
-     "a sign"),
+    (put("title", " "), "`title` (=' ') must be a non-empty text"),
+    (put("task", "A b"), "`task` (='A b') must be of a-z, 0-9, '.', '_' and '-', and start "
+     "with a letter or digit"),
     (put("task", "digits-k1-v1"), "`task` (='digits-k1-v1') must be the folder's name"),
     (put("predictor", "other"), "`predictor` (='other') must be the file's name"),
     (put("task_digest", "abc"), "`task_digest` (='abc') must be 64 hexadecimal digits"),
@@ -147,9 +147,9 @@ OFFENCES: list[tuple[Edit, str]] = [
     (lambda record: record.pop("flags"), "field `flags` is missing"),
     (put("counts>failed_fits", -1), "`counts.failed_fits` (=-1) must be at least 0"),
     (put("seconds>fit", -0.5), "`seconds.fit` (=-0.5) must be at least 0"),
-    (lambda record: record["networks"].pop("heldout"), "`networks` must have the part heldout"),
+    (lambda record: record["networks"].pop("heldout"), "`networks` must have the split 'heldout'"),
     (put("failure", "no"), "`failure` (='no') must be null for a scored predictor"),
-    (put("status", "failed"), "`failure` (=None) must be the reason of a failed predictor"),
+    (put("status", "failed"), "`failure` (=None) must be given for a failed predictor"),
     (lambda record: record.update(status="failed", failure="no"),
      "`scores` of a failed predictor must be empty"),
     (lambda record: record.update(
@@ -246,7 +246,7 @@ def test_missing_predictions_are_named(tmp_path: Path) -> None:
     path = written(tmp_path)
     beside = path.with_suffix(".parquet")
     beside.unlink()
-    message = f"{beside}: the predictions of a scored result must lie here"
+    message = f"{beside}: the predictions of a scored result are missing"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         read_result(path)
 
@@ -272,21 +272,21 @@ def test_a_damaged_predictions_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_failed_result_takes_no_predictions(tmp_path: Path) -> None:
     table = predictions_table(["a"], [20], np.array([[0.5]]))
-    message = "result 'toy' must have predictions exactly if it is scored"
+    message = "result 'toy' must have predictions if and only if it is scored"
     with pytest.raises(ValueError, match=f"^{message}$"):
         write_result(tmp_path, toy_result(), table)
 
 
 CEILING_OFFENCES: list[tuple[Edit, str]] = [
     (lambda record: record["networks"].pop("learned"),
-     "`networks` (=['all']) must be about all and learned"),
+     "`networks` (=['all']) must be given for all and learned"),
     (lambda record: record["scores"].pop("all"),
-     "`scores` (=['learned']) must be about all and learned"),
+     "`scores` (=['learned']) must be given for all and learned"),
     (lambda record: record["scores"]["all"].pop("tau"),
-     "`scores.all` (=['r2']) must be about r2 and tau"),
+     "`scores.all` (=['r2']) must be given for r2 and tau"),
     (put("scores>all>tau>value", 1.25), "`scores.all.tau.value` (=1.25) must be within [-1, 1]"),
     (put("images", "mnist"), "`images` (='mnist') must be in the file's name"),
-    (put("schema_version", 2), "`schema_version` (=2) must be 1, the one this version reads; "
+    (put("schema_version", 2), "`schema_version` (=2) must be 1 for this version of peephole; "
      "score the predictions again"),
 ]  # fmt: skip
 

@@ -94,7 +94,7 @@ def test_check_finds_predictions_of_networks_that_the_data_lacks(
     ids = tuple(f"other-{i}" for i in range(len(other.targets.run_ids)))
     object.__setattr__(other.targets, "run_ids", ids)
     monkeypatch.setattr(leaderboard.board, "load_networks", lambda name: other)
-    with pytest.raises(ValueError, match=r"^networks of the predictions are not those of the task"):
+    with pytest.raises(ValueError, match=r"^runs of the predictions are not those of the task"):
         run("check")
 
 
