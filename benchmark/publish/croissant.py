@@ -128,7 +128,9 @@ def croissant_text(manifest: Manifest, folder: Path, files: Mapping[str, str]) -
 
 def _responsible(images: Sequence[str], days: tuple[str, str]) -> Json:
     """Return the properties of the responsible-AI vocabulary."""
-    texts: Json = {f"rai:{answer.rai}": answer.text for answer in entries(images) if answer.rai}
+    texts: Json = {
+        f"rai:{answer.rai}": answer.text for answer in entries(images, days) if answer.rai
+    }
     # The specification spells the last both ways, and mlcroissant reads the second alone.
     return texts | {
         "rai:dataCollectionType": "Experiments",

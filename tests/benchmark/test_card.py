@@ -1,18 +1,24 @@
 """The card: a header that the Hub reads, and a datasheet that answers every section."""
 
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 from benchmark.manifest import read_manifest
-from benchmark.publish.datasheet import Section, entries
+from benchmark.publish.card import card_text
+from benchmark.publish.datasheet import entries, run_days
 from benchmark.runs import data_folder
 from benchmark.space.imagesets import IMAGES, ImageSet
 from benchmark.space.splits import SPLITS
+from tests.toys.campaign import toy_release
 
 # https://github.com/huggingface/hub-docs, datasetcard.md: the values that the Hub knows.
 SIZES = {"n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M"}
+SECTIONS = [  # of a datasheet (Gebru et al. 2021, arXiv:1803.09010), in order
+    "Motivation", "Composition", "Collection", "Preprocessing", "Uses", "Distribution",
+    "Maintenance",
+]  # fmt: skip
+DAYS = ("2026-11-22", "2026-11-26")
 MEASURED_ONLY = {"dataCollectionType", "dataCollectionTimeframe"}  # properties that need no answer
 
 
@@ -58,21 +64,28 @@ def test_load_dataset_reads_every_config_of_the_published_folder(
 
 
 def test_every_section_of_the_datasheet_is_answered_and_on_the_card() -> None:
-    text = published().split("## Datasheet\n")[1]
-    found = entries(list(dict.fromkeys(one.images for one in read_manifest(data_folder()).splits)))
-    places = [text.index(f"### {section}\n") for section in get_args(Section)]
-    assert places == sorted(places)
-    assert {answer.section for answer in found} == set(get_args(Section))
+    manifest = read_manifest(data_folder())
+    text = card_text(manifest, data_folder()).split("## Datasheet\n")[1]
+    found = entries(manifest.images, run_days(manifest, data_folder()))
+    positions = [text.index(f"### {section}\n") for section in SECTIONS]
+    assert positions == sorted(positions)
+    assert list(dict.fromkeys(answer.section for answer in found)) == SECTIONS
     for answer in found:
         assert f"- **{answer.question}** {answer.text}\n" in text
 
 
+def test_the_card_of_a_release_without_proxies_has_no_section_on_them(tmp_path: Path) -> None:
+    text = (toy_release(tmp_path) / "README.md").read_text()
+    assert "## Columns\n" in text
+    assert "Zero-cost proxies" not in text
+
+
 def test_no_two_answers_have_one_property() -> None:
-    names = [answer.rai for answer in entries(["digits"]) if answer.rai]
+    names = [answer.rai for answer in entries(["digits"], DAYS) if answer.rai]
     assert len(set(names)) == len(names)
     assert not set(names) & MEASURED_ONLY
 
 
 @pytest.mark.parametrize("images", IMAGES.values(), ids=list(IMAGES))
 def test_the_datasheet_names_the_source_of_every_image_set(images: ImageSet) -> None:
-    assert any(images.source in answer.text for answer in entries([images.name]))
+    assert any(images.source in answer.text for answer in entries([images.name], DAYS))

@@ -313,7 +313,7 @@ def test_the_card_leaves_out_an_image_set_that_lacks_a_split(folder: Path, split
 def test_the_card_counts_networks_and_explains_every_column(original: Path) -> None:
     text = (original / "README.md").read_text()
     networks = len({run.architecture_id for run in PLAN})
-    assert f"Version 1.2.3: {len(PLAN)} trainings of {networks} networks on `digits`." in text
+    assert f"Version 1.2.3: {len(PLAN)} training runs of {networks} networks on `digits`." in text
     for split in SPLITS:
         runs = [run for run in PLAN if run.split == split]
         distinct = len({run.architecture_id for run in runs})

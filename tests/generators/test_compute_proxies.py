@@ -240,10 +240,7 @@ def test_the_card_explains_every_column_and_datasets_reads_runs_and_proxies(
     add_proxies("digits", folder, options_of())
     text = (folder / "README.md").read_text()
     count = len(architectures(folder))
-    assert (
-        f"- `digits/proxies.parquet`: {count} networks, initialised with seed 1000, on 50 training "
-        "images\n" in text
-    )
+    assert f"| `digits/proxies.parquet` | {count} | 1000 | 50 |\n" in text
     section = text.split("## Zero-cost proxies\n")[1].split("\n## ")[0]
     for name in PROXIES:
         (line,) = [line for line in section.splitlines() if line.startswith(f"| `{name}` |")]
