@@ -1,4 +1,4 @@
-"""Exclusive locks on files, which the system releases when their process ends."""
+"""Exclusive file locks, which the system releases when the process ends."""
 
 import fcntl
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ from typing import TextIO
 
 @contextmanager
 def locked(path: Path, busy: str | None = None) -> Iterator[TextIO]:
-    """Hold a file, which is made if it is not there, and yield it open for reading and appending.
+    """Lock a file and yield it, open for reading and appending.
 
     Args:
-        path: The file; its folder is made, too.
-        busy: What to say if another process holds the file. None: wait for it.
+        path: The file; it and its folder are created if missing.
+        busy: Error message if another process holds the lock. None: wait for the lock.
 
     Raises:
-        BlockingIOError: If another process holds the file and there is a message.
+        BlockingIOError: If another process holds the lock and `busy` is given.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:

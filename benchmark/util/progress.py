@@ -1,4 +1,4 @@
-"""Progress of a long command on stderr: a bar on a terminal, a line now and then otherwise."""
+"""Progress of a long command on stderr: a bar on a terminal, otherwise a line every 30 seconds."""
 
 import sys
 import time
@@ -9,27 +9,27 @@ BAR_WIDTH = 30
 
 
 class Progress:
-    """Counts things done and shows how many, how fast, and how long the rest will take."""
+    """Counts finished items and shows how many, how fast, and the time left."""
 
-    def __init__(self, what: str, total: int) -> None:
-        """Start the clock; `what` names the things in the plural."""
-        self.what, self.total, self.done = what, total, 0
+    def __init__(self, items: str, total: int) -> None:
+        """Start the clock; `items` names what is counted, in the plural."""
+        self.items, self.total, self.done = items, total, 0
         self.started = time.monotonic()
         self.bar = sys.stderr.isatty()
-        self.shown = 0.0 if self.bar else self.started
+        self.last_shown = 0.0 if self.bar else self.started
 
     def advance(self, count: int = 1) -> None:
-        """Count, and show it if it is time to."""
+        """Count finished items, and show the progress if the last display is old enough."""
         self.done += count
         now = time.monotonic()
-        if now - self.shown >= (BAR_SECONDS if self.bar else LINE_SECONDS) or self._is_over():
-            self.shown = now
+        if now - self.last_shown >= (BAR_SECONDS if self.bar else LINE_SECONDS) or self._is_over():
+            self.last_shown = now
             end = "\n" if self._is_over() or not self.bar else ""
             sys.stderr.write(("\r" if self.bar else "") + self.text(now - self.started) + end)
             sys.stderr.flush()
 
     def text(self, seconds: float) -> str:
-        """Return what is shown after some seconds.
+        """Return the text to show after some seconds.
 
         >>> progress = Progress("networks", 200)
         >>> progress.done = 50
@@ -39,7 +39,7 @@ class Progress:
         rate = self.done / seconds if seconds > 0 else 0.0
         minutes = (self.total - self.done) / rate / 60 if rate else 0.0
         left = f"{minutes:.1f} min left" if rate else "time left unknown"
-        counts = f"{self.done}/{self.total} {self.what}, {rate * 3600:.0f} an hour, {left}"
+        counts = f"{self.done}/{self.total} {self.items}, {rate * 3600:.0f} an hour, {left}"
         if not self.bar:
             return counts
         filled = BAR_WIDTH * self.done // max(1, self.total)

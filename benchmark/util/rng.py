@@ -1,4 +1,4 @@
-"""Random streams named by what they are for, the same bits on every machine."""
+"""Random streams named by their purpose, with the same bits on every machine."""
 
 import hashlib
 
@@ -6,13 +6,13 @@ import numpy as np
 
 
 def generator_for(*key: str | int) -> np.random.Generator:
-    """Return the counter-based generator of a key, independent of every other key's.
+    """Return the counter-based generator of a key.
 
-    The key is hashed, so streams of neighbouring seeds or epochs share nothing.
+    The key is hashed, so different keys, such as neighbouring seeds, have independent streams.
 
-    >>> bool(stream("cifar10", 0).random() == stream("cifar10", 0).random())
+    >>> bool(generator_for("cifar10", 0).random() == generator_for("cifar10", 0).random())
     True
-    >>> bool(stream("cifar10", 0).random() == stream("cifar10", 1).random())
+    >>> bool(generator_for("cifar10", 0).random() == generator_for("cifar10", 1).random())
     False
     """
     digest = hashlib.sha256("\x1f".join(map(str, key)).encode()).digest()

@@ -1,4 +1,4 @@
-"""Shards: which share of a list of jobs one command takes."""
+"""Shards: the part of a list of jobs that one command runs."""
 
 
 def parse_shard(text: str) -> tuple[int, int]:
@@ -8,7 +8,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     (1, 4)
 
     Raises:
-        ValueError: If the text is of another form.
+        ValueError: If the text has another form.
     """
     index, slash, count = text.partition("/")
     if not (slash and index.isdecimal() and count.isdecimal()):

@@ -1,7 +1,7 @@
-"""Frozen dataclasses as JSON files: strict when read, atomic when written.
+"""Reads JSON files strictly into frozen dataclasses, and turns dataclasses into JSON.
 
-Reading checks every field and type, names the field and the rule that is broken, and refuses what
-JSON leaves open: unknown and double fields, NaN and infinities.
+Reading checks every field and type; errors name the field and its rule. It also refuses unknown
+and repeated fields, NaN and infinities.
 """
 
 import functools
@@ -17,12 +17,12 @@ from benchmark.util.unknown_name import unknown_name
 
 Record = TypeVar("Record")
 LARGEST = 1e300
-RANGE = "a finite number"
-_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+FINITE = "a finite number"
+_TYPE_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def broken(where: str, value: object, rule: str) -> NoReturn:
-    """Raise the error of a value that breaks a rule.
+    """Raise the error for a value that breaks a rule.
 
     Raises:
         ValueError: Always; it names the field, the value and the rule.
@@ -31,32 +31,32 @@ def broken(where: str, value: object, rule: str) -> NoReturn:
 
 
 def read_record(path: Path, kind: type[Record]) -> Record:
-    """Return the dataclass that a file holds.
+    """Return the dataclass stored in a file.
 
     Raises:
-        ValueError: If the file is no JSON object, or a field is unknown, missing, double, of a
-            wrong type, or against the rules of the dataclass; the message starts with the path.
+        ValueError: If the file is not a JSON object, or a field is unknown, missing, repeated, of
+            the wrong type, or against the rules of the dataclass; the message starts with the path.
         OSError: If the file cannot be read.
     """
     try:
         value = json.loads(
-            path.read_bytes(), object_pairs_hook=_single, parse_constant=_refuse_constant
+            path.read_bytes(), object_pairs_hook=_unique_fields, parse_constant=_refuse_constant
         )
         record = decode(kind, value, "")
-    except (ValueError, RecursionError) as error:  # the latter for a thousand brackets
+    except (ValueError, RecursionError) as error:  # RecursionError: deeply nested brackets
         raise ValueError(f"{path}: {error}") from error
     assert isinstance(record, kind)
     return record
 
 
-def _single(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Return the fields of an object, each of which may stand there once."""
-    found: dict[str, object] = {}
+def _unique_fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return the fields of a JSON object; a repeated field is an error."""
+    result: dict[str, object] = {}
     for name, value in pairs:
-        if name in found:
-            raise ValueError(f"field `{name}` must stand there once, not twice")
-        found[name] = value
-    return found
+        if name in result:
+            raise ValueError(f"field `{name}` must appear only once")
+        result[name] = value
+    return result
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -64,16 +64,16 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def decode(kind: object, value: object, where: str) -> object:
-    """Return a JSON value as what an annotation asks for.
+    """Return a JSON value as the type that an annotation asks for.
 
     Args:
         kind: str, int, float, bool, None, a Literal, a union with None, `tuple[X, ...]`,
             `Mapping[str, X]` or a dataclass of these.
-        value: As `json` reads it.
-        where: The field's full name, for messages; empty for the whole file.
+        value: The value as `json` reads it.
+        where: Full name of the field, for messages; empty for the top-level object.
 
     Raises:
-        ValueError: If the value is something else.
+        ValueError: If the value has another type.
 
     >>> decode(tuple[float, ...], [1, 0.5], "seconds")
     (1.0, 0.5)
@@ -85,22 +85,22 @@ def decode(kind: object, value: object, where: str) -> object:
             broken(where, value, f"one of {', '.join(names)}")
         return value
     if origin in (Union, types.UnionType):
-        return None if value is None else decode(_not_none(args), value, where)
+        return None if value is None else decode(_member_type(args), value, where)
     if origin is tuple:
         if not isinstance(value, list):
             broken(where, value, "a list")
         return tuple(decode(args[0], entry, f"{where}[{i}]") for i, entry in enumerate(value))
     if not (origin is not None or is_dataclass(kind)):
-        return _plain(kind, value, where)
+        return _decode_scalar(kind, value, where)
     if not isinstance(value, dict):
         broken(where or "file", value, "an object")
     if isinstance(kind, type) and is_dataclass(kind):
-        return _dataclass(kind, value, where)
+        return _decode_dataclass(kind, value, where)
     return {name: decode(args[1], entry, _join(where, name)) for name, entry in value.items()}
 
 
-def _not_none(args: tuple[object, ...]) -> object:
-    """Return the one kind of a union that is not None."""
+def _member_type(args: tuple[object, ...]) -> object:
+    """Return the one type of a union that is not None."""
     (kind,) = (arg for arg in args if arg is not types.NoneType)
     return kind
 
@@ -109,28 +109,28 @@ def _join(where: str, name: str) -> str:
     return f"{where}.{name}" if where else name
 
 
-def _plain(kind: object, value: object, where: str) -> object:
-    """Return text, a number or a truth value; a whole number is also a number."""
+def _decode_scalar(kind: object, value: object, where: str) -> object:
+    """Return a text, number or boolean; an integer is accepted as a float."""
     if kind is float and type(value) is int:
-        return float(value) if abs(value) < LARGEST else broken(where, value, RANGE)
+        return float(value) if abs(value) < LARGEST else broken(where, value, FINITE)
     if type(value) is not kind:
-        broken(where, value, _NAMES[kind])  # type: ignore[index]
+        broken(where, value, _TYPE_NAMES[kind])  # type: ignore[index]
     if isinstance(value, float) and not math.isfinite(value):  # JSON reads 1e999 as infinite
-        broken(where, value, RANGE)
+        broken(where, value, FINITE)
     return value
 
 
 @functools.cache
-def _hints(kind: type) -> dict[str, object]:
-    """Return the annotation of each field, in order; worked out once, as a file has hundreds."""
+def _field_types(kind: type) -> dict[str, object]:
+    """Return the type of each field, in order; cached, as a file holds hundreds of records."""
     hints = get_type_hints(kind)
     return {field.name: hints[field.name] for field in fields(kind)}
 
 
-def _dataclass(kind: type, value: dict[str, object], where: str) -> object:
-    """Return the dataclass of an object that has its fields; one with a default may be absent."""
-    hints = _hints(kind)
-    names = list(hints)
+def _decode_dataclass(kind: type, value: dict[str, object], where: str) -> object:
+    """Return a dataclass from its fields; a field with a default may be absent."""
+    field_types = _field_types(kind)
+    names = list(field_types)
     required = [field.name for field in fields(kind) if field.default is MISSING]
     for name in value:
         if name not in names:
@@ -140,11 +140,13 @@ def _dataclass(kind: type, value: dict[str, object], where: str) -> object:
     for name in required:
         if name not in value:
             raise ValueError(f"field `{_join(where, name)}` is missing")
-    return kind(**{n: decode(hints[n], value[n], _join(where, n)) for n in names if n in value})
+    return kind(
+        **{n: decode(field_types[n], value[n], _join(where, n)) for n in names if n in value}
+    )
 
 
 def encode(value: object) -> object:
-    """Return dataclasses, mappings and tuples as objects and lists, in the order of their fields.
+    """Return a value with dataclasses and mappings as dicts and tuples as lists, in field order.
 
     >>> encode({"low": (0.5, None)})
     {'low': [0.5, None]}
@@ -159,7 +161,7 @@ def encode(value: object) -> object:
 
 
 def to_text(value: object, indent: str = "") -> str:
-    """Return JSON with one line for each object or list that holds no other.
+    """Return JSON text with one line for each innermost object or list.
 
     >>> print(to_text({"task": "toy", "scores": {"tau": {"value": 0.5, "low": None}}}))
     {

@@ -1,17 +1,17 @@
-"""The one message for a name that is not known."""
+"""The error message for an unknown name."""
 
 import difflib
 from collections.abc import Iterable
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
-    """Return a message that names the unknown value, its nearest match and all known names.
+    """Return a message with the unknown name, the most similar known name and all known names.
 
-    >>> nearest("images", "cifar", ["cifar10", "mnist"])
+    >>> unknown_name("images", "cifar", ["cifar10", "mnist"])
     "unknown images 'cifar'; did you mean 'cifar10'? Known: cifar10, mnist"
-    >>> nearest("images", "xyz", ["cifar10", "mnist"])
+    >>> unknown_name("images", "xyz", ["cifar10", "mnist"])
     "unknown images 'xyz'. Known: cifar10, mnist"
-    >>> nearest("images", "xyz", [])
+    >>> unknown_name("images", "xyz", [])
     "unknown images 'xyz'. Known: none"
     """
     names = list(known)

@@ -212,7 +212,7 @@ def test_signs_may_differ_where_a_score_is_a_mean_of_skeletons(tmp_path: Path) -
     ("text", "message"),
     [
         ("[]", "`file` (=[]) must be an object"),
-        ('{"task": 1, "task": 2}', "field `task` must stand there once, not twice"),
+        ('{"task": 1, "task": 2}', "field `task` must appear only once"),
         ('{"task": NaN}', "the number NaN must be finite"),
         ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
     ],
