@@ -1,4 +1,4 @@
-"""Commands about what the data is."""
+"""Commands that show and check architectures, the released data and the tasks."""
 
 import json
 from dataclasses import asdict
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings=HELP)
-@click.option("--skeleton", default="peephole-3x2", show_default=True, help="Frame of the blocks.")
-@click.option("--images", default="cifar10", show_default=True, help="Image set to be trained on.")
+@click.option("--skeleton", default="peephole-3x2", show_default=True, help="Name of a skeleton.")
+@click.option("--images", default="cifar10", show_default=True, help="Name of an image set.")
 @click.option(
     "-n", "--number", default=5, show_default=True, type=click.IntRange(min=1), help="How many."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON Lines.")
 def sample(skeleton: str, images: str, number: int, as_json: bool) -> None:
-    """Draw the first architectures of a skeleton, as the dataset does.
+    """Show the first architectures of a skeleton, sampled as in the dataset.
 
-    A line of a drawing is a stage, named by its width; `|` parts its blocks. `conv3x5:24` is a
-    convolution with a kernel 3 high and 5 wide and 24 output channels.
+    Each line is a stage, labelled with its width; `|` separates its blocks. `conv3x5:24` is a
+    convolution with kernel height 3, kernel width 5 and 24 output channels.
     """
     from benchmark.space.imagesets import get_images
     from benchmark.space.sampler import sequence
@@ -40,7 +40,7 @@ def sample(skeleton: str, images: str, number: int, as_json: bool) -> None:
 
 
 def _record(drawn: "Drawn", images: "ImageSet") -> dict[str, object]:
-    """Return an accepted architecture in the columns of a run, as far as it has them."""
+    """Return the columns of a run that follow from its architecture."""
     from benchmark.space.architectures import to_record
     from benchmark.space.layer_walk import macs, parameters, walk
 
@@ -69,7 +69,7 @@ def _drawing(drawn: "Drawn", record: dict[str, object]) -> str:
 
 
 def _stage_lines(architecture: "Architecture") -> list[str]:
-    """Return a line for every stage: its width, and its blocks parted by bars."""
+    """Return a line for every stage: its width, and its blocks separated by bars."""
     from benchmark.space.layer_walk import layer_word
 
     blocks = [" ".join(map(layer_word, block.layers)) for block in architecture.blocks]
@@ -82,51 +82,51 @@ def _stage_lines(architecture: "Architecture") -> list[str]:
 
 @click.group(context_settings=HELP)
 def data() -> None:
-    """Look at the released dataset and check it."""
+    """Show, check and copy the released dataset."""
 
 
 @data.command(context_settings=HELP)
 @DATA_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(release: "Release", as_json: bool) -> None:
-    """Say what the release holds, without opening its files."""
-    found = release.manifest()
+    """Show what the release holds, as counted in its manifest."""
+    manifest = release.manifest()
     if as_json:
-        click.echo(json.dumps(asdict(found)))
+        click.echo(json.dumps(asdict(manifest)))
         return
-    click.echo(f"release {found.version} in {release.folder}")
+    click.echo(f"release {manifest.version} in {release.folder}")
     click.echo(f"{'images':8} {'split':10} {'networks':>8} {'runs':>6} {'diverged':>8} {'MB':>6}")
-    for s in found.splits:
+    for s in manifest.splits:
         diverged, size = s.statuses.get("diverged", 0), s.bytes / 1e6
         click.echo(f"{s.images:8} {s.split:10} {s.networks:8} {s.runs:6} {diverged:8} {size:6.2f}")
-    for p in found.proxies:
+    for p in manifest.proxies:
         click.echo(f"{p.images:8} {'proxies':10} {p.networks:8} {'':6} {'':8} {p.bytes / 1e6:6.2f}")
 
 
 @data.command(context_settings=HELP)
 @DATA_OPTION
 def verify(release: "Release") -> None:
-    """Check every file against its checksum, its schema and its own rules."""
+    """Check the checksum, schema and rows of every file."""
     from benchmark.manifest import released_proxies, released_splits
     from benchmark.publish.verify import verify_release
 
-    place = release.folder
-    problems = verify_release(place)
+    folder = release.folder
+    problems = verify_release(folder)
     for problem in problems:
         click.echo(problem)
     if problems:
-        raise click.ClickException(f"{len(problems)} problems in {str(place)!r}")
-    files = f"{len(released_splits(place))} files of runs"
-    if released_proxies(place):
-        files += f" and {len(released_proxies(place))} of proxies"
-    click.echo(f"{files} in {place}: all as published")
+        raise click.ClickException(f"{len(problems)} problems in {str(folder)!r}")
+    files = f"{len(released_splits(folder))} files of runs"
+    if released_proxies(folder):
+        files += f" and {len(released_proxies(folder))} of proxies"
+    click.echo(f"{files} in {folder}: all as published")
 
 
 @data.command("card", context_settings=HELP)
 @DATA_OPTION
 @VERSION_OPTION
 def write_card(release: "Release", version: str | None) -> None:
-    """Write what describes a release again: card, manifest, Croissant, citation, checksums."""
+    """Rewrite the descriptions of a release: card, manifest, Croissant, citation, checksums."""
     from benchmark.publish.finish import finish_release
 
     manifest = finish_release(release.folder, version)
@@ -135,10 +135,10 @@ def write_card(release: "Release", version: str | None) -> None:
 
 @data.command(context_settings=HELP)
 @click.argument("destination", type=click.Path(path_type=Path))
-@click.option("--archive", is_flag=True, help="Write one ZIP, named by its version, in there.")
+@click.option("--archive", is_flag=True, help="Write a ZIP file, named after the version.")
 @DATA_OPTION
 def export(destination: Path, archive: bool, release: "Release") -> None:
-    """Copy the release to a new folder, or into a folder as an archive, and verify the copy."""
+    """Copy the release to a new folder, or as an archive into a folder, and verify the copy."""
     from benchmark.publish.export import export_archive, export_folder
 
     write = export_archive if archive else export_folder
@@ -153,25 +153,25 @@ def export(destination: Path, archive: bool, release: "Release") -> None:
     "--revision", default="main", show_default=True, help="Branch, tag or commit of the mirror."
 )
 @click.option(
-    "--cache", type=click.Path(path_type=Path), help="Where to keep it [default: the user's cache]."
+    "--cache", type=click.Path(path_type=Path), help="Cache folder [default: the user's cache]."
 )
-@click.option("--endpoint", help="Address of another Hub than huggingface.co.")
+@click.option("--endpoint", help="Address of a Hub other than huggingface.co.")
 def download(repository: str, revision: str, cache: Path | None, endpoint: str | None) -> None:
     """Fetch a mirror of the release from the Hub, verify it, and print its folder.
 
     No mirror is published yet, so there is no default repository; the release itself is in this
-    package. The folder is what `--data` takes.
+    package. Pass the printed folder to `--data`.
     """
     from benchmark.publish.mirror import Mirror, download_release
 
-    found = download_release(Mirror(repository, revision, endpoint), cache)
-    click.echo(f"{repository} at {found.name}: all as published", err=True)
-    click.echo(found)
+    folder = download_release(Mirror(repository, revision, endpoint), cache)
+    click.echo(f"{repository} at {folder.name}: all as published", err=True)
+    click.echo(folder)
 
 
 @click.group(context_settings=HELP)
 def task() -> None:
-    """Look at the frozen tasks, or freeze new ones."""
+    """Show the frozen tasks, or freeze new ones."""
 
 
 @task.command("list", context_settings=HELP)
@@ -180,39 +180,39 @@ def list_tasks() -> None:
     from benchmark.release import INSTALLED
 
     for name in INSTALLED.task_names():
-        found = INSTALLED.task(name)
-        sizes = ", ".join(f"{split} {len(ids)}" for split, ids in found.parts.items())
-        click.echo(f"{name:16} {found.observed} of {found.epochs} epochs observed; {sizes}")
+        frozen = INSTALLED.task(name)
+        sizes = ", ".join(f"{split} {len(ids)}" for split, ids in frozen.parts.items())
+        click.echo(f"{name:16} {frozen.observed} of {frozen.epochs} epochs observed; {sizes}")
 
 
 @task.command(context_settings=HELP)
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Print the whole task as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the task as JSON, run ids included.")
 def show(name: str, as_json: bool) -> None:
-    """Show a task, and check that the data still is what it was frozen on."""
+    """Show a task, and check that its data is unchanged since it was frozen."""
     from benchmark.release import INSTALLED
 
-    found = INSTALLED.task(name)
-    INSTALLED.task_tables(found)
+    frozen = INSTALLED.task(name)
+    INSTALLED.task_tables(frozen)
     if as_json:
-        click.echo(json.dumps(asdict(found)))
+        click.echo(json.dumps(asdict(frozen)))
         return
     click.echo(
-        f"{found.name}: predict {found.target} (and {found.second_target}) on {found.images}"
+        f"{frozen.name}: predict {frozen.target} (and {frozen.second_target}) on {frozen.images}"
     )
-    click.echo(f"observed: {found.observed} of {found.epochs} epochs")
-    for split, ids in found.parts.items():
+    click.echo(f"observed: {frozen.observed} of {frozen.epochs} epochs")
+    for split, ids in frozen.parts.items():
         click.echo(f"{split:10} {len(ids):5} runs")
-    click.echo(f"digest: {found.digest} (agrees with the data)")
+    click.echo(f"digest: {frozen.digest} (agrees with the data)")
 
 
 @task.command("freeze", context_settings=HELP)
 @click.argument("images")
-@click.option("--observed", multiple=True, type=int, help="Epochs seen; all five by default.")
-@click.option("--version", default=1, show_default=True, type=int, help="Of the runs asked for.")
+@click.option("--observed", multiple=True, type=int, help="Observed epochs [default: 0 1 2 3 5].")
+@click.option("--version", default=1, show_default=True, type=int, help="Version of the tasks.")
 @DATA_OPTION
 def freeze_tasks(images: str, observed: tuple[int, ...], version: int, release: "Release") -> None:
-    """Write the tasks of an image set over its released runs. A frozen task is never changed."""
+    """Write the tasks of an image set for its released runs. A frozen task never changes."""
     from benchmark.publish.finish import finish_release
     from benchmark.publish.freeze import freeze, write_task
     from benchmark.tasks import OBSERVED

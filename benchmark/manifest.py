@@ -1,4 +1,4 @@
-"""The manifest of a release and its checksums: what its files hold, without opening them."""
+"""The manifest of a release, with counts of what its files hold, and its checksums."""
 
 import json
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from benchmark.util.atomic import write_atomically
 MANIFEST, SUMS, CARD, CROISSANT = "manifest.json", "SHA256SUMS", "README.md", "croissant.json"
 LICENCE_FILE, CITATION = "LICENSE", "CITATION.cff"
 DESCRIPTIONS = (MANIFEST, SUMS, CARD, CROISSANT, LICENCE_FILE, CITATION)
-UNFINISHED = (".part", ".pyc")  # endings of files that are no part of a release
+UNFINISHED = (".part", ".pyc")  # suffixes of files that do not belong to a release
 
 
 @dataclass(frozen=True, slots=True)
 class SplitCounts:
-    """What one file of runs holds; `seeds` counts runs of other seeds than 0."""
+    """Counts of one file of runs; `seeds` is the number of runs with a seed other than 0."""
 
     images: str
     split: str
@@ -36,7 +36,7 @@ class SplitCounts:
 
 @dataclass(frozen=True, slots=True)
 class ProxyCounts:
-    """What one file of zero-cost proxies holds; `seed` and `batch` are those of all its rows."""
+    """Counts of one file of zero-cost proxies; all its rows have the same `seed` and `batch`."""
 
     images: str
     networks: int
@@ -48,9 +48,9 @@ class ProxyCounts:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a release holds: its version, its day, and counts of its files of runs and proxies.
+    """The version and date of a release, and counts of its files of runs and proxies.
 
-    The day is that on which these rows got this version, in UTC, as "2026-11-25".
+    `date` is the day (UTC) on which these rows got this version, such as "2026-11-25".
     """
 
     version: str
@@ -60,11 +60,11 @@ class Manifest:
 
     @property
     def images(self) -> tuple[str, ...]:
-        """The image sets that runs are on."""
+        """The image sets of the runs."""
         return tuple(dict.fromkeys(entry.images for entry in self.splits))
 
     def has_rows_of(self, other: "Manifest") -> bool:
-        """Return whether the files of rows are the same, byte for byte."""
+        """Return whether both have the same files of runs and proxies, byte for byte."""
         return (self.splits, self.proxies) == (other.splits, other.proxies)
 
 
@@ -90,7 +90,7 @@ def count_proxies(images: str, folder: Path) -> ProxyCounts:
     """Count the networks of a file of proxies.
 
     Raises:
-        ValueError: If it is damaged, of another schema, or empty.
+        ValueError: If the file is damaged, has another schema, or is empty.
     """
     path = proxies_path(images, folder)
     table = read_proxies(images, folder)
@@ -106,20 +106,20 @@ def _tally(column: pa.ChunkedArray) -> dict[str, int]:
 
 
 def released_splits(folder: Path) -> list[tuple[str, str]]:
-    """Return the image sets and splits whose files are there, in their fixed order."""
+    """Return the image sets and splits that have a file, in their fixed order."""
     return [(i, s) for i in IMAGES for s in SPLITS if split_path(i, s, folder).exists()]
 
 
 def released_proxies(folder: Path) -> list[str]:
-    """Return the image sets whose file of proxies is there, in their fixed order."""
+    """Return the image sets that have a file of proxies, in their fixed order."""
     return [name for name in IMAGES if proxies_path(name, folder).exists()]
 
 
 def count_release(folder: Path, version: str, date: str) -> Manifest:
-    """Count what the files of a folder hold.
+    """Count the rows of the files of a folder.
 
     Raises:
-        ValueError: If a file is damaged or of another schema.
+        ValueError: If a file is damaged or has another schema.
     """
     return Manifest(
         version,
@@ -129,23 +129,23 @@ def count_release(folder: Path, version: str, date: str) -> Manifest:
     )
 
 
-def described(folder: Path) -> dict[str, str]:
+def described_files(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of the files that the Croissant description lists, by path."""
     return {name: digest for name, digest in digests(folder) if name not in DESCRIPTIONS}
 
 
 def write_sums(folder: Path) -> None:
-    """Write the checksums of the files that are there, in the form `sha256sum -c` reads."""
+    """Write the checksums of the files of a folder, in the format that `sha256sum -c` reads."""
     write_atomically(
         folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in digests(folder))
     )
 
 
 def digests(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield the name and SHA-256 of every released file but the list of them.
+    """Yield the path and SHA-256 of every file of a release except the list of checksums.
 
-    What is hidden is no part of a release: a clone of a repository has `.git`, one of the Hub's
-    `.gitattributes`.
+    Hidden files do not belong to a release: a clone of a repository has `.git`, and one from the
+    Hub has `.gitattributes`.
     """
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -155,21 +155,21 @@ def digests(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def is_signed(path: Path, folder: Path) -> bool:
-    """Return whether the checksums of a folder hold that of a file as it is."""
+    """Return whether a folder's list of checksums has the current checksum of a file."""
     sums = folder / SUMS
     line = f"{sha256(path)}  {path.relative_to(folder).as_posix()}"
     return sums.exists() and line in sums.read_text().splitlines()
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Return the version of a release and what its files hold, without opening them.
+    """Return the manifest of a release.
 
     Raises:
         FileNotFoundError: If the folder holds no release.
     """
     path = folder / MANIFEST
     if not path.exists():
-        raise FileNotFoundError(f"{str(folder)!r} holds no {MANIFEST}, so no release")
+        raise FileNotFoundError(f"{str(folder)!r} has no {MANIFEST}, so it is not a release")
     manifest = json.loads(path.read_text())
     return Manifest(
         manifest["version"],

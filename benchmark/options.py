@@ -1,4 +1,4 @@
-"""What commands of several folders share: their options and their way to print."""
+"""Options and printing that commands of several folders share."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,16 +16,16 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 RESULTS_OPTION = click.option(
     "--results",
     type=FOLDER,
-    help="Folder of results [default: leaderboard/results if it is there, else results].",
+    help="Folder of results [default: leaderboard/results if it exists, else results].",
 )
 SHOWN_RESULTS_OPTION = click.option(
     "--results",
     type=FOLDER,
-    help="Folder [default: leaderboard/results or results, if there; else the package's own].",
+    help="Folder [default: leaderboard/results or results if it exists, else the package's].",
 )
-JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines.")
 VERSION_OPTION = click.option(
-    "--release", "version", help="Version of the data [default: the next, if anything is new]."
+    "--release", "version", help="Version of the data [default: the next one if rows changed]."
 )
 
 

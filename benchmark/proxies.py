@@ -1,9 +1,9 @@
-"""Zero-cost proxies: what a network says before it is trained, from one batch of training images.
+"""Zero-cost proxies: values computed from an untrained network and one batch of training images.
 
-One file for each image set, `<images>/proxies.parquet`, with one row for each architecture of its
-runs. The field metadata is the contract: units, ranges and definitions. All are computed in double
-precision on networks initialised as for a run, but with a seed that no run has: a proxy shares no
-run's luck, so what seeds alone decide stays out of its reach as it is out of the architecture's.
+Each image set has one file, `<images>/proxies.parquet`, with one row for each architecture of its
+runs. The field metadata defines units, ranges and meanings. Proxies are computed in double
+precision on networks initialised as for a run, but with a seed that no run has, so they carry no
+information about a run's random outcome.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ from benchmark.schema import Column
 from benchmark.space.imagesets import get_images
 
 PROXY_SCHEMA_VERSION = 1
-SEED = 1000  # of the initialisations; runs have seeds from 0 on
+SEED = 1000  # seed of the initial weights; seeds of runs start from 0
 _TEXT, _COUNT, _VALUE = pa.string(), pa.int32(), pa.float64()
 _GRADIENT = "gradient of the batch's mean cross-entropy, in training mode"
 
@@ -75,7 +75,7 @@ COLUMNS: dict[str, Column] = {
     "environment_id": Column(_TEXT, "", "", "versions: environments.json beside the data"),
     "generator_version": Column(_TEXT, "", "", "version of this project that computed it"),
 }
-PROXIES = tuple(VALUES)  # names of the values, in the order of a predictor's columns
+PROXIES = tuple(VALUES)  # names of the proxies, in the order of a predictor's columns
 PROXY_SCHEMA = pa.schema(
     [column.arrow(name) for name, column in COLUMNS.items()],
     metadata={"schema_version": str(PROXY_SCHEMA_VERSION)},
@@ -84,7 +84,7 @@ PROXY_SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
-    """The proxies of one network. Fields as in `COLUMNS`, which has their units and ranges."""
+    """The proxies of one network. `COLUMNS` defines the fields, with units and ranges."""
 
     architecture_id: str
     seed: int
@@ -102,7 +102,7 @@ class Proxies:
     generator_version: str
 
     def __post_init__(self) -> None:
-        """Check the values."""
+        """Check the ranges of the values."""
         for name in PROXIES:
             problem = _problem(name, getattr(self, name))
             if problem:
@@ -113,7 +113,7 @@ assert [f.name for f in fields(Proxies)] == list(COLUMNS), "Proxies and COLUMNS 
 
 
 def _problem(name: str, value: object) -> str:
-    """Return how a value breaks its column's range; empty if it does not."""
+    """Return the rule that a value breaks, as the end of a message; empty if it is valid."""
     if not isinstance(value, float) or not np.isfinite(value):
         return f"(={value!r}) must be a finite number"
     span = VALUES[name].range
@@ -123,23 +123,23 @@ def _problem(name: str, value: object) -> str:
 
 
 def proxies_path(images: str, folder: Path) -> Path:
-    """Return where the proxies of an image set lie.
+    """Return the path of the proxies of an image set.
 
     Raises:
-        ValueError: If the images are not known.
+        ValueError: If the images are unknown.
     """
     return folder / get_images(images).name / "proxies.parquet"
 
 
 def read_proxies(images: str, folder: Path) -> pa.Table | None:
-    """Return the proxies of an image set, a row for each architecture; None if there is no file.
+    """Return the proxies of an image set, one row per architecture; None if there is no file.
 
     Args:
-        images: An image set, as "digits".
-        folder: Of the release.
+        images: Name of an image set, such as "digits".
+        folder: Folder of the release.
 
     Raises:
-        ValueError: If the name is not known, or the file is damaged or of another schema.
+        ValueError: If the name is unknown, or the file is damaged or has another schema.
     """
     path = proxies_path(images, folder)
     return read_parquet(path, version=PROXY_SCHEMA_VERSION) if path.exists() else None
@@ -158,18 +158,18 @@ def table_rows(table: pa.Table) -> list[Proxies]:
     """Return the rows of a table.
 
     Raises:
-        ValueError: If a value is not finite or out of its range.
+        ValueError: If a value is not finite or is out of range.
     """
     return [Proxies(**row) for row in table.select(list(COLUMNS)).to_pylist()]
 
 
 def proxy_problems(images: str, folder: Path, seeds: Mapping[str, set[int]]) -> list[str]:
-    """Return what is wrong with the proxies of an image set; nothing if it has none.
+    """Return the problems of the proxies of an image set; an empty list if it has no file.
 
     Args:
-        images: The image set.
-        folder: Of the release.
-        seeds: Of its runs, by architecture.
+        images: Name of the image set.
+        folder: Folder of the release.
+        seeds: Seeds of its runs, by architecture id.
     """
     try:
         table = read_proxies(images, folder)
@@ -178,23 +178,25 @@ def proxy_problems(images: str, folder: Path, seeds: Mapping[str, set[int]]) -> 
     if table is None:
         return []
     if not table.schema.equals(PROXY_SCHEMA, check_metadata=True):
-        return [f"proxies.parquet of {images!r} has another schema than this release"]
-    problems = _membership(images, table, seeds)
+        return [f"proxies.parquet of {images!r} does not have the schema of this release"]
+    problems = _membership_problems(images, table, seeds)
     for row in table.to_pylist():
         name = row["architecture_id"]
-        found = [(column, _problem(column, row[column])) for column in PROXIES]
-        problems += [f"`{c}` of architecture {name!r} {text}" for c, text in found if text]
+        texts = [(column, _problem(column, row[column])) for column in PROXIES]
+        problems += [f"`{c}` of architecture {name!r} {text}" for c, text in texts if text]
         if row["seed"] in seeds.get(name, ()):
-            problems.append(f"`seed` (={row['seed']}) of architecture {name!r} is that of a run")
+            problems.append(
+                f"`seed` (={row['seed']}) of architecture {name!r} is also a run's seed"
+            )
     if len(set(zip(*table.select(["seed", "batch"]).to_pydict().values(), strict=True))) > 1:
-        problems.append(f"proxies of {images!r} mix seeds or sizes of the batch")
+        problems.append(f"proxies of {images!r} mix seeds or batch sizes")
     return problems
 
 
-def _membership(images: str, table: pa.Table, seeds: Mapping[str, set[int]]) -> list[str]:
-    """Return which architectures are missing, unknown or there twice."""
+def _membership_problems(images: str, table: pa.Table, seeds: Mapping[str, set[int]]) -> list[str]:
+    """Return which architectures are missing, unknown or repeated."""
     counts = Counter(table.column("architecture_id").to_pylist())
     missing, unknown = sorted(seeds.keys() - counts.keys()), sorted(counts.keys() - seeds.keys())
-    twice = sorted(name for name, count in counts.items() if count > 1)
-    texts = {"lack": missing, "hold what no run has:": unknown, "hold twice": twice}
+    repeated = sorted(name for name, count in counts.items() if count > 1)
+    texts = {"lack": missing, "include architectures without runs:": unknown, "repeat": repeated}
     return [f"proxies of {images!r} {t} {', '.join(names)}" for t, names in texts.items() if names]

@@ -1,6 +1,6 @@
-"""How networks are trained, as data. A release has one recipe per image set.
+"""Recipes: the settings that networks are trained with. A release has one recipe per image set.
 
-Every field is part of the recipe's identity, so that a later release can vary any of them.
+The id of a recipe depends on every field, so a later release can vary any of them.
 """
 
 import hashlib
@@ -20,31 +20,31 @@ Precision = Literal["fp32", "bf16"]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One way to train a network.
+    """The settings that networks are trained with.
 
-    A field that may be None was added after the first recipes were published, and is no part of
-    the identity of a recipe that does not use it.
+    Fields that may be None were added after the first recipes were published; a recipe's id ignores
+    those that are None.
 
     Attributes:
-        images: The image set it is for.
-        epochs: Entries of the curves.
-        batch: Images in a step; the rest of an epoch that fills no batch is left out.
-        optimizer: Stochastic gradient descent.
-        momentum: Of the optimiser.
+        images: Name of the image set.
+        epochs: Number of epochs, which is the length of the curves.
+        batch: Images per step; images left over at the end of an epoch are not used in that epoch.
+        optimizer: Name of the optimiser: stochastic gradient descent.
+        momentum: Momentum of the optimiser.
         nesterov: Whether the momentum is Nesterov's.
-        weight_decay: On convolution and linear weights only.
-        peak_rate: Largest learning rate, as the pilot chose it.
+        weight_decay: Weight decay of convolution and linear weights; other parameters have none.
+        peak_rate: Largest learning rate, chosen by a pilot.
         warmup_epochs: Epochs over which the rate rises linearly from zero to its peak.
-        schedule: Shape of the rate after the warm-up.
-        initialisation: Of convolution weights, by fan-in; the linear layer's are normal with a
-            standard deviation of 1/sqrt(fan-in), biases are 0.
-        bn_momentum: Share of the newest batch in the running statistics.
-        bn_epsilon: Added to variances.
-        precision: Of convolutions and activations; loss and linear layer are always fp32.
-        images_per_epoch: Training images of an epoch; consecutive epochs take consecutive stretches
-            of a permutation of all training images, which is new in every pass. None: all images.
-        evaluation_batch: Images in a batch of an evaluation. None: 1,000.
-        arithmetic: Version of how layers are computed; versions are equal up to rounding. None: the
+        schedule: How the rate changes after the warm-up.
+        initialisation: Distribution of the initial convolution weights, scaled by fan-in. Linear
+            weights are normal with a standard deviation of 1/sqrt(fan-in); biases are 0.
+        bn_momentum: Weight of the newest batch in the running statistics of batch normalisation.
+        bn_epsilon: Number added to variances in batch normalisation.
+        precision: Number format of convolutions and activations; loss and linear layer use fp32.
+        images_per_epoch: Training images per epoch; consecutive epochs take consecutive slices of a
+            permutation of all training images, which is drawn anew for every pass. None: all.
+        evaluation_batch: Images per batch in evaluations. None: 1,000.
+        arithmetic: Version of how layers are computed; versions agree up to rounding. None: the
             first.
     """
 
@@ -103,23 +103,23 @@ class Recipe:
 
     @property
     def epoch_images(self) -> int:
-        """Training images of an epoch, those included that fill no batch."""
+        """Training images per epoch, including those left over after the last full batch."""
         return self.images_per_epoch or get_images(self.images).train
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimiser steps of an epoch."""
+        """Optimiser steps per epoch."""
         return self.epoch_images // self.batch
 
 
-@lru_cache(maxsize=64)  # asked for with every run of a plan
+@lru_cache(maxsize=64)  # called for every run of a plan
 def _identity(recipe: Recipe) -> str:
     fields = {name: value for name, value in asdict(recipe).items() if value is not None}
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _reduced(images: str, *, images_per_epoch: int, peak_rate: float) -> Recipe:
+def _reduced_recipe(images: str, *, images_per_epoch: int, peak_rate: float) -> Recipe:
     """Return the recipe of an image set's reduced tier."""
     return Recipe(
         images,
@@ -135,8 +135,8 @@ def _reduced(images: str, *, images_per_epoch: int, peak_rate: float) -> Recipe:
 RECIPES: dict[str, Recipe] = {
     recipe.images: recipe
     for recipe in (
-        _reduced("cifar10", images_per_epoch=2_000, peak_rate=0.05),
-        _reduced("mnist", images_per_epoch=1_000, peak_rate=0.02),
+        _reduced_recipe("cifar10", images_per_epoch=2_000, peak_rate=0.05),
+        _reduced_recipe("mnist", images_per_epoch=1_000, peak_rate=0.02),
         Recipe("digits", 20, 50, precision="fp32", peak_rate=0.02),
         Recipe("cifar10-full"),
         Recipe("mnist-full"),
@@ -145,7 +145,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def learning_rates(recipe: Recipe) -> list[float]:
-    """Return the rate of every step of a training, (epochs * steps_per_epoch,).
+    """Return the learning rate of every step of a run, (epochs * steps_per_epoch,).
 
     >>> rates = learning_rates(Recipe("digits", epochs=2, batch=500, peak_rate=1.0))
     >>> [round(rate, 3) for rate in rates]
@@ -159,13 +159,13 @@ def learning_rates(recipe: Recipe) -> list[float]:
 
 
 def _decay(recipe: Recipe, step: int, steps: int) -> float:
-    """Return the factor on the peak rate, `step` steps after the warm-up."""
+    """Return the factor of the peak rate, `step` steps after the warm-up."""
     progress = step / steps
     if recipe.schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * progress))
     if recipe.schedule == "linear":
         return 1 - progress
-    if recipe.schedule == "step":  # a tenth after half, a hundredth after three quarters
+    if recipe.schedule == "step":  # 1/10 after half of the steps, 1/100 after three quarters
         return 1.0 if progress < 0.5 else 0.1 if progress < 0.75 else 0.01
     if recipe.schedule == "inverse_sqrt":
         return 1 / math.sqrt(1 + step / recipe.steps_per_epoch)
@@ -173,5 +173,5 @@ def _decay(recipe: Recipe, step: int, steps: int) -> float:
 
 
 def read_recipes(path: Path) -> dict[str, Recipe]:
-    """Return the recipes of a release or campaign, by id, from its file of them."""
+    """Return the recipes, by id, from the recipe file of a release or campaign."""
     return {name: Recipe(**fields) for name, fields in json.loads(path.read_text()).items()}

@@ -1,4 +1,4 @@
-"""A release: a folder of runs, proxies and tasks, and how they are read."""
+"""A release: a folder of runs, proxies and tasks, and the functions that read them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,25 +18,25 @@ from benchmark.util.unknown_name import unknown_name
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A copy of the data.
+    """A copy of the released data.
 
     Attributes:
-        folder: Its files; by default those of the installed package.
+        folder: Folder of the files; by default that of the installed package.
     """
 
     folder: Path = field(default_factory=data_folder)
 
     def __post_init__(self) -> None:
-        """Take a folder that is given as text, too."""
+        """Convert a folder given as text."""
         object.__setattr__(self, "folder", Path(self.folder))
 
     @property
     def tasks_folder(self) -> Path:
-        """Where the frozen tasks lie."""
+        """The folder of the frozen tasks."""
         return self.folder / "tasks"
 
     def manifest(self) -> Manifest:
-        """Return the version and what the files hold, without opening them.
+        """Return the version of the release and the counts of its files.
 
         Raises:
             FileNotFoundError: If the folder holds no release.
@@ -51,15 +51,15 @@ class Release:
         """Return the zero-cost proxies of an image set, one row per architecture, or None.
 
         Raises:
-            ValueError: If the name is not known, or the file is damaged or of another schema.
+            ValueError: If the name is unknown, or the file is damaged or has another schema.
         """
         return read_proxies(images, self.folder)
 
     def recipe(self, recipe_id: str) -> Recipe:
-        """Return a recipe: a current one, or one that the data describes.
+        """Return a recipe of this version or of the release.
 
         Raises:
-            ValueError: If it is neither.
+            ValueError: If neither has the recipe.
         """
         known = {recipe.recipe_id: recipe for recipe in RECIPES.values()}
         path = self.folder / "recipes.json"
@@ -72,14 +72,14 @@ class Release:
         return known[recipe_id]
 
     def task_names(self) -> list[str]:
-        """Return the names of all frozen tasks, by image set and observed epochs."""
+        """Return the names of all frozen tasks, sorted."""
         return sorted(path.stem for path in self.tasks_folder.glob("*.json"))
 
     def task(self, name: str) -> Task:
         """Return a frozen task.
 
         Raises:
-            ValueError: If there is none of that name; the message has the nearest one.
+            ValueError: If the name is unknown; the message suggests the most similar one.
         """
         path = self.tasks_folder / f"{name}.json"
         if not path.exists():
@@ -87,10 +87,11 @@ class Release:
         return read_task_file(path)
 
     def latest_task(self, images: str, observed: int) -> Task:
-        """Return the frozen task of the highest version.
+        """Return the frozen task with the highest version.
 
         Raises:
-            ValueError: If the images are not known, or have no task with so many observed epochs.
+            ValueError: If the images are unknown, or have no task with that number of observed
+                epochs.
         """
         get_images(images)
         start = f"{images}-k{observed}-v"
@@ -104,7 +105,7 @@ class Release:
         return self.task(max(names, key=lambda name: int(name.removeprefix(start))))
 
     def task_rows(self, task: Task, split: str) -> pa.Table:
-        """Return the rows of a split of a task, sorted by run id.
+        """Return the rows of one split of a task, sorted by run id.
 
         Raises:
             FileNotFoundError: If the data lacks the split.
@@ -113,17 +114,17 @@ class Release:
         return select_rows(task, split, self.runs(task.images, split))
 
     def task_tables(self, task: Task) -> dict[str, pa.Table]:
-        """Return the rows of every split of a task, checked to be those it was frozen on.
+        """Return the rows of every split of a task, checked against the task's digest.
 
         Raises:
             FileNotFoundError: If the data lacks a split.
-            ValueError: If the data lacks a run of the task or has other values.
+            ValueError: If the data lacks a run of the task or has changed values.
         """
         tables: dict[str, pa.Table] = {split: self.task_rows(task, split) for split in SPLITS}
-        found = rows_digest([tables[split] for split in SPLITS])
-        if found != task.digest:
+        digest = rows_digest([tables[split] for split in SPLITS])
+        if digest != task.digest:
             raise ValueError(
-                f"the rows of task {task.name!r} have digest {found}, not {task.digest} as when "
+                f"the rows of task {task.name!r} have digest {digest}, not {task.digest} as when "
                 "frozen"
             )
         return tables
@@ -142,13 +143,13 @@ def load_runs(
     """Return the runs of a split as an Arrow table, one row per run.
 
     Args:
-        images: An image set, as "digits".
+        images: Name of an image set, such as "digits".
         split: "train", "validation", "test" or "heldout".
-        columns: Which columns; all by default. `benchmark.schema.COLUMNS` describes them.
+        columns: Columns to read; all by default. `benchmark.schema.COLUMNS` describes them.
         release: The data; by default that of the installed package.
 
     Raises:
-        FileNotFoundError: If this release has no such split.
-        ValueError: If a name is not known or the file is damaged.
+        FileNotFoundError: If the release does not have the split.
+        ValueError: If a name is unknown or the file is damaged.
     """
     return release.runs(images, split, columns=columns)

@@ -1,4 +1,4 @@
-"""Parquet files of runs: how they are written, and how they are read and checked."""
+"""Writes, reads and checks Parquet files of runs."""
 
 import hashlib
 import sys
@@ -18,8 +18,9 @@ from benchmark.space.splits import SPLITS
 from benchmark.util.atomic import replacing
 from benchmark.util.unknown_name import unknown_name
 
-# Losses, norms and times are noise in their last bits, so splitting their bytes into streams lets
-# zstd find what is regular; accuracies take few values and ids repeat, so dictionaries serve them.
+# The last bits of losses, norms and times are noise. Byte stream splitting separates them from the
+# regular bytes, which zstd then compresses well. Accuracies take few values and ids repeat, so they
+# are dictionary-encoded.
 STREAMED = (
     "train_loss",
     "valid_loss",
@@ -29,7 +30,7 @@ STREAMED = (
     "epoch_seconds",
     "train_loss_tenths",
 )
-_CACHES = {"darwin": "Library/Caches", "win32": "AppData/Local"}  # below a user's home
+_CACHES = {"darwin": "Library/Caches", "win32": "AppData/Local"}  # in the home folder, by platform
 CORRECT_SCHEMA = pa.schema([("run_id", pa.string()), ("correct", pa.binary())])
 
 
@@ -39,15 +40,15 @@ def data_folder() -> Path:
 
 
 def user_cache() -> Path:
-    """Return the folder where this system's users keep what can be fetched or made again."""
+    """Return this project's cache folder of the current user."""
     return Path.home() / _CACHES.get(sys.platform, ".cache") / "peephole-bench"
 
 
 def split_path(images: str, split: str, folder: Path) -> Path:
-    """Return where the runs of a split lie.
+    """Return the path of the runs of a split.
 
     Raises:
-        ValueError: If the images or the split are not known.
+        ValueError: If the images or the split are unknown.
     """
     get_images(images)
     if split not in SPLITS:
@@ -56,12 +57,12 @@ def split_path(images: str, split: str, folder: Path) -> Path:
 
 
 def correct_path(images: str, split: str, folder: Path) -> Path:
-    """Return where the bits of a split lie that say which images each network got right."""
+    """Return the path of the bits of a split: which images each network classified correctly."""
     return folder / "correct" / images / f"{split}.parquet"
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """Write a table whole or not at all, compressed, with a checksum on every page."""
+    """Write a table atomically, compressed, with a checksum on every page."""
     streamed = {name: f"{name}.list.element" for name in STREAMED if name in table.column_names}
     with replacing(path) as draft:
         pq.write_table(
@@ -76,7 +77,7 @@ def write_table(table: pa.Table, path: Path) -> None:
 
 
 def _leaves(schema: pa.Schema, without: tuple[str, ...]) -> list[str]:
-    """Return the Parquet paths of all leaf columns, those of some fields left out."""
+    """Return the Parquet paths of all leaf columns, except those of the fields in `without`."""
 
     def below(path: str, kind: pa.DataType) -> list[str]:
         if pa.types.is_list(kind):
@@ -90,58 +91,58 @@ def _leaves(schema: pa.Schema, without: tuple[str, ...]) -> list[str]:
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return the runs of one file, every page checked.
+    """Return the runs of one file; the checksum of every page is checked.
 
     Raises:
-        FileNotFoundError: If there is no such file; the message lists those that are there.
-        ValueError: If the file is damaged, of another schema, or a column is not known.
+        FileNotFoundError: If there is no such file; the message lists the available files.
+        ValueError: If the file is damaged or has another schema, or a column is unknown.
     """
     for name in columns or ():
         if name not in COLUMNS:
             raise ValueError(unknown_name("column", name, COLUMNS))
     if not path.exists():
         folder = path.parent.parent
-        there = sorted(str(p.relative_to(folder)) for p in folder.glob("*/*.parquet"))
-        raise FileNotFoundError(f"no runs at {str(path)!r}; there is {', '.join(there) or 'none'}")
+        files = sorted(str(p.relative_to(folder)) for p in folder.glob("*/*.parquet"))
+        raise FileNotFoundError(f"no runs at {str(path)!r}; files: {', '.join(files) or 'none'}")
     return read_parquet(path, version=SCHEMA_VERSION, columns=columns)
 
 
 def read_pages(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return the table of any Parquet file, every page checked.
+    """Return the table of any Parquet file; the checksum of every page is checked.
 
-    It is opened by its path. What Arrow's threads hold of a Python object they give back a moment
-    after the table is there, and a process that ends in that moment is aborted.
+    The file is opened by path, not as a Python object: Arrow's threads release a Python object
+    shortly after reading, and a process that exits at that moment is aborted.
 
     Raises:
-        ValueError: If it is no Parquet file, or damaged; the message starts with the path.
+        ValueError: If it is not a Parquet file or is damaged; the message starts with the path.
         OSError: If it cannot be opened.
     """
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             return file.read(columns=columns)
-    except (OSError, ValueError, pa.ArrowException) as error:  # a name may be no UTF-8
-        if isinstance(error, OSError) and error.errno:  # of the system, not of the content
+    except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: a name not in UTF-8
+        if isinstance(error, OSError) and error.errno:  # an error of the system, not of the content
             raise
         raise ValueError(f"{path}: the Parquet file is damaged: {error}") from error
 
 
 def read_parquet(path: Path, *, version: int, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return the table of a file, every page checked.
+    """Return the table of a file; the checksum of every page is checked.
 
     Raises:
-        ValueError: If the file is damaged or of another version of its schema.
+        ValueError: If the file is damaged or has another schema version.
     """
     table = read_pages(path, columns)
-    found = (table.schema.metadata or {}).get(b"schema_version", b"none").decode()
-    if found != str(version):
+    stored = (table.schema.metadata or {}).get(b"schema_version", b"none").decode()
+    if stored != str(version):
         raise ValueError(
-            f"{str(path)!r} has schema version {found}, and this release reads {version}"
+            f"{str(path)!r} has schema version {stored}, and this release reads {version}"
         )
     return table
 
 
 def series(table: pa.Table, name: str) -> NDArray[np.float64]:
-    """Return a list column as (runs, entries) float64, null as NaN.
+    """Return a list column as float64, (runs, entries), with null as NaN.
 
     Raises:
         ValueError: If the runs have different numbers of entries.
@@ -149,14 +150,16 @@ def series(table: pa.Table, name: str) -> NDArray[np.float64]:
     column = table.column(name).combine_chunks()
     lengths = np.diff(column.offsets.to_numpy(zero_copy_only=False))
     if len(lengths) and (lengths != lengths[0]).any():
-        raise ValueError(f"`{name}` has {lengths.min()} to {lengths.max()} entries in a run")
+        raise ValueError(
+            f"`{name}` has {lengths.min()} to {lengths.max()} entries per run, not the same number"
+        )
     flat = column.flatten().to_numpy(zero_copy_only=False)
     values: NDArray[np.float64] = flat.astype(np.float64)
     return values.reshape(len(table), -1) if len(table) else values.reshape(0, 0)
 
 
 def rows_to_table(rows: Sequence[dict[str, object]]) -> pa.Table:
-    """Return rows as a table of the record, sorted by run id; `started_at` is in Unix seconds."""
+    """Return rows as a table of runs, sorted by run id; their `started_at` is in Unix seconds."""
     ordered = sorted(rows, key=lambda row: str(row["run_id"]))
     plain = [
         {name: row[name] for name in SCHEMA.names}

@@ -1,10 +1,10 @@
-"""The record: one row per run. The schema's field metadata is the data's contract.
+"""The schema of runs, one row per run. The field metadata defines units, ranges and meanings.
 
-Accuracies are fractions in [0, 1], losses are in nats, and a list with one entry per epoch has
-entry e = the value after epoch e + 1 (the first entry is after the first epoch; what was measured
-before training has fields of its own). From the epoch in which a run diverges on, its accuracies
-are chance (1 / classes) and its losses and norms are null. Excluded, because other files hold them:
-which images the final network got right (`correct/`), pixels, weights.
+Accuracies are fractions in [0, 1] and losses are in nats. In a list with one entry per epoch, entry
+e is the value after epoch e + 1; values measured before training have fields of their own. From the
+epoch in which a run diverges, its accuracies are chance (1 / classes) and its losses and norms are
+null. `correct/` holds which images the final network classified correctly; pixels and weights are
+not part of the data.
 """
 
 from dataclasses import dataclass, field, fields
@@ -16,9 +16,9 @@ import pyarrow as pa
 from benchmark.space.architectures import Architecture, to_record
 
 SCHEMA_VERSION = 2
-TENTHS = 10  # entries of `train_loss_tenths` for each epoch
+TENTHS = 10  # entries of `train_loss_tenths` per epoch
 Status = Literal["completed", "diverged", "out_of_memory", "failed"]
-TRAINED_STATUSES: tuple[Status, ...] = ("completed", "diverged")  # with a whole curve
+TRAINED_STATUSES: tuple[Status, ...] = ("completed", "diverged")  # with complete curves
 
 
 def _list(kind: pa.DataType) -> pa.DataType:
@@ -47,7 +47,7 @@ _LIST = _list(pa.float32())
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A field of the record: its type, unit, range and meaning."""
+    """A column of the schema: its type, unit, range and meaning."""
 
     type: pa.DataType
     unit: str
@@ -55,7 +55,7 @@ class Column:
     meaning: str
 
     def arrow(self, name: str) -> pa.Field:
-        """Return the Arrow field with its metadata."""
+        """Return the Arrow field with the metadata of the column."""
         metadata = {"unit": self.unit, "range": self.range, "description": self.meaning}
         return pa.field(name, self.type, metadata=metadata)
 
@@ -144,13 +144,13 @@ _LOST = frozenset(
 )
 _LEAST = {"> 0": 1, ">= 0": 0, ">= 1": 1}
 _LARGEST = 3.4028234663852886e38  # IEEE 754 single precision
-_EXACT = 2**24  # whole numbers up to it are exact in single precision
-_LAST_SECOND = 253_402_300_800  # Unix time of the year 10,000, which a datetime cannot hold
+_EXACT = 2**24  # integers up to this are exact in single precision
+_LAST_SECOND = 253_402_300_800  # Unix time of the year 10000, which a datetime cannot represent
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One training of a network. Fields as in `COLUMNS`, which has their units and ranges."""
+    """One training of a network. `COLUMNS` defines the fields, with units and ranges."""
 
     run_id: str
     architecture_id: str
@@ -189,14 +189,14 @@ class Run:
     train_loss_tenths: list[float | None] = field(default_factory=list)
 
     def to_row(self) -> dict[str, object]:
-        """Return the run as a row of the schema, of plain values that JSON can hold."""
+        """Return the run as a row of the schema, with values that JSON can represent."""
         row = {name: getattr(self, name) for name in SCHEMA.names}
         row["architecture"] = to_record(self.architecture)
         return row
 
 
 def run_id(images: str, architecture_id: str, recipe_id: str, seed: int) -> str:
-    """Return the name of a run.
+    """Return the id of a run.
 
     >>> run_id("digits", "0123456789abcdef", "fedcba987654", 0)
     'digits-0123456789abcdef-fedcba987654-0'
@@ -205,13 +205,13 @@ def run_id(images: str, architecture_id: str, recipe_id: str, seed: int) -> str:
 
 
 def check_row(row: dict[str, object]) -> None:
-    """Check a row against what the record promises.
+    """Check a row against the schema.
 
     Raises:
-        ValueError: Naming the run, the field, its value and the rule it breaks.
+        ValueError: If a field breaks a rule; the message names the run, field, value and rule.
     """
     if not isinstance(row, dict):
-        raise ValueError(f"a run must be an object with the record's fields, not {row!r:.60}")
+        raise ValueError(f"a run must be an object with the fields of the schema, not {row!r:.60}")
     name = row.get("run_id")
     trained = row.get("status") in TRAINED_STATUSES
     missing = [column for column in SCHEMA.names if column not in row]
@@ -236,11 +236,11 @@ def check_row(row: dict[str, object]) -> None:
 
 
 def _is_valid(column: str, value: object, *, trained: bool) -> bool:
-    """Return whether a field that is no list holds what its column promises."""
+    """Return whether the value of a field that is not a list is valid for its column."""
     kind, rule = COLUMNS[column].type, COLUMNS[column].range
     if column == "status":
         return value in get_args(Status)
-    if column == "started_at":  # run files hold seconds
+    if column == "started_at":  # run files hold Unix seconds
         return isinstance(value, datetime) or (type(value) is int and 0 <= value < _LAST_SECOND)
     if column == "architecture":
         return isinstance(value, dict)
@@ -252,11 +252,11 @@ def _is_valid(column: str, value: object, *, trained: bool) -> bool:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value.isprintable()  # so that it can be written as UTF-8
+    return isinstance(value, str) and value.isprintable()  # and can be encoded as UTF-8
 
 
 def _is_number(value: object, column: str) -> bool:
-    """Return whether a value is in a column's range, and a number in single precision."""
+    """Return whether a value is within a column's range and single precision."""
     if value is None:
         return column in _LOST
     most = 1 if column in _FRACTIONS else _LARGEST
@@ -266,7 +266,7 @@ def _is_number(value: object, column: str) -> bool:
 
 
 def _interval(column: str) -> str:
-    """Return the range of a column in words."""
+    """Return the allowed range of a column, as text."""
     return "[0, 1]" if column in _FRACTIONS else COLUMNS[column].range.replace("> 0", ">= 0")
 
 

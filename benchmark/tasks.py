@@ -1,4 +1,4 @@
-"""Tasks: fixed questions to a predictor, as versioned files with a digest of their rows."""
+"""Tasks: fixed prediction problems, as versioned files with a digest of their rows."""
 
 import hashlib
 import json
@@ -24,18 +24,18 @@ MEASURED = (
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A question: given the first epochs of some networks, what is their accuracy in the end?
+    """A prediction problem: given the first epochs of networks, predict their final accuracy.
 
     Attributes:
-        name: "images-kN-vM".
-        images: The image set.
-        observed: Epochs a predictor sees (k).
-        epochs: Epochs of every run.
-        target: The series predicted.
-        second_target: A series that the same predictions are also scored on.
-        classes: Classes of the image set.
-        parts: Run ids of each split, sorted.
-        digest: SHA-256 of the rows' canonical content.
+        name: Name of the form "images-kN-vM": image set, observed epochs, version.
+        images: Name of the image set.
+        observed: Number of epochs that a predictor sees (k).
+        epochs: Number of epochs of every run.
+        target: Name of the series to predict.
+        second_target: Name of a second series that the same predictions are scored on.
+        classes: Number of classes of the image set.
+        parts: Sorted run ids of each split.
+        digest: SHA-256 of the rows, in hexadecimal; see `rows_digest`.
     """
 
     name: str
@@ -55,42 +55,42 @@ class Task:
 
 
 def read_task_file(path: Path) -> Task:
-    """Return the task of a file."""
+    """Return the task stored in a file."""
     fields = json.loads(path.read_text())
     fields["parts"] = {split: tuple(ids) for split, ids in fields["parts"].items()}
     return Task(**fields)
 
 
 def select_rows(task: Task, split: str, runs: pa.Table) -> pa.Table:
-    """Return the rows of a split that a task asks for, sorted by run id.
+    """Return the rows of a split that belong to a task, sorted by run id.
 
     Args:
-        task: Any.
-        split: Of the task.
+        task: The task.
+        split: Name of the split.
         runs: All rows of the split.
 
     Raises:
-        ValueError: If a run of the task is missing, or is there twice.
+        ValueError: If a run of the task is missing or repeated.
     """
     chosen = runs.filter(pc.is_in(runs.column("run_id"), pa.array(task.parts[split])))
-    found = Counter(chosen.column("run_id").to_pylist())
-    missing = set(task.parts[split]) - set(found)
+    counts = Counter(chosen.column("run_id").to_pylist())
+    missing = set(task.parts[split]) - set(counts)
     if missing:
         raise ValueError(
-            f"task {task.name!r} asks for {len(missing)} runs of {split!r} that the data lacks, "
-            f"{min(missing)!r} first"
+            f"the data lacks {len(missing)} {split!r} runs of task {task.name!r}; the first is "
+            f"{min(missing)!r}"
         )
-    doubled = [name for name, times in found.items() if times > 1]
-    if doubled:
+    repeated = [name for name, times in counts.items() if times > 1]
+    if repeated:
         raise ValueError(
-            f"{split!r} of {task.images!r} has {len(doubled)} runs more than once, "
-            f"{min(doubled)!r} first"
+            f"{split!r} of {task.images!r} repeats {len(repeated)} runs; the first is "
+            f"{min(repeated)!r}"
         )
     return chosen.sort_by("run_id")
 
 
-def has_whole_curve(runs: pa.Table) -> pa.ChunkedArray:
-    """Return which runs a task may ask for: those of seed 0 that completed or diverged."""
+def has_full_curve(runs: pa.Table) -> pa.ChunkedArray:
+    """Return which runs belong to tasks: those of seed 0 that completed or diverged."""
     return pc.and_(
         pc.equal(runs.column("seed"), 0),
         pc.is_in(runs.column("status"), pa.array(TRAINED_STATUSES)),
@@ -100,7 +100,7 @@ def has_whole_curve(runs: pa.Table) -> pa.ChunkedArray:
 def rows_digest(tables: list[pa.Table]) -> str:
     """Return the SHA-256 of rows: names, then series as little-endian float32, null as NaN.
 
-    Adding rows or columns to the data does not change it; changing a value of a row does.
+    It changes when a value of these rows changes, not when rows or columns are added to the data.
     """
     digest = hashlib.sha256()
     for table in tables:

@@ -19,7 +19,7 @@ from benchmark.schema import TENTHS
 from benchmark.space.architectures import from_record
 from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import walk
-from benchmark.tasks import Task, has_whole_curve
+from benchmark.tasks import Task, has_full_curve
 from benchmark.util.rng import generator_for
 from harness.protocol import Array, Queries, Runs, Series
 from harness.scoring.targets import SCORED_SPLITS, ScoredSplit, Targets
@@ -196,6 +196,6 @@ def training_runs(images: str, networks: int, release: Release = INSTALLED) -> R
         ValueError: If the image set or the recipe is unknown.
     """
     table = release.runs(images, "train")
-    complete = table.filter(has_whole_curve(table)).sort_by("run_id")
+    complete = table.filter(has_full_curve(table)).sort_by("run_id")
     rows = complete.slice(0, networks).combine_chunks()
     return build_runs(rows, recipe_of(rows, release), "t", release)

@@ -230,7 +230,7 @@ def test_a_series_out_of_its_range_is_named(column: str, value: Json, interval: 
         ({"correct": "AAAA"}, f"`correct` of run {PLAN[0].run_id!r} has 3 bytes, not 88"),
         (
             {"correct": base64.b64encode(bytes(88)).decode()},
-            f"`correct` of run {PLAN[0].run_id!r} gives 0.000000, and its final `valid_accuracy` "
+            f"`correct` of run {PLAN[0].run_id!r} gives 0.000000, but its final `valid_accuracy` "
             f"is {RUN_FILE['valid_accuracy'][-1]:.6f}",  # type: ignore[index]
         ),
     ],

@@ -21,7 +21,7 @@ from benchmark.space.imagesets import IMAGES, learned_above
 from benchmark.space.sampler import DRAWS, acceptance_rates
 from benchmark.space.skeletons import SKELETONS
 from benchmark.space.splits import SPLITS
-from benchmark.tasks import has_whole_curve
+from benchmark.tasks import has_full_curve
 
 Cells = Iterator[tuple[object, ...]]  # of the rows of a table
 
@@ -126,7 +126,7 @@ def _accuracies(manifest: Manifest, folder: Path) -> Cells:
     for name in manifest.images:
         splits = [entry.split for entry in manifest.splits if entry.images == name]
         runs = pa.concat_tables(Release(folder).runs(name, s, columns=columns) for s in splits)
-        runs = runs.filter(has_whole_curve(runs))
+        runs = runs.filter(has_full_curve(runs))
         skeletons = np.array(runs.column("skeleton").to_pylist())
         finals = series(runs, "valid_accuracy")[:, -1]
         for skeleton in SKELETONS:

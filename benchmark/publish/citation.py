@@ -1,4 +1,4 @@
-"""How the data is cited and licensed: the texts that go with every copy of a release."""
+"""The citation and licence texts that belong to every copy of a release."""
 
 TITLE = "peephole-bench: learning curves of sampled convolutional networks"
 AUTHORS = "The peephole-bench authors"
@@ -13,19 +13,19 @@ KEYWORDS = (
 
 
 def licence_text() -> str:
-    """Return what the file LICENSE of a release says."""
+    """Return the text of a release's file LICENSE."""
     return (
         f"{TITLE}\n\n"
         f"The data in this folder, by {AUTHORS[0].lower()}{AUTHORS[1:]}, is licensed under "
-        f"Creative Commons\nAttribution 4.0 International ({LICENCE}). You may share and adapt it, "
-        "for any purpose, if you\ngive appropriate credit (CITATION.cff says how), link to the "
-        "licence, and say what you changed.\nThe whole licence, which alone is binding: "
+        f"Creative Commons\nAttribution 4.0 International ({LICENCE}). You may share and adapt it "
+        "for any purpose if you\ngive appropriate credit (see CITATION.cff), link to the licence "
+        "and state your changes.\nOnly the full licence text is binding: "
         f"{LICENCE_URL}legalcode\n"
     )
 
 
 def citation_cff(version: str, date: str) -> str:
-    """Return a release's CITATION.cff, of format 1.2.0 (https://doi.org/10.5281/zenodo.5171937)."""
+    """Return a release's CITATION.cff in format 1.2.0 (https://doi.org/10.5281/zenodo.5171937)."""
     keywords = "".join(f"  - {word}\n" for word in KEYWORDS)
     return (
         "cff-version: 1.2.0\n"
@@ -41,7 +41,7 @@ def citation_cff(version: str, date: str) -> str:
 
 
 def bibtex(version: str, date: str) -> str:
-    """Return a release's entry for BibTeX."""
+    """Return the BibTeX entry of a release."""
     return (
         "@misc{peephole_bench_data,\n"
         f"  title = {{{TITLE}}},\n"

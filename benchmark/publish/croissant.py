@@ -1,8 +1,8 @@
-"""A release in Croissant 1.1 (http://mlcommons.org/croissant/1.1), for tools that read data.
+"""Writes the Croissant 1.1 description of a release (http://mlcommons.org/croissant/1.1).
 
-Made from the Arrow schemas and their field metadata: one record set for every image set and split,
-one for every file of proxies. Layers are listed block by block, because mlcroissant reads lists of
-structures but not lists of such lists: of all matches of a JSON path it keeps the first.
+It is derived from the Arrow schemas and their field metadata, with one record set for each file of
+runs or proxies. Layers are listed block by block, because mlcroissant reads lists of structures but
+not lists of such lists: it keeps only the first match of a JSON path.
 """
 
 import json
@@ -30,13 +30,13 @@ TYPES = {
     pa.float64(): "cr:Float64",
     pa.timestamp("ms", tz="UTC"): "sc:DateTime",
 }
-FORMATS = {  # of files; `application/x-parquet` is what mlcroissant knows Parquet by
+FORMATS = {  # of files; mlcroissant recognises Parquet as `application/x-parquet`
     ".parquet": "application/x-parquet",
     ".json": "application/json",
     ".csv": "text/csv",
 }
 PLAIN = "text/plain"
-CONTEXT: Json = {  # as in the specification of 1.1
+CONTEXT: Json = {  # from the specification of Croissant 1.1
     "@language": "en",
     "@vocab": "https://schema.org/",
     "arrayShape": "cr:arrayShape",
@@ -83,23 +83,23 @@ CONTEXT: Json = {  # as in the specification of 1.1
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A file of rows that becomes a record set: its columns, key, and what a row is."""
+    """A file of rows that becomes a record set; `blocks` is that of its largest skeleton."""
 
     name: str
     file: str
     columns: Mapping[str, Column]
     key: str
     description: str
-    blocks: int = 0  # of the largest skeleton in it
+    blocks: int = 0
 
 
 def croissant_text(manifest: Manifest, folder: Path, files: Mapping[str, str]) -> str:
     """Return the Croissant description of a release.
 
     Args:
-        manifest: What the release holds.
-        folder: Where its files lie.
-        files: The SHA-256 of every file that is described, by its path in the folder.
+        manifest: Manifest of the release.
+        folder: Folder of the release.
+        files: SHA-256 of every file to describe, by its path in the folder.
     """
     content: Json = {
         "@context": CONTEXT,
@@ -107,9 +107,9 @@ def croissant_text(manifest: Manifest, folder: Path, files: Mapping[str, str]) -
         "name": "peephole-bench",
         "alternateName": TITLE,
         "description": (
-            "Trainings of convolutional networks whose blocks a Markov chain sampled into fixed "
-            "skeletons, every series measured after every epoch, to learn how well a network's "
-            "accuracy can be predicted before or early in its training."
+            "Training runs of convolutional networks with fixed skeletons and blocks sampled from "
+            "a Markov chain. Every series is measured after every epoch. The data serves to study "
+            "how well a network's accuracy can be predicted before or early in its training."
         ),
         "conformsTo": list(CONFORMS_TO),
         "version": manifest.version,
@@ -119,19 +119,19 @@ def croissant_text(manifest: Manifest, folder: Path, files: Mapping[str, str]) -
         "keywords": list(KEYWORDS),
         "citeAs": bibtex(manifest.version, manifest.date),
         "isLiveDataset": False,
-        **_responsible(manifest.images, run_days(manifest, folder)),
+        **_responsible_ai(manifest.images, run_days(manifest, folder)),
         "distribution": [_file(name, digest, folder) for name, digest in sorted(files.items())],
         "recordSet": [_record_set(table) for table in tables(manifest)],
     }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
-def _responsible(images: Sequence[str], days: tuple[str, str]) -> Json:
-    """Return the properties of the responsible-AI vocabulary."""
+def _responsible_ai(images: Sequence[str], days: tuple[str, str]) -> Json:
+    """Return the properties of Croissant's responsible-AI vocabulary."""
     texts: Json = {
         f"rai:{answer.rai}": answer.text for answer in entries(images, days) if answer.rai
     }
-    # The specification spells the last both ways, and mlcroissant reads the second alone.
+    # The specification spells the last property both ways; mlcroissant reads only the second.
     return texts | {
         "rai:dataCollectionType": "Experiments",
         "rai:dataCollectionTimeframe": list(days),
@@ -153,14 +153,14 @@ def _file(name: str, digest: str, folder: Path) -> Json:
 
 
 def tables(manifest: Manifest) -> Iterator[Table]:
-    """Yield the files of rows of a release."""
+    """Yield the files of runs and proxies of a release."""
     for entry in manifest.splits:
         yield Table(
             f"{entry.images}-{entry.split}",
             f"{entry.images}/{entry.split}.parquet",
             COLUMNS,
             "run_id",
-            f"Runs on {entry.images} in the split {entry.split}: {entry.runs} trainings of "
+            f"Runs on {entry.images} in the split {entry.split}: {entry.runs} training runs of "
             f"{entry.networks} networks.",
             _blocks(entry),
         )
@@ -175,8 +175,9 @@ def tables(manifest: Manifest) -> Iterator[Table]:
 
 
 def _blocks(entry: SplitCounts) -> int:
-    found = (SKELETONS[name] for name in entry.skeletons)
-    return max(len(skeleton.widths) * skeleton.blocks_per_stage for skeleton in found)
+    """Return the number of blocks of the largest skeleton of a split."""
+    skeletons = (SKELETONS[name] for name in entry.skeletons)
+    return max(len(skeleton.widths) * skeleton.blocks_per_stage for skeleton in skeletons)
 
 
 def _record_set(table: Table) -> Json:
@@ -187,7 +188,7 @@ def _record_set(table: Table) -> Json:
         "description": table.description,
         "key": {"@id": f"{table.name}/{table.key}"},
         "field": [
-            _field(Place(table, name), column.type) | {"description": _meaning(column)}
+            _field(Source(table, name), column.type) | {"description": _meaning(column)}
             for name, column in table.columns.items()
         ],
     }
@@ -201,20 +202,20 @@ def _meaning(column: Column) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a field lies: its table, its column, and the JSON paths that lead on inside it."""
+class Source:
+    """Where the values of a field are: its table, its column, and JSON paths inside the column."""
 
     table: Table
-    name: str  # of the field, below that of its record set
-    path: str = "$"  # inside the column
-    inner: str = ""  # inside each element of what lies there
+    name: str  # of the field, without the name of its record set
+    path: str = "$"  # JSON path inside the column
+    inner: str = ""  # JSON path inside each element at `path`
 
-    def below(self, name: str, step: str) -> "Place":
-        """Return the place of a part."""
+    def below(self, name: str, step: str) -> "Source":
+        """Return the source of a part of the field."""
         return replace(self, name=f"{self.name}/{name}", path=self.path + step)
 
-    def source(self) -> Json:
-        """Return where the values come from."""
+    def to_json(self) -> Json:
+        """Return the Croissant source of the values."""
         column = self.name.split("/")[0]
         paths = [path for path in (self.path, self.inner) if path not in ("$", "")]
         extract: Json = {
@@ -225,24 +226,24 @@ class Place:
         return extract | steps
 
 
-def _field(place: Place, kind: pa.DataType) -> Json:
-    """Return a field of any of the types that the schemas have."""
-    identity = f"{place.table.name}/{place.name}"
+def _field(source: Source, kind: pa.DataType) -> Json:
+    """Return the Croissant field of a column or of a part of one."""
+    identity = f"{source.table.name}/{source.name}"
     head: Json = {"@type": "cr:Field", "@id": identity, "name": identity}
     if pa.types.is_struct(kind):
-        parts = [_field(place.below(part.name, f".{part.name}"), part.type) for part in kind]
+        parts = [_field(source.below(part.name, f".{part.name}"), part.type) for part in kind]
         return head | {"subField": parts}
     if not pa.types.is_list(kind):
-        return head | {"dataType": TYPES[kind], "source": place.source()}
+        return head | {"dataType": TYPES[kind], "source": source.to_json()}
     element = kind.value_type
     if pa.types.is_list(element):
-        places = [place.below(f"{i}", f"[{i}]") for i in range(place.table.blocks)]
-        return head | {"subField": [_field(block, element) for block in places]}
+        sources = [source.below(f"{i}", f"[{i}]") for i in range(source.table.blocks)]
+        return head | {"subField": [_field(block, element) for block in sources]}
     array: Json = head | {"isArray": True, "arrayShape": "-1"}
     if not pa.types.is_struct(element):
-        return array | {"dataType": TYPES[element], "source": place.source()}
+        return array | {"dataType": TYPES[element], "source": source.to_json()}
     inside = [
-        (replace(place, name=f"{place.name}/{part.name}", inner=f"$.{part.name}"), part.type)
+        (replace(source, name=f"{source.name}/{part.name}", inner=f"$.{part.name}"), part.type)
         for part in element
     ]
     return array | {"subField": [_field(part, kind) for part, kind in inside]}

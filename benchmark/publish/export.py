@@ -1,7 +1,7 @@
-"""A release copied elsewhere: as a folder, or as one archive whose bytes depend on it alone.
+"""Copies a release to a folder or to an archive, whose bytes depend only on the release.
 
-The archive is a ZIP of stored, uncompressed files (Parquet is compressed already), because what a
-compressor makes of them may change with its version.
+The archive is a ZIP file without compression: Parquet is already compressed, and the output of a
+compressor may change with its version.
 """
 
 import hashlib
@@ -18,42 +18,42 @@ from benchmark.runs import sha256
 from benchmark.util.atomic import replacing
 
 NAME = "peephole-bench-data"
-MODE = 0o100644 << 16  # a plain file that all may read
-UNIX = 3  # `create_system`: where `MODE` means that
+MODE = 0o100644 << 16  # a regular file that everybody may read
+UNIX = 3  # the `create_system` for which `MODE` has this meaning
 
 
 def export_folder(source: Path, target: Path) -> Path:
     """Copy a release into a new folder and verify the copy; return the folder.
 
-    A folder that is this release already is left as it is.
+    A folder that already holds this release is not changed.
 
     Raises:
-        ValueError: If the release is damaged, or something else is at the target.
-        OSError: If the copy cannot be written; then nothing of it stays.
+        ValueError: If the release is damaged, or the target holds something else.
+        OSError: If the copy cannot be written; an incomplete copy is removed.
     """
-    _check_places(source, target)
+    _check_paths(source, target)
     if target.is_dir() and content(target) == content(source):
         return target
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise ValueError(_occupied(target))
-    with staged(target) as draft:
+    with replacing_folder(target) as draft:
         for name in content(source):
             (draft / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, draft / name)
-        check_whole(draft)
+        check_valid(draft)
     return target
 
 
 def export_archive(source: Path, target: Path) -> Path:
-    """Write a release as an archive into a folder, and verify it; return the archive.
+    """Write a release as an archive into a folder and verify it; return the path of the archive.
 
-    Its name holds the version, and unpacking it gives one folder of the same name.
+    The archive is named after the version and unpacks to one folder of the same name.
 
     Raises:
         ValueError: If the release is damaged, or another file has the archive's name.
-        OSError: If it cannot be written; then nothing of it stays.
+        OSError: If the archive cannot be written; an incomplete archive is removed.
     """
-    _check_places(source, target)
+    _check_paths(source, target)
     manifest = read_manifest(source)
     stem = f"{NAME}-{manifest.version}"
     year, month, day = map(int, manifest.date.split("-"))
@@ -70,45 +70,45 @@ def export_archive(source: Path, target: Path) -> Path:
     return path
 
 
-def _check_places(source: Path, target: Path) -> None:
-    """Check that the source is whole, and that the target does not lie in it."""
+def _check_paths(source: Path, target: Path) -> None:
+    """Check that the source is a valid release and that the target is not inside it."""
     if target.resolve().is_relative_to(source.resolve()):
-        raise ValueError(f"{str(target)!r} lies in {str(source)!r}, the release itself")
-    check_whole(source)
+        raise ValueError(f"{str(target)!r} is inside {str(source)!r}, the release itself")
+    check_valid(source)
 
 
 def _occupied(path: Path) -> str:
-    return f"{str(path)!r} is there and is not this release; it is left as it is"
+    return f"{str(path)!r} exists and is not this release; it was not changed"
 
 
 def content(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file of a release by its path, the list of them last."""
+    """Return the SHA-256 of every file of a release by path, with the list of checksums last."""
     sums = folder / SUMS
     return dict(digests(folder)) | ({SUMS: sha256(sums)} if sums.exists() else {})
 
 
-def check_whole(folder: Path) -> None:
-    """Check that a folder is a release without a fault.
+def check_valid(folder: Path) -> None:
+    """Check that a folder is a valid release.
 
     Raises:
-        ValueError: Naming its first fault, and how many there are.
+        ValueError: If it is not; the message has the first problem and the number of others.
     """
     problems = verify_release(folder)
     if problems:
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
-        raise ValueError(f"{str(folder)!r} is no whole release: {problems[0]}{more}")
+        raise ValueError(f"{str(folder)!r} is not a valid release: {problems[0]}{more}")
 
 
 @contextmanager
-def staged(target: Path) -> Iterator[Path]:
-    """Yield a new folder, which becomes `target` if all went well and is removed if it did not.
+def replacing_folder(target: Path) -> Iterator[Path]:
+    """Yield a new folder, which replaces `target` when the block ends, or is removed if it raises.
 
-    It lies beside the target, in a hidden folder that a process which is killed may leave behind.
-    What was at the target before is replaced.
+    The new folder is in a hidden folder beside the target; a process that is killed may leave the
+    hidden folder behind.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as place:
-        draft = Path(place) / target.name
+    with TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as hidden:
+        draft = Path(hidden) / target.name
         draft.mkdir()
         yield draft
         if target.exists():
@@ -117,15 +117,15 @@ def staged(target: Path) -> Iterator[Path]:
 
 
 def _check_archive(path: Path, stem: str, source: Path) -> None:
-    """Read an archive back.
+    """Check the files of an archive against the release.
 
     Raises:
-        ValueError: If a file in it is not as it was.
+        ValueError: If they differ.
     """
     with zipfile.ZipFile(path) as archive:
-        found = {
+        archived = {
             name.removeprefix(f"{stem}/"): hashlib.sha256(archive.read(name)).hexdigest()
             for name in archive.namelist()
         }
-    if found != content(source):
-        raise ValueError(f"{str(path)!r} holds other files than {str(source)!r} after writing it")
+    if archived != content(source):
+        raise ValueError(f"{str(path)!r} differs from {str(source)!r} after writing")

@@ -1,4 +1,4 @@
-"""Writes the files that describe a release: manifest, licence, citation, card, Croissant, sums."""
+"""Writes the manifest, licence, citation, card, Croissant file and checksums of a release."""
 
 import json
 from dataclasses import asdict, replace
@@ -13,7 +13,7 @@ from benchmark.manifest import (
     MANIFEST,
     Manifest,
     count_release,
-    described,
+    described_files,
     read_manifest,
     write_sums,
 )
@@ -26,14 +26,14 @@ from benchmark.util.atomic import write_atomically
 
 
 def finish_release(folder: Path, version: str | None = None) -> Manifest:
-    """Write all that describes the files that are there: what they hold, and their checksums.
+    """Write all files that describe a release, and return its manifest.
 
     Args:
-        folder: Of the release.
-        version: From now on; by default, the minor number is raised if rows changed.
+        folder: Folder of the release.
+        version: New version; by default, the minor number is raised if rows changed.
 
     Raises:
-        ValueError: If a file is damaged, or rows changed and the version is not a higher one.
+        ValueError: If a file is damaged, or rows changed and the version is not higher.
     """
     old = read_manifest(folder) if (folder / MANIFEST).exists() else None
     today = str(datetime.now(UTC).date())
@@ -41,14 +41,14 @@ def finish_release(folder: Path, version: str | None = None) -> Manifest:
     changed = old is None or not counted.has_rows_of(old)
     agreed = agreed_version(old.version if old else None, version, changed=changed)
     day = old.date if old and agreed == old.version else today
-    found = replace(counted, version=agreed, date=day)
-    _write_manifest(found, folder)
+    manifest = replace(counted, version=agreed, date=day)
+    _write_manifest(manifest, folder)
     write_atomically(folder / LICENCE_FILE, licence_text())
-    write_atomically(folder / CITATION, citation_cff(found.version, found.date))
-    write_atomically(folder / CARD, card_text(found, folder))
-    write_atomically(folder / CROISSANT, croissant_text(found, folder, described(folder)))
+    write_atomically(folder / CITATION, citation_cff(manifest.version, manifest.date))
+    write_atomically(folder / CARD, card_text(manifest, folder))
+    write_atomically(folder / CROISSANT, croissant_text(manifest, folder, described_files(folder)))
     write_sums(folder)
-    return found
+    return manifest
 
 
 def _write_manifest(manifest: Manifest, folder: Path) -> None:

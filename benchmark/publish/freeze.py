@@ -1,4 +1,4 @@
-"""Freezes tasks: which runs they ask for, and a digest of their rows."""
+"""Freezes tasks: selects their runs and computes a digest of the rows."""
 
 import json
 from dataclasses import asdict
@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmark.release import Release
 from benchmark.space.imagesets import get_images
 from benchmark.space.splits import SPLITS
-from benchmark.tasks import SECOND_TARGET, TARGET, Task, has_whole_curve, rows_digest
+from benchmark.tasks import SECOND_TARGET, TARGET, Task, has_full_curve, rows_digest
 from benchmark.util.atomic import write_atomically
 
 
@@ -15,10 +15,10 @@ def freeze(images: str, observed: int, release: Release, *, version: int = 1) ->
     """Return a new task over all seed-0 runs of a release that completed or diverged.
 
     Args:
-        images: The image set.
-        observed: Epochs a predictor sees.
+        images: Name of the image set.
+        observed: Number of epochs that a predictor sees.
         release: The data.
-        version: From 1; raised for every new selection of runs of an image set.
+        version: Version of the task, from 1; each new selection of runs gets a higher one.
 
     Raises:
         FileNotFoundError: If the data lacks a split.
@@ -30,7 +30,7 @@ def freeze(images: str, observed: int, release: Release, *, version: int = 1) ->
     tables = []
     for split in SPLITS:
         table = release.runs(images, split)
-        tables.append(table.filter(has_whole_curve(table)).sort_by("run_id"))
+        tables.append(table.filter(has_full_curve(table)).sort_by("run_id"))
         parts[split] = tuple(tables[-1].column("run_id").to_pylist())
     return Task(
         name=f"{images}-k{observed}-v{version}",
@@ -46,10 +46,10 @@ def freeze(images: str, observed: int, release: Release, *, version: int = 1) ->
 
 
 def write_task(task: Task, release: Release) -> Path:
-    """Write a task; a frozen one is never changed.
+    """Write a task, and return the path of its file.
 
     Raises:
-        FileExistsError: If there is one of that name with other content.
+        FileExistsError: If a task with this name and other content exists.
     """
     path = release.tasks_folder / f"{task.name}.json"
     text = json.dumps(asdict(task), indent=1) + "\n"

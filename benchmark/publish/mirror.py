@@ -1,7 +1,7 @@
-"""A copy of a release on the Hugging Face Hub, fetched into a cache and verified.
+"""Downloads a copy of a release from the Hugging Face Hub into a cache and verifies it.
 
-A copy lies in the cache under the commit that it is of, and gets there only when every file agrees
-with the release's checksums and every row with its rules.
+The cache has one folder per commit. A copy is stored there only if all files match the release's
+checksums and all rows are valid.
 """
 
 import re
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.publish.export import check_whole, staged
+from benchmark.publish.export import check_valid, replacing_folder
 from benchmark.publish.verify import verify_release
 from benchmark.runs import user_cache
 
@@ -21,93 +21,92 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """A dataset repository of the Hub at a branch, tag or commit; `endpoint` is another Hub's."""
+    """A dataset repository at a branch, tag or commit; `endpoint` is the address of another Hub."""
 
     repository: str
     revision: str = "main"
     endpoint: str | None = None
 
     def __post_init__(self) -> None:
-        """Check the name."""
+        """Check the name of the repository."""
         if not _REPOSITORY.fullmatch(self.repository):
             raise ValueError(f"repository {self.repository!r} must be OWNER/NAME")
 
 
 def download_release(mirror: Mirror, cache: Path | None = None) -> Path:
-    """Return the folder of a verified copy of a mirror, fetched unless the cache has it.
+    """Return the folder of a verified copy of a mirror, downloaded unless the cache has it.
 
-    A branch or a tag is looked up each time; a commit that the cache has needs no network.
+    A branch or tag is looked up each time; a cached commit needs no network.
 
     Raises:
-        ValueError: If huggingface_hub is not installed, the repository or revision is not there,
-            or what is there is no whole release.
+        ValueError: If huggingface_hub is not installed, the repository or revision does not exist,
+            or it does not hold a valid release.
         ConnectionError: If the Hub cannot be reached.
         OSError: If the copy cannot be written.
     """
-    place = (cache or user_cache()) / mirror.repository.replace("/", "--")
-    if _COMMIT.fullmatch(mirror.revision) and _is_whole(place / mirror.revision):
-        return place / mirror.revision
-    with explained(mirror):
+    folder = (cache or user_cache()) / mirror.repository.replace("/", "--")
+    if _COMMIT.fullmatch(mirror.revision) and _is_valid(folder / mirror.revision):
+        return folder / mirror.revision
+    with _translate_errors(mirror):
         commit = _commit(mirror)
-        if not _is_whole(place / commit):
-            with staged(place / commit) as draft:
+        if not _is_valid(folder / commit):
+            with replacing_folder(folder / commit) as draft:
                 _fetch(mirror, commit, draft)
                 _check(mirror, commit, draft)
-    return place / commit
+    return folder / commit
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_valid(folder: Path) -> bool:
     return folder.is_dir() and verify_release(folder) == []
 
 
 def _commit(mirror: Mirror) -> str:
-    """Return the commit that a branch or tag is at, or that a commit is."""
+    """Return the commit of the mirror's revision."""
     from huggingface_hub import HfApi
 
-    found = HfApi(endpoint=mirror.endpoint).dataset_info(
-        mirror.repository, revision=mirror.revision
-    )
-    return str(found.sha)
+    info = HfApi(endpoint=mirror.endpoint).dataset_info(mirror.repository, revision=mirror.revision)
+    return str(info.sha)
 
 
 def _fetch(mirror: Mirror, commit: str, folder: Path) -> None:
-    """Fetch all files of a commit but the hidden ones into a folder."""
+    """Download all files of a commit except hidden ones into a folder."""
     from huggingface_hub import snapshot_download
 
-    notes = folder / ".cache"  # what huggingface_hub keeps there to go on after a break
+    progress = folder / ".cache"  # huggingface_hub's files for resuming a download
     snapshot_download(
         mirror.repository,
         repo_type="dataset",
         revision=commit,
         local_dir=folder,
-        cache_dir=notes,
+        cache_dir=progress,
         endpoint=mirror.endpoint,
         ignore_patterns=[".*"],
     )
-    shutil.rmtree(notes, ignore_errors=True)
+    shutil.rmtree(progress, ignore_errors=True)
 
 
 def _check(mirror: Mirror, commit: str, folder: Path) -> None:
     try:
-        check_whole(folder)
+        check_valid(folder)
     except ValueError as error:
         problem = str(error).removeprefix(f"{str(folder)!r} ")
         raise ValueError(f"{mirror.repository!r} at {commit} {problem}; it is not kept") from error
 
 
 @contextmanager
-def explained(mirror: Mirror) -> Iterator[None]:
-    """Turn what huggingface_hub raises into errors that say what was asked for.
+def _translate_errors(mirror: Mirror) -> Iterator[None]:
+    """Turn errors of huggingface_hub into errors that name the mirror.
 
     Raises:
-        ValueError: If it is not installed, or what is asked for is not there.
-        ConnectionError: If the Hub does not answer as it should.
+        ValueError: If huggingface_hub is not installed, or the repository or revision does not
+            exist.
+        ConnectionError: If the Hub cannot be reached or its response is invalid.
     """
     try:
         from huggingface_hub import errors
     except ImportError as error:
         raise ValueError(
-            "a download needs huggingface_hub, which the extra `hub` installs: pip install "
+            "a download needs huggingface_hub from the extra `hub`: pip install "
             "'peephole-bench[hub]'"
         ) from error
     name = mirror.repository
@@ -117,7 +116,7 @@ def explained(mirror: Mirror) -> Iterator[None]:
         raise ValueError(f"{name!r} has no revision {mirror.revision!r}") from error
     except errors.RepositoryNotFoundError as error:
         raise ValueError(
-            f"there is no dataset repository {name!r} on the Hub, or it cannot be read by you"
+            f"there is no dataset repository {name!r} on the Hub, or you may not read it"
         ) from error
     except (
         ConnectionError,

@@ -1,4 +1,4 @@
-"""The checks that make a folder of runs trustworthy: checksums, schemas, and what rows promise."""
+"""Checks a release: the checksums, schemas and rows of its files, and its descriptions."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from benchmark.manifest import (
     SUMS,
     Manifest,
     count_release,
-    described,
+    described_files,
     digests,
     read_manifest,
     released_proxies,
@@ -32,19 +32,19 @@ from benchmark.space.imagesets import ImageSet, get_images
 from benchmark.space.layer_walk import macs, parameters, walk
 from benchmark.space.splits import split_of
 
-FINAL_BITS = ("valid_accuracy", "test_accuracy")  # what the bits of a run are of, in their order
+FINAL_BITS = ("valid_accuracy", "test_accuracy")  # the accuracies of a run's bits, in order
 SUM = re.compile(r"[0-9a-f]{64}  .+")  # a line of `sha256sum`
-AGAIN = "`peephole data card` writes it again"
-ROUNDING = 1e-6  # of an accuracy that is kept in single precision
+REMEDY = "`peephole data card` rewrites it"
+ROUNDING = 1e-6  # largest rounding error of an accuracy in single precision
 
 
 def verify_release(folder: Path) -> list[str]:
-    """Check every file of a release against its checksum and its rules; return what is wrong."""
+    """Return the problems of a release; an empty list if it is valid."""
     problems = list(_checksum_problems(folder))
     if problems:
         return problems
     seen: dict[str, str] = {}
-    seeds: dict[str, dict[str, set[int]]] = {}  # of the runs, by image set and architecture
+    seeds: dict[str, dict[str, set[int]]] = {}  # seeds of runs, by image set and architecture
     for images, split in released_splits(folder):
         path = split_path(images, split, folder)
         try:
@@ -53,7 +53,7 @@ def verify_release(folder: Path) -> list[str]:
             problems.append(str(error))
             continue
         if not table.schema.equals(SCHEMA, check_metadata=True):
-            problems.append(f"{path.name} of {images!r} has another schema than this release")
+            problems.append(f"{path.name} of {images!r} does not have the schema of this release")
         for row in table.to_pylist():
             problems += row_problems(row, split)
             if row["run_id"] in seen:
@@ -64,33 +64,33 @@ def verify_release(folder: Path) -> list[str]:
         problems += _bit_file_problems(images, split, folder, table)
     for images in released_proxies(folder):
         problems += proxy_problems(images, folder, seeds.get(images, {}))
-    # Rows that break a promise make their description wrong as well, so they are named alone.
+    # Invalid rows make the descriptions wrong, too, so these are checked only if rows are valid.
     return problems or list(description_problems(folder))
 
 
 def _checksum_problems(folder: Path) -> Iterator[str]:
     sums = folder / SUMS
     if not sums.exists():
-        yield f"{str(folder)!r} holds no {SUMS}"
+        yield f"{str(folder)!r} has no {SUMS}"
         return
     lines = sums.read_text().splitlines()
     wrong = [line for line in lines if not SUM.fullmatch(line)]
     if wrong:
-        yield f"{SUMS} holds {wrong[0]!r:.90}, which is no checksum and name"
+        yield f"{SUMS} has the line {wrong[0]!r:.90}, which is not a checksum and a name"
         return
     expected = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
-    found = dict(digests(folder))
-    for name in sorted(expected.keys() | found.keys()):
-        if name not in found:
+    actual = dict(digests(folder))
+    for name in sorted(expected.keys() | actual.keys()):
+        if name not in actual:
             yield f"{name} is missing"
         elif name not in expected:
             yield f"{name} is not in {SUMS}"
-        elif found[name] != expected[name]:
-            yield f"{name} has SHA-256 {found[name]}, and {SUMS} says {expected[name]}"
+        elif actual[name] != expected[name]:
+            yield f"{name} has SHA-256 {actual[name]}, but {SUMS} says {expected[name]}"
 
 
 def row_problems(row: dict[str, object], split: str) -> list[str]:
-    """Return what in a row contradicts itself or its split."""
+    """Return the problems of a row: invalid fields, contradictions, or the wrong split."""
     name, problems = row["run_id"], []
     try:
         check_row(row)
@@ -121,12 +121,12 @@ def row_problems(row: dict[str, object], split: str) -> list[str]:
         )
     if split_of(architecture.skeleton, drawn) != split:
         right = split_of(architecture.skeleton, drawn)
-        problems.append(f"run {name!r} is in {split!r} and belongs in {right!r}")
+        problems.append(f"run {name!r} is in {split!r} but belongs in {right!r}")
     return problems
 
 
 def _bit_file_problems(images: str, split: str, folder: Path, runs: pa.Table) -> Iterator[str]:
-    """Check the file of bits against the runs of its split."""
+    """Yield the problems of a file of bits, compared with the runs of its split."""
     spec = get_images(images)
     try:
         table = read_pages(correct_path(images, split, folder))
@@ -134,18 +134,18 @@ def _bit_file_problems(images: str, split: str, folder: Path, runs: pa.Table) ->
         yield f"correct/{images}/{split}.parquet cannot be read: {error}"
         return
     if not table.schema.equals(CORRECT_SCHEMA):
-        yield f"correct/{images}/{split}.parquet has another schema than this release"
+        yield f"correct/{images}/{split}.parquet does not have the schema of this release"
         return
     bits = {row["run_id"]: row["correct"] for row in table.to_pylist()}
     if bits.keys() != set(runs.column("run_id").to_pylist()):
-        yield f"correct/{images}/{split}.parquet has other runs than {images}/{split}.parquet"
+        yield f"correct/{images}/{split}.parquet does not have the runs of {images}/{split}.parquet"
         return
     for row in runs.select(["run_id", "status", *FINAL_BITS]).to_pylist():
         yield from bit_problems(row, bits[row["run_id"]], spec)
 
 
 def bit_problems(row: dict[str, object], bits: bytes, images: ImageSet) -> Iterator[str]:
-    """Check the bits of a run against its final accuracies; one that did not complete has none."""
+    """Yield bits that contradict a run's final accuracies; incomplete runs have no bits set."""
     size = -(-(images.valid + images.test) // 8)
     if len(bits) != size:
         yield f"`correct` of run {row['run_id']!r} has {len(bits)} bytes, not {size}"
@@ -158,29 +158,31 @@ def bit_problems(row: dict[str, object], bits: bytes, images: ImageSet) -> Itera
         final = accuracies[-1] if row["status"] == "completed" else 0.0
         if abs(part.mean() - final) > ROUNDING:
             yield (
-                f"`correct` of run {row['run_id']!r} gives {part.mean():.6f}, and its final "
+                f"`correct` of run {row['run_id']!r} gives {part.mean():.6f}, but its final "
                 f"`{name}` is {final:.6f}"
             )
 
 
 def description_problems(folder: Path) -> Iterator[str]:
-    """Yield what the files that describe a release say wrongly of it."""
+    """Yield the problems of the files that describe a release."""
     missing = [name for name in DESCRIPTIONS if not (folder / name).exists()]
     if missing:
-        yield from (f"{name} is missing; {AGAIN}" for name in missing)
+        yield from (f"{name} is missing; {REMEDY}" for name in missing)
         return
     try:
         manifest = read_manifest(folder)
     except (ValueError, KeyError, TypeError) as error:
-        yield f"{MANIFEST} cannot be read ({error!r}); {AGAIN}"
+        yield f"{MANIFEST} cannot be read ({error!r}); {REMEDY}"
         return
     if not count_release(folder, manifest.version, manifest.date).has_rows_of(manifest):
-        yield f"{MANIFEST} counts other rows than the files hold; {AGAIN}"
+        yield f"{MANIFEST} does not match the rows of the files; {REMEDY}"
         return
     for name in (CARD, CITATION):
-        found = re.findall(r"^ *version: (\S+)$", (folder / name).read_text(), re.MULTILINE)
-        if set(found) - {manifest.version}:
-            yield f"{name} is of version {found[0]}, and {MANIFEST} of {manifest.version}; {AGAIN}"
+        versions = re.findall(r"^ *version: (\S+)$", (folder / name).read_text(), re.MULTILINE)
+        if set(versions) - {manifest.version}:
+            yield (
+                f"{name} has version {versions[0]}, but {MANIFEST} has {manifest.version}; {REMEDY}"
+            )
     yield from _croissant_problems(manifest, folder)
 
 
@@ -194,14 +196,14 @@ def _croissant_problems(manifest: Manifest, folder: Path) -> Iterator[str]:
             for entry in content["recordSet"]
         }
     except (ValueError, KeyError, TypeError) as error:
-        yield f"{CROISSANT} cannot be read ({error!r}); {AGAIN}"
+        yield f"{CROISSANT} cannot be read ({error!r}); {REMEDY}"
         return
     expected = {t.name: {f"{t.name}/{name}" for name in t.columns} for t in tables(manifest)}
     pairs = {
-        "version and day": (version, (manifest.version, manifest.date)),
-        "files": (sums, described(folder)),
+        "version and date": (version, (manifest.version, manifest.date)),
+        "files": (sums, described_files(folder)),
         "columns": (columns, expected),
     }
-    for what, (said, true) in pairs.items():
-        if said != true:
-            yield f"{CROISSANT} has other {what} than the release; {AGAIN}"
+    for what, (stated, actual) in pairs.items():
+        if stated != actual:
+            yield f"{CROISSANT} does not match the {what} of the release; {REMEDY}"

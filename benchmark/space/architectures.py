@@ -1,8 +1,8 @@
-"""Layers, blocks and architectures: what the Markov chain samples, and their identity.
+"""Layers, blocks and architectures, which the Markov chain samples, and their ids.
 
-An architecture is a skeleton's name, its stage widths and its blocks. It is known by
-`architecture_id`, the first 16 hexadecimal digits of the SHA-256 of its canonical JSON, so that the
-same sequence of layers has the same name on every machine.
+An architecture is a skeleton's name, its stage widths and its blocks. Its `architecture_id` is the
+first 16 hexadecimal digits of the SHA-256 of its canonical JSON, so it is the same on every
+machine.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 LayerKind = Literal["conv", "max_pool", "avg_pool", "relu", "sigmoid", "tanh", "bn"]
-MOST_RATIO = 1000  # far above what is drawn, far below what single precision cannot hold
+MOST_RATIO = 1000  # far above every drawn ratio, far below the single-precision maximum
 LAYER_KINDS: tuple[LayerKind, ...] = get_args(LayerKind)
 
 
@@ -20,12 +20,12 @@ class Layer:
     """One layer of a block.
 
     Attributes:
-        kind: What the layer does.
-        kernel_height: Rows of the kernel; 1 where a kernel means nothing.
-        kernel_width: Columns of the kernel; 1 where a kernel means nothing.
-        channels: Output channels (equal to the input channels for all but convolutions).
-        ratio: Output over input channels as drawn, before rounding to a multiple of 8; 1 for all
-            but convolutions. No part of the identity: two layers that differ in it alone are equal.
+        kind: Operation of the layer.
+        kernel_height: Rows of the kernel; 1 for layers without a kernel.
+        kernel_width: Columns of the kernel; 1 for layers without a kernel.
+        channels: Output channels; only convolutions change the number of channels.
+        ratio: Drawn ratio of output to input channels, before rounding to a multiple of 8; 1 unless
+            the layer is a convolution. It is ignored in comparisons and in the architecture's id.
     """
 
     kind: LayerKind
@@ -49,12 +49,12 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The sampled layers between two points that the skeleton fixes, in order."""
+    """The sampled layers that fill one block of a skeleton, in order."""
 
     layers: tuple[Layer, ...]
 
     def __post_init__(self) -> None:
-        """Check that the block starts as every block of the chain does."""
+        """Check that the block starts with a convolution, as every sampled block does."""
         if not self.layers or self.layers[0].kind != "conv":
             first = self.layers[0].kind if self.layers else "nothing"
             raise ValueError(f"a block must start with a convolution, not {first}")
@@ -62,12 +62,12 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A skeleton with its blocks, in order from the input.
+    """A skeleton and its sampled blocks.
 
     Attributes:
         skeleton: Name of the skeleton, a key of `benchmark.space.skeletons.SKELETONS`.
         widths: Channels of each stage.
-        blocks: All blocks, stage by stage.
+        blocks: All blocks, in order from the input.
     """
 
     skeleton: str
@@ -75,15 +75,15 @@ class Architecture:
     blocks: tuple[Block, ...]
 
     def __post_init__(self) -> None:
-        """Check that the blocks divide evenly over the stages."""
+        """Check that every stage has the same number of blocks."""
         if not self.widths or not self.blocks or len(self.blocks) % len(self.widths):
             raise ValueError(
-                f"{len(self.blocks)} blocks do not divide over {len(self.widths)} stages"
+                f"{len(self.blocks)} blocks cannot be divided evenly into {len(self.widths)} stages"
             )
 
 
 def canonical_json(architecture: Architecture) -> str:
-    """Return the text that identifies an architecture: no spaces, fixed order, no drawn ratios.
+    """Return the JSON text that identifies an architecture, without spaces and drawn ratios.
 
     >>> block = Block((Layer("conv", 3, 3, 16, 0.75), Layer("relu", 1, 1, 16)))
     >>> canonical_json(Architecture("tiny", (16,), (block,)))
@@ -106,7 +106,7 @@ def architecture_id(architecture: Architecture) -> str:
 
 
 def to_record(architecture: Architecture) -> dict[str, object]:
-    """Return the nested form that run files hold: as the dataclasses, drawn ratios included."""
+    """Return the nested dict that run files hold, drawn ratios included."""
     blocks = [
         [
             {
@@ -125,12 +125,12 @@ def to_record(architecture: Architecture) -> dict[str, object]:
 
 
 def from_record(record: dict[str, object]) -> Architecture:
-    """Return the architecture of a nested form.
+    """Return the architecture of a nested dict.
 
     Raises:
-        ValueError: If a layer, a block or the architecture breaks its rules.
+        ValueError: If a layer, a block or the architecture is invalid.
         KeyError: If a field is missing.
-        TypeError: If a layer has a field that is not known.
+        TypeError: If a layer has an unknown field.
     """
     blocks = tuple(
         Block(tuple(Layer(**layer) for layer in block))

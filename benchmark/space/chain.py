@@ -1,10 +1,10 @@
 """The Markov chain of the Peephole paper (arXiv:1712.03351, section 3) that samples blocks.
 
-Where the paper is silent: a block's length is uniform on 2..10, batch normalisation counted; a
-block also ends where a fourth convolution is drawn; batch normalisation is drawn after a
-convolution while the block has room, and leaves the chain's state at the convolution; kernel height
-and width are drawn independently; output channels are rounded half up to a multiple of 8, at least
-8.
+The paper leaves some details open. Here, a block's length is uniform on 2..10, including batch
+normalisation. A block also ends when a fourth convolution is drawn. After a convolution, batch
+normalisation is drawn if the block has room for it; the chain's state stays at the convolution.
+Kernel height and width are drawn independently. Output channels are rounded half up to a multiple
+of 8, at least 8.
 """
 
 from bisect import bisect_right
@@ -19,7 +19,7 @@ from benchmark.space.architectures import Block, Layer, LayerKind
 
 State = Literal["conv", "max_pool", "avg_pool", "relu", "sigmoid", "tanh"]
 STATES: tuple[State, ...] = ("conv", "max_pool", "avg_pool", "relu", "sigmoid", "tanh")
-TRANSITIONS: dict[State, tuple[float, ...]] = {  # rows: now, columns: next, in the order of STATES
+TRANSITIONS: dict[State, tuple[float, ...]] = {  # rows: current, columns: next, as in STATES
     "conv": (0.03, 0.03, 0.03, 0.31, 0.30, 0.30),
     "max_pool": (0.60, 0.05, 0.05, 0.10, 0.10, 0.10),
     "avg_pool": (0.60, 0.05, 0.05, 0.10, 0.10, 0.10),
@@ -43,9 +43,9 @@ class Draw:
     """One draw of the sampler.
 
     Attributes:
-        kind: What was drawn.
-        given: The chain's state for `next`, otherwise empty.
-        value: The outcome: a number, a state, or whether (0 or 1) batch normalisation follows.
+        kind: The quantity that was drawn.
+        given: The current state of the chain if `kind` is `next`, otherwise empty.
+        value: The outcome: a number, a state, or 1 if batch normalisation follows and 0 if not.
     """
 
     kind: DrawKind
@@ -74,34 +74,34 @@ def _edges(row: tuple[float, ...]) -> list[float]:
 
 
 class _Sampler:
-    """Draws from one stream and notes every draw."""
+    """Draws from one random stream and records every draw."""
 
     def __init__(self, rng: np.random.Generator, trace: Trace | None) -> None:
         self.rng = rng
         self.trace = trace
 
-    def draw(self, kind: DrawKind, given: str, value: float | str) -> None:
+    def record(self, kind: DrawKind, given: str, value: float | str) -> None:
         if self.trace is not None:
             self.trace.append(Draw(kind, given, value))
 
     def uniform(self, kind: DrawKind, values: Sequence[Number]) -> Number:
         value = values[int(self.rng.random() * len(values))]
-        self.draw(kind, "", value)
+        self.record(kind, "", value)
         return value
 
     def next(self, state: State) -> State:
         edges = _edges(TRANSITIONS[state])
         index = bisect_right(edges, self.rng.random() * edges[-1])
-        self.draw("next", state, STATES[index])
+        self.record("next", state, STATES[index])
         return STATES[index]
 
     def bn(self) -> bool:
         follows = bool(self.rng.random() < BN_PROBABILITY)
-        self.draw("bn", "", int(follows))
+        self.record("bn", "", int(follows))
         return follows
 
     def layer(self, state: State, channels: int) -> Layer:
-        """Draw the kernel and, for a convolution, the ratio of a layer of this state."""
+        """Draw a layer of this state: its kernel and, for a convolution, its channel ratio."""
         kind = cast("LayerKind", state)
         if state == "conv":
             height = self.uniform("conv_kernel", CONV_KERNELS)
@@ -116,12 +116,12 @@ class _Sampler:
 
 
 def sample_block(rng: np.random.Generator, channels: int, trace: Trace | None = None) -> Block:
-    """Draw one block.
+    """Sample one block.
 
     Args:
-        rng: Where the draws come from.
+        rng: The random stream.
         channels: Input channels of the block.
-        trace: If given, every draw is appended to it, that of a fourth convolution included.
+        trace: If given, every draw is appended to it, including that of a fourth convolution.
     """
     sampler = _Sampler(rng, trace)
     length = sampler.uniform("length", LENGTHS)

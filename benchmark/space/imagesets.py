@@ -1,7 +1,7 @@
-"""The image sets that networks are trained on: all that one needs, but its pixels.
+"""The image sets that networks are trained on: everything about them except pixels.
 
-Adding a torchvision dataset is one entry here, one recipe in `benchmark.recipes`, and the published
-file of its splits, which `generators.training.images.make_published_file` makes.
+To add a torchvision dataset, add an entry here, a recipe in `benchmark.recipes`, and the published
+file of its splits, written by `generators.training.images.make_published_file`.
 """
 
 from dataclasses import dataclass, replace
@@ -11,21 +11,21 @@ from benchmark.space.skeletons import Skeleton
 from benchmark.util.unknown_name import unknown_name
 
 Loader = Literal["torchvision", "scikit-learn"]
-DEEP_BLOCKS = 3  # blocks in a stage from which on a skeleton has the higher cap
+DEEP_BLOCKS = 3  # skeletons with at least this many blocks per stage have the higher cap
 
 
 @dataclass(frozen=True, slots=True)
 class ArchitectureSequence:
-    """How architectures are drawn and which are accepted. Image sets that share one are paired.
+    """How architectures are drawn and accepted. Image sets that share it share architectures.
 
     Attributes:
-        name: Part of the key of its random streams.
-        resolution: Height and width in pixels of the input that costs are counted at.
+        name: Name of the sequence, which is part of the key of its random streams.
+        resolution: Height and width, in pixels, of the input for which the cost is counted.
         channels: Channels of that input.
-        macs_cap: Architectures above this many multiply-accumulates are drawn again.
-        deep_macs_cap: The same, for skeletons with `DEEP_BLOCKS` blocks in a stage.
-        width_divisor: Divides every width of a skeleton before blocks are drawn.
-        distinct_halves: Whether an architecture is skipped whose half-width form is taken.
+        macs_cap: Most multiply-accumulates of an accepted architecture.
+        deep_macs_cap: Cap for skeletons with at least `DEEP_BLOCKS` blocks per stage.
+        width_divisor: Divisor of a skeleton's widths, applied before blocks are drawn.
+        distinct_halves: Whether to reject an architecture whose half-width form already occurred.
     """
 
     name: str
@@ -37,14 +37,14 @@ class ArchitectureSequence:
     distinct_halves: bool = False
 
     def cap(self, skeleton: Skeleton) -> int:
-        """Return the most multiply-accumulates of an architecture of a skeleton."""
+        """Return the most multiply-accumulates of an accepted architecture of a skeleton."""
         deep = skeleton.blocks_per_stage >= DEEP_BLOCKS
         return self.deep_macs_cap if deep else self.macs_cap
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """Networks of a split: over the seen skeletons by their shares, or of each held-out one."""
+    """Networks per split, divided among the seen skeletons; `heldout` is per held-out skeleton."""
 
     train: int
     validation: int
@@ -54,30 +54,30 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class ImageSet:
-    """An image set, what it asks of a network, and how many networks are trained on it.
+    """An image set, how its images are used, and how many networks are trained on it.
 
     Attributes:
-        name: Its key.
-        source: What it is and who made it, with the year.
-        loader: The package that reads its pixels.
-        dataset: Name of its reader in that package.
-        published: Name of the published file of its splits and constants.
+        name: Key in `IMAGES`.
+        source: Name of the image set with its authors and year.
+        loader: Package that reads the pixels.
+        dataset: Name of the reader in that package.
+        published: Name of the published file of splits and constants.
         resolution: Height and width in pixels.
         channels: Input channels.
-        classes: Classes; chance is one over it.
-        train: Images trained on.
-        valid: Images the target `valid_accuracy` is measured on, a fixed part of the official
+        classes: Number of classes.
+        train: Number of training images.
+        valid: Number of images that `valid_accuracy` is measured on, a fixed subset of the official
             training images.
-        test: Official test images (`digits`: a fixed part).
-        sequence: Where its networks come from.
-        quota: Networks of the release.
-        repeats: Networks of it that are trained with two further seeds.
-        halved: Whether networks are trained at half the drawn channels.
+        test: Number of official test images (`digits`: of a fixed subset of all images).
+        sequence: The sequence of architectures that its networks are drawn from.
+        quota: Number of networks in the release.
+        repeats: Number of those networks that are also trained with two further seeds.
+        halved: Whether networks are trained with half of the drawn channels.
         flipped: Whether training images are mirrored at random.
         cropped: Whether training images are cropped at random with 4 pixels of padding.
-        curve_valid: Valid images measured after every epoch but the last. None: all.
-        curve_test: Test images measured after every epoch but the last. None: all.
-        final_train: Training images that `final_train_accuracy` is measured on. None: all.
+        curve_valid: Number of valid images measured after every epoch but the last. None: all.
+        curve_test: Number of test images measured after every epoch but the last. None: all.
+        final_train: Number of training images for `final_train_accuracy`. None: all.
     """
 
     name: str
@@ -103,17 +103,17 @@ class ImageSet:
 
     @property
     def chance(self) -> float:
-        """Accuracy of a constant answer."""
+        """Accuracy of a network that always predicts the same class."""
         return 1 / self.classes
 
     @property
     def measured(self) -> int:
-        """Valid and test images measured after every epoch but the last."""
+        """Number of valid and test images measured after every epoch but the last."""
         return (self.curve_valid or self.valid) + (self.curve_test or self.test)
 
 
 def learned_above(classes: int) -> float:
-    """Return twice the accuracy of chance: a network learned if its final accuracy is above it."""
+    """Return twice the accuracy of chance; a network learned if its final accuracy is higher."""
     return 2 / classes
 
 
@@ -184,8 +184,8 @@ _DIGITS = ImageSet(
 )
 
 
-def _full(images: ImageSet, *, cropped: bool) -> ImageSet:
-    """Return the full tier of an image set: drawn channels, every image measured."""
+def _full_tier(images: ImageSet, *, cropped: bool) -> ImageSet:
+    """Return the full tier of an image set: all drawn channels, all images measured."""
     return replace(
         images,
         name=f"{images.name}-full",
@@ -203,8 +203,8 @@ IMAGES: dict[str, ImageSet] = {
         _CIFAR10,
         _MNIST,
         _DIGITS,
-        _full(_CIFAR10, cropped=True),
-        _full(_MNIST, cropped=False),
+        _full_tier(_CIFAR10, cropped=True),
+        _full_tier(_MNIST, cropped=False),
     )
 }
 
@@ -213,7 +213,7 @@ def get_images(name: str) -> ImageSet:
     """Return the image set of that name.
 
     Raises:
-        ValueError: If there is none; the message has the nearest name.
+        ValueError: If the name is unknown; the message suggests the most similar one.
     """
     if name not in IMAGES:
         raise ValueError(unknown_name("images", name, IMAGES))

@@ -1,7 +1,7 @@
-"""The layer walk: every layer of a whole network as rows, the skeleton's own layers included.
+"""The layer walk: all layers of a network as rows, including the layers of its skeleton.
 
-The rows are the one source of parameter counts, multiply-accumulates, the torch module, the Unified
-Layer Code and every encoding that predictors use.
+Parameter counts, multiply-accumulates, the torch module, the Unified Layer Code and all encodings
+that predictors use are derived from these rows.
 """
 
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from benchmark.space.architectures import Architecture, Layer, LayerKind, from_r
 from benchmark.space.imagesets import ImageSet, get_images
 from benchmark.space.skeletons import Skeleton, get_skeleton
 
-Foreign = Literal["dropout", "dense"]  # of networks of another origin; dense is fully connected
+Foreign = Literal["dropout", "dense"]  # only in networks from elsewhere; dense is fully connected
 RowKind = LayerKind | Literal["add", "global_pool", "linear"] | Foreign
 Role = Literal["stem", "block", "match", "transition", "shortcut", "add", "head"]
 WEIGHTED: tuple[RowKind, ...] = ("conv", "linear", "dense")
 _SHORT_KINDS = {"max_pool": "max", "avg_pool": "avg", "global_pool": "mean"}
 _KERNEL_KINDS = ("conv", "max_pool", "avg_pool")
-MIN_RESOLUTION = 2  # a transition is left out where it would leave less than this on a side
+MIN_RESOLUTION = 2  # a transition that would leave fewer pixels per side is omitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +25,18 @@ class LayerRow:
     """One layer of a network.
 
     Attributes:
-        kind: What the layer does.
-        kernel_height: Rows of the kernel; 1 where a kernel means nothing.
-        kernel_width: Columns of the kernel; 1 where a kernel means nothing.
-        stride: Step of the kernel, the same in both directions.
+        kind: Operation of the layer.
+        kernel_height: Rows of the kernel; 1 for layers without a kernel.
+        kernel_width: Columns of the kernel; 1 for layers without a kernel.
+        stride: Stride in both directions.
         in_channels: Input channels.
         out_channels: Output channels.
         in_resolution: Height and width of the input in pixels.
         out_resolution: Height and width of the output in pixels.
-        role: What the layer is for in the skeleton.
-        stage: Stage, from 0; -1 for the stem and the number of stages for the head.
-        block: Block over the whole network, from 0; -1 outside blocks.
-        inputs: Indices of the rows it reads; -1 is the image.
+        role: Function of the layer in the skeleton.
+        stage: Index of the stage, from 0; -1 for the stem and the number of stages for the head.
+        block: Index of the block in the network, from 0; -1 outside blocks.
+        inputs: Indices of the rows that the layer reads; -1 is the image.
     """
 
     kind: RowKind
@@ -54,7 +54,7 @@ class LayerRow:
 
     @property
     def parameters(self) -> int:
-        """Trainable numbers: weights and biases, and the two vectors of a batch normalisation."""
+        """Number of trainable parameters: weights, biases, and scale and shift of a batch norm."""
         if self.kind in WEIGHTED:
             weights = self.kernel_height * self.kernel_width * self.in_channels * self.out_channels
             return weights + self.out_channels
@@ -62,7 +62,7 @@ class LayerRow:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of a layer with weights for one image, biases left out."""
+        """Multiply-accumulates for one image, biases excluded; 0 for layers without weights."""
         if self.kind not in WEIGHTED:
             return 0
         weights = self.kernel_height * self.kernel_width * self.in_channels * self.out_channels
@@ -70,7 +70,7 @@ class LayerRow:
 
 
 class _Walker:
-    """Appends rows, remembering where the network stands."""
+    """Appends rows and keeps the index, channels and resolution of the last output."""
 
     def __init__(self, images: ImageSet) -> None:
         self.rows: list[LayerRow] = []
@@ -81,14 +81,14 @@ class _Walker:
     def add(
         self,
         kind: RowKind,
-        place: tuple[Role, int, int],
+        position: tuple[Role, int, int],
         *,
         kernel: tuple[int, int] = (1, 1),
         stride: int = 1,
         channels: int | None = None,
     ) -> None:
-        """Append a row that reads the last one; `place` is role, stage and block."""
-        role, stage, block = place
+        """Append a row that reads the last one; `position` is role, stage and block."""
+        role, stage, block = position
         out_channels = self.channels if channels is None else channels
         out_resolution = (
             -(-self.resolution // stride) if kind == "conv" else self.resolution // stride
@@ -104,10 +104,10 @@ class _Walker:
         self.last, self.channels = len(self.rows) - 1, out_channels
         self.resolution = out_resolution
 
-    def join(self, entry: tuple[int, int], place: tuple[int, int]) -> None:
-        """Add a shortcut from `entry` (row, channels) to where the network stands."""
+    def join(self, entry: tuple[int, int], position: tuple[int, int]) -> None:
+        """Add a shortcut from `entry` (row, channels) to the last row."""
         row, channels = entry
-        stage, block = place
+        stage, block = position
         body, width = self.last, self.channels
         if channels != width:
             self.last, self.channels = row, channels
@@ -126,7 +126,7 @@ def walk(architecture: Architecture, images: ImageSet) -> tuple[LayerRow, ...]:
     """Return the rows of an architecture's network for an image set, in order of computation.
 
     Raises:
-        ValueError: If the skeleton is not known or the blocks do not fit it.
+        ValueError: If the skeleton is unknown or the blocks do not fit it.
     """
     skeleton = get_skeleton(architecture.skeleton)
     expected = (len(skeleton.widths), len(skeleton.widths) * skeleton.blocks_per_stage)
@@ -151,49 +151,49 @@ def walk(architecture: Architecture, images: ImageSet) -> tuple[LayerRow, ...]:
 
 
 def _transition(walker: _Walker, skeleton: Skeleton, stage: int) -> None:
-    """Halve the resolution, unless a side would get shorter than `MIN_RESOLUTION`."""
+    """Halve the resolution, unless it would fall below `MIN_RESOLUTION`."""
     if walker.resolution // 2 < MIN_RESOLUTION:
         return
-    place: tuple[Role, int, int] = ("transition", stage, -1)
+    position: tuple[Role, int, int] = ("transition", stage, -1)
     if skeleton.downsampling == "max_pool":
-        walker.add("max_pool", place, kernel=(2, 2), stride=2)
+        walker.add("max_pool", position, kernel=(2, 2), stride=2)
         return
-    walker.add("conv", place, kernel=(3, 3), stride=2)
-    walker.add("bn", place)
-    walker.add("relu", place)
+    walker.add("conv", position, kernel=(3, 3), stride=2)
+    walker.add("bn", position)
+    walker.add("relu", position)
 
 
 def _block(
-    walker: _Walker, skeleton: Skeleton, architecture: Architecture, place: tuple[int, int]
+    walker: _Walker, skeleton: Skeleton, architecture: Architecture, position: tuple[int, int]
 ) -> None:
-    """Append a block, its match layer where widths differ, and its shortcut."""
-    stage, block = place
+    """Append a block, a match layer if its channels differ from the stage's, and a shortcut."""
+    stage, block = position
     entry = (walker.last, walker.channels)
     for layer in architecture.blocks[block].layers:
-        _layer(walker, layer, place)
+        _layer(walker, layer, position)
     if walker.channels != architecture.widths[stage]:
         walker.add("conv", ("match", stage, block), channels=architecture.widths[stage])
     if skeleton.residual:
-        walker.join(entry, place)
+        walker.join(entry, position)
 
 
-def _layer(walker: _Walker, layer: Layer, place: tuple[int, int]) -> None:
+def _layer(walker: _Walker, layer: Layer, position: tuple[int, int]) -> None:
     """Append a sampled layer."""
     if layer.kind != "conv" and layer.channels != walker.channels:
-        raise ValueError(f"{layer!r} changes the {walker.channels} channels that it is given")
+        raise ValueError(f"{layer!r} must keep its {walker.channels} input channels")
     kernel = (layer.kernel_height, layer.kernel_width)
-    walker.add(layer.kind, ("block", *place), kernel=kernel, channels=layer.channels)
+    walker.add(layer.kind, ("block", *position), kernel=kernel, channels=layer.channels)
 
 
 def layer_rows(architecture: dict[str, Any], images: str) -> tuple[LayerRow, ...]:
-    """Return every layer of a network, the skeleton's own layers included, in order.
+    """Return all layers of a network in order, including those of its skeleton.
 
     Args:
         architecture: The column `architecture` of a run.
         images: Name of the image set.
 
     Raises:
-        ValueError: If the images are not known, or the record is no architecture.
+        ValueError: If the images are unknown, or the record is not a valid architecture.
     """
     return walk(from_record(architecture), get_images(images))
 
@@ -201,8 +201,8 @@ def layer_rows(architecture: dict[str, Any], images: str) -> tuple[LayerRow, ...
 def layer_word(layer: Layer | LayerRow) -> str:
     """Return a layer as one word.
 
-    `conv3x5:24` is a convolution with a kernel 3 high and 5 wide and 24 output channels; a stride
-    above 1 follows as `/2`.
+    `conv3x5:24` is a convolution with kernel height 3, kernel width 5 and 24 output channels. A
+    stride above 1 is appended, such as `/2`.
     """
     channels, stride = (
         (layer.channels, 1) if isinstance(layer, Layer) else (layer.out_channels, layer.stride)
@@ -221,5 +221,5 @@ def parameters(rows: tuple[LayerRow, ...]) -> int:
 
 
 def macs(rows: tuple[LayerRow, ...]) -> int:
-    """Return the multiply-accumulates of one forward pass of one image."""
+    """Return the multiply-accumulates of a forward pass of one image."""
     return sum(row.macs for row in rows)

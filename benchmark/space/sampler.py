@@ -1,4 +1,4 @@
-"""Sequences of architectures: a stream for each skeleton, capped in cost, without duplicates."""
+"""Sequences of architectures: one per skeleton, limited in cost, without duplicates."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from benchmark.space.skeletons import SKELETONS, Skeleton, get_skeleton
 from benchmark.space.splits import Split, split_of
 from benchmark.util.rng import generator_for
 
-DRAWS = 500  # of each skeleton, to estimate the share that is accepted
+DRAWS = 500  # draws of each skeleton from which the accepted share is estimated
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +23,14 @@ class Drawn:
     """An accepted architecture.
 
     Attributes:
-        architecture: What is trained: the drawn architecture, or its half-width form.
-        architecture_id: Its identity.
-        drawn_architecture_id: Identity of the drawn architecture, which decides the split.
-        draw_index: Its number among the accepted ones of its skeleton, from 0.
-        split: Where it belongs.
-        paired_architecture_id: The trained architecture that lent its blocks, if any.
-        attempts: Architectures drawn since the last accepted one, itself included.
+        architecture: The architecture to train: as drawn, or its half-width form.
+        architecture_id: Id of the architecture to train.
+        drawn_architecture_id: Id of the architecture as drawn, which determines the split.
+        draw_index: Index among the accepted architectures of the skeleton, from 0.
+        split: Split of the architecture.
+        paired_architecture_id: Id of the trained architecture that has the same blocks in another
+            skeleton; None if the blocks were sampled.
+        attempts: Number of draws since the last accepted architecture, including this one.
     """
 
     architecture: Architecture
@@ -42,14 +43,14 @@ class Drawn:
 
 
 def widths_of(skeleton: Skeleton, images: ImageSet) -> tuple[int, ...]:
-    """Return the channels of each stage as architectures for an image set are drawn."""
+    """Return the channels of each stage with which architectures of an image set are drawn."""
     return tuple(width // images.sequence.width_divisor for width in skeleton.widths)
 
 
 def halve(architecture: Architecture) -> Architecture:
     """Return an architecture with every channel count halved, to multiples of 8, at least 8.
 
-    The ratios of its convolutions stay as drawn.
+    Convolutions keep their drawn ratios.
     """
     blocks = tuple(
         Block(
@@ -62,14 +63,14 @@ def halve(architecture: Architecture) -> Architecture:
 
 
 def as_trained(architecture: Architecture, images: ImageSet) -> Architecture:
-    """Return what is trained on an image set of a drawn architecture."""
+    """Return the form of a drawn architecture that is trained on an image set."""
     return halve(architecture) if images.halved else architecture
 
 
 def sample_architecture(
     skeleton: Skeleton, images: ImageSet, rng: np.random.Generator, trace: Trace | None = None
 ) -> Architecture:
-    """Draw the blocks of one network at full width, without regard to its cost."""
+    """Sample an architecture at full width, without a limit on its cost."""
     widths = widths_of(skeleton, images)
     blocks: list[Block] = []
     channels = widths[0]
@@ -83,20 +84,20 @@ def sample_architecture(
 def sequence(
     skeleton_name: str, images: ImageSet, *, purpose: str = "dataset", trace: Trace | None = None
 ) -> Iterator[Drawn]:
-    """Yield a skeleton's accepted architectures in draw order, without end.
+    """Yield the accepted architectures of a skeleton in the order drawn, without end.
 
     Args:
         skeleton_name: A key of `benchmark.space.skeletons.SKELETONS`.
-        images: Sets that share a `sequence` yield the same drawn architectures.
-        purpose: Names the stream; every other purpose has a stream of its own.
-        trace: If given, every draw is appended to it, those of rejected architectures included.
+        images: The image set; sets with the same `sequence` have the same drawn architectures.
+        purpose: Part of the key of the random stream; purposes have independent streams.
+        trace: If given, every draw is appended to it, including those of rejected architectures.
 
     Raises:
-        ValueError: If the skeleton is not known.
+        ValueError: If the skeleton is unknown.
     """
     skeleton = get_skeleton(skeleton_name)
     if skeleton.paired_with is not None:
-        yield from _paired(skeleton, images, purpose)
+        yield from _paired_sequence(skeleton, images, purpose)
         return
     rng = generator_for("architectures-v1", purpose, images.sequence.name, skeleton.name)
     seen: set[str] = set()
@@ -114,29 +115,29 @@ def sequence(
         index, attempts = index + 1, 0
 
 
-def _paired(skeleton: Skeleton, images: ImageSet, purpose: str) -> Iterator[Drawn]:
-    """Yield the blocks of another skeleton's test networks in this skeleton's frame.
+def _paired_sequence(skeleton: Skeleton, images: ImageSet, purpose: str) -> Iterator[Drawn]:
+    """Yield the blocks of another skeleton's test networks in this skeleton.
 
-    The lender's cap is the only one, so that all skeletons that borrow have the same blocks.
+    Only the other skeleton's cap applies, so all skeletons paired with it have the same blocks.
     """
     as_drawn = replace(images, halved=False)
-    lenders = sequence(str(skeleton.paired_with), as_drawn, purpose=purpose)
-    tests = (lender.architecture for lender in lenders if lender.split == "test")
-    for index, lender in enumerate(tests):
-        drawn = replace(lender, skeleton=skeleton.name)
-        yield _accept(drawn, images, index, architecture_id(as_trained(lender, images)), 1)
+    sources = sequence(str(skeleton.paired_with), as_drawn, purpose=purpose)
+    tests = (source.architecture for source in sources if source.split == "test")
+    for index, source in enumerate(tests):
+        drawn = replace(source, skeleton=skeleton.name)
+        yield _accept(drawn, images, index, architecture_id(as_trained(source, images)), 1)
 
 
 def _accept(
-    drawn: Architecture, images: ImageSet, index: int, lender: str | None, attempts: int
+    drawn: Architecture, images: ImageSet, index: int, paired: str | None, attempts: int
 ) -> Drawn:
     trained, identity = as_trained(drawn, images), architecture_id(drawn)
     split = split_of(drawn.skeleton, identity)
-    return Drawn(trained, architecture_id(trained), identity, index, split, lender, attempts)
+    return Drawn(trained, architecture_id(trained), identity, index, split, paired, attempts)
 
 
 def cost(drawn: Architecture, images: ImageSet) -> int:
-    """Return the multiply-accumulates that count against the cap, of an image of the sequence."""
+    """Return the multiply-accumulates that count against the cap, at the sequence's resolution."""
     source = images.sequence
     reference = replace(images, resolution=source.resolution, channels=source.channels)
     return macs(walk(drawn, reference))
@@ -144,7 +145,7 @@ def cost(drawn: Architecture, images: ImageSet) -> int:
 
 @lru_cache(maxsize=4)
 def acceptance_rates(sequence_name: str) -> dict[str, float]:
-    """Return the accepted share of the first draws, by skeleton, paired ones left out."""
+    """Return the accepted share of the first draws of each skeleton that samples its blocks."""
     images = next(i for i in IMAGES.values() if i.sequence.name == sequence_name)
     rates = {}
     for name, skeleton in SKELETONS.items():

@@ -1,7 +1,7 @@
-"""The seven fixed frames that blocks are sampled into. Adding one is one entry in `SKELETONS`.
+"""The seven skeletons: fixed networks with slots for sampled blocks. To add one, extend `_ALL`.
 
-`peephole-3x2` is the skeleton of the Peephole paper (arXiv:1712.03351, section 3); the others vary
-depth, width, down-sampling and wiring, and four of them are held out of every training split.
+`peephole-3x2` is the skeleton of the Peephole paper (arXiv:1712.03351, section 3). The others vary
+depth, width, down-sampling and shortcuts; four of them are held out of every training split.
 """
 
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ Novelty = Literal["extrapolates", "unseen feature"]
 
 @dataclass(frozen=True, slots=True)
 class Skeleton:
-    """What is fixed around the sampled blocks.
+    """The fixed structure around sampled blocks.
 
     Attributes:
-        name: Its key.
-        widths: Channels at the end of each stage's blocks.
-        blocks_per_stage: Sampled blocks in each stage.
-        downsampling: What halves the resolution between stages: a 2x2 max pool, or a 3x3
+        name: Key in `SKELETONS`.
+        widths: Channels at the end of the blocks of each stage.
+        blocks_per_stage: Number of sampled blocks in each stage.
+        downsampling: How the resolution is halved between stages: a 2x2 max pool, or a 3x3
             convolution of stride 2 with the same channels, batch normalisation and ReLU.
-        residual: Whether a shortcut around each block is added after its match layer.
-        share: Share of every seen split's networks; 0 for held-out skeletons.
-        novelty: Why the skeleton is held out; None for the seen ones.
-        paired_with: The skeleton whose first test networks lend their blocks; None if blocks are
+        residual: Whether each block has a shortcut, added after its match layer.
+        share: Share of the networks in train, validation and test; 0 for held-out skeletons.
+        novelty: Reason why the skeleton is held out; None for seen skeletons.
+        paired_with: Skeleton whose first test networks provide the blocks; None if blocks are
             sampled.
     """
 
@@ -39,9 +39,9 @@ class Skeleton:
     paired_with: str | None = None
 
     def __post_init__(self) -> None:
-        """Check that a skeleton is either seen, with a share, or held out, with a reason."""
+        """Check that the skeleton has either a share (seen) or a novelty (held out)."""
         if (self.share > 0) == (self.novelty is not None):
-            raise ValueError(f"skeleton {self.name!r} must have a share or a novelty, and not both")
+            raise ValueError(f"skeleton {self.name!r} must have either a share or a novelty")
 
     @property
     def held_out(self) -> bool:
@@ -79,7 +79,7 @@ def get_skeleton(name: str) -> Skeleton:
     """Return the skeleton of that name.
 
     Raises:
-        ValueError: If there is none; the message has the nearest name.
+        ValueError: If the name is unknown; the message suggests the most similar one.
     """
     if name not in SKELETONS:
         raise ValueError(unknown_name("skeleton", name, SKELETONS))

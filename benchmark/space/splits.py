@@ -1,4 +1,4 @@
-"""Which split an architecture belongs to, for ever: a hash of its identity decides."""
+"""Assigns each architecture to a split by hashing its id, so splits never change."""
 
 import hashlib
 from typing import Literal, get_args

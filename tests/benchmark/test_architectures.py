@@ -118,7 +118,7 @@ def test_a_block_that_does_not_start_with_a_convolution_is_refused(
 def test_blocks_that_do_not_divide_over_the_stages_are_refused(
     widths: tuple[int, ...], blocks: int
 ) -> None:
-    with raises(f"{blocks} blocks do not divide over {len(widths)} stages"):
+    with raises(f"{blocks} blocks cannot be divided evenly into {len(widths)} stages"):
         Architecture("peephole-3x2", widths, (Block((CONV,)),) * blocks)
 
 

@@ -200,7 +200,7 @@ def of_another_version(content: Row) -> None:
         (without_a_column, "columns"),
         (with_another_sum, "files"),
         (without_a_file, "files"),
-        (of_another_version, "version and day"),
+        (of_another_version, "version and date"),
     ],
 )
 def test_a_stale_description_is_a_problem(
@@ -211,7 +211,7 @@ def test_a_stale_description_is_a_problem(
     (folder / "croissant.json").write_text(json.dumps(content))
     sign(folder)
     assert verify_release(folder) == [
-        f"croissant.json has other {what} than the release; `peephole data card` writes it again"
+        f"croissant.json does not match the {what} of the release; `peephole data card` rewrites it"
     ]
     finish_release(folder)
     assert verify_release(folder) == []
@@ -224,7 +224,7 @@ def test_an_unreadable_description_is_a_problem(folder: Path, text: str) -> None
     (problem,) = verify_release(folder)
     start = "croissant.json cannot be read ("
     assert re.fullmatch(
-        re.escape(start) + ".+" + re.escape("); `peephole data card` writes it again"), problem
+        re.escape(start) + ".+" + re.escape("); `peephole data card` rewrites it"), problem
     )
 
 
@@ -232,11 +232,11 @@ def test_an_unreadable_description_is_a_problem(folder: Path, text: str) -> None
     ("name", "old", "new", "problem"),
     [
         ("README.md", "version: 1.3.0", "version: 1.2.3",
-         "README.md is of version 1.2.3, and manifest.json of 1.3.0"),
+         "README.md has version 1.2.3, but manifest.json has 1.3.0"),
         ("CITATION.cff", "version: 1.3.0", "version: 1.2.3",
-         "CITATION.cff is of version 1.2.3, and manifest.json of 1.3.0"),
+         "CITATION.cff has version 1.2.3, but manifest.json has 1.3.0"),
         ("manifest.json", '"runs": 4,', '"runs": 5,',
-         "manifest.json counts other rows than the files hold"),
+         "manifest.json does not match the rows of the files"),
         ("LICENSE", None, None, "LICENSE is missing"),
         ("manifest.json", '"date"', '"day"', "manifest.json cannot be read (KeyError('date'))"),
     ],
@@ -251,7 +251,7 @@ def test_a_description_that_is_not_true_is_a_problem(
         assert old in path.read_text()
         path.write_text(path.read_text().replace(old, new))
     sign(folder)
-    assert verify_release(folder) == [f"{problem}; `peephole data card` writes it again"]
+    assert verify_release(folder) == [f"{problem}; `peephole data card` rewrites it"]
 
 
 def test_the_published_descriptions_are_what_this_code_writes(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmark.manifest import read_manifest
-from benchmark.publish.export import content, export_archive, export_folder, staged
+from benchmark.publish.export import content, export_archive, export_folder, replacing_folder
 from benchmark.publish.verify import verify_release
 from benchmark.runs import data_folder
 from peephole_command import peephole as main
@@ -100,7 +100,7 @@ def test_a_folder_with_something_else_is_left_alone(
     path = target / there
     path.parent.mkdir(parents=True)
     path.write_text("mine")
-    message = f"{str(target)!r} is there and is not this release; it is left as it is"
+    message = f"{str(target)!r} exists and is not this release; it was not changed"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         export_folder(original, target)
     assert path.read_text() == "mine"
@@ -111,7 +111,7 @@ def test_a_folder_with_something_else_is_left_alone(
 def test_a_file_with_the_name_is_left_alone(original: Path, tmp_path: Path, archive: bool) -> None:
     path = tmp_path / ARCHIVE
     path.write_text("mine")
-    message = f"{str(path)!r} is there and is not this release; it is left as it is"
+    message = f"{str(path)!r} exists and is not this release; it was not changed"
     export, target = (export_archive, tmp_path) if archive else (export_folder, path)
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         export(original, target)
@@ -124,7 +124,7 @@ def test_a_damaged_release_is_not_exported(original: Path, tmp_path: Path, archi
     source = Path(shutil.copytree(original, tmp_path / "source"))
     (source / "recipes.json").unlink()
     (source / "environments.json").unlink()
-    message = f"{str(source)!r} is no whole release: environments.json is missing, and 1 more"
+    message = f"{str(source)!r} is not a valid release: environments.json is missing, and 1 more"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         (export_archive if archive else export_folder)(source, tmp_path / "out")
     assert left_in(tmp_path / "out") == []
@@ -133,7 +133,7 @@ def test_a_damaged_release_is_not_exported(original: Path, tmp_path: Path, archi
 @pytest.mark.parametrize("archive", [False, True])
 def test_a_release_is_not_exported_into_itself(original: Path, archive: bool) -> None:
     target = original / "copy"
-    message = f"{str(target)!r} lies in {str(original)!r}, the release itself"
+    message = f"{str(target)!r} is inside {str(original)!r}, the release itself"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         (export_archive if archive else export_folder)(original, target)
     assert verify_release(original) == []
@@ -185,7 +185,7 @@ def test_what_is_written_wrongly_is_found(
 
     monkeypatch.setattr(zipfile, "ZipFile", Forgetful)
     draft = re.escape(f"{tmp_path / ARCHIVE}.") + r"[0-9a-f]{16}\.part"
-    rest = re.escape(f" holds other files than {str(original)!r} after writing it")
+    rest = re.escape(f" differs from {str(original)!r} after writing")
     with pytest.raises(ValueError, match=f"^'{draft}'{rest}$"):
         export_archive(original, tmp_path)
     assert left_in(tmp_path) == []
@@ -195,7 +195,7 @@ def test_a_staged_folder_replaces_the_old_one_only_when_whole(tmp_path: Path) ->
     target = tmp_path / "kept"
     for text, whole in (("old", True), ("new", False), ("newer", True)):
         try:
-            with staged(target) as draft:
+            with replacing_folder(target) as draft:
                 (draft / "file").write_text(text)
                 if not whole:
                     raise KeyboardInterrupt
@@ -215,5 +215,5 @@ def test_the_command_exports_the_installed_release(tmp_path: Path) -> None:
     assert verified.exit_code == 0
     again = CliRunner().invoke(main, ["data", "export", str(tmp_path)])
     assert again.exit_code == 2
-    rule = "is there and is not this release; it is left as it is"
+    rule = "exists and is not this release; it was not changed"
     assert again.stderr == f"peephole: error: {str(tmp_path)!r} {rule}\n"

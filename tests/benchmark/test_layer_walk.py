@@ -317,8 +317,8 @@ def test_blocks_that_do_not_fit_the_skeleton_are_refused(
 def test_a_layer_that_is_no_convolution_may_not_change_channels() -> None:
     broken = Block((Layer("conv", 3, 3, 8), Layer("relu", 1, 1, 16)))
     message = (
-        "Layer(kind='relu', kernel_height=1, kernel_width=1, channels=16, ratio=1.0) changes the 8 "
-        "channels that it is given"
+        "Layer(kind='relu', kernel_height=1, kernel_width=1, channels=16, ratio=1.0) must keep its "
+        "8 input channels"
     )
     architecture = Architecture("shallow-3x1", (8, 16, 32), (broken, *TINY_BLOCKS[1:]))
     refused(architecture, get_images("digits"), message)

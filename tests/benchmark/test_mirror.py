@@ -98,8 +98,8 @@ def test_a_damaged_file_is_named_and_nothing_is_kept(hub: ToyHub, cache: Path) -
     damaged[100] ^= 1
     path.write_bytes(damaged)
     message = (
-        f"'some-lab/curves' at {COMMIT} is no whole release: digits/test.parquet has SHA-256 "
-        "[0-9a-f]{64}, and SHA256SUMS says [0-9a-f]{64}; it is not kept"
+        f"'some-lab/curves' at {COMMIT} is not a valid release: digits/test.parquet has SHA-256 "
+        "[0-9a-f]{64}, but SHA256SUMS says [0-9a-f]{64}; it is not kept"
     )
     refused(mirror(hub), cache, ValueError, message)
 
@@ -111,16 +111,15 @@ def test_rows_that_break_their_rules_are_refused_under_right_checksums(
     name = edit(hub.folder, "train", 2, valid_accuracy=[0.2, 1.5])
     sign(hub.folder)
     problem = rf"`valid_accuracy` of run {name!r} must lie in \[0, 1\]"
-    message = (
-        f"'some-lab/curves' at {COMMIT} is no whole release: {problem}, and 1 more; it is not kept"
-    )
+    rest = f"is not a valid release: {problem}, and 1 more; it is not kept"
+    message = f"'some-lab/curves' at {COMMIT} {rest}"
     refused(mirror(hub), cache, ValueError, message)
 
 
 def test_a_repository_that_is_no_release_is_refused(hub: ToyHub, cache: Path) -> None:
     (hub.folder / "SHA256SUMS").unlink()
     message = (
-        f"'some-lab/curves' at {COMMIT} is no whole release: '.*' holds no SHA256SUMS; it is not "
+        f"'some-lab/curves' at {COMMIT} is not a valid release: '.*' has no SHA256SUMS; it is not "
         "kept"
     )
     refused(mirror(hub), cache, ValueError, message)
@@ -141,9 +140,7 @@ def test_an_unknown_revision_is_named(hub: ToyHub, cache: Path) -> None:
 
 
 def test_an_unknown_repository_is_named(hub: ToyHub, cache: Path) -> None:
-    message = (
-        "there is no dataset repository 'some-lab/other' on the Hub, or it cannot be read by you"
-    )
+    message = "there is no dataset repository 'some-lab/other' on the Hub, or you may not read it"
     refused(Mirror("some-lab/other", "main", hub.endpoint), cache, ValueError, message)
 
 
@@ -165,8 +162,7 @@ def test_without_the_extra_it_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     message = (
-        "a download needs huggingface_hub, which the extra `hub` installs: pip install "
-        "'peephole-bench[hub]'"
+        "a download needs huggingface_hub from the extra `hub`: pip install 'peephole-bench[hub]'"
     )
     refused(Mirror(REPOSITORY), cache, ValueError, re.escape(message))
 

@@ -60,7 +60,7 @@ def test_a_changed_file_is_named_with_both_checksums(folder: Path, name: str) ->
     before = sha256(folder / name)
     flip(folder / name, 20)
     after = sha256(folder / name)
-    problem = f"{name} has SHA-256 {after}, and SHA256SUMS says {before}"
+    problem = f"{name} has SHA-256 {after}, but SHA256SUMS says {before}"
     assert verify_release(folder) == [problem]
 
 
@@ -84,7 +84,7 @@ def test_unfinished_files_of_a_killed_merge_are_no_problem(folder: Path) -> None
 
 
 def test_a_folder_without_checksums_is_no_release(tmp_path: Path) -> None:
-    assert verify_release(tmp_path) == [f"{str(tmp_path)!r} holds no SHA256SUMS"]
+    assert verify_release(tmp_path) == [f"{str(tmp_path)!r} has no SHA256SUMS"]
 
 
 def test_a_damaged_page_is_named_even_under_a_right_checksum(folder: Path) -> None:
@@ -109,7 +109,7 @@ def test_another_schema_of_the_same_version_is_named(folder: Path) -> None:
     table = read_table(path)
     write_table(table.append_column("colour", pa.array(["red"] * len(table))), path)
     sign(folder)
-    problem = "train.parquet of 'digits' has another schema than this release"
+    problem = "train.parquet of 'digits' does not have the schema of this release"
     assert verify_release(folder) == [problem]
 
 
@@ -176,10 +176,10 @@ def test_a_run_in_the_wrong_split_is_named(folder: Path) -> None:
     write_table(rows_to_table(rows), train)
     write_table(rows_to_table([*published_rows(test), moved]), test)
     sign(folder)
-    other = "correct/digits/{0}.parquet has other runs than digits/{0}.parquet"
+    other = "correct/digits/{0}.parquet does not have the runs of digits/{0}.parquet"
     assert sorted(verify_release(folder)) == sorted(
         [
-            f"run {moved['run_id']!r} is in 'test' and belongs in 'train'",
+            f"run {moved['run_id']!r} is in 'test' but belongs in 'train'",
             other.format("train"),
             other.format("test"),
         ]
@@ -222,7 +222,7 @@ def test_bits_under_another_name_are_named(folder: Path) -> None:
     path = correct_path("digits", "train", folder)
     write_table(read_pages(path).rename_columns(["run_id", "bits"]), path)
     sign(folder)
-    problem = "correct/digits/train.parquet has another schema than this release"
+    problem = "correct/digits/train.parquet does not have the schema of this release"
     assert verify_release(folder) == [problem]
 
 
@@ -244,7 +244,7 @@ def test_bits_that_contradict_the_final_accuracy_are_named(folder: Path, status:
     final = run["test_accuracy"][-1] if status == "completed" else 0.0
     changed = final + (1 if bits[-1] & 128 else -1) / 350
     assert verify_release(folder) == [
-        f"`correct` of run {run['run_id']!r} gives {changed:.6f}, and its final `test_accuracy` is "
+        f"`correct` of run {run['run_id']!r} gives {changed:.6f}, but its final `test_accuracy` is "
         f"{final:.6f}"
     ]
 
@@ -280,7 +280,7 @@ def test_the_manifest_counts_what_is_there(original: Path) -> None:
 
 
 def test_a_folder_without_a_manifest_holds_no_release(tmp_path: Path) -> None:
-    message = f"{str(tmp_path)!r} holds no manifest.json, so no release"
+    message = f"{str(tmp_path)!r} has no manifest.json, so it is not a release"
     with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
         read_manifest(tmp_path)
 

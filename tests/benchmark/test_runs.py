@@ -158,11 +158,11 @@ def test_columns_can_be_chosen_and_unknown_ones_are_refused(path: Path) -> None:
 
 def test_missing_runs_say_what_is_there(path: Path, tmp_path: Path) -> None:
     missing = tmp_path / "digits" / "test.parquet"
-    message = f"no runs at {str(missing)!r}; there is digits/train.parquet"
+    message = f"no runs at {str(missing)!r}; files: digits/train.parquet"
     with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
         load_runs("digits", "test", release=Release(tmp_path))
     empty = tmp_path / "empty" / "digits" / "test.parquet"
-    message = f"no runs at {str(empty)!r}; there is none"
+    message = f"no runs at {str(empty)!r}; files: none"
     with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
         load_runs("digits", "test", release=Release(tmp_path / "empty"))
 
@@ -232,7 +232,7 @@ def test_series_of_no_runs_are_empty(path: Path) -> None:
 def test_series_of_unequal_lengths_are_refused(path: Path) -> None:
     uneven = rows()
     uneven[0]["valid_loss"] = [1.0, 2.0, 3.0]
-    message = re.escape("`valid_loss` has 2 to 3 entries in a run")
+    message = re.escape("`valid_loss` has 2 to 3 entries per run, not the same number")
     with pytest.raises(ValueError, match=f"^{message}$"):
         series(rows_to_table(uneven), "valid_loss")
 

@@ -265,7 +265,7 @@ def test_unknown_images_are_refused_with_the_known_names() -> None:
 
 @pytest.mark.parametrize(("share", "novelty"), [(0.5, "extrapolates"), (0.0, None)])
 def test_a_skeleton_is_either_seen_or_held_out(share: float, novelty: None) -> None:
-    message = "skeleton 'both' must have a share or a novelty, and not both"
+    message = "skeleton 'both' must have either a share or a novelty"
     with pytest.raises(ValueError, match=f"^{message}$"):
         Skeleton("both", (16,), 1, share=share, novelty=novelty)
 

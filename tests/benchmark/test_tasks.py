@@ -171,8 +171,8 @@ def test_a_missing_run_is_named(folder: Path, task: Task) -> None:
     rows = [r for r in published_rows(path) if r["run_id"] not in task.parts["test"][1:3]]
     write_table(rows_to_table(rows), path)
     message = (
-        f"task 'digits-k1-v1' asks for 2 runs of 'test' that the data lacks, "
-        f"{task.parts['test'][1]!r} first"
+        "the data lacks 2 'test' runs of task 'digits-k1-v1'; the first is "
+        f"{task.parts['test'][1]!r}"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         Release(folder).task_tables(task)
@@ -183,6 +183,6 @@ def test_a_run_that_is_there_twice_is_named(folder: Path, task: Task) -> None:
     rows = published_rows(path)
     asked = [r for r in rows if r["run_id"] in task.parts["test"]]
     write_table(rows_to_table([*rows, asked[0]]), path)
-    message = f"'test' of 'digits' has 1 runs more than once, {asked[0]['run_id']!r} first"
+    message = f"'test' of 'digits' repeats 1 runs; the first is {asked[0]['run_id']!r}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         Release(folder).task_tables(task)

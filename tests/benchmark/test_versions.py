@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from benchmark.manifest import read_manifest
 from benchmark.publish.finish import finish_release
 from benchmark.publish.verify import verify_release
-from benchmark.publish.versions import agreed_version, numbers, raised
+from benchmark.publish.versions import agreed_version, next_version, numbers
 from benchmark.release import Release, load_runs
 from benchmark.runs import read_table, rows_to_table, split_path, write_table
 from generators.campaign.campaign import Campaign
@@ -68,20 +68,20 @@ def test_the_version_from_now_on(
 def test_versions_are_compared_as_numbers() -> None:
     versions = ["1.0.0", "0.10.0", "0.9.12", "0.9.3"]
     assert sorted(versions, key=numbers) == versions[::-1]
-    assert all(numbers(raised(version)) > numbers(version) for version in versions)
+    assert all(numbers(next_version(version)) > numbers(version) for version in versions)
 
 
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ("0.10", "version '0.10' must be three numbers, as '0.3.0'"),
-        ("0.10.0a", "version '0.10.0a' must be three numbers, as '0.3.0'"),
-        ("01.0.0", "version '01.0.0' must be three numbers, as '0.3.0'"),
-        ("0.9.12", "version '0.9.12' lies before '0.10.0', which the release has"),
+        ("0.10", "version '0.10' must be three numbers, such as '0.3.0'"),
+        ("0.10.0a", "version '0.10.0a' must be three numbers, such as '0.3.0'"),
+        ("01.0.0", "version '01.0.0' must be three numbers, such as '0.3.0'"),
+        ("0.9.12", "version '0.9.12' is lower than '0.10.0', the version of the release"),
         (
             "0.10.0",
-            "version '0.10.0' is that of other rows; the next is '0.11.0', as `datasets` serves "
-            "rows it has read before by their version",
+            "version '0.10.0' already names other rows; the next is '0.11.0', because `datasets` "
+            "caches rows by their version",
         ),
     ],
 )
@@ -115,7 +115,7 @@ def test_a_card_of_changed_rows_under_their_old_version_is_refused(folder: Path)
     arguments = ["data", "card", "--folder", str(folder)]
     refused = CliRunner().invoke(main, [*arguments, "--release", "1.0.0"])
     assert refused.exit_code == 2
-    assert refused.stderr.startswith("peephole: error: version '1.0.0' is that of other rows; ")
+    assert refused.stderr.startswith("peephole: error: version '1.0.0' already names other rows; ")
     assert read_manifest(folder).version == "1.0.0"
     written = CliRunner().invoke(main, arguments)
     assert written.stdout == f"release 1.1.0 in {folder}\n"

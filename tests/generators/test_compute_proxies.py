@@ -284,19 +284,19 @@ def test_what_breaks_the_promises_of_the_file_is_named(folder: Path, measured: l
         text = f"`jacov` {start} (={value!r}) must be a finite number"
         assert problems(2, jacov=value) == [text]
     assert problems(2, seed=0) == [
-        f"`seed` (=0) {start} is that of a run",
-        "proxies of 'digits' mix seeds or sizes of the batch",
+        f"`seed` (=0) {start} is also a run's seed",
+        "proxies of 'digits' mix seeds or batch sizes",
     ]
-    assert problems(2, batch=7) == ["proxies of 'digits' mix seeds or sizes of the batch"]
+    assert problems(2, batch=7) == ["proxies of 'digits' mix seeds or batch sizes"]
     assert problems(2, architecture_id=names[3]) == [
-        f"proxies of 'digits' lack {names[2]}", f"proxies of 'digits' hold twice {names[3]}",
+        f"proxies of 'digits' lack {names[2]}", f"proxies of 'digits' repeat {names[3]}",
     ]  # fmt: skip
     assert problems(2, architecture_id="f" * 16) == [
         f"proxies of 'digits' lack {names[2]}",
-        f"proxies of 'digits' hold what no run has: {'f' * 16}",
+        f"proxies of 'digits' include architectures without runs: {'f' * 16}",
     ]
     other = damaged(folder, table.append_column("colour", pa.array(["red"] * len(table))))
-    assert other == ["proxies.parquet of 'digits' has another schema than this release"]
+    assert other == ["proxies.parquet of 'digits' does not have the schema of this release"]
     path = proxies_path("digits", folder)
     write_table(table.replace_schema_metadata({"schema_version": "0"}), path)
     text = f"{str(path)!r} has schema version 0, and this release reads 1"

@@ -274,7 +274,7 @@ def test_check_without_data_says_what_is_there(tmp_path: Path) -> None:
     done = run("check", "mean-curve", "--folder", tmp_path)
     assert done.exit_code == 2
     path = tmp_path / "digits/train.parquet"
-    assert done.stderr == f"peephole: error: no runs at {str(path)!r}; there is none\n"
+    assert done.stderr == f"peephole: error: no runs at {str(path)!r}; files: none\n"
 
 
 def test_a_predictor_is_found_by_name_class_or_file(own: Path) -> None:

@@ -232,9 +232,7 @@ def test_isolated_code_reads_train_and_validation_and_nothing_else(
     assert timed.prediction.mean.shape == (24, 1)
     coded(tmp_path / "code", PEEK.format(split="test"))
     start = "the predictor failed with only train and validation data: FileNotFoundError: "
-    with pytest.raises(
-        ValueError, match=f"^{start}no runs at .*digits/test.parquet'; there is .*$"
-    ):
+    with pytest.raises(ValueError, match=f"^{start}no runs at .*digits/test.parquet'; files: .*$"):
         predict_in_isolation(
             Code("net.py:Sizes", (path,)), parts, (0,), minutes=5, release=Release(folder)
         )
