@@ -21,7 +21,7 @@ FINITE = "a finite number"
 _TYPE_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
-def broken(where: str, value: object, rule: str) -> NoReturn:
+def refuse(where: str, value: object, rule: str) -> NoReturn:
     """Raise the error for a value that breaks a rule.
 
     Raises:
@@ -82,18 +82,18 @@ def decode(kind: object, value: object, where: str) -> object:
     if origin is Literal:
         names = [str(name) for name in args]
         if not isinstance(value, str) or value not in names:
-            broken(where, value, f"one of {', '.join(names)}")
+            refuse(where, value, f"one of {', '.join(names)}")
         return value
     if origin in (Union, types.UnionType):
         return None if value is None else decode(_member_type(args), value, where)
     if origin is tuple:
         if not isinstance(value, list):
-            broken(where, value, "a list")
+            refuse(where, value, "a list")
         return tuple(decode(args[0], entry, f"{where}[{i}]") for i, entry in enumerate(value))
     if not (origin is not None or is_dataclass(kind)):
         return _decode_scalar(kind, value, where)
     if not isinstance(value, dict):
-        broken(where or "file", value, "an object")
+        refuse(where or "file", value, "an object")
     if isinstance(kind, type) and is_dataclass(kind):
         return _decode_dataclass(kind, value, where)
     return {name: decode(args[1], entry, _join(where, name)) for name, entry in value.items()}
@@ -112,11 +112,11 @@ def _join(where: str, name: str) -> str:
 def _decode_scalar(kind: object, value: object, where: str) -> object:
     """Return a text, number or boolean; an integer is accepted as a float."""
     if kind is float and type(value) is int:
-        return float(value) if abs(value) < LARGEST else broken(where, value, FINITE)
+        return float(value) if abs(value) < LARGEST else refuse(where, value, FINITE)
     if type(value) is not kind:
-        broken(where, value, _TYPE_NAMES[kind])  # type: ignore[index]
+        refuse(where, value, _TYPE_NAMES[kind])  # type: ignore[index]
     if isinstance(value, float) and not math.isfinite(value):  # JSON reads 1e999 as infinite
-        broken(where, value, FINITE)
+        refuse(where, value, FINITE)
     return value
 
 

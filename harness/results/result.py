@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from benchmark.space.imagesets import get_images
 from benchmark.util.atomic import replacing, write_atomically
-from benchmark.util.strict_json import broken, encode, read_record, to_text
+from benchmark.util.strict_json import encode, read_record, refuse, to_text
 from harness.metrics.registry import METRICS
 from harness.results.predictions import (
     check_predictions,
@@ -133,7 +133,7 @@ class Result:
             for name in metrics:
                 if METRICS[name].needs == "curve":
                     where = f"scores_test_accuracy.{stratum}"
-                    broken(where, name, f"a metric of the final epoch: {', '.join(FINAL_METRICS)}")
+                    refuse(where, name, f"a metric of the final epoch: {', '.join(FINAL_METRICS)}")
 
 
 def _check_version(version: int) -> None:
@@ -149,15 +149,15 @@ def _check_identity(result: Result) -> None:
     for field in ("task", "predictor"):
         name = getattr(result, field)
         if not _NAME.fullmatch(name):
-            broken(field, name, "of a-z, 0-9, '.', '_' and '-', and start with a letter or digit")
+            refuse(field, name, "of a-z, 0-9, '.', '_' and '-', and start with a letter or digit")
     for field in ("title", "harness_version"):
         if not getattr(result, field).strip():
-            broken(field, getattr(result, field), "a non-empty text")
+            refuse(field, getattr(result, field), "a non-empty text")
     if not _SHA256.fullmatch(result.task_digest):
-        broken("task_digest", result.task_digest, "64 hexadecimal digits")
+        refuse("task_digest", result.task_digest, "64 hexadecimal digits")
     get_images(result.images)
     if not result.seeds or len(set(result.seeds)) < len(result.seeds):
-        broken("seeds", result.seeds, "at least one, all different")
+        refuse("seeds", result.seeds, "at least one, all different")
 
 
 def _check_counts(result: Result) -> None:
@@ -172,7 +172,7 @@ def _check_counts(result: Result) -> None:
         numbers |= {"seconds.fit": result.seconds.fit, "seconds.predict": result.seconds.predict}
     for name, number in numbers.items():
         if number < 0:
-            broken(name, number, "at least 0")
+            refuse(name, number, "at least 0")
     for split in SCORED_SPLITS:
         if split not in result.networks:
             raise ValueError(f"`networks` must have the split {split!r}")
@@ -182,20 +182,20 @@ def _check_status(result: Result) -> None:
     """Check that the fields fit the status."""
     if result.status == "failed":
         if not result.failure:
-            broken("failure", result.failure, "given for a failed predictor")
+            refuse("failure", result.failure, "given for a failed predictor")
         if result.scores or result.scores_test_accuracy:
             raise ValueError("`scores` of a failed predictor must be empty")
         if result.predictions_sha256 is not None:
-            broken("predictions_sha256", result.predictions_sha256, "null for a failed predictor")
+            refuse("predictions_sha256", result.predictions_sha256, "null for a failed predictor")
         return
     if result.failure is not None:
-        broken("failure", result.failure, "null for a scored predictor")
+        refuse("failure", result.failure, "null for a scored predictor")
     tau = result.scores.get("test", {}).get("tau")
     if tau is None or tau.value is None:
         raise ValueError("`scores.test.tau.value` must be given: the board is sorted by it")
     digest = result.predictions_sha256
     if digest is not None and not _SHA256.fullmatch(digest):
-        broken("predictions_sha256", digest, "64 hexadecimal digits")
+        refuse("predictions_sha256", digest, "64 hexadecimal digits")
 
 
 def environment() -> Environment:
@@ -332,11 +332,11 @@ class Ceiling:
         get_images(self.images)
         for name, strata in (("networks", self.networks), ("scores", self.scores)):
             if set(strata) != set(CEILING_STRATA):
-                broken(name, sorted(strata), f"given for {' and '.join(CEILING_STRATA)}")
+                refuse(name, sorted(strata), f"given for {' and '.join(CEILING_STRATA)}")
         for stratum, metrics in self.scores.items():
             where = f"scores.{stratum}"
             if set(metrics) != set(CEILING_METRICS):
-                broken(where, sorted(metrics), f"given for {' and '.join(CEILING_METRICS)}")
+                refuse(where, sorted(metrics), f"given for {' and '.join(CEILING_METRICS)}")
             for name, score in metrics.items():
                 single = SeedScore(score.value, score.low, score.high, None)
                 check_score(single, METRICS[name].range, 1, f"{where}.{name}")

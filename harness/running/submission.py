@@ -14,7 +14,7 @@ from typing import Literal
 
 import yaml
 
-from benchmark.util.strict_json import broken, decode, encode
+from benchmark.util.strict_json import decode, encode, refuse
 from harness.predictors.registry import PREDICTORS
 
 Kind = Literal["predictions", "code"]
@@ -61,35 +61,35 @@ class Submission:
     def __post_init__(self) -> None:
         """Check the fields, each by itself and against each other."""
         if not _NAME.fullmatch(self.name):
-            broken("name", self.name, "of a-z, 0-9 and '-', not starting with '-'")
+            refuse("name", self.name, "of a-z, 0-9 and '-', not starting with '-'")
         if self.name in PREDICTORS:
-            broken("name", self.name, "another than that of a reference predictor")
+            refuse("name", self.name, "another than that of a reference predictor")
         for field in ("title", "authors"):
             text = getattr(self, field)
             if not text.strip() or len(text.splitlines()) > 1:
-                broken(field, text, "one line that is not empty")
+                refuse(field, text, "one line that is not empty")
         if not self.tasks or len(set(self.tasks)) < len(self.tasks):
-            broken("tasks", self.tasks, "at least one, all different")
+            refuse("tasks", self.tasks, "at least one, all different")
         if self.seeds < 1:
-            broken("seeds", self.seeds, "at least 1")
+            refuse("seeds", self.seeds, "at least 1")
         if self.url is not None and not self.url.startswith(("https://", "http://")):
-            broken("url", self.url, "an address that starts with https:// or http://")
+            refuse("url", self.url, "an address that starts with https:// or http://")
         self._check_kind()
 
     def _check_kind(self) -> None:
         """Check that code says how it is found, and predictions what they cost."""
         if (self.predictor is not None) != (self.kind == "code"):
-            broken("predictor", self.predictor, "given for code, and for code only")
+            refuse("predictor", self.predictor, "given for code, and for code only")
         if self.requirement is not None and self.kind != "code":
-            broken("requirement", self.requirement, "given for code only")
+            refuse("requirement", self.requirement, "given for code only")
         costs = {"fit_seconds": self.fit_seconds, "predict_seconds": self.predict_seconds}
         for field, seconds in costs.items():
             if seconds is not None and (self.kind == "code" or seconds < 0):
-                broken(field, seconds, "at least 0, and given for predictions only: code is timed")
+                refuse(field, seconds, "at least 0, and given for predictions only: code is timed")
         if (self.fit_seconds is None) != (self.predict_seconds is None):
             raise ValueError("`fit_seconds` and `predict_seconds` must be given both or neither")
         if self.file is not None and ("/" in self.file or not self.file.endswith(".py")):
-            broken("predictor", self.predictor, "a class of a .py file in the submission's folder")
+            refuse("predictor", self.predictor, "a class of a .py file in the submission's folder")
 
     @property
     def file(self) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 from benchmark.space.skeletons import SKELETONS
-from benchmark.util.strict_json import broken
+from benchmark.util.strict_json import refuse
 from benchmark.util.unknown_name import unknown_name
 from harness.metrics.registry import METRICS
 from harness.scoring.scores import Scores, SeedScore
@@ -70,18 +70,18 @@ def check_score(score: SeedScore, limits: tuple[float, float], seeds: int, where
     for part in ("value", "low", "high"):
         number = getattr(score, part)
         if number is not None and not limits[0] - TOLERANCE <= number <= limits[1] + TOLERANCE:
-            broken(f"{where}.{part}", number, f"within [{limits[0]:g}, {limits[1]:g}]")
+            refuse(f"{where}.{part}", number, f"within [{limits[0]:g}, {limits[1]:g}]")
     if (score.low is None) != (score.high is None):
         raise ValueError(f"`{where}` must have both `low` and `high` or neither")
     if score.low is not None and score.value is None:
-        broken(f"{where}.low", score.low, "null, because the value is null")
+        refuse(f"{where}.low", score.low, "null, because the value is null")
     if score.low is not None and score.high is not None and score.low > score.high:
-        broken(f"{where}.low", score.low, f"at most `high` (={score.high!r})")
+        refuse(f"{where}.low", score.low, f"at most `high` (={score.high!r})")
     if (score.seed_std is not None) != (seeds > 1 and score.value is not None):
         rule = "a number if there are several seeds and a value, else null"
-        broken(f"{where}.seed_std", score.seed_std, rule)
+        refuse(f"{where}.seed_std", score.seed_std, rule)
     if score.seed_std is not None and score.seed_std < 0:
-        broken(f"{where}.seed_std", score.seed_std, "at least 0")
+        refuse(f"{where}.seed_std", score.seed_std, "at least 0")
 
 
 def _check_relations(metrics: Mapping[str, SeedScore], where: str, *, single: bool) -> None:
@@ -91,17 +91,17 @@ def _check_relations(metrics: Mapping[str, SeedScore], where: str, *, single: bo
     # They share a numerator, but the means over seeds of their ratios can differ in sign
     if single and tau is not None and somers_d is not None and _sign(tau) != _sign(somers_d):
         rule = f"of the same sign as somers_d (={somers_d!r}), which counts the same pairs"
-        broken(f"{where}.tau.value", tau, rule)
+        refuse(f"{where}.tau.value", tau, rule)
     r2, squared = values.get("r2"), values.get("squared_pearson")
     # The best linear fit of the predictions is at least as good as the predictions
     if r2 is not None and squared is not None and r2 > squared + TOLERANCE:
         rule = f"at most squared_pearson (={squared!r}), which 1 - SSE/SST never exceeds"
-        broken(f"{where}.r2.value", r2, rule)
+        refuse(f"{where}.r2.value", r2, rule)
     known = [(name, values[name]) for name in REGRETS if name in values]
     for (name, fewer), (more_name, more) in pairwise(known):
         if more > fewer + TOLERANCE:
             rule = f"at most {name} (={fewer!r}): more choices never increase regret"
-            broken(f"{where}.{more_name}.value", more, rule)
+            refuse(f"{where}.{more_name}.value", more, rule)
 
 
 def _sign(value: float) -> int:

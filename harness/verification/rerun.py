@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from benchmark.runs import read_pages
 from benchmark.util.atomic import write_atomically
-from benchmark.util.strict_json import broken, encode, read_record, to_text
+from benchmark.util.strict_json import encode, read_record, refuse, to_text
 from harness.predictors.registry import PREDICTORS
 from harness.results.predictions import predictions_table, round_prediction, seeds_table
 from harness.results.result import Result, seeds_path
@@ -60,7 +60,7 @@ class Reruns:
     def __post_init__(self) -> None:
         """Check the version and that no task and predictor occur twice."""
         if self.schema_version != SCHEMA_VERSION:
-            broken("schema_version", self.schema_version, f"{SCHEMA_VERSION}")
+            refuse("schema_version", self.schema_version, f"{SCHEMA_VERSION}")
         keys = [(rerun.task, rerun.predictor) for rerun in self.reruns]
         if len(set(keys)) < len(keys):
             raise ValueError("`reruns` must hold each task and predictor once")
