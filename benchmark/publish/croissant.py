@@ -128,9 +128,7 @@ def croissant_text(manifest: Manifest, folder: Path, files: Mapping[str, str]) -
 
 def _responsible_ai(images: Sequence[str], days: tuple[str, str]) -> Json:
     """Return the properties of Croissant's responsible-AI vocabulary."""
-    texts: Json = {
-        f"rai:{answer.rai}": answer.text for answer in entries(images, days) if answer.rai
-    }
+    texts: Json = {f"rai:{entry.rai}": entry.text for entry in entries(images, days) if entry.rai}
     # The specification spells the last property both ways; mlcroissant reads only the second.
     return texts | {
         "rai:dataCollectionType": "Experiments",

@@ -16,7 +16,7 @@ from benchmark.space.imagesets import get_images
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One question and its answer; `rai` is the property of Croissant that asks the same."""
+    """A question and the text that replies to it; `rai` is the same property of Croissant."""
 
     section: str
     question: str
@@ -45,8 +45,8 @@ def entries(images: Sequence[str], days: tuple[str, str]) -> tuple[Entry, ...]:
     }
     return tuple(
         Entry(section, **fields | {"text": Template(fields["text"]).substitute(values)})
-        for section, answers in yaml.safe_load(read_source("datasheet.yaml")).items()
-        for fields in answers
+        for section, questions in yaml.safe_load(read_source("datasheet.yaml")).items()
+        for fields in questions
     )
 
 
@@ -61,9 +61,9 @@ def run_days(manifest: Manifest, folder: Path) -> tuple[str, str]:
 
 def datasheet_text(images: Sequence[str], days: tuple[str, str]) -> str:
     """Return the sections of the datasheet as Markdown. Arguments as in `entries`."""
-    answers = entries(images, days)
+    listed = entries(images, days)
     sections = {
-        section: [f"- **{a.question}** {a.text}" for a in answers if a.section == section]
-        for section in dict.fromkeys(answer.section for answer in answers)
+        section: [f"- **{a.question}** {a.text}" for a in listed if a.section == section]
+        for section in dict.fromkeys(entry.section for entry in listed)
     }
     return "\n".join(f"\n### {name}\n\n" + "\n".join(lines) for name, lines in sections.items())

@@ -100,7 +100,7 @@ def _head(task: TaskBoard, theme: Theme, height: float) -> list[str]:
 
 
 def _labels(names: Sequence[str], panels: Sequence[Panel], theme: Theme) -> list[str]:
-    """Return the names; bold is whom no predictor surely beats, in one of the panels at least."""
+    """Return the names, bold where no predictor is significantly better in one of the panels."""
     first = {
         row.result.predictor
         for panel in panels
@@ -154,7 +154,7 @@ def _marks(panel: Panel, names: Sequence[str], theme: Theme) -> list[str]:
 
 
 def _row_marks(panel: Panel, row: Row, y: float, theme: Theme) -> list[str]:
-    """Return both marks of a predictor, pale if another one is surely better on test."""
+    """Return both marks of a predictor, pale if another one is significantly better on test."""
     if row.rank is None:
         style = f'fill="{theme.soft}" font-size="12"'
         return [_text(panel.x(0.0), y + 4, "failed", style)]
@@ -191,7 +191,7 @@ def _foot(theme: Theme, height: float, more: int) -> list[str]:
         _text(MARGIN + 14, y, "test", style),
         _symbol(MARGIN + 58, y - 4, theme.held, diamond=True),
         _text(MARGIN + 68, y, "held-out skeletons", style),
-        _text(WIDTH - MARGIN, y, f"pale: another predictor is surely better on test{rest}",
+        _text(WIDTH - MARGIN, y, f"pale: another predictor is significantly better on test{rest}",
               f'{style} text-anchor="end"'),
     ]  # fmt: skip
 
