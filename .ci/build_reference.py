@@ -18,8 +18,12 @@ def main() -> None:
     """Build the pages and look for names in backticks that pdoc could not link."""
     folder = Path(sys.argv[1])
     sys.path.insert(0, str(Path.cwd()))
+    import peephole
+
     warnings.simplefilter("error")
     pdoc.render.configure(docformat="google")
+    for name in peephole.__all__:  # pdoc sees what is loaded
+        getattr(peephole, name)
     pdoc.pdoc(*PACKAGES, "peephole", output_directory=folder)
     pages = sorted(folder.rglob("*.html"))
     broken = [

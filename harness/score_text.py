@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import Any
 
 from harness.results.result import Result
 from harness.running.custom_splits import TrialScore
@@ -11,9 +11,6 @@ from harness.scoring.scores import Score, SeedScore
 from harness.studies.compare import Difference
 from harness.studies.early_selection import StrategyOutcome
 from harness.verification.predictor_rules import Finding
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 
 def result_lines(results: Sequence[Result]) -> Iterator[str]:
@@ -95,8 +92,8 @@ def strategy_lines(outcomes: Sequence[StrategyOutcome]) -> Iterator[str]:
         yield f"{cost} {c.regret:7.4f} {c.best:5.0%}"
 
 
-def json_lines(records: "Iterable[DataclassInstance]") -> Iterator[str]:
-    """Yield each record as a JSON object.
+def json_lines(records: Iterable[Any]) -> Iterator[str]:
+    """Yield each record, a dataclass, as a JSON object.
 
     >>> list(json_lines([Finding("epochs", False, "1 to 3")]))
     ['{"rule": "epochs", "passed": false, "seen": "1 to 3"}']
