@@ -1,8 +1,8 @@
-"""How a predictor is judged on a task: fitted, asked once about all queries, scored.
+"""Evaluates a predictor on a task: fits it, predicts all queries at once, scores the predictions.
 
-A predictor that raises or answers against the protocol gets a result that says so. A stochastic one
-is fitted with several seeds; its scores are the mean over seeds, with the interval of that mean,
-and beside them the standard deviation over seeds.
+A predictor that raises or breaks the protocol gets a failed result with the reason. A stochastic
+predictor is fitted with several seeds; its scores are means over seeds, with the interval of the
+mean and the standard deviation over seeds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,8 +31,8 @@ from harness.scoring.strata import strata, tabulate
 from harness.scoring.targets import Targets
 from harness.task_data import TaskTargets, load_task_data
 
-SECONDS = "_seconds"  # how the name of a count ends that is a time
-# A result, and its predictions as `harness.results.predictions.seeds_table` returns them
+SECONDS = "_seconds"  # suffix of the names of counts that are times
+# A result, and its predictions as a table of `harness.results.predictions.seeds_table`
 Outcome = tuple[Result, pa.Table | None]
 
 
@@ -68,7 +68,7 @@ class ResultHeader:
         seconds: Seconds | None,
         failure: str | None = None,
     ) -> Result:
-        """Return the result with the remaining fields of `Result`; failed if there is a failure."""
+        """Return the result with the remaining fields of `Result`; failed if `failure` is given."""
         networks = {split: len(ids) for split, ids in self.task.parts.items()}
         return Result(
             schema_version=SCHEMA_VERSION,
@@ -97,24 +97,24 @@ class ResultHeader:
 
 
 def header_of(candidate: Candidate, task: Task, seeds: int) -> ResultHeader:
-    """Return the header of a candidate's result on a task, with up to so many seeds."""
+    """Return the header of a candidate's result on a task; `seeds` as for `Candidate.seeds`."""
     return ResultHeader(task, candidate.name, candidate.title, candidate.seeds(seeds))
 
 
 def evaluate(
     candidate: Candidate, task: Task, *, seeds: int = SEEDS, release: Release = INSTALLED
 ) -> Outcome:
-    """Return a predictor's result on a task and its predictions, None if it failed.
+    """Return a predictor's result on a task, and its predictions or None if it failed.
 
     Args:
-        candidate: As `harness.running.find_predictor.find` returns it.
-        task: Any.
-        seeds: How many, for a stochastic predictor; any other is fitted once.
+        candidate: The predictor.
+        task: The task.
+        seeds: Number of seeds of a stochastic predictor; others are fitted once.
         release: The data; by default that of the installed package.
 
     Raises:
-        FileNotFoundError: If the data lacks a split.
-        ValueError: If the data is not what the task was frozen on.
+        FileNotFoundError: If a split is missing from the data.
+        ValueError: If the rows are not those that the task was frozen on.
     """
     return evaluate_shared(candidate, [task], seeds=seeds, release=release)[0]
 
@@ -122,17 +122,17 @@ def evaluate(
 def evaluate_shared(
     candidate: Candidate, tasks: Sequence[Task], *, seeds: int = SEEDS, release: Release = INSTALLED
 ) -> list[Outcome]:
-    """Return the outcomes on tasks that differ in their observed epochs, of a single fit.
+    """Return the outcomes of a single fit on tasks that differ only in their observed epochs.
 
-    A predictor that does not look at curves gives the same answer to all of them, so it is asked
-    with the fewest observed epochs, and each task is given what lies after its own. Arguments and
-    errors otherwise as those of `evaluate`.
+    A predictor that does not use curves has the same predictions for all of them. It predicts with
+    the fewest observed epochs, and each task gets the predictions after its own observed epochs.
+    Arguments and errors are otherwise those of `evaluate`.
     """
     assert len({task.digest for task in tasks}) == 1, "tasks of one fit must have the same rows"
-    assert len(tasks) == 1 or not candidate.uses_curve, "one who sees curves must be fitted on each"
+    assert len(tasks) == 1 or not candidate.uses_curve, "a user of curves must be fitted on each"
     data = load_task_data(min(tasks, key=lambda task: task.observed), release)
     headers = [header_of(candidate, task, seeds) for task in tasks]
-    try:  # the one place where anything is caught: a predictor may fail in any way there is
+    try:  # catches everything, because a predictor may raise any exception
         timed = [fit_predict(candidate.make, data, seed) for seed in headers[0].seeds]
         _check_agreement(timed)
     except Exception as error:
@@ -142,16 +142,16 @@ def evaluate_shared(
 
 
 def _check_agreement(timed: Sequence[TimedPrediction]) -> None:
-    """Check that the answers of all seeds can be averaged.
+    """Check that the predictions of all seeds can be averaged.
 
     Raises:
-        ValueError: If they are of different epochs, or only some have standard deviations.
+        ValueError: If their epochs differ, or only some have standard deviations.
     """
     first = timed[0].prediction
-    for timed_prediction in timed[1:]:
-        if timed_prediction.prediction.epochs != first.epochs:
+    for other in (t.prediction for t in timed[1:]):
+        if other.epochs != first.epochs:
             raise ValueError("`epochs` must be the same with every seed")
-        if (timed_prediction.prediction.std is None) != (first.std is None):
+        if (other.std is None) != (first.std is None):
             raise ValueError("`std` must be given with every seed or with none")
 
 
@@ -168,15 +168,14 @@ def _score_timed(
 
 
 def all_counts(timed: Sequence[TimedPrediction]) -> dict[str, int]:
-    """Return what was counted with all seeds together.
+    """Return the counts of all seeds: sums, or the maximum for names that end in `_seconds`.
 
-    Seconds, by a name that ends so, are of what is made once for all seeds: the largest counts.
+    Such times measure what is made once and shared by all seeds.
     """
     counts: dict[str, int] = {}
-    for timed_prediction in timed:
-        for name, count in timed_prediction.counts.items():
-            before = counts.get(name, 0)
-            counts[name] = max(before, count) if name.endswith(SECONDS) else before + count
+    for name, count in (item for t in timed for item in t.counts.items()):
+        before = counts.get(name, 0)
+        counts[name] = max(before, count) if name.endswith(SECONDS) else before + count
     return counts
 
 
@@ -229,14 +228,15 @@ def score_outcome(
 def seed_scores(
     targets: Targets, predictions: Sequence[Prediction], resamples: int = RESAMPLES
 ) -> Scores:
-    """Return the scores by stratum and metric, mean over seeds.
+    """Return the scores by stratum and metric, means over seeds.
 
-    The interval is that of the mean: each resample has its own mean over seeds.
+    The interval is that of the mean over seeds, which is computed for each resample.
 
     Args:
         targets: The runs.
-        predictions: Of each seed, in the order of the truth, all of the same epochs.
-        resamples: Of the intervals; there are none with 0.
+        predictions: The prediction of each seed, rows in the order of the targets, all of the same
+            epochs.
+        resamples: Number of resamples for the intervals; 0 for none.
     """
     tables = [tabulate(targets, p.mean, epochs=p.epochs, std=p.std) for p in predictions]
     samples = [strata(table, resamples=resamples) for table in tables]

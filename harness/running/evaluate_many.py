@@ -1,6 +1,6 @@
-"""Many predictors on many tasks, in parallel processes, with what is done already taken over.
+"""Evaluates many predictors on many tasks in parallel, and reuses results that exist.
 
-Each fit has a process of its own. A result is written as soon as it is there.
+Each fit runs in a separate process. A result is written as soon as it is available.
 """
 
 from collections.abc import Sequence
@@ -35,8 +35,8 @@ class Setting:
     Attributes:
         results: Folder of all results.
         release: The data; by default that of the installed package.
-        seeds: How many, for stochastic predictors.
-        processes: How many at a time.
+        seeds: Number of seeds of stochastic predictors.
+        processes: Number of parallel processes.
     """
 
     results: Path
@@ -53,9 +53,11 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One fit: a predictor and the tasks that share it.
+    """A fit of a predictor, and the tasks that share it.
 
-    The predictor is named as `harness.running.find_predictor.find` takes it.
+    Attributes:
+        predictor: An argument of `harness.running.find_predictor.find`.
+        tasks: Tasks that differ only in their observed epochs.
     """
 
     predictor: str
@@ -65,32 +67,32 @@ class Job:
 def evaluate_many(
     predictors: Sequence[str], tasks: Sequence[str], setting: Setting
 ) -> list[Result]:
-    """Return the results of all predictors on all tasks, by task and predictor as they are given.
+    """Return the results of all predictors on all tasks, by task and predictor in the given order.
 
-    The result of a predictor of the registry is taken over if the same harness scored it with the
-    same seeds on the same rows; failed ones are tried again, and one's own code always runs.
+    A stored result of a registry predictor is reused if the same harness version scored it with the
+    same seeds on the same rows. Failed predictors and predictors outside the registry always run.
 
     Raises:
-        FileNotFoundError: If the data lacks a split.
-        ValueError: If a name is not known, or the data is not what a task was frozen on.
+        FileNotFoundError: If a split is missing from the data.
+        ValueError: If a name is unknown, or the rows are not those that a task was frozen on.
         OSError: If a result cannot be written.
     """
     candidates = {name: find(name) for name in dict.fromkeys(predictors)}
     _check_names(candidates)
-    asked = [setting.release.task(name) for name in dict.fromkeys(tasks)]
-    found: dict[tuple[str, str], Result] = {}
+    chosen = [setting.release.task(name) for name in dict.fromkeys(tasks)]
+    results: dict[tuple[str, str], Result] = {}
     jobs: list[Job] = []
     for name, candidate in candidates.items():
-        taken = {task.name: _taken(name, candidate, task, setting) for task in asked}
-        found |= {(task, name): result for task, result in taken.items() if result is not None}
-        missing = [task for task in asked if taken[task.name] is None]
-        jobs += [Job(name, group) for group in _groups(candidate, missing)]
-    found |= _run_all(jobs, setting)
-    return [found[task.name, name] for task in asked for name in candidates]
+        stored = {task.name: _read_stored(candidate, task, setting) for task in chosen}
+        results |= {(task, name): result for task, result in stored.items() if result is not None}
+        missing = [task for task in chosen if stored[task.name] is None]
+        jobs += [Job(name, group) for group in _group_by_fit(candidate, missing)]
+    results |= _run_all(jobs, setting)
+    return [results[task.name, name] for task in chosen for name in candidates]
 
 
 def _check_names(candidates: dict[str, Candidate]) -> None:
-    """Check that no two predictors write the same results.
+    """Check that no two predictors have the same name, as they would write the same results.
 
     Raises:
         ValueError: If two do.
@@ -100,28 +102,28 @@ def _check_names(candidates: dict[str, Candidate]) -> None:
         other = owners.setdefault(candidate.name, predictor)
         if other != predictor:
             raise ValueError(
-                f"predictors {other!r} and {predictor!r} would both be called {candidate.name!r}"
+                f"predictors {other!r} and {predictor!r} have the same name {candidate.name!r}"
             )
 
 
-def _taken(predictor: str, candidate: Candidate, task: Task, setting: Setting) -> Result | None:
-    """Return the result that is there already, unless it is another's, damaged or failed."""
+def _read_stored(candidate: Candidate, task: Task, setting: Setting) -> Result | None:
+    """Return the stored result of a predictor if it can be reused."""
     path = result_path(setting.results, task.name, candidate.name)
     if candidate.name not in PREDICTORS or not path.exists():
         return None
     try:
         result = read_result(path)
-    except ValueError:  # damaged or of an older schema: it is made again
+    except ValueError:  # damaged or of an older schema
         return None
-    if len(result.seeds) > 1 and not seeds_path(path).exists():  # it could not be rescored
+    if len(result.seeds) > 1 and not seeds_path(path).exists():  # cannot be rescored
         return None
     expected = ("scored", task.digest, HARNESS_VERSION, candidate.seeds(setting.seeds))
-    seen = (result.status, result.task_digest, result.harness_version, result.seeds)
-    return result if seen == expected else None
+    actual = (result.status, result.task_digest, result.harness_version, result.seeds)
+    return result if actual == expected else None
 
 
-def _groups(candidate: Candidate, tasks: Sequence[Task]) -> list[tuple[Task, ...]]:
-    """Return the tasks that one fit serves, together."""
+def _group_by_fit(candidate: Candidate, tasks: Sequence[Task]) -> list[tuple[Task, ...]]:
+    """Return the tasks in groups that share a fit."""
     groups: dict[tuple[str, ...], list[Task]] = {}
     for task in tasks:
         key = (task.images, task.digest, task.name if candidate.uses_curve else "")
@@ -130,17 +132,17 @@ def _groups(candidate: Candidate, tasks: Sequence[Task]) -> list[tuple[Task, ...
 
 
 def _run_all(jobs: Sequence[Job], setting: Setting) -> dict[tuple[str, str], Result]:
-    """Return the result of every job by task and predictor."""
-    found: dict[tuple[str, str], Result] = {}
+    """Return the results of all jobs by task and predictor."""
+    by_name: dict[tuple[str, str], Result] = {}
     progress = Progress("results", sum(len(job.tasks) for job in jobs))
     calls = [partial(run, job, setting) for job in jobs]
-    for number, answer in run_in_processes(calls, setting.processes):
+    for number, results in run_in_processes(calls, setting.processes):
         job = jobs[number]
-        if isinstance(answer, EndedEarlyError):
-            answer = _write_ended(job, setting, answer)
-        found |= {(result.task, job.predictor): result for result in answer}
+        if isinstance(results, EndedEarlyError):
+            results = _write_ended(job, setting, results)
+        by_name |= {(result.task, job.predictor): result for result in results}
         progress.advance(len(job.tasks))
-    return found
+    return by_name
 
 
 def run(job: Job, setting: Setting) -> list[Result]:
@@ -151,7 +153,7 @@ def run(job: Job, setting: Setting) -> list[Result]:
 
 
 def _write_ended(job: Job, setting: Setting, ended: EndedEarlyError) -> list[Result]:
-    """Write that the process of a job ended before its results were there."""
+    """Write failed results for a job whose process ended early."""
     candidate = find(job.predictor)
     headers = [header_of(candidate, task, setting.seeds) for task in job.tasks]
     results = [header.fail(str(ended)) for header in headers]
@@ -163,28 +165,28 @@ def try_many(
 ) -> list[TrialScore]:
     """Return scores on trials by predictor, observed epochs and label; nothing is written.
 
-    A predictor that does not look at curves is fitted once for all numbers of observed epochs.
+    A predictor that does not use curves is fitted once for all numbers of observed epochs.
 
     Raises:
-        ValueError: If a predictor is not known.
+        ValueError: If a predictor is unknown.
     """
     candidates = {name: find(name) for name in predictors}
-    asked = [
+    fits = [
         (candidate, name, k)
         for name, candidate in candidates.items()
         for k in (observed if candidate.uses_curve else (min(observed),))
     ]
-    progress = Progress("fits", len(asked))
-    calls = [partial(_try, name, trials, k, setting.seeds) for _, name, k in asked]
-    found: dict[tuple[str, int], list[TrialScore]] = {}
-    for number, answer in run_in_processes(calls, setting.processes):
-        candidate, name, k = asked[number]
-        if isinstance(answer, EndedEarlyError):
-            answer = failed_trials(candidate.name, trials, k, str(answer))
+    progress = Progress("fits", len(fits))
+    calls = [partial(_try, name, trials, k, setting.seeds) for _, name, k in fits]
+    by_fit: dict[tuple[str, int], list[TrialScore]] = {}
+    for number, scores in run_in_processes(calls, setting.processes):
+        candidate, name, k = fits[number]
+        if isinstance(scores, EndedEarlyError):
+            scores = failed_trials(candidate.name, trials, k, str(scores))
         for shared in (k,) if candidate.uses_curve else observed:
-            found[name, shared] = [replace(score, observed=shared) for score in answer]
+            by_fit[name, shared] = [replace(score, observed=shared) for score in scores]
         progress.advance()
-    return [score for name in predictors for k in observed for score in found[name, k]]
+    return [score for name in predictors for k in observed for score in by_fit[name, k]]
 
 
 def _try(name: str, trials: Sequence[Trial], observed: int, seeds: int) -> list[TrialScore]:

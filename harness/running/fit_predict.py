@@ -1,4 +1,4 @@
-"""A predictor's answer: asked for once, timed, and checked against the protocol."""
+"""Fits a predictor, and times and checks its prediction."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -14,12 +14,12 @@ from harness.results.result import Seconds
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TimedPrediction:
-    """What a predictor said, with accuracies clipped to [0, 1], and what it took.
+    """A valid prediction, and what it cost.
 
     Attributes:
-        prediction: In the order of the queries.
+        prediction: The prediction, rows in the order of the queries.
         seconds: Measured time to fit and to predict.
-        counts: What the predictor counted, by name.
+        counts: Counts of the predictor by name.
     """
 
     prediction: Prediction
@@ -28,29 +28,29 @@ class TimedPrediction:
 
 
 class TaskInputs(Protocol):
-    """What a predictor is fitted on and asked; `harness.task_data.TaskData` adds the truths."""
+    """The inputs of a predictor; `harness.task_data.TaskData` adds the targets."""
 
     @property
     def train(self) -> Runs:
-        """To fit on."""
+        """Runs to fit on."""
 
     @property
     def validation(self) -> Runs:
-        """To choose with."""
+        """Runs for model selection."""
 
     @property
     def queries(self) -> Queries:
-        """To answer."""
+        """Networks to predict."""
 
 
 def fit_predict(make: Callable[[], Predictor], data: TaskInputs, seed: int) -> TimedPrediction:
-    """Make, fit and ask a predictor, once, about all queries in one call.
+    """Make and fit a predictor, and predict all queries in one call.
 
-    It is given copies, so that whatever it does to them reaches nobody else.
+    The predictor receives copies, so it cannot modify shared data.
 
     Raises:
-        ValueError: If the answer breaks the protocol.
-        Exception: Whatever the predictor raises.
+        ValueError: If the prediction breaks a rule.
+        Exception: Any exception that the predictor raises.
     """
     train, validation, queries = data.train.copy(), data.validation.copy(), data.queries.copy()
     predictor = make()
@@ -64,7 +64,7 @@ def fit_predict(make: Callable[[], Predictor], data: TaskInputs, seed: int) -> T
 
 
 def counts_of(predictor: object) -> dict[str, int]:
-    """Return what a predictor counted: its mapping `counts`, or its number `failed_fits`."""
+    """Return the counts of a predictor: its mapping `counts`, or its number `failed_fits`."""
     counts = getattr(predictor, "counts", None)
     if isinstance(counts, Mapping):
         return {str(n): v for n, v in counts.items() if isinstance(v, int) and v >= 0}

@@ -1,8 +1,8 @@
 """A submission: a folder `submissions/<name>` beside the folder of results.
 
-It holds `submission.yaml`, which says who submits what, and for code of one's own the Python files;
-`submission.yaml` names their class as `predictor.py:Class`. Predictions and scores lie where all
-results lie, as `results/<task>/<name>.json` with its Parquet files, and nowhere else.
+It holds `submission.yaml`, which describes the submission, and the Python files of the submitted
+code, if any; `submission.yaml` names their class as `predictor.py:Class`. The predictions and
+scores are stored only with all other results, as `results/<task>/<name>.json` with Parquet files.
 """
 
 import hashlib
@@ -19,29 +19,30 @@ from harness.predictors.registry import PREDICTORS
 
 Kind = Literal["predictions", "code"]
 FILE = "submission.yaml"
-MOST_BYTES = 65_536  # of submission.yaml and of each file of code
+MOST_BYTES = 65_536  # of submission.yaml and of each Python file
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What `submission.yaml` says; fields with a default may be left out.
+    """The content of `submission.yaml`; fields with a default are optional.
 
     Attributes:
-        name: Of the folder and of the results: a-z, 0-9 and '-'.
-        title: What the predictor does, on one line.
-        authors: Free text.
-        kind: `predictions`, scored without running anything, or `code`.
-        tasks: Answered, all different.
+        name: Name of the folder and of the results, of a-z, 0-9 and '-'.
+        title: What the predictor does, in one line.
+        authors: Names of the authors, in any form.
+        kind: `predictions`, which are scored without executing anything, or `code`.
+        tasks: Names of the tasks, all different.
         predictor: For code: `predictor.py:Class`, `package.module:Class`, or the name of an entry
             point of the group `peephole.predictors`.
-        requirement: What pip installs, for code in a package.
-        seeds: How many the predictor is fitted with; 1 if its answer does not depend on it.
-        fit_seconds: For predictions: measured time to fit, mean over seeds.
-        predict_seconds: Likewise to predict, for all networks of a task.
-        hardware: What these were measured on.
-        contact: Free text.
-        url: Of a paper, page or repository.
+        requirement: For code in a package: the requirement that pip installs.
+        seeds: Number of seeds; 1 if the predictions do not depend on the seed.
+        fit_seconds: For predictions: measured time to fit, in seconds, mean over seeds.
+        predict_seconds: For predictions: measured time to predict all networks of a task, in
+            seconds, mean over seeds.
+        hardware: The hardware on which these times were measured.
+        contact: How to reach the authors, in any form.
+        url: Address of a paper, page or repository.
     """
 
     name: str
@@ -59,71 +60,71 @@ class Submission:
     url: str | None = None
 
     def __post_init__(self) -> None:
-        """Check the fields, each by itself and against each other."""
+        """Check each field, and fields against each other."""
         if not _NAME.fullmatch(self.name):
             refuse("name", self.name, "of a-z, 0-9 and '-', not starting with '-'")
         if self.name in PREDICTORS:
-            refuse("name", self.name, "another than that of a reference predictor")
+            refuse("name", self.name, "different from the names of reference predictors")
         for field in ("title", "authors"):
             text = getattr(self, field)
             if not text.strip() or len(text.splitlines()) > 1:
-                refuse(field, text, "one line that is not empty")
+                refuse(field, text, "one non-empty line")
         if not self.tasks or len(set(self.tasks)) < len(self.tasks):
             refuse("tasks", self.tasks, "at least one, all different")
         if self.seeds < 1:
             refuse("seeds", self.seeds, "at least 1")
         if self.url is not None and not self.url.startswith(("https://", "http://")):
-            refuse("url", self.url, "an address that starts with https:// or http://")
+            refuse("url", self.url, "a URL that starts with https:// or http://")
         self._check_kind()
 
     def _check_kind(self) -> None:
-        """Check that code says how it is found, and predictions what they cost."""
+        """Check the fields that only code or only predictions have."""
         if (self.predictor is not None) != (self.kind == "code"):
-            refuse("predictor", self.predictor, "given for code, and for code only")
+            refuse("predictor", self.predictor, "given for code and only for code")
         if self.requirement is not None and self.kind != "code":
-            refuse("requirement", self.requirement, "given for code only")
+            refuse("requirement", self.requirement, "given only for code")
         costs = {"fit_seconds": self.fit_seconds, "predict_seconds": self.predict_seconds}
         for field, seconds in costs.items():
             if seconds is not None and (self.kind == "code" or seconds < 0):
-                refuse(field, seconds, "at least 0, and given for predictions only: code is timed")
+                refuse(field, seconds, "at least 0 and given only for predictions; code is timed")
         if (self.fit_seconds is None) != (self.predict_seconds is None):
-            raise ValueError("`fit_seconds` and `predict_seconds` must be given both or neither")
+            raise ValueError("`fit_seconds` and `predict_seconds` must be given together")
         if self.file is not None and ("/" in self.file or not self.file.endswith(".py")):
-            refuse("predictor", self.predictor, "a class of a .py file in the submission's folder")
+            refuse("predictor", self.predictor, "a class in a .py file of the submission's folder")
 
     @property
     def file(self) -> str | None:
-        """The file of the predictor's class; None for predictions and code in a package."""
-        place, colon, _ = (self.predictor or "").rpartition(":")
-        return place if colon and (place.endswith(".py") or "/" in place) else None
+        """Name of the file of the predictor's class; None for predictions and code in a package."""
+        source, colon, _ = (self.predictor or "").rpartition(":")
+        return source if colon and (source.endswith(".py") or "/" in source) else None
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain YAML: no tag makes an object, no key stands twice, nothing is repeated by reference."""
+    """Loads YAML without object tags, duplicate keys and aliases."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Refuse aliases, with which a few lines can stand for gigabytes."""
+        """Refuse aliases, with which a few lines can expand to gigabytes."""
         if self.check_event(yaml.AliasEvent):
-            raise ValueError("aliases (`*name`) are not used here")
+            raise ValueError("aliases (`*name`) are not allowed")
         return super().compose_node(parent, index)
 
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
     ) -> dict[Hashable, object]:
-        """Refuse a key that stands there twice, of which YAML would keep the last."""
+        """Refuse duplicate keys, of which YAML would keep the last."""
         names = [key.value for key, _ in node.value]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"field `{name}` must stand there once, not twice")
-        found: dict[Hashable, object] = super().construct_mapping(node, deep)
-        return found
+                raise ValueError(f"field `{name}` must be given once, not twice")
+        mapping: dict[Hashable, object] = super().construct_mapping(node, deep)
+        return mapping
 
 
 def read_submission(folder: Path) -> Submission:
-    """Return what the `submission.yaml` of a folder says, checked with its files of code.
+    """Return the submission of a folder, after checking it and its Python files.
 
     Raises:
-        ValueError: If the file is no YAML, or breaks a rule; the message starts with its path.
+        ValueError: If the file is not YAML or breaks a rule; the message starts with its path.
         OSError: If it cannot be read.
     """
     path = folder / FILE
@@ -143,10 +144,10 @@ def read_submission(folder: Path) -> Submission:
 
 
 def make_submission(fields: object) -> Submission:
-    """Return the submission of fields as YAML reads them.
+    """Return the submission of the fields of a YAML file.
 
     Raises:
-        ValueError: If one is missing, unknown, of another type, or breaks a rule.
+        ValueError: If a field is missing, unknown, of a wrong type or breaks a rule.
     """
     submission = decode(Submission, fields, "")
     assert isinstance(submission, Submission)
@@ -154,10 +155,10 @@ def make_submission(fields: object) -> Submission:
 
 
 def code_files(folder: Path) -> list[Path]:
-    """Return the Python files of a submission, by name.
+    """Return the Python files of a submission, sorted by name.
 
     Raises:
-        ValueError: If one is larger than a file of code.
+        ValueError: If one has more than `MOST_BYTES`.
     """
     files = sorted(folder.glob("*.py"))
     for path in files:
@@ -169,7 +170,7 @@ def code_files(folder: Path) -> list[Path]:
 
 
 def code_digest(folder: Path) -> str:
-    """Return the SHA-256 of a submission: of its `submission.yaml` and its files of code."""
+    """Return the SHA-256 of the `submission.yaml` and the Python files of a submission."""
     digest = hashlib.sha256()
     for path in [folder / FILE, *code_files(folder)]:
         content = path.read_bytes()
@@ -178,31 +179,31 @@ def code_digest(folder: Path) -> str:
 
 
 def find_submission(folder: Path, name: str) -> Submission:
-    """Return a submission of a folder of submissions.
+    """Return the submission of a name from a folder of submissions.
 
     Raises:
-        ValueError: As `read_submission`, or if the name is not that of its folder.
-        FileNotFoundError: If there is none.
+        ValueError: As for `read_submission`, or if its name differs from that of its folder.
+        FileNotFoundError: If it does not exist.
     """
     submission = read_submission(folder / name)
     if submission.name != name:
         path = folder / name / FILE
-        raise ValueError(f"{path}: `name` (={submission.name!r}) must be that of the folder")
+        raise ValueError(f"{path}: `name` (={submission.name!r}) must be the name of the folder")
     return submission
 
 
 def submissions_folder(results: Path) -> Path:
-    """Return where submissions lie: beside the folder of results."""
+    """Return the folder of submissions, beside the folder of results."""
     return results.resolve().parent / "submissions"
 
 
 def submission_names(folder: Path) -> list[str]:
-    """Return the names of all submissions of a folder, which may be missing."""
+    """Return the names of all submissions of a folder, which need not exist."""
     return sorted(path.parent.name for path in folder.glob(f"*/{FILE}"))
 
 
 def to_yaml(submission: Submission) -> str:
-    """Return the text of a `submission.yaml`, without fields that are left out.
+    """Return the text of a `submission.yaml`, without fields that are None.
 
     >>> print(to_yaml(Submission("a", "A title", "Ann", "predictions", ("digits-k0-v2",))))
     name: a

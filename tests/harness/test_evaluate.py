@@ -279,7 +279,7 @@ def test_tasks_with_other_rows_do_not_share_a_fit(task: Task, folder: Path) -> N
     blind = candidate(MeanCurve, uses_curve=False)
     with pytest.raises(AssertionError, match=r"^tasks of one fit must have the same rows(\n|$)"):
         evaluate_shared(blind, [task, replace(task, digest="0" * 64)], release=Release(folder))
-    with pytest.raises(AssertionError, match=r"^one who sees curves must be fitted on each(\n|$)"):
+    with pytest.raises(AssertionError, match=r"^a user of curves must be fitted on each(\n|$)"):
         evaluate_shared(candidate(MeanCurve), [task, task], release=Release(folder))
 
 

@@ -218,7 +218,7 @@ def test_two_predictors_of_one_name_are_refused(own: Path, tmp_path: Path) -> No
     other = tmp_path / "other.py"
     other.write_text(OWN)
     first, second = f"{own}:MyNet", f"{other}:MyNet"
-    message = f"predictors {first!r} and {second!r} would both be called 'my-net'"
+    message = f"predictors {first!r} and {second!r} have the same name 'my-net'"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         evaluate_many([first, second], [], Setting(tmp_path))
 
@@ -306,8 +306,8 @@ def test_a_module_in_the_current_folder_is_found(
          "Prediction, MyNet, Broken, Killed, Leaving, Gru, NoPredict"),
         ("{own}:NoPredict", "predictor {given!r} must have a method `predict`"),
         ("{own}:number", "predictor {given!r} must be a class, not 3"),
-        ("{own}:Gru", "predictor {given!r} would be called 'gru', as one of the registry is; give "
-         "the class another name"),
+        ("{own}:Gru", "predictor {given!r} has the name 'gru' of a predictor of the registry; "
+         "rename its class"),
         ("nowhere.at_all:Net", "predictor {given!r} cannot be imported: No module named 'nowhere'"),
     ],
 )  # fmt: skip
@@ -330,7 +330,7 @@ def test_a_file_that_is_missing_or_no_python_is_refused(tmp_path: Path) -> None:
         find(f"{path}:Net")
     path = tmp_path / "a.txt"
     path.write_text("")
-    message = f"predictor {f'{path}:Net'!r} cannot be imported: {str(path)!r} is no Python file"
+    message = f"predictor {f'{path}:Net'!r} cannot be imported: {str(path)!r} is not a Python file"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         find(f"{path}:Net")
 

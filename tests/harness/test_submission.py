@@ -74,7 +74,7 @@ def test_submissions_lie_beside_results(tmp_path: Path) -> None:
     write(place / "theirs", WHOLE)
     assert submission_names(place) == ["ours", "theirs"]
     assert find_submission(place, "ours").name == "ours"
-    message = f"{place / 'theirs' / FILE}: `name` (='ours') must be that of the folder"
+    message = f"{place / 'theirs' / FILE}: `name` (='ours') must be the name of the folder"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         find_submission(place, "theirs")
 
@@ -98,40 +98,40 @@ def line(name: str, text: str) -> str:
 OFFENCES = [
     (line("name", "name: Ours"), "`name` (='Ours') must be of a-z, 0-9 and '-', not starting with "
      "'-'"),
-    (line("name", "name: gru"), "`name` (='gru') must be another than that of a reference "
-     "predictor"),
+    (line("name", "name: gru"), "`name` (='gru') must be different from the names of "
+     "reference predictors"),
     (line("name", ""), "field `name` is missing"),
     (line("name", "name: no"), "`name` (=False) must be text"),  # YAML's other words for it
-    (line("title", "title: ' '"), "`title` (=' ') must be one line that is not empty"),
-    (line("authors", 'authors: "a\\nb"'), "`authors` (='a\\nb') must be one line that is not "
-     "empty"),
+    (line("title", "title: ' '"), "`title` (=' ') must be one non-empty line"),
+    (line("authors", 'authors: "a\\nb"'), "`authors` (='a\\nb') must be one non-empty "
+     "line"),
     (line("kind", "kind: codes"), "`kind` (='codes') must be one of predictions, code"),
     (line("tasks", "tasks: []"), "`tasks` (=()) must be at least one, all different"),
     (line("tasks", "tasks: [a, a]"), "`tasks` (=('a', 'a')) must be at least one, all different"),
     (line("tasks", "tasks: a"), "`tasks` (='a') must be a list"),
     (line("seeds", "seeds: 0"), "`seeds` (=0) must be at least 1"),
     (line("seeds", "seeds: 1.5"), "`seeds` (=1.5) must be a whole number"),
-    (line("seeds", "url: ftp://a"), "`url` (='ftp://a') must be an address that starts with "
+    (line("seeds", "url: ftp://a"), "`url` (='ftp://a') must be a URL that starts with "
      "https:// or http://"),
     (line("seeds", "sed: 1"), "unknown field 'sed'; did you mean 'seeds'? Known: name, title, "
      "authors, kind, tasks, predictor, requirement, seeds, fit_seconds, predict_seconds, hardware, "
      "contact, url"),
-    (line("predictor", ""), "`predictor` (=None) must be given for code, and for code only"),
-    (line("predictor", "predictor: a/b.py:Net"), "`predictor` (='a/b.py:Net') must be a class of a "
-     ".py file in the submission's folder"),
+    (line("predictor", ""), "`predictor` (=None) must be given for code and only for code"),
+    (line("predictor", "predictor: a/b.py:Net"), "`predictor` (='a/b.py:Net') must be a class in a "
+     ".py file of the submission's folder"),
     (line("predictor", "predictor: net.py:Net"), "`predictor` (='net.py:Net') must be in the "
      "folder"),
-    (WHOLE + "fit_seconds: 1.0", "`fit_seconds` (=1.0) must be at least 0, and given for "
-     "predictions only: code is timed"),
-    (PREDICTIONS + "requirement: a", "`requirement` (='a') must be given for code only"),
-    (PREDICTIONS + "predictor: a", "`predictor` (='a') must be given for code, and for code only"),
-    (PREDICTIONS + "predict_seconds: -1", "`predict_seconds` (=-1.0) must be at least 0, and given "
-     "for predictions only: code is timed"),
+    (WHOLE + "fit_seconds: 1.0", "`fit_seconds` (=1.0) must be at least 0 and given only "
+     "for predictions; code is timed"),
+    (PREDICTIONS + "requirement: a", "`requirement` (='a') must be given only for code"),
+    (PREDICTIONS + "predictor: a", "`predictor` (='a') must be given for code and only for code"),
+    (PREDICTIONS + "predict_seconds: -1", "`predict_seconds` (=-1.0) must be at least 0 and given "
+     "only for predictions; code is timed"),
     (PREDICTIONS + "fit_seconds: .inf", "`fit_seconds` (=inf) must be a finite number"),
-    (PREDICTIONS + "fit_seconds: 1", "`fit_seconds` and `predict_seconds` must be given both or "
-     "neither"),
-    (WHOLE + "seeds: 3", "field `seeds` must stand there once, not twice"),
-    ("a: &x 1\nb: *x", "aliases (`*name`) are not used here"),
+    (PREDICTIONS + "fit_seconds: 1", "`fit_seconds` and `predict_seconds` must be given "
+     "together"),
+    (WHOLE + "seeds: 3", "field `seeds` must be given once, not twice"),
+    ("a: &x 1\nb: *x", "aliases (`*name`) are not allowed"),
     ("[1, 2]", "`file` (=[1, 2]) must be an object"),
     ("", "`file` (=None) must be an object"),
     ("[" * 3000, "maximum recursion depth exceeded"),

@@ -322,7 +322,7 @@ def test_predictions_have_no_code_to_run(folder: Path, tmp_path: Path) -> None:
     message = "submission 'ours' has only predictions, no code to run"
     with pytest.raises(ValueError, match=f"^{message}$"):
         find_code("ours", submissions)
-    message = "submission 'ours' is of predictions, which are scored and not run"
+    message = "submission 'ours' has predictions and no code; it cannot be run"
     with pytest.raises(ValueError, match=f"^{message}$"):
         find(str(submissions / "ours"))
     assert find_code("gru", submissions) == (Code("gru"), None)
