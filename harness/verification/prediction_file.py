@@ -1,9 +1,9 @@
-"""Scores of a file of predictions. Nothing submitted is executed, and no torch is loaded.
+"""Scores a file of predictions, without executing anything submitted or loading torch.
 
-The file is Parquet with the columns `run_id` (text), `epoch` (whole number, from 1), `mean` (float,
-accuracy in [0, 1]) and, if wanted, `std` (float, above 0) and `seed` (whole number): one row for
-every test and held-out run of the task and every epoch after the observed ones, or the last epoch
-alone, and all of that once for each seed, in any order.
+The file is Parquet with the columns `run_id` (text), `epoch` (integer, from 1), `mean` (float,
+accuracy in [0, 1]) and, optionally, `std` (float, above 0) and `seed` (integer). For each seed it
+has one row for each test and held-out run of the task and each epoch after the observed ones, or
+for the last epoch alone. The order of rows has no effect.
 """
 
 import re
@@ -27,12 +27,12 @@ from harness.task_data import load_targets
 
 REQUIRED = ("run_id", "epoch", "mean")
 COLUMNS = (*REQUIRED, "std", "seed")
-MAGIC = b"PAR1"  # how a Parquet file starts: https://parquet.apache.org/docs/file-format/
+MAGIC = b"PAR1"  # start of a Parquet file: https://parquet.apache.org/docs/file-format/
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Rows:
-    """The columns of a file, (rows,) each, in its order."""
+    """The columns of a file, (rows,) each."""
 
     run_ids: list[str]
     epochs: NDArray[np.int64]
@@ -55,26 +55,27 @@ class _Rows:
 def score_predictions(
     path: Path, task: Task, *, release: Release = INSTALLED, resamples: int = RESAMPLES
 ) -> Outcome:
-    """Return the result of a file of predictions, and its rows in their fixed order.
+    """Return the result of a file of predictions, and its sorted rows.
 
     The predictor is named after the file.
 
     Args:
-        path: The file.
-        task: That it answers.
+        path: Path of the file.
+        task: The task that is predicted.
         release: The data; by default that of the installed package.
-        resamples: Of the intervals; there are none with 0.
+        resamples: Number of resamples for the intervals; 0 for none.
 
     Raises:
-        FileNotFoundError: If there is no such file, or the data lacks a split.
-        ValueError: If the file breaks a rule, naming file, rule, the first offender and how many
-            there are; or if the data is not what the task was frozen on.
+        FileNotFoundError: If the file does not exist, or a split is missing from the data.
+        ValueError: If the file breaks a rule, with the file, the rule, the first violation and the
+            number of violations; or if the rows are not those that the task was frozen on.
     """
     rows = _read_rows(path)
     targets = load_targets(task, release)
     seeds = tuple(np.unique(rows.seeds).tolist()) or (0,)
     try:
-        predictions = [_of_seed(rows, seed, task, targets.valid_accuracy.run_ids) for seed in seeds]
+        run_ids = targets.valid_accuracy.run_ids
+        predictions = [_arrange_seed(rows, seed, task, run_ids) for seed in seeds]
         if len({prediction.epochs for prediction in predictions}) > 1:
             raise ValueError("every seed must have the same epochs")
     except ValueError as error:
@@ -85,28 +86,29 @@ def score_predictions(
 
 
 def _read_rows(path: Path) -> _Rows:
-    """Return the columns of a file, their names and types checked."""
+    """Return the columns of a file, after checking their names and types."""
     with path.open("rb") as file:
         start = file.read(len(MAGIC))
     if start != MAGIC:
-        found = f"it starts with {start!r}" if start else "it is empty"
-        raise ValueError(f"{path}: predictions must be a Parquet file, and {found}")
+        content = f"starts with {start!r}" if start else "is empty"
+        raise ValueError(f"{path}: predictions must be a Parquet file, but the file {content}")
     table = read_pages(path)
     try:
-        return _columns(table)
+        return _check_columns(table)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _columns(table: pa.Table) -> _Rows:
-    """Return the columns of a table, checked."""
+def _check_columns(table: pa.Table) -> _Rows:
+    """Return the columns of a table, after checking them."""
     for name in table.column_names:
         if name not in COLUMNS or table.column_names.count(name) > 1:
-            twice = f"column {name!r} must be there once"
+            twice = f"column {name!r} must be given once"
             raise ValueError(twice if name in COLUMNS else unknown_name("column", name, COLUMNS))
     for name in REQUIRED:
         if name not in table.column_names:
-            raise ValueError(f"column {name!r} is missing; there is {_listed(table.column_names)}")
+            given = ", ".join(map(repr, table.column_names)) or "none"
+            raise ValueError(f"column {name!r} is missing; given: {given}")
     for name in table.column_names:
         _check_type(name, table.schema.field(name).type)
     for name in ("run_id", "epoch", "seed"):
@@ -115,25 +117,21 @@ def _columns(table: pa.Table) -> _Rows:
             raise ValueError(f"`{name}` of row {row} must be given{_more(table[name].null_count)}")
     return _Rows(
         table["run_id"].to_pylist(),
-        _whole(table, "epoch"),
+        _ints(table, "epoch"),
         table["mean"].to_numpy().astype(np.float64),
         _deviations(table),
-        _whole(table, "seed") if "seed" in table.column_names else np.zeros(len(table), np.int64),
+        _ints(table, "seed") if "seed" in table.column_names else np.zeros(len(table), np.int64),
     )
 
 
-def _whole(table: pa.Table, name: str) -> NDArray[np.int64]:
-    """Return a column of whole numbers without nulls."""
+def _ints(table: pa.Table, name: str) -> NDArray[np.int64]:
+    """Return a column of integers without nulls."""
     values: NDArray[np.int64] = table[name].to_numpy().astype(np.int64)
     return values
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names)) or "none"
-
-
 def _more(count: int) -> str:
-    """Return how many rows break a rule, if it is more than the one that is named."""
+    """Return how many rows break a rule, if there is more than the one that is named."""
     return f" ({count} rows break this rule)" if count > 1 else ""
 
 
@@ -142,10 +140,10 @@ def _check_type(name: str, kind: pa.DataType) -> None:
         kind = kind.value_type
     rules = {
         "run_id": ("text", pa.types.is_string(kind) or pa.types.is_large_string(kind)),
-        "epoch": ("whole numbers", pa.types.is_integer(kind)),
+        "epoch": ("integers", pa.types.is_integer(kind)),
         "mean": ("floats", pa.types.is_floating(kind)),
         "std": ("floats", pa.types.is_floating(kind)),
-        "seed": ("whole numbers", pa.types.is_integer(kind)),
+        "seed": ("integers", pa.types.is_integer(kind)),
     }
     rule, kept = rules[name]
     if not kept:
@@ -153,21 +151,21 @@ def _check_type(name: str, kind: pa.DataType) -> None:
 
 
 def _deviations(table: pa.Table) -> Array | None:
-    """Return the column `std`; None if it is not there or null throughout."""
+    """Return the column `std`; None if it is missing or all null."""
     if "std" not in table.column_names or table["std"].null_count == len(table):
         return None
     if table["std"].null_count:
         row = table["std"].is_null().to_pylist().index(True)
         raise ValueError(
-            f"`std` of run {table['run_id'][row].as_py()!r} is null; it must be given for every "
-            f"row or for none{_more(table['std'].null_count)}"
+            f"`std` of run {table['run_id'][row].as_py()!r} is null; it must be given in all rows "
+            f"or in none{_more(table['std'].null_count)}"
         )
     deviations: Array = table["std"].to_numpy().astype(np.float64)
     return deviations
 
 
-def _of_seed(rows: _Rows, seed: int, task: Task, run_ids: Sequence[str]) -> Prediction:
-    """Return the prediction of one seed, which is named if there are others."""
+def _arrange_seed(rows: _Rows, seed: int, task: Task, run_ids: Sequence[str]) -> Prediction:
+    """Return the prediction of a seed; messages name the seed if there are several."""
     try:
         return _arrange(rows.of(seed), task, run_ids)
     except ValueError as error:
@@ -177,15 +175,15 @@ def _of_seed(rows: _Rows, seed: int, task: Task, run_ids: Sequence[str]) -> Pred
 
 
 def _arrange(rows: _Rows, task: Task, run_ids: Sequence[str]) -> Prediction:
-    """Return rows as a prediction of some runs, in their order, every rule checked."""
+    """Return rows as a prediction of runs, in the order of `run_ids`, after checking them."""
     _check_runs(rows, task, run_ids)
-    epochs = _asked_epochs(rows, task)
+    epochs = _predicted_epochs(rows, task)
     names = sorted(run_ids)
     position = {run_id: i for i, run_id in enumerate(names)}
     owner = np.array([position[run_id] for run_id in rows.run_ids], dtype=np.int64)
     cell = owner * len(epochs) + (rows.epochs - epochs[0])
     times = np.bincount(cell, minlength=len(run_ids) * len(epochs))
-    for rule, wrong in (("stand there once, not more often", times > 1), ("be there", times < 1)):
+    for rule, wrong in (("be given once, not more often", times > 1), ("be given", times < 1)):
         if wrong.any():
             run, epoch = divmod(int(np.flatnonzero(wrong)[0]), len(epochs))
             raise ValueError(
@@ -199,26 +197,26 @@ def _arrange(rows: _Rows, task: Task, run_ids: Sequence[str]) -> Prediction:
 
 
 def _check_runs(rows: _Rows, task: Task, run_ids: Sequence[str]) -> None:
-    """Check that exactly the runs of the task are there."""
-    asked, given = set(run_ids), dict.fromkeys(rows.run_ids)
-    unknown = [run_id for run_id in given if run_id not in asked]
+    """Check that the runs are exactly the test and held-out runs of the task."""
+    queries, given = set(run_ids), dict.fromkeys(rows.run_ids)
+    unknown = [run_id for run_id in given if run_id not in queries]
     if unknown:
-        parts = [part for part, ids in task.parts.items() if unknown[0] in ids]
-        where = f"of its {parts[0]} part" if parts else "unknown"
+        splits = [split for split, ids in task.parts.items() if unknown[0] in ids]
+        where = f"in the split {splits[0]}" if splits else "unknown"
         raise ValueError(
-            f"run {unknown[0]!r} is {where}, and task {task.name!r} asks for test and heldout only "
+            f"run {unknown[0]!r} is {where}; task {task.name!r} asks only for test and heldout "
             f"({len(unknown)} of {len(given)} runs break this rule)"
         )
-    missing = sorted(asked - given.keys())
+    missing = sorted(queries - given.keys())
     if missing:
         raise ValueError(
-            f"run {missing[0]!r} of task {task.name!r} must be there "
-            f"({len(missing)} of {len(asked)} runs are missing)"
+            f"run {missing[0]!r} of task {task.name!r} must be given "
+            f"({len(missing)} of {len(queries)} runs are missing)"
         )
 
 
-def _asked_epochs(rows: _Rows, task: Task) -> tuple[int, ...]:
-    """Return the last epoch if there is no other, and all after the observed ones otherwise."""
+def _predicted_epochs(rows: _Rows, task: Task) -> tuple[int, ...]:
+    """Return the last epoch if there is no other, else all after the observed ones."""
     if (rows.epochs == task.epochs).all():
         return (task.epochs,)
     first = task.observed + 1

@@ -167,27 +167,27 @@ FIRST, SECOND = "{first!r}", "{second!r}"  # the first two runs by id, and the t
 MESSAGES: list[tuple[Callable[[Columns], None], str]] = [
     (
         without(*range(len(LATER))),
-        f"run {FIRST} of task {{task!r}} must be there (1 of 24 runs are missing)",
+        f"run {FIRST} of task {{task!r}} must be given (1 of 24 runs are missing)",
     ),
     (
         without(*range(24 * len(LATER))),
-        f"run {FIRST} of task {{task!r}} must be there (24 of 24 runs are missing)",
+        f"run {FIRST} of task {{task!r}} must be given (24 of 24 runs are missing)",
     ),
-    (without(0), f"run {FIRST} at epoch 6 must be there"),
-    (without(3, 15), f"run {FIRST} at epoch 9 must be there (2 rows break this rule)"),
-    (twice(1), f"run {FIRST} at epoch 7 must stand there once, not more often"),
+    (without(0), f"run {FIRST} at epoch 6 must be given"),
+    (without(3, 15), f"run {FIRST} at epoch 9 must be given (2 rows break this rule)"),
+    (twice(1), f"run {FIRST} at epoch 7 must be given once, not more often"),
     (
         twice(1, 16),
-        f"run {FIRST} at epoch 7 must stand there once, not more often (2 rows break this rule)",
+        f"run {FIRST} at epoch 7 must be given once, not more often (2 rows break this rule)",
     ),
     (
         spoil("run_id", 2, "nobody", "nothing"),
-        "run 'nobody' is unknown, and task {task!r} asks for test and heldout only "
+        "run 'nobody' is unknown; task {task!r} asks only for test and heldout "
         "(2 of 26 runs break this rule)",
     ),
     (
         spoil("run_id", 0, "{train}"),
-        "run {train!r} is of its train part, and task {task!r} asks for test and heldout only "
+        "run {train!r} is in the split train; task {task!r} asks only for test and heldout "
         "(1 of 25 runs break this rule)",
     ),
     (spoil("epoch", 15, 5), f"epoch 5 of run {SECOND} must be from 6 to 20"),
@@ -220,22 +220,22 @@ MESSAGES: list[tuple[Callable[[Columns], None], str]] = [
     ),
     (
         spoil("std", 0, None),
-        f"`std` of run {FIRST} is null; it must be given for every row or for none",
+        f"`std` of run {FIRST} is null; it must be given in all rows or in none",
     ),
     (
         spoil("std", 0, None, None),
-        f"`std` of run {FIRST} is null; it must be given for every row or for none "
+        f"`std` of run {FIRST} is null; it must be given in all rows or in none "
         "(2 rows break this rule)",
     ),
     (spoil("run_id", 4, None), "`run_id` of row 4 must be given"),
     (spoil("epoch", 4, None, None), "`epoch` of row 4 must be given (2 rows break this rule)"),
-    (remove("mean"), "column 'mean' is missing; there is 'run_id', 'epoch', 'std'"),
+    (remove("mean"), "column 'mean' is missing; given: 'run_id', 'epoch', 'std'"),
     (
         add("means"),
         "unknown column 'means'; did you mean 'mean'? Known: run_id, epoch, mean, std, seed",
     ),
     (retype("run_id", lambda value: 7), "column 'run_id' must hold text, not int64"),
-    (retype("epoch", float), "column 'epoch' must hold whole numbers, not double"),  # type: ignore[arg-type]
+    (retype("epoch", float), "column 'epoch' must hold integers, not double"),  # type: ignore[arg-type]
     (retype("mean", str), "column 'mean' must hold floats, not string"),
     (retype("std", lambda value: 1), "column 'std' must hold floats, not int64"),
 ]
@@ -271,21 +271,21 @@ def test_a_column_that_is_there_twice_is_refused(
 ) -> None:
     table = pa.table(columns(targets))
     path = write(tmp_path / "a.parquet", table.append_column("mean", table["mean"]))
-    message = re.escape(f"{path}: column 'mean' must be there once")
+    message = re.escape(f"{path}: column 'mean' must be given once")
     with pytest.raises(ValueError, match=f"^{message}$"):
         score_predictions(path, task, release=Release(folder))
 
 
 @pytest.mark.parametrize(
     ("content", "found"),
-    [(b"run_id,epoch,mean\na,20,0.5\n", "it starts with b'run_'"), (b"", "it is empty")],
+    [(b"run_id,epoch,mean\na,20,0.5\n", "starts with b'run_'"), (b"", "is empty")],
 )
 def test_anything_but_parquet_is_refused(
     task: Task, tmp_path: Path, content: bytes, found: str
 ) -> None:
     path = tmp_path / "predictions.csv"
     path.write_bytes(content)
-    message = re.escape(f"{path}: predictions must be a Parquet file, and {found}")
+    message = re.escape(f"{path}: predictions must be a Parquet file, but the file {found}")
     with pytest.raises(ValueError, match=f"^{message}$"):
         score_predictions(path, task)
 
