@@ -139,7 +139,7 @@ def test_what_is_refused_leaves_nothing(folder: Path, tmp_path: Path) -> None:
         submit_files(read_submission_files(mine), Setting(tmp_path / "results", Release(folder)))
     table = toy_predictions(folder, toy_task(folder), 2)
     pq.write_table(table.slice(1), path)
-    with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: seed 0: run .* must be there$"):
+    with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: seed 0: run .* must be given$"):
         submit_files(read_submission_files(mine), Setting(tmp_path / "results", Release(folder)))
     assert [entry.name for entry in tmp_path.iterdir()] == ["mine"]
 
