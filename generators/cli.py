@@ -112,13 +112,13 @@ def plan(
     from generators.campaign.campaign import Campaign, release_recipes
     from generators.campaign.learning_rate_pilot import pilot_plan, pilot_recipes
     from generators.campaign.plan import make_plan
-    from generators.campaign.status import published_runs
+    from generators.campaign.published import published_ids
 
     if pilot and len(names) != 1:
         raise click.UsageError("--pilot takes one image set")
     runs = pilot_plan(names[0], rates) if pilot else make_plan(names, networks)
     if missing:
-        published = published_runs(names, release)
+        published = published_ids(names, release)
         runs = [run for run in runs if run.run_id not in published]
     recipes = pilot_recipes(names[0], rates) if pilot else release_recipes()
     Campaign(campaign).create(runs, recipes)

@@ -1,13 +1,9 @@
 """How far a campaign is."""
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.release import Release
-from benchmark.runs import split_path
-from benchmark.space.splits import SPLITS
 from generators.campaign.campaign import Campaign
 
 
@@ -33,14 +29,3 @@ def campaign_status(folder: Path) -> list[GroupStatus]:
         for group, count in planned.items()
     ]
     return sorted(counts, key=lambda count: (count.images, count.skeleton, count.split))
-
-
-def published_runs(images: Iterable[str], release: Release) -> set[str]:
-    """Return the ids of the runs that a release holds of some image sets."""
-    found: set[str] = set()
-    for name in images:
-        for split in SPLITS:
-            if split_path(name, split, release.folder).exists():
-                table = release.runs(name, split, columns=["run_id"])
-                found.update(table.column("run_id").to_pylist())
-    return found

@@ -4,18 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
 
-from benchmark.manifest import released_splits
-from benchmark.recipes import Recipe, read_recipes
+from benchmark.recipes import read_recipes
 from benchmark.release import INSTALLED, Release
 from benchmark.schema import TRAINED_STATUSES
-from benchmark.space.architectures import from_record
 from benchmark.space.imagesets import get_images
-from benchmark.space.sampler import Drawn
 from benchmark.space.splits import Split
 from benchmark.util.rng import generator_for
-from generators.campaign.plan import planned
+from generators.campaign.published import planned_again, published_rows
 from generators.checks.agreement import Comparison, Verdict, compare, seed_differences, verdicts
-from generators.workers.planned_run import PlannedRun
 from generators.workers.scheduler import RunOptions, run_jobs
 from generators.workers.worker import Job, Row
 
@@ -70,22 +66,6 @@ def verify(
     return Verification(len(jobs), tuple(found), tuple(verdicts(found, spread)))
 
 
-def published_rows(images: str, release: Release = INSTALLED) -> list[tuple[Split, Row]]:
-    """Return every published run of an image set with its split.
-
-    Raises:
-        FileNotFoundError: If there is none.
-    """
-    splits = [split for name, split in released_splits(release.folder) if name == images]
-    if not splits:
-        raise FileNotFoundError(f"the release has no runs on {images!r} to be trained again")
-    found: list[tuple[Split, Row]] = []
-    for split in splits:
-        rows = release.runs(images, split).to_pylist()
-        found += [(split, row) for row in rows]  # type: ignore[misc]
-    return found
-
-
 def stratified_sample(published: Sequence[tuple[Split, Row]], seed: int) -> list[tuple[Split, Row]]:
     """Return the runs that were trained, skeleton by skeleton in turn, each in a drawn order.
 
@@ -101,22 +81,6 @@ def stratified_sample(published: Sequence[tuple[Split, Row]], seed: int) -> list
         drawn.append([entries[i] for i in order])
     turns = chain.from_iterable(zip_longest(*drawn))
     return [entry for entry in turns if entry is not None]
-
-
-def planned_again(row: Row, split: Split, recipes: dict[str, Recipe]) -> PlannedRun:
-    """Return the planned run that a published row was made from."""
-    paired = row["paired_architecture_id"]
-    drawn = Drawn(
-        from_record(row["architecture"]),  # type: ignore[arg-type]
-        str(row["architecture_id"]),
-        str(row["drawn_architecture_id"]),
-        int(str(row["draw_index"])),
-        split,
-        None if paired is None else str(paired),
-        1,
-    )
-    recipe = recipes[str(row["recipe_id"])]
-    return planned(drawn, get_images(recipe.images), recipe, int(str(row["seed"])))
 
 
 def report(found: Verification) -> Iterator[str]:

@@ -97,6 +97,8 @@ def run_jobs(
         store: Keeps a row.
         train: Makes a row; a function at a module's top, since it is sent to processes.
     """
+    if not jobs:
+        return 0  # without starting a pool
     progress = Progress("networks", len(jobs))
     queue = JobQueue(store, progress, options.minutes, jobs[::-1])
     room = device_room(options.device)

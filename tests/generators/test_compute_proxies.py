@@ -4,16 +4,17 @@ import fcntl
 import json
 import re
 import shutil
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
+from typing import TextIO
 
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
+import generators.workers.scheduler
 from benchmark.manifest import read_manifest
 from benchmark.proxies import PROXIES, Proxies, proxies_path, proxy_table, table_rows
 from benchmark.publish.finish import finish_release
@@ -22,10 +23,9 @@ from benchmark.release import Release, load_runs
 from benchmark.runs import write_table
 from benchmark.schema import SCHEMA
 from benchmark.space.splits import SPLITS
-from generators.proxies import compute as proxy_campaign
-from generators.proxies.compute import JOURNAL, ProxyJob, add_proxies
-from generators.workers.scheduler import RunOptions
-from generators.workers.worker import prepare
+from generators.proxies import compute
+from generators.proxies.compute import JOURNAL, add_proxies, measure_job
+from generators.workers.worker import Job, Row
 from peephole_command import peephole as main
 from tests.toys.campaign import edit, options_of, toy_release
 
@@ -42,19 +42,15 @@ def folder(original: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def measured(monkeypatch: pytest.MonkeyPatch, threads: None) -> list[str]:
     """Return the architectures that are measured, in a thread in place of processes."""
     names: list[str] = []
 
-    honest = proxy_campaign.work
+    def measure(job: Job) -> Row:
+        names.append(job.run.architecture_id)
+        return measure_job(job)
 
-    def work(job: ProxyJob) -> Proxies:
-        row = honest(job)
-        names.append(row.architecture_id)
-        return row
-
-    monkeypatch.setattr(proxy_campaign, "work", work)
-    monkeypatch.setattr(proxy_campaign, "_pool", lambda options: ThreadPoolExecutor(1))
+    monkeypatch.setattr(compute, "measure_job", measure)
     return names
 
 
@@ -123,22 +119,19 @@ def test_after_a_kill_what_was_finished_stays_and_half_a_line_does_not(
 def test_a_network_at_a_time_is_kept_before_the_next(
     folder: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept: list[str] = []
-
-    def note(file: object, row: Proxies) -> None:
-        proxy_note(file, row)  # type: ignore[arg-type]
-        kept.append(row.architecture_id)
+    def keep_three(file: TextIO, kept: list[Proxies], row: Row) -> None:
+        keep(file, kept, row)
         assert len(journal(folder).read_text().splitlines()) == len(kept)
         if len(kept) == 3:
             raise KeyboardInterrupt
 
-    proxy_note = proxy_campaign._note
-    monkeypatch.setattr(proxy_campaign, "_note", note)
+    keep = compute._keep
+    monkeypatch.setattr(compute, "_keep", keep_three)
     with pytest.raises(KeyboardInterrupt):
         add_proxies("digits", folder, options_of())
     assert not proxies_path("digits", folder).exists()
     assert verify_release(folder) == []  # unfinished files are no problem
-    monkeypatch.setattr(proxy_campaign, "_note", proxy_note)
+    monkeypatch.setattr(compute, "_keep", keep)
     assert add_proxies("digits", folder, options_of()) == len(architectures(folder)) - 3
 
 
@@ -193,31 +186,37 @@ def test_runs_of_two_recipes_are_refused(folder: Path) -> None:
         add_proxies("digits", folder, options_of())
 
 
-def test_a_worker_that_dies_says_that_the_command_goes_on(
+def test_a_worker_that_dies_once_is_replaced(
     folder: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Dying(ThreadPoolExecutor):
-        def submit(self, *args: object, **kwargs: object) -> Future[object]:  # type: ignore[override]
-            future: Future[object] = Future()
-            future.set_exception(BrokenProcessPool())
-            return future
+    pools = iter([DyingPool(1), ThreadPoolExecutor(1)])
+    monkeypatch.setattr(generators.workers.scheduler, "local_pool", lambda _: next(pools))
+    assert add_proxies("digits", folder, options_of()) == len(architectures(folder))
+    assert verify_release(folder) == []
 
-    monkeypatch.setattr(proxy_campaign, "_pool", lambda options: Dying(1))
-    count = len(architectures(folder))
-    message = f"a worker process died after 0 of {count} networks; the same command goes on from "
-    with pytest.raises(ChildProcessError, match=f"^{message}there$"):
+
+def test_a_worker_that_dies_twice_ends_the_command(
+    folder: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generators.workers.scheduler, "local_pool", lambda _: DyingPool(1))
+    message = (
+        f"network {min(architectures(folder))!r} was not measured: the worker process died 2 "
+        "times; run the same command to resume"
+    )
+    with pytest.raises(ChildProcessError, match=f"^{message}$"):
         add_proxies("digits", folder, options_of())
 
 
-def test_the_command_computes_in_processes_and_says_what_it_did(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def forks(options: RunOptions) -> Executor:  # torch is loaded once, not in every process
-        server = get_context("forkserver")
-        server.set_forkserver_preload(["tests.toys.campaign"])
-        return ProcessPoolExecutor(options.workers, server, initializer=prepare)
+class DyingPool(ThreadPoolExecutor):
+    """A pool whose workers die with every job."""
 
-    monkeypatch.setattr(proxy_campaign, "_pool", forks)
+    def submit(self, *args: object, **kwargs: object) -> Future[object]:  # type: ignore[override]
+        future: Future[object] = Future()
+        future.set_exception(BrokenProcessPool())
+        return future
+
+
+def test_the_command_computes_in_processes_and_says_what_it_did(folder: Path, forks: None) -> None:
     count = len(architectures(folder))
     arguments = ["generate", "proxies", "--folder", str(folder), "--processes"]
     first = CliRunner().invoke(main, [*arguments, "2"])

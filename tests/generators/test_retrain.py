@@ -16,6 +16,7 @@ from benchmark.release import Release
 from benchmark.schema import EPOCH_SERIES
 from benchmark.space.imagesets import get_images
 from generators.campaign.merge import merge
+from generators.campaign.published import planned_again, published_rows
 from generators.checks.agreement import (
     KINDS,
     Comparison,
@@ -25,7 +26,7 @@ from generators.checks.agreement import (
     seed_differences,
     verdicts,
 )
-from generators.checks.retrain import planned_again, published_rows, stratified_sample, verify
+from generators.checks.retrain import stratified_sample, verify
 from generators.cli import generate
 from generators.workers.planned_run import PlannedRun
 from generators.workers.worker import Row, make_run, prepare
@@ -213,7 +214,8 @@ def test_without_time_nothing_is_compared(release: Path, threads: None) -> None:
 
 
 def test_what_cannot_be_verified_says_why(release: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"^the release has no runs on 'mnist' to be tr"):
+    message = f"{str(release)!r} holds no runs on 'mnist'"
+    with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
         verify("mnist", 1, options_of(), release=Release(release))
     plan = PLAN[:2]
     merge([toy_campaign(tmp_path / "c", plan, [toy_row(r) for r in plan])], tmp_path / "d", "0.0.1")

@@ -1,0 +1,62 @@
+"""Reads the runs of a release: their ids, their rows, and the plans they were made from."""
+
+from collections.abc import Collection, Sequence
+
+from benchmark.manifest import released_splits
+from benchmark.recipes import Recipe
+from benchmark.release import INSTALLED, Release
+from benchmark.space.architectures import from_record
+from benchmark.space.imagesets import get_images
+from benchmark.space.sampler import Drawn
+from benchmark.space.splits import Split
+from generators.campaign.plan import planned
+from generators.workers.planned_run import PlannedRun
+from generators.workers.worker import Row
+
+
+def published_ids(images: Collection[str], release: Release) -> set[str]:
+    """Return the ids of a release's runs on some image sets."""
+    ids: set[str] = set()
+    for name, split in released_splits(release.folder):
+        if name in images:
+            ids.update(release.runs(name, split, columns=["run_id"])["run_id"].to_pylist())
+    return ids
+
+
+def published_rows(
+    images: str, release: Release = INSTALLED, columns: Sequence[str] | None = None
+) -> list[tuple[Split, Row]]:
+    """Return every published run of an image set with its split.
+
+    Args:
+        images: The image set.
+        release: The data; by default that of the installed package.
+        columns: Columns to read. None: all.
+
+    Raises:
+        FileNotFoundError: If there is no run.
+    """
+    rows: list[tuple[Split, Row]] = []
+    for name, split in released_splits(release.folder):
+        if name == images:
+            table = release.runs(name, split, columns=columns)
+            rows += [(split, row) for row in table.to_pylist()]  # type: ignore[misc]
+    if not rows:
+        raise FileNotFoundError(f"{str(release.folder)!r} holds no runs on {images!r}")
+    return rows
+
+
+def planned_again(row: Row, split: Split, recipes: dict[str, Recipe]) -> PlannedRun:
+    """Return the planned run that a published row was made from."""
+    paired = row["paired_architecture_id"]
+    drawn = Drawn(
+        from_record(row["architecture"]),  # type: ignore[arg-type]
+        str(row["architecture_id"]),
+        str(row["drawn_architecture_id"]),
+        int(str(row["draw_index"])),
+        split,
+        None if paired is None else str(paired),
+        1,
+    )
+    recipe = recipes[str(row["recipe_id"])]
+    return planned(drawn, get_images(recipe.images), recipe, int(str(row["seed"])))
