@@ -294,7 +294,7 @@ def bench(
     from generators.checks.bench import Ways
     from generators.checks.bench import bench as compare
     from generators.checks.device_limits import limits
-    from generators.checks.speed import report
+    from generators.checks.speed_table import report
     from generators.workers.scheduler import RunOptions
 
     recipe = replace(RECIPES[name], epochs=epochs or RECIPES[name].epochs)

@@ -23,7 +23,7 @@ from generators.campaign.plan import cost_of, make_plan
 from generators.checks.agreement import final_accuracy
 from generators.checks.device_limits import flops_of, traffic_of, watched
 from generators.checks.reference_loop import Setting, train_textbook
-from generators.checks.speed import AUDIT, Speed
+from generators.checks.speed_table import AUDIT, Speed
 from generators.training.batches import to_device
 from generators.training.images import Pixels, load_images
 from generators.training.train import train

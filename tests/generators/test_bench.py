@@ -23,7 +23,7 @@ from generators.checks.reference_loop import (
     TextbookNetwork,
     train_textbook,
 )
-from generators.checks.speed import Speed, parity, report
+from generators.checks.speed_table import Speed, parity, report
 from generators.training.images import load_images
 from generators.training.network import Convolution, Network, initialise
 from generators.workers.scheduler import RunOptions

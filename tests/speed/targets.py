@@ -18,7 +18,7 @@ from benchmark.release import load_runs
 from benchmark.runs import series
 from generators.checks.bench import Ways, bench
 from generators.checks.device_limits import limits
-from generators.checks.speed import report
+from generators.checks.speed_table import report
 from generators.workers.scheduler import RunOptions
 
 
