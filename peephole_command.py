@@ -12,7 +12,9 @@ import click
 
 from benchmark.cli import data, sample, task
 from benchmark.options import COUNT
+from generators.checks_cli import bench, verify
 from generators.cli import generate, images
+from generators.images_cli import images
 from harness.cli import check, evaluate, print_results, score, submit
 from harness.studies_cli import compare, predict, select
 from leaderboard.cli import board
@@ -128,6 +130,8 @@ def train_samples(folder: Path, networks: int) -> None:
         click.echo(f"{row['architecture_id']!s:18}{row['parameters']:>11,}  {shown}")
 
 
+generate.add_command(bench)
+generate.add_command(verify)
 for command in (
     sample,
     data,

@@ -43,6 +43,19 @@ DATA_OPTION = click.option(
     callback=_release,
     help="Folder of the data [default: that of the installed package].",
 )
+DEVICE_OPTION = click.option(
+    "--device", default="cpu", show_default=True, help="Torch device, for example cuda:0."
+)
+WORKERS_OPTION = click.option(
+    "--workers", default=2, show_default=True, help="Networks to train at the same time."
+)
+IMAGES_FOLDER_OPTION = click.option(
+    "--images-folder",
+    type=click.Path(path_type=Path),
+    default=Path("images"),
+    show_default=True,
+    help="Folder of the image files.",
+)
 
 
 def echo_lines(lines: Iterable[str]) -> None:

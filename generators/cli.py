@@ -2,33 +2,24 @@
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.options import COUNT, DATA_OPTION, HELP, VERSION_OPTION
+from benchmark.options import (
+    COUNT,
+    DATA_OPTION,
+    DEVICE_OPTION,
+    HELP,
+    IMAGES_FOLDER_OPTION,
+    VERSION_OPTION,
+    WORKERS_OPTION,
+)
 
 if TYPE_CHECKING:
     from benchmark.release import Release
 
-FC = TypeVar("FC", bound=Callable[..., Any])
-
-
-def _images_option(*names: str) -> Callable[[FC], FC]:
-    return click.option(
-        *names,
-        "images_folder",
-        type=click.Path(path_type=Path),
-        default=Path("images"),
-        show_default=True,
-        help="Where the image files are.",
-    )
-
-
-IMAGES_OPTION = _images_option("--images-folder")
-DOWNLOAD_OPTION = _images_option("--images-folder", "--folder")
 CAMPAIGN_OPTION = click.option(
     "--campaign",
     type=click.Path(path_type=Path),
@@ -36,48 +27,6 @@ CAMPAIGN_OPTION = click.option(
     show_default=True,
     help="Folder of the plan and its results.",
 )
-DEVICE_OPTION = click.option(
-    "--device", default="cpu", show_default=True, help="Torch device, as cuda:0."
-)
-WORKERS_OPTION = click.option("--workers", default=2, show_default=True, help="Networks in flight.")
-
-
-@click.group(context_settings=HELP)
-def images() -> None:
-    """Fetch and check the images that networks are trained on."""
-
-
-@images.command(context_settings=HELP)
-@click.argument("name")
-@DOWNLOAD_OPTION
-def download(name: str, images_folder: Path) -> None:
-    """Fetch an image set (cifar10, mnist) through torchvision, which checks it."""
-    from generators.training.images import download_images
-
-    download_images(name, images_folder)
-    _report(name, images_folder)
-
-
-@images.command(context_settings=HELP)
-@click.argument("name")
-@DOWNLOAD_OPTION
-def check(name: str, images_folder: Path) -> None:
-    """Check that an image set is whole and gives the published splits."""
-    from generators.training.images import make_published_file, published_file
-
-    if make_published_file(name, images_folder) != published_file(name):
-        where = f"{name} in {str(images_folder)!r}"
-        raise click.ClickException(f"{where} gives other splits than published")
-    _report(name, images_folder)
-
-
-def _report(name: str, folder: Path) -> None:
-    from generators.training.images import load_images
-
-    pixels = load_images(name, folder)
-    for part in ("train", "valid", "test"):
-        shape = getattr(pixels, part).images.shape
-        click.echo(f"{name} {part}: {shape[0]} images of {shape[1]}x{shape[2]}x{shape[3]}")
 
 
 @click.group(context_settings=HELP)
@@ -128,7 +77,7 @@ def plan(
 
 @generate.command(context_settings=HELP)
 @CAMPAIGN_OPTION
-@IMAGES_OPTION
+@IMAGES_FOLDER_OPTION
 @DEVICE_OPTION
 @WORKERS_OPTION
 @click.option(
@@ -241,73 +190,9 @@ def pilot(campaign: Path, name: str, output: Path | None) -> None:
 
 
 @generate.command(context_settings=HELP)
-@click.option("--images", "name", default="digits", show_default=True, help="Trained on.")
-@click.option("--networks", default=8, show_default=True, type=COUNT)
-@IMAGES_OPTION
-@DEVICE_OPTION
-@click.option(
-    "--workers",
-    "widths",
-    multiple=True,
-    default=(2,),
-    show_default=True,
-    type=COUNT,
-    help="Networks in flight; given more than once, the engine runs with each.",
-)
-@click.option("--epochs", type=click.IntRange(min=2), help="Of every way [default: the recipe's].")
-@click.option(
-    "--baseline-networks",
-    type=click.IntRange(min=0),
-    help="Of N0, N1 and N2; 0 leaves them out [default: all].",
-)
-@click.option("--baseline-epochs", type=COUNT, help="Of N0 and N1 [default: all].")
-@click.option(
-    "--audit",
-    default=0,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="Networks that the engine trains in fp32 as well.",
-)
-def bench(
-    *,
-    name: str,
-    networks: int,
-    images_folder: Path,
-    device: str,
-    widths: tuple[int, ...],
-    epochs: int | None,
-    baseline_networks: int | None,
-    baseline_epochs: int | None,
-    audit: int,
-) -> None:
-    """Time the engine beside three plainer loops on the same networks, of every cost.
-
-    N0 is a textbook loop, N1 the same in bf16 and channels_last, N2 the engine without graphs, one
-    network at a time. Fewer epochs of N0 and N1 are scaled to all of them. Accuracies are compared
-    network by network.
-    """
-    from dataclasses import replace
-
-    import torch
-
-    from benchmark.recipes import RECIPES
-    from generators.checks.bench import Ways
-    from generators.checks.bench import bench as compare
-    from generators.checks.device_limits import limits
-    from generators.checks.speed_table import report
-    from generators.workers.scheduler import RunOptions
-
-    recipe = replace(RECIPES[name], epochs=epochs or RECIPES[name].epochs)
-    ways = Ways(networks, widths, baseline_networks, baseline_epochs, audit)
-    speeds = list(compare(name, recipe, RunOptions(images_folder, device), ways))
-    for line in report(speeds, limits(torch.device(device), recipe.precision)):
-        click.echo(line)
-
-
-@generate.command(context_settings=HELP)
 @click.option("--images", "name", default="digits", show_default=True, help="Whose networks.")
 @DATA_OPTION
-@IMAGES_OPTION
+@IMAGES_FOLDER_OPTION
 @DEVICE_OPTION
 @click.option("--processes", default=2, show_default=True, type=COUNT, help="At a time.")
 @VERSION_OPTION
@@ -330,48 +215,3 @@ def proxies(
     made = add_proxies(name, release.folder, options, version)
     found = release.manifest().version
     click.echo(f"{made} networks computed; release {found} in {release.folder}")
-
-
-@generate.command(context_settings=HELP)
-@click.option("--images", "name", default="digits", show_default=True, help="Whose runs.")
-@click.option("--networks", default=21, show_default=True, type=COUNT)
-@IMAGES_OPTION
-@DEVICE_OPTION
-@WORKERS_OPTION
-@click.option("--minutes", type=float, help="Budget; starts nothing that would outlast it.")
-@click.option("--sample", "seed", default=0, show_default=True, help="Which networks: any number.")
-@DATA_OPTION
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.pass_context
-def verify(
-    ctx: click.Context,
-    *,
-    name: str,
-    networks: int,
-    images_folder: Path,
-    device: str,
-    workers: int,
-    minutes: float | None,
-    seed: int,
-    release: "Release",
-    as_json: bool,
-) -> None:
-    """Train published runs again and say whether they agree within the spread of seeds.
-
-    Networks are taken from every skeleton in turn. Exit code 1 means that some do not agree, 3 that
-    the budget ended before any could be compared.
-    """
-    from dataclasses import asdict
-
-    from generators.checks.retrain import report
-    from generators.checks.retrain import verify as train_again
-    from generators.workers.scheduler import RunOptions
-
-    options = RunOptions(images_folder, device, workers, minutes=minutes)
-    found = train_again(name, networks, options, seed=seed, release=release)
-    for line in [json.dumps(asdict(found))] if as_json else report(found):
-        click.echo(line)
-    if not found.comparisons:
-        ctx.exit(3)
-    if not all(verdict.agrees for verdict in found.verdicts):
-        ctx.exit(1)

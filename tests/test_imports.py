@@ -28,7 +28,8 @@ ROOMS = {  # of each folder, from the lowest; a module imports from its own room
         "release", "publish", "options", "cli",
     ),
     "generators": (
-        "environment", "training", "workers", "campaign", "proxies", "checks", "cli",
+        "environment", "training", "workers", "campaign", "proxies", "checks", "checks_cli",
+        "cli", "images_cli",
     ),
     "harness": (
         "protocol", "prediction_rules", "metrics", "scoring", "features", "tracing", "task_data",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import generators.training.images
 from benchmark.space.imagesets import IMAGES, get_images
-from generators.cli import check, download
+from generators.images_cli import check, download
 from generators.training.images import (
     Pixels,
     download_images,

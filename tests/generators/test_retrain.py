@@ -27,7 +27,7 @@ from generators.checks.agreement import (
     verdicts,
 )
 from generators.checks.retrain import stratified_sample, verify
-from generators.cli import generate
+from generators.checks_cli import verify as verify_command
 from generators.workers.planned_run import PlannedRun
 from generators.workers.worker import Row, make_run, prepare
 from tests.toys.campaign import RECIPE, bits, job_of, options_of, tiny_plan, toy_campaign, toy_row
@@ -176,14 +176,14 @@ def test_any_prefix_of_a_sample_has_every_skeleton_in_turn(release: Path) -> Non
 
 
 def test_the_command_says_what_agrees_and_exits_1_if_not(release: Path, threads: None) -> None:
-    arguments = ["verify", "--data", str(release), "--networks", "2", "--workers", "1"]
-    result = CliRunner().invoke(generate, arguments)
+    arguments = ["--data", str(release), "--networks", "2", "--workers", "1"]
+    result = CliRunner().invoke(verify_command, arguments)
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert [line.endswith("+0.0000  identical") for line in lines[1:3]] == [True, True]
     assert lines[3] == "2 of 2 networks trained again"
     assert lines[4].startswith("same device, same versions: agrees. 2 networks, 2 identical, ")
-    record = json.loads(CliRunner().invoke(generate, [*arguments, "--json"]).stdout)
+    record = json.loads(CliRunner().invoke(verify_command, [*arguments, "--json"]).stdout)
     assert [c["identical"] for c in record["comparisons"]] == [True, True]
 
 
@@ -191,8 +191,8 @@ def test_a_release_that_was_not_trained_so_is_found_out(tmp_path: Path, threads:
     plan = [*tiny_plan(7), *tiny_plan(2, seed=1)]
     rows = [row_of_good_luck(row) for row in made(plan)]
     merge([toy_campaign(tmp_path / "campaign", plan, rows)], tmp_path / "data", "0.0.1")
-    arguments = ["verify", "--data", str(tmp_path / "data"), "--networks", "9"]
-    result = CliRunner().invoke(generate, arguments)
+    arguments = ["--data", str(tmp_path / "data"), "--networks", "9"]
+    result = CliRunner().invoke(verify_command, arguments)
     assert result.exit_code == 1
     assert "DOES NOT AGREE" in result.stdout
 
@@ -207,8 +207,8 @@ def row_of_good_luck(row: Row) -> Row:
 
 
 def test_without_time_nothing_is_compared(release: Path, threads: None) -> None:
-    arguments = ["verify", "--data", str(release), "--minutes", "0"]
-    result = CliRunner().invoke(generate, arguments)
+    arguments = ["--data", str(release), "--minutes", "0"]
+    result = CliRunner().invoke(verify_command, arguments)
     assert result.exit_code == 3
     assert result.stdout.splitlines()[-1] == "0 of 6 networks trained again"
 

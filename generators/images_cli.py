@@ -1,0 +1,55 @@
+"""Commands for the images that networks are trained on."""
+
+from pathlib import Path
+
+import click
+
+from benchmark.options import HELP
+
+FOLDER_OPTION = click.option(
+    "--images-folder",
+    "--folder",
+    "images_folder",
+    type=click.Path(path_type=Path),
+    default=Path("images"),
+    show_default=True,
+    help="Folder of the image files.",
+)
+
+
+@click.group(context_settings=HELP)
+def images() -> None:
+    """Fetch and check the images that networks are trained on."""
+
+
+@images.command(context_settings=HELP)
+@click.argument("name")
+@FOLDER_OPTION
+def download(name: str, images_folder: Path) -> None:
+    """Fetch an image set (cifar10, mnist) through torchvision, which checks it."""
+    from generators.training.images import download_images
+
+    download_images(name, images_folder)
+    _report(name, images_folder)
+
+
+@images.command(context_settings=HELP)
+@click.argument("name")
+@FOLDER_OPTION
+def check(name: str, images_folder: Path) -> None:
+    """Check that an image set is whole and gives the published splits."""
+    from generators.training.images import make_published_file, published_file
+
+    if make_published_file(name, images_folder) != published_file(name):
+        where = f"{name} in {str(images_folder)!r}"
+        raise click.ClickException(f"{where} gives other splits than published")
+    _report(name, images_folder)
+
+
+def _report(name: str, folder: Path) -> None:
+    from generators.training.images import load_images
+
+    pixels = load_images(name, folder)
+    for part in ("train", "valid", "test"):
+        shape = getattr(pixels, part).images.shape
+        click.echo(f"{name} {part}: {shape[0]} images of {shape[1]}x{shape[2]}x{shape[3]}")
