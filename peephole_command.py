@@ -113,12 +113,12 @@ def train_samples(folder: Path, networks: int) -> None:
     from benchmark.space.imagesets import get_images
     from benchmark.space.sampler import sequence
     from generators.campaign.campaign import Campaign, release_recipes, run_campaign
-    from generators.campaign.plan import planned
+    from generators.campaign.plan import plan_run
     from generators.workers.scheduler import RunOptions
 
     digits = get_images("digits")
     drawn = islice(sequence("shallow-3x1", digits, purpose="demo"), networks)
-    plan = [planned(network, digits, RECIPES["digits"], 0) for network in drawn]
+    plan = [plan_run(network, digits, RECIPES["digits"], 0) for network in drawn]
     campaign = Campaign(folder)
     campaign.create(plan, release_recipes())
     run_campaign(campaign, RunOptions(Path("images")))

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings=HELP)
-@click.option("--images", "name", default="digits", show_default=True, help="Trained on.")
-@click.option("--networks", default=8, show_default=True, type=COUNT)
+@click.option("--images", "name", default="digits", show_default=True, help="Image set.")
+@click.option("--networks", default=8, show_default=True, type=COUNT, help="Networks to train.")
 @IMAGES_FOLDER_OPTION
 @DEVICE_OPTION
 @click.option(
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
     default=(2,),
     show_default=True,
     type=COUNT,
-    help="Networks in flight; given more than once, the engine runs with each.",
+    help="Networks to train at the same time; the engine runs once with each number given.",
 )
-@click.option("--epochs", type=click.IntRange(min=2), help="Of every way [default: the recipe's].")
+@click.option("--epochs", type=click.IntRange(min=2), help="Epochs [default: the recipe's].")
 @click.option(
     "--baseline-networks",
     type=click.IntRange(min=0),
-    help="Of N0, N1 and N2; 0 leaves them out [default: all].",
+    help="Networks for N0, N1 and N2; 0 leaves them out [default: all].",
 )
-@click.option("--baseline-epochs", type=COUNT, help="Of N0 and N1 [default: all].")
+@click.option("--baseline-epochs", type=COUNT, help="Epochs of N0 and N1 [default: all].")
 @click.option(
     "--audit",
     default=0,
     show_default=True,
     type=click.IntRange(min=0),
-    help="Networks that the engine trains in fp32 as well.",
+    help="Networks that the engine trains again in fp32.",
 )
 def bench(
     *,
@@ -60,11 +60,11 @@ def bench(
     baseline_epochs: int | None,
     audit: int,
 ) -> None:
-    """Time the engine beside three plainer loops on the same networks, of every cost.
+    """Compare the engine's speed with three simpler loops.
 
-    N0 is a textbook loop, N1 the same in bf16 and channels_last, N2 the engine without graphs, one
-    network at a time. Fewer epochs of N0 and N1 are scaled to all of them. Accuracies are compared
-    network by network.
+    All train the same networks, from cheap to expensive ones. N0 is a textbook loop, N1 the same in
+    bf16 and channels_last, and N2 the engine without CUDA graphs, one network at a time. If N0 and
+    N1 train fewer epochs, their time is scaled to all. Accuracies are compared network by network.
     """
     from dataclasses import replace
 
@@ -84,13 +84,13 @@ def bench(
 
 
 @click.command(context_settings=HELP)
-@click.option("--images", "name", default="digits", show_default=True, help="Whose runs.")
-@click.option("--networks", default=21, show_default=True, type=COUNT)
+@click.option("--images", "name", default="digits", show_default=True, help="Image set.")
+@click.option("--networks", default=21, show_default=True, type=COUNT, help="Networks to retrain.")
 @IMAGES_FOLDER_OPTION
 @DEVICE_OPTION
 @WORKERS_OPTION
-@click.option("--minutes", type=float, help="Budget; starts nothing that would outlast it.")
-@click.option("--sample", "seed", default=0, show_default=True, help="Which networks: any number.")
+@click.option("--minutes", type=float, help="Time budget; no run is started that would exceed it.")
+@click.option("--sample", "seed", default=0, show_default=True, help="Seed of the sample.")
 @DATA_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
@@ -107,21 +107,22 @@ def verify(
     release: "Release",
     as_json: bool,
 ) -> None:
-    """Train published runs again and say whether they agree within the spread of seeds.
+    """Retrain published runs and test whether they agree.
 
-    Networks are taken from every skeleton in turn. Exit code 1 means that some do not agree, 3 that
-    the budget ended before any could be compared.
+    Differences are compared with those between seeds. Networks are taken from each skeleton in
+    turn. Exit code 1 means that some runs do not agree, 3 that the budget ended before any run
+    could be compared.
     """
     from dataclasses import asdict
 
     from generators.checks.retrain import report
-    from generators.checks.retrain import verify as train_again
+    from generators.checks.retrain import verify as retrain
     from generators.workers.scheduler import RunOptions
 
     options = RunOptions(images_folder, device, workers, minutes=minutes)
-    found = train_again(name, networks, options, seed=seed, release=release)
-    echo_lines([json.dumps(asdict(found))] if as_json else report(found))
-    if not found.comparisons:
+    result = retrain(name, networks, options, seed=seed, release=release)
+    echo_lines([json.dumps(asdict(result))] if as_json else report(result))
+    if not result.comparisons:
         ctx.exit(3)
-    if not all(verdict.agrees for verdict in found.verdicts):
+    if not all(verdict.agrees for verdict in result.verdicts):
         ctx.exit(1)

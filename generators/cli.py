@@ -1,4 +1,4 @@
-"""Commands about how the data is made."""
+"""Commands that make the data: the group `generate`."""
 
 import json
 import sys
@@ -25,24 +25,36 @@ CAMPAIGN_OPTION = click.option(
     type=click.Path(path_type=Path),
     default=Path("campaigns/digits"),
     show_default=True,
-    help="Folder of the plan and its results.",
+    help="Folder of the plan and the finished runs.",
 )
 
 
 @click.group(context_settings=HELP)
 def generate() -> None:
-    """Make curves: plan a campaign, run it, merge it into a dataset."""
+    """Train networks: plan a campaign, run it, and merge it into a dataset."""
 
 
 @generate.command(context_settings=HELP)
 @CAMPAIGN_OPTION
-@click.option("--images", "names", multiple=True, default=("digits",), show_default=True)
-@click.option("--networks", type=COUNT, help="Of each image set [default: the release's].")
+@click.option(
+    "--images",
+    "names",
+    multiple=True,
+    default=("digits",),
+    show_default=True,
+    help="Image set; may be given more than once.",
+)
+@click.option("--networks", type=COUNT, help="Per image set [default: as in the release].")
 @click.option("--pilot", is_flag=True, help="Plan the learning-rate pilot of one image set.")
 @click.option(
-    "--rate", "rates", multiple=True, default=(0.02, 0.05), show_default=True, help="Of a pilot."
+    "--rate",
+    "rates",
+    multiple=True,
+    default=(0.02, 0.05),
+    show_default=True,
+    help="Learning rate of the pilot; may be given more than once.",
 )
-@click.option("--missing", is_flag=True, help="Leave out the runs that the release holds already.")
+@click.option("--missing", is_flag=True, help="Leave out runs that the release already has.")
 @DATA_OPTION
 def plan(
     *,
@@ -54,9 +66,9 @@ def plan(
     missing: bool,
     release: "Release",
 ) -> None:
-    """Write every run of a campaign with its predicted cost, in a balanced order.
+    """Plan the runs of a campaign, in a balanced order.
 
-    More networks than the release has are those of the release and the next of each sequence.
+    A plan of more networks than the release has all of the release's networks, and more.
     """
     from generators.campaign.campaign import Campaign, release_recipes
     from generators.campaign.learning_rate_pilot import pilot_plan, pilot_recipes
@@ -83,16 +95,19 @@ def plan(
 @click.option(
     "--shard", default="1/1", show_default=True, help="i/n: every n-th run from the i-th."
 )
-@click.option("--minutes", type=float, help="Budget; starts nothing that would outlast it.")
-@click.option("--limit", type=int, help="Runs to make at most.")
+@click.option("--minutes", type=float, help="Time budget; no run is started that would exceed it.")
+@click.option("--limit", type=int, help="Maximum number of runs to train.")
 @click.option(
-    "--engine", default="local", show_default=True, help="What starts workers: local, ray."
+    "--engine",
+    default="local",
+    show_default=True,
+    help="Where workers run: local (this machine) or ray (a Ray cluster).",
 )
 @click.option(
     "--address",
     default="auto",
     show_default=True,
-    help="Ray cluster: host:port; auto finds the one that runs here, local starts one.",
+    help="Ray cluster as host:port; auto finds the one on this machine, local starts one.",
 )
 def run(
     *,
@@ -106,24 +121,26 @@ def run(
     engine: str,
     address: str,
 ) -> None:
-    """Make what is not done yet. Killed at any point, the same command goes on.
+    """Train the unfinished runs of a campaign.
 
-    With --engine ray, workers are on all machines of a Ray cluster: --workers networks in flight on
-    each GPU (--device cuda), or a group of --workers processes for every --workers CPUs (--device
-    cpu). Finished runs come back here, so that only this machine needs the campaign's folder. Each
-    machine needs this package and, at the same path, the images. A machine that is lost costs what
-    it had in hand, which others make; one that joins is used.
+    Safe to interrupt: run the same command to resume.
 
-    Exit code 3 means that the budget ended with work left.
+    With --engine ray, workers run on all machines of a Ray cluster. With --device cuda, --workers
+    networks are trained at the same time on each GPU. With --device cpu, each --workers CPUs get a
+    group of --workers processes. Finished runs are sent to this machine, so only it needs the
+    campaign's folder. Each machine needs this package, and the images at the same path. If a
+    machine is lost, its unfinished runs are trained on the others. Machines that join are used.
+
+    Exit code 3 means that the budget ended with runs left.
     """
     from benchmark.util.shard import parse_shard
     from generators.campaign.campaign import Campaign, run_campaign
     from generators.workers.scheduler import RunOptions
 
-    place = images_folder, device, workers, parse_shard(shard)
-    options = RunOptions(*place, minutes, limit, engine, address)  # type: ignore[arg-type]
-    made, left = run_campaign(Campaign(campaign), options)
-    click.echo(f"{made} runs made, {left} left")
+    values = images_folder, device, workers, parse_shard(shard), minutes, limit, engine, address
+    options = RunOptions(*values)  # type: ignore[arg-type]
+    finished, left = run_campaign(Campaign(campaign), options)
+    click.echo(f"{finished} runs finished, {left} left")
     sys.exit(3 if left and limit is None else 0)
 
 
@@ -131,7 +148,7 @@ def run(
 @CAMPAIGN_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(campaign: Path, as_json: bool) -> None:
-    """Count a campaign's runs, done and planned, by image set, skeleton and split."""
+    """Count finished and planned runs by image set, skeleton and split."""
     from generators.campaign.status import campaign_status
 
     groups = campaign_status(campaign)
@@ -164,7 +181,7 @@ def status(campaign: Path, as_json: bool) -> None:
 )
 @VERSION_OPTION
 def merge(campaigns: tuple[Path, ...], data: Path, version: str | None) -> None:
-    """Build a release's Parquet files, card and checksums from finished runs."""
+    """Build a release from the finished runs of campaigns."""
     from generators.campaign.campaign import Campaign
     from generators.campaign.merge import merge as merge_campaigns
 
@@ -175,10 +192,10 @@ def merge(campaigns: tuple[Path, ...], data: Path, version: str | None) -> None:
 
 @generate.command(context_settings=HELP)
 @CAMPAIGN_OPTION
-@click.option("--images", "name", default="digits", show_default=True)
-@click.option("--output", type=click.Path(path_type=Path), help="Write the table here as well.")
+@click.option("--images", "name", default="digits", show_default=True, help="Image set.")
+@click.option("--output", type=click.Path(path_type=Path), help="Also write the table to a file.")
 def pilot(campaign: Path, name: str, output: Path | None) -> None:
-    """Show what the learning-rate pilot gave at each rate, and which rate it chooses."""
+    """Show the learning-rate pilot's results and the rate it chooses."""
     from benchmark.util.atomic import write_atomically
     from generators.campaign.campaign import Campaign
     from generators.campaign.learning_rate_pilot import pilot_csv, pilot_rates
@@ -190,11 +207,17 @@ def pilot(campaign: Path, name: str, output: Path | None) -> None:
 
 
 @generate.command(context_settings=HELP)
-@click.option("--images", "name", default="digits", show_default=True, help="Whose networks.")
+@click.option("--images", "name", default="digits", show_default=True, help="Image set.")
 @DATA_OPTION
 @IMAGES_FOLDER_OPTION
 @DEVICE_OPTION
-@click.option("--processes", default=2, show_default=True, type=COUNT, help="At a time.")
+@click.option(
+    "--processes",
+    default=2,
+    show_default=True,
+    type=COUNT,
+    help="Networks to measure at the same time.",
+)
 @VERSION_OPTION
 def proxies(
     name: str,
@@ -204,14 +227,14 @@ def proxies(
     processes: int,
     version: str | None,
 ) -> None:
-    """Compute the zero-cost proxies that a release's networks lack, and add them to it.
+    """Compute the missing zero-cost proxies of a release.
 
-    Killed at any point, the same command goes on.
+    Safe to interrupt: run the same command to resume.
     """
     from generators.proxies.compute import add_proxies
     from generators.workers.scheduler import RunOptions
 
     options = RunOptions(images_folder, device, processes)
-    made = add_proxies(name, release.folder, options, version)
-    found = release.manifest().version
-    click.echo(f"{made} networks computed; release {found} in {release.folder}")
+    count = add_proxies(name, release.folder, options, version)
+    current = release.manifest().version
+    click.echo(f"{count} networks computed; release {current} in {release.folder}")

@@ -1,4 +1,4 @@
-"""What a run was made with: versions and the device, without names of hosts or users."""
+"""The versions and the device that a run is trained with; no host or user names."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-GENERATOR_VERSION = "0.2.0"  # raised whenever the same plan would give other curves
+GENERATOR_VERSION = "0.2.0"  # raised whenever the same plan would give different curves
 CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -25,7 +25,7 @@ def device_name(device: torch.device) -> str:
 
 
 def numba_version() -> str:
-    """Return the version of numba, or "none": pools are compiled if it is installed."""
+    """Return the version of numba, which compiles pools, or "none" if it is not installed."""
     try:
         return version("numba")
     except PackageNotFoundError:

@@ -19,14 +19,14 @@ FOLDER_OPTION = click.option(
 
 @click.group(context_settings=HELP)
 def images() -> None:
-    """Fetch and check the images that networks are trained on."""
+    """Download and check the images that networks are trained on."""
 
 
 @images.command(context_settings=HELP)
 @click.argument("name")
 @FOLDER_OPTION
 def download(name: str, images_folder: Path) -> None:
-    """Fetch an image set (cifar10, mnist) through torchvision, which checks it."""
+    """Download an image set (cifar10, mnist) with torchvision."""
     from generators.training.images import download_images
 
     download_images(name, images_folder)
@@ -37,12 +37,13 @@ def download(name: str, images_folder: Path) -> None:
 @click.argument("name")
 @FOLDER_OPTION
 def check(name: str, images_folder: Path) -> None:
-    """Check that an image set is whole and gives the published splits."""
+    """Check that an image set is complete and gives the published splits."""
     from generators.training.images import make_published_file, published_file
 
     if make_published_file(name, images_folder) != published_file(name):
-        where = f"{name} in {str(images_folder)!r}"
-        raise click.ClickException(f"{where} gives other splits than published")
+        raise click.ClickException(
+            f"{name} in {str(images_folder)!r} does not give the published splits"
+        )
     _report(name, images_folder)
 
 
@@ -50,6 +51,6 @@ def _report(name: str, folder: Path) -> None:
     from generators.training.images import load_images
 
     pixels = load_images(name, folder)
-    for part in ("train", "valid", "test"):
-        shape = getattr(pixels, part).images.shape
-        click.echo(f"{name} {part}: {shape[0]} images of {shape[1]}x{shape[2]}x{shape[3]}")
+    for split in ("train", "valid", "test"):
+        shape = getattr(pixels, split).images.shape
+        click.echo(f"{name} {split}: {shape[0]} images of {shape[1]}x{shape[2]}x{shape[3]}")

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# The campaign behind `cifar10` and `mnist`:
+# Trains the networks of `cifar10` and `mnist`:
 #
 #   bash generators/run_campaign.sh start IMAGES   clone, install and plan once, then train
-#   bash generators/run_campaign.sh status         count what is done
-#   bash generators/run_campaign.sh stop           stop training; the runs in flight are lost
+#   bash generators/run_campaign.sh status         count the finished runs
+#   bash generators/run_campaign.sh stop           stop training; unfinished runs are lost
 #   bash generators/run_campaign.sh merge          add finished runs to benchmark/data and check it
 #
-# IMAGES is the folder that holds the images. Networks are trained from a clone of one commit with a
-# virtual environment of its own, so that no later change of the tree changes a bit of a curve. It
-# lies in $PEEPHOLE_CAMPAIGN, by default peephole-campaign beside the tree. A fresh clone plans what
-# the release lacks; the plan holds for the life of the clone.
+# IMAGES is the folder of the images. Networks are trained from a clone of one commit with its own
+# virtual environment, so later changes of the tree cannot change a curve. The clone is in
+# $PEEPHOLE_CAMPAIGN, by default peephole-campaign beside the tree. A new clone plans the runs that
+# the release lacks; the plan is used as long as the clone exists.
 set -euo pipefail
 COMMIT=8b4ec622c458c8b396974fdf2cc2e4426ddc355e
 tree=$(cd "$(dirname "$0")/.." && pwd)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from benchmark.runs import rows_to_table
 from benchmark.schema import SCHEMA, check_row
 from benchmark.space.architectures import Layer
-from generators.campaign.campaign import Campaign, _signed, run_campaign
+from generators.campaign.campaign import Campaign, _add_digest, run_campaign
 from generators.campaign.plan import read_groups, read_plan
 from generators.workers.planned_run import PlannedRun
 from tests.toys.campaign import RECIPE, options_of, tiny_plan, toy_campaign, toy_row
@@ -101,14 +101,14 @@ def check_run_file(campaign: Campaign, content: bytes) -> None:
         assert_read_or_refused(
             path,
             lambda: [rows_to_table([row]) for row in campaign.rows()],
-            r"{} is damaged \(.+\); delete it to redo it",
+            r"{} is damaged \(.+\); delete it to train the run again",
         )
     finally:
         path.unlink()
 
 
 RUN_FILE = toy_row(PLAN[0])
-SIGNED = _signed(json.dumps(RUN_FILE)).encode()
+SIGNED = _add_digest(json.dumps(RUN_FILE)).encode()
 PLAN_LINES = [
     {**{n: getattr(run, n) for n in PlannedRun.__dataclass_fields__}, "architecture": None}
     for run in PLAN
@@ -122,7 +122,7 @@ for _line, _run in zip(PLAN_LINES, PLAN, strict=True):
 def test_a_run_file_with_another_value_is_read_or_refused(
     campaign: Campaign, content: bytes
 ) -> None:
-    check_run_file(campaign, _signed(content.decode()).encode())
+    check_run_file(campaign, _add_digest(content.decode()).encode())
 
 
 @MANY
@@ -134,8 +134,9 @@ def test_a_run_file_with_other_bytes_is_refused(campaign: Campaign, content: byt
         if content == SIGNED:
             assert list(campaign.rows()) == [RUN_FILE]
         else:
-            message = rf"^{re.escape(repr(str(path)))} is damaged \(.+\); delete it to redo it$"
-            with pytest.raises(ValueError, match=message):
+            start = re.escape(f"{str(path)!r} is damaged (")
+            end = r"\); delete it to train the run again"
+            with pytest.raises(ValueError, match=f"^{start}.+{end}$"):
                 list(campaign.rows())
     finally:
         path.unlink()
@@ -155,7 +156,7 @@ def test_a_run_file_with_any_bit_flipped_is_refused(campaign: Campaign) -> None:
 def check_plan(campaign: Campaign, content: bytes) -> None:
     path = campaign.folder / "plan.jsonl"
     path.write_bytes(content)
-    message = r"line \d+ of {} is no planned run: .+"
+    message = r"line \d+ of {} is not a planned run: .+"
     assert_read_or_refused(path, lambda: read_plan(path), message)
     assert_read_or_refused(path, lambda: read_groups(path), message)
 
@@ -240,8 +241,8 @@ def test_a_run_file_that_contradicts_itself_is_named(
 ) -> None:
     campaign = toy_campaign(tmp_path, PLAN[:1])
     path = campaign.runs / f"{PLAN[0].run_id}.json"
-    path.write_text(_signed(json.dumps({**RUN_FILE, **fields})))
-    message = f"{str(path)!r} is damaged ({reason}); delete it to redo it"
+    path.write_text(_add_digest(json.dumps({**RUN_FILE, **fields})))
+    message = f"{str(path)!r} is damaged ({reason}); delete it to train the run again"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         list(campaign.rows())
 
@@ -249,8 +250,8 @@ def test_a_run_file_that_contradicts_itself_is_named(
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"cost": 0}, "`draw_index` and `seed` must be whole and at least 0, counts at least 1"),
-        ({"seed": 1.0}, "`draw_index` and `seed` must be whole and at least 0, counts at least 1"),
+        ({"cost": 0}, "`draw_index` and `seed` must be integers >= 0, counts integers >= 1"),
+        ({"seed": 1.0}, "`draw_index` and `seed` must be integers >= 0, counts integers >= 1"),
         ({"images": "digit"}, "unknown images 'digit'; did you mean 'digits'?"),
         ({"split": "tran"}, "unknown split 'tran'; did you mean 'train'?"),
         ({"run_id": "digits"}, f"`run_id` is 'digits' and must be {PLAN[0].run_id!r}"),
@@ -265,7 +266,7 @@ def test_a_planned_run_that_contradicts_itself_is_named(
 ) -> None:
     path = tmp_path / "plan.jsonl"
     path.write_text(json.dumps({**PLAN_LINES[0], **fields}) + "\n")
-    message = re.escape(f"line 1 of {str(path)!r} is no planned run: {reason}")
+    message = re.escape(f"line 1 of {str(path)!r} is not a planned run: {reason}")
     with pytest.raises(ValueError, match=f"^{message}( Known: [a-z0-9, -]+)?$"):
         read_plan(path)
 
@@ -274,7 +275,7 @@ def test_a_planned_run_that_contradicts_itself_is_named(
     ("fields", "reason"),
     [
         ({"split": 1}, "Group(images='digits', skeleton='shallow-3x1', split=1) is not known"),
-        ({"run_id": []}, "`run_id` (=[]) must be a text"),
+        ({"run_id": []}, "`run_id` (=[]) must be a string"),
     ],
 )
 def test_a_planned_run_without_a_group_is_named(
@@ -282,7 +283,7 @@ def test_a_planned_run_without_a_group_is_named(
 ) -> None:
     path = tmp_path / "plan.jsonl"
     path.write_text(json.dumps({**PLAN_LINES[0], **fields}) + "\n")
-    message = f"line 1 of {str(path)!r} is no planned run: {reason}"
+    message = f"line 1 of {str(path)!r} is not a planned run: {reason}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         read_groups(path)
 

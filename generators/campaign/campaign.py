@@ -1,7 +1,7 @@
-"""Campaigns: a plan, workers that make its runs, and files that say what is done.
+"""A campaign: a folder with a plan and one file for each finished run.
 
-State is files alone. Each finished run is one file, written whole or not at all, so a campaign that
-is killed at any point loses only what was in flight, and the same command goes on.
+All state is in files, which are written atomically. A campaign that is killed loses only the runs
+that were being trained; the same command resumes it.
 """
 
 import base64
@@ -33,13 +33,13 @@ from generators.workers.worker import Job, Row
 if TYPE_CHECKING:
     from generators.workers.ray_cluster import RayCluster
 
-DIGEST = "sha256"  # last field of a run file: of the file without this field
+DIGEST = "sha256"  # last field of a run file: the hash of the file without this field
 PLAN, RECIPES_FILE, ENVIRONMENTS = "plan.jsonl", "recipes.json", "environments"
 
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """A folder that holds a plan and its results."""
+    """The folder of a plan and its finished runs."""
 
     folder: Path
 
@@ -49,14 +49,14 @@ class Campaign:
         return self.folder / "runs"
 
     def create(self, plan: list[PlannedRun], recipes: dict[str, Recipe]) -> None:
-        """Write a plan and its recipes, by recipe id."""
+        """Write a plan and its recipes, which are given by id."""
         self.runs.mkdir(parents=True, exist_ok=True)
         text = json.dumps({name: asdict(recipe) for name, recipe in recipes.items()}, indent=1)
         write_atomically(self.folder / RECIPES_FILE, text + "\n")
         write_plan(self.folder / PLAN, plan)
 
     def plan(self, shard: tuple[int, int] = (1, 1)) -> list[PlannedRun]:
-        """Return the planned runs of a shard, in order."""
+        """Return the planned runs of a shard, in the order of the plan."""
         return read_plan(self.folder / PLAN, shard)
 
     def groups(self) -> dict[str, Group]:
@@ -64,12 +64,12 @@ class Campaign:
         return read_groups(self.folder / PLAN)
 
     def recipes_json(self) -> dict[str, dict[str, object]]:
-        """Return the recipes by id, as plain fields."""
+        """Return the recipes by id, each as a dictionary."""
         known: dict[str, dict[str, object]] = json.loads((self.folder / RECIPES_FILE).read_text())
         return known
 
     def environments_json(self) -> dict[str, dict[str, object]]:
-        """Return the environments that runs were made in, by id."""
+        """Return the environments that runs were trained in, by id."""
         files = sorted((self.folder / ENVIRONMENTS).glob("*.json"))
         return {file.stem: json.loads(file.read_text()) for file in files}
 
@@ -79,65 +79,65 @@ class Campaign:
 
     def done(self) -> set[str]:
         """Return the ids of the finished runs."""
-        return {name.removesuffix(".json") for name in self._files()}
-
-    def _files(self) -> list[str]:
-        return [name for name in os.listdir(self.runs) if name.endswith(".json")]
+        names = [name for name in os.listdir(self.runs) if name.endswith(".json")]
+        return {name.removesuffix(".json") for name in names}
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows of the finished runs, sorted by id, with `correct` as base64.
 
         Raises:
-            ValueError: If a file is no row of the record; the message names it.
+            ValueError: If a run file is not valid; the message names it.
         """
-        for name in sorted(self._files()):
-            yield self.row(name.removesuffix(".json"))
+        for name in sorted(self.done()):
+            yield self.row(name)
 
     def row(self, run_id: str) -> Row:
         """Return the row of a finished run.
 
         Raises:
-            ValueError: If its file is no row of the record, or another run's; the message names it.
+            ValueError: If its file is not valid, or holds another run; the message names it.
         """
         path = self.runs / f"{run_id}.json"
         try:
-            row = _signed_row(path.read_text(encoding="utf-8"))
+            row = _parse_row(path.read_text(encoding="utf-8"))
             check_row(row)
             if row["run_id"] != run_id:
                 raise ValueError(f"it holds run {row['run_id']!r}")
             _check_content(row)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"{str(path)!r} is damaged ({error}); delete it to redo it") from error
+            raise ValueError(
+                f"{str(path)!r} is damaged ({error}); delete it to train the run again"
+            ) from error
         return row
 
     def store(self, row: Row) -> None:
-        """Write a finished run, whole or not at all."""
+        """Write the row of a finished run atomically."""
         text = json.dumps(row, separators=(",", ":"), allow_nan=False)
-        write_atomically(self.runs / f"{row['run_id']}.json", _signed(text))
+        write_atomically(self.runs / f"{row['run_id']}.json", _add_digest(text))
 
     def note_environment(self, versions: dict[str, str]) -> None:
-        """Keep the versions that a machine's runs are made with."""
+        """Store the versions that a machine's runs are trained with."""
         path = self.folder / ENVIRONMENTS / f"{environment_id(versions)}.json"
         write_atomically(path, json.dumps(versions, indent=1) + "\n")
 
     @contextmanager
     def lock(self, shard: tuple[int, int]) -> Iterator[None]:
-        """Hold a shard for as long as the process lives.
+        """Lock a shard until the context or the process ends.
 
         Raises:
-            BlockingIOError: If another process works on the same shard.
+            BlockingIOError: If another process holds the lock.
         """
         path = self.folder / f"shard-{shard[0]}-of-{shard[1]}.lock"
         busy = (
-            f"another process is at work on shard {shard[0]}/{shard[1]} of "
-            f"{str(self.folder)!r}; wait for it, or give each process a shard of its own"
+            f"another process works on shard {shard[0]}/{shard[1]} of {str(self.folder)!r}; wait "
+            "for it, or give each process its own shard"
         )
         with locked(path, busy):
             yield
 
 
 def _check_content(row: Row) -> None:
-    """Check the architecture and the bits of a row against what else it says."""
+    """Check that the architecture and the bits of a row agree with its other fields."""
     identity = architecture_id(from_record(row["architecture"]))  # type: ignore[arg-type]
     if row["architecture_id"] != identity:
         raise ValueError(
@@ -150,35 +150,35 @@ def _check_content(row: Row) -> None:
             raise ValueError(problem)
 
 
-def _signed(text: str) -> str:
-    """Return the content of a run file: a row as JSON whose last field is its digest."""
+def _add_digest(text: str) -> str:
+    """Return the content of a run file, from its row as JSON: the digest is the last field."""
     digest = hashlib.sha256(text.encode()).hexdigest()
     return f'{text[:-1]},"{DIGEST}":"{digest}"}}\n'
 
 
-def _signed_row(content: str) -> Row:
+def _parse_row(content: str) -> Row:
     """Return the row of a run file.
 
     Raises:
-        ValueError: If it does not end in its digest, or is no JSON.
+        ValueError: If the content does not end with its digest, or is not JSON.
     """
-    text, found, _ = content.rpartition(f',"{DIGEST}":')
-    if not found or _signed(text + "}") != content:
-        raise ValueError("it does not end in the digest of what it holds")
+    text, separator, _ = content.rpartition(f',"{DIGEST}":')
+    if not separator or _add_digest(text + "}") != content:
+        raise ValueError("it does not end with the digest of its content")
     row: Row = json.loads(text + "}")
     return row
 
 
 def run_campaign(campaign: Campaign, options: RunOptions) -> tuple[int, int]:
-    """Make what is not done; return how many runs were made and how many are left.
+    """Train the unfinished runs; return how many were finished and how many are left.
 
     Raises:
-        ValueError: If the plan asks for a recipe that the campaign does not have.
+        ValueError: If the plan uses a recipe that the campaign does not have.
         FileNotFoundError: If there is no plan, or images are missing.
         BlockingIOError: If another process works on the same shard.
-        ConnectionError: If the engine is Ray and its cluster is not there, or gone.
+        ConnectionError: If the engine is Ray and its cluster cannot be reached, or is lost.
     """
-    folder = options.images_folder.absolute()  # other machines start elsewhere
+    folder = options.images_folder.absolute()  # other machines have other working directories
     plan = campaign.plan(options.shard)
     recipes = campaign.recipes()
     for name in {run.recipe_id for run in plan} - recipes.keys():
@@ -192,24 +192,24 @@ def run_campaign(campaign: Campaign, options: RunOptions) -> tuple[int, int]:
         ]
         campaign.note_environment(environment())
         if options.engine == "ray":
-            made = _ray_cluster(campaign, jobs, options).drain()
+            finished = _ray_cluster(campaign, jobs, options).drain()
         else:
-            made = run_jobs(jobs, options, campaign.store)
-    return made, len(todo) - made
+            finished = run_jobs(jobs, options, campaign.store)
+    return finished, len(todo) - finished
 
 
 def _ray_cluster(campaign: Campaign, jobs: list[Job], options: RunOptions) -> "RayCluster":
     """Return a Ray cluster with a queue of jobs.
 
     Raises:
-        ValueError: If Ray is not installed; the message says what installs it.
+        ValueError: If Ray is not installed; the message says how to install it.
     """
     try:
         from generators.workers.ray_cluster import RayCluster
     except ModuleNotFoundError as error:
         raise ValueError(
-            f"the engine 'ray' needs the package {error.name!r}; "
-            "`pip install 'peephole-bench[ray]'` installs it"
+            f"the engine 'ray' needs the package {error.name!r}; install it with "
+            "`pip install 'peephole-bench[ray]'`"
         ) from error
     queue = JobQueue(
         campaign.store, Progress("networks", len(jobs)), options.minutes, waiting=jobs[::-1]

@@ -1,4 +1,4 @@
-"""The pilot that settles an image set's peak learning rate, once, outside the dataset."""
+"""The pilot that chooses an image set's peak learning rate; its runs are not in the dataset."""
 
 import csv
 import io
@@ -12,30 +12,30 @@ from benchmark.recipes import RECIPES, Recipe
 from benchmark.space.imagesets import get_images, learned_above
 from benchmark.space.sampler import sequence
 from generators.campaign.campaign import Campaign
-from generators.campaign.plan import planned
+from generators.campaign.plan import plan_run
 from generators.workers.planned_run import PlannedRun
 
 SKELETON = "peephole-3x2"
 NETWORKS, SEEDS = 12, (0, 1)
-STUCK_TOLERANCE = 0.05  # rates within 5 points of the least share of stuck networks stay in
+STUCK_TOLERANCE = 0.05  # rates up to 5 points above the lowest share of stuck runs are candidates
 Finals = np.ndarray[tuple[int, int], np.dtype[np.float64]]  # (networks, seeds)
-BETWEEN_DIGITS = 2  # twelve pairs cannot tell shares apart that differ by less
+BETWEEN_DIGITS = 2  # of `between`: twelve networks cannot resolve smaller differences
 
 
 @dataclass(frozen=True, slots=True)
 class PilotRate:
-    """What the pilot saw at one rate.
+    """Results of the pilot at one rate.
 
     Attributes:
         rate: Peak learning rate.
-        networks: Networks trained, each with two seeds.
-        stuck: Share of runs that ended below twice chance.
-        between: Between-network share of variance among the networks that learned with both seeds
-            at this rate and at every other that is not out for stuck networks: shares of different
-            networks cannot be compared.
+        networks: Number of networks trained, each with two seeds.
+        stuck: Share of runs with a final accuracy of at most twice chance.
+        between: Share of the variance of final accuracies that lies between networks. It counts
+            networks that learned with both seeds at this rate and at every candidate rate, since
+            shares of different networks cannot be compared.
         mean: Mean final valid accuracy of the runs that learned.
-        std: Its standard deviation.
-        chosen: Whether this rate is the recipe's.
+        std: Standard deviation of these accuracies.
+        chosen: Whether the recipe uses this rate.
     """
 
     rate: float
@@ -54,11 +54,11 @@ def pilot_recipes(images: str, rates: Sequence[float]) -> dict[str, Recipe]:
 
 
 def pilot_plan(images: str, rates: Sequence[float]) -> list[PlannedRun]:
-    """Return the pilot's runs at each rate: a stream of networks of its own, two seeds of each."""
+    """Return the pilot's runs at each rate: networks from a separate stream, with two seeds."""
     spec = get_images(images)
     drawn = list(islice(sequence(SKELETON, spec, purpose="pilot"), NETWORKS))
     return [
-        planned(network, spec, recipe, seed)
+        plan_run(network, spec, recipe, seed)
         for recipe in pilot_recipes(images, rates).values()
         for network in drawn
         for seed in SEEDS
@@ -66,7 +66,10 @@ def pilot_plan(images: str, rates: Sequence[float]) -> list[PlannedRun]:
 
 
 def pilot_rates(campaign: Campaign, images: str) -> list[PilotRate]:
-    """Return what each rate of a pilot gave, from the lowest, the chosen one marked.
+    """Return the results at each rate, from the lowest; one rate is marked as chosen.
+
+    Candidates are the rates with few stuck runs. The one with the largest share of variance between
+    networks is chosen, or, of equal ones, the one with the highest mean accuracy.
 
     Raises:
         ValueError: If a planned run is missing.
@@ -79,25 +82,28 @@ def pilot_rates(campaign: Campaign, images: str) -> list[PilotRate]:
     plan = campaign.plan()
     missing = [run.run_id for run in plan if run.run_id not in finals]
     if missing:
-        raise ValueError(f"the pilot of {images!r} lacks {len(missing)} runs, {missing[0]!r} first")
-    bar, pairs = learned_above(spec.classes), {}
+        raise ValueError(
+            f"{len(missing)} runs of the pilot of {images!r} are missing; the first is "
+            f"{missing[0]!r}"
+        )
+    threshold, pairs = learned_above(spec.classes), {}
     for recipe in campaign.recipes().values():
         runs = [run for run in plan if run.recipe_id == recipe.recipe_id]
         pairs[recipe.peak_rate] = _pairs(runs, finals)
-    stuck = {rate: float((values <= bar).mean()) for rate, values in pairs.items()}
+    stuck = {rate: float((values <= threshold).mean()) for rate, values in pairs.items()}
     least = min(stuck.values())
-    open_rates = [rate for rate in pairs if stuck[rate] <= least + STUCK_TOLERANCE + 1e-9]
-    learned = np.all([(pairs[rate] > bar).all(1) for rate in open_rates], axis=0)
+    candidates = [rate for rate in pairs if stuck[rate] <= least + STUCK_TOLERANCE + 1e-9]
+    learned = np.all([(pairs[rate] > threshold).all(1) for rate in candidates], axis=0)
     table = []
     for rate in sorted(pairs):
         values = pairs[rate]
-        common = values[learned & (values > bar).all(1)]
+        common = values[learned & (values > threshold).all(1)]
         between = between_share(common) if len(common) > 1 else 0.0
-        moving = values[values > bar]
-        spread = float(moving.mean()), float(moving.std(ddof=1))
+        above = values[values > threshold]
+        spread = float(above.mean()), float(above.std(ddof=1))
         table.append(PilotRate(rate, len(values), stuck[rate], between, *spread))
     best = max(
-        (row for row in table if row.rate in open_rates),
+        (row for row in table if row.rate in candidates),
         key=lambda row: (round(row.between, BETWEEN_DIGITS), row.mean),
     )
     return [replace(row, chosen=row is best) for row in table]
@@ -112,10 +118,10 @@ def _pairs(runs: list[PlannedRun], finals: dict[str, float]) -> Finals:
 
 
 def between_share(pairs: Finals) -> float:
-    """Return the share of variance that lies between networks, from (networks, 2 seeds).
+    """Return the share of variance that lies between networks, from values (networks, 2 seeds).
 
-    It is 1 - within / total, where within is the mean variance of a network's seeds and total the
-    variance of one seed's values, both unbiased.
+    It is 1 - within / total. `within` is the mean over networks of the variance between seeds, and
+    `total` the mean over seeds of the variance between networks; both are unbiased.
 
     >>> round(between_share(np.array([[0.0, 0.0], [1.0, 1.0]])), 3)
     1.0
@@ -126,7 +132,7 @@ def between_share(pairs: Finals) -> float:
 
 
 def pilot_csv(table: list[PilotRate]) -> str:
-    """Return the table as it is kept beside the data."""
+    """Return the table as CSV, as the repository stores it."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(PilotRate.__dataclass_fields__)

@@ -1,4 +1,4 @@
-"""From a campaign's run files to the files of a release."""
+"""Merges the run files of campaigns into the files of a release."""
 
 import base64
 import json
@@ -25,21 +25,21 @@ from benchmark.util.atomic import write_atomically
 from generators.campaign.campaign import Campaign
 
 Row = dict[str, object]
-PACK = 1000  # rows that are Python objects at a time
+PACK = 1000  # largest number of rows held as Python objects
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """How many runs a merge wrote, by image set and split."""
+    """The number of runs in a release after a merge, by image set and split."""
 
     counts: dict[tuple[str, str], int]
 
 
 @dataclass(slots=True)
 class Pile:
-    """Rows of one image set and split, as Arrow tables but for the last few.
+    """Rows of one image set and split, as Arrow tables and a few Python objects.
 
-    A row as Python objects takes ten times the memory that it takes in a table.
+    A row takes ten times as much memory as Python objects as in a table.
     """
 
     tables: list[pa.Table] = field(default_factory=list)
@@ -53,8 +53,8 @@ class Pile:
             self.pack()
 
     def pack(self) -> None:
-        """Turn rows that are Python objects into tables."""
-        self.rows.sort(key=lambda row: str(row["run_id"]))  # so that both tables have one order
+        """Convert the rows that are Python objects to tables."""
+        self.rows.sort(key=lambda row: str(row["run_id"]))  # both tables have the same order
         self.tables.append(rows_to_table(self.rows))
         bits = [
             {"run_id": row["run_id"], "correct": base64.b64decode(str(row["correct"]))}
@@ -65,27 +65,26 @@ class Pile:
 
 
 def merge(campaigns: list[Campaign], folder: Path, version: str | None = None) -> Merged:
-    """Build the Parquet files of all runs of some campaigns, and everything that describes them.
+    """Add the runs of some campaigns to a release, and update the files that describe it.
 
-    Runs that the folder holds already stay; the same run from a campaign must be the same row.
+    Runs that the release has already are kept; a campaign's row of the same run must be equal.
 
     Args:
-        campaigns: Whose runs.
-        folder: Of the release.
-        version: Of the data from then on; by default, the minor number is raised if any run is
-            new.
+        campaigns: Campaigns to merge.
+        folder: Folder of the release.
+        version: New version of the data. None: the minor number is raised if any run is new.
 
     Raises:
         ValueError: If a run appears twice with different content, if an image set would mix
-            recipes, if a run file is damaged or not of its campaign's plan, or if there are new
+            recipes, if a run file is damaged or not in its campaign's plan, or if there are new
             runs and the version is not a higher one.
     """
     piles = _gather(campaigns)
     names = sorted({images for images, _ in piles})
-    places = [(images, split) for images in names for split in SPLITS]
-    files = {place: _merged(piles.pop(place, Pile()), place, folder) for place in places}
-    _refuse_mixes({place: table for place, (table, _) in files.items()})
-    new = {place: pair for place, pair in files.items() if _is_new(pair[0], place, folder)}
+    keys = [(images, split) for images in names for split in SPLITS]
+    files = {key: _merge_split(piles.pop(key, Pile()), key, folder) for key in keys}
+    _check_recipes({key: table for key, (table, _) in files.items()})
+    new = {key: pair for key, pair in files.items() if _is_new(pair[0], key, folder)}
     if (folder / MANIFEST).exists():
         agreed_version(read_manifest(folder).version, version, changed=bool(new))
     used = {
@@ -94,8 +93,8 @@ def merge(campaigns: list[Campaign], folder: Path, version: str | None = None) -
         for column in ("recipe_id", "environment_id")
         for name in table.column(column).unique().to_pylist()
     }
-    for (images, split), (table, bits) in new.items():  # only now, when nothing can be wrong
-        # Bits first: a file of runs whose bits are not there must never be seen.
+    for (images, split), (table, bits) in new.items():  # all checks have passed
+        # Bits first: a file of runs must never be without the file of its bits.
         write_table(bits, correct_path(images, split, folder))
         write_table(table, split_path(images, split, folder))
     _merge_json(campaigns, folder, used)
@@ -103,9 +102,9 @@ def merge(campaigns: list[Campaign], folder: Path, version: str | None = None) -
     return Merged({key: len(table) for key, (table, _) in files.items() if len(table)})
 
 
-def _is_new(table: pa.Table, place: tuple[str, str], folder: Path) -> bool:
-    """Return whether a file has to be written: one is never empty, and the same one is kept."""
-    path = split_path(*place, folder)
+def _is_new(table: pa.Table, key: tuple[str, str], folder: Path) -> bool:
+    """Return whether a file of an image set and split must be written, as it has new runs."""
+    path = split_path(*key, folder)
     return len(table) > (read_table(path, ["run_id"]).num_rows if path.exists() else 0)
 
 
@@ -127,7 +126,8 @@ def _gather(campaigns: list[Campaign]) -> dict[tuple[str, str], Pile]:
     return piles
 
 
-def _refuse_mixes(files: dict[tuple[str, str], pa.Table]) -> None:
+def _check_recipes(files: dict[tuple[str, str], pa.Table]) -> None:
+    """Check that the runs of each image set share one recipe."""
     recipes: dict[str, str] = {}
     for (images, _), table in files.items():
         for recipe in table.column("recipe_id").unique().to_pylist():
@@ -138,44 +138,48 @@ def _refuse_mixes(files: dict[tuple[str, str], pa.Table]) -> None:
                 )
 
 
-def _merged(pile: Pile, place: tuple[str, str], folder: Path) -> tuple[pa.Table, pa.Table]:
-    """Return the runs of an image set and split, new and published, and their bits."""
-    path = split_path(*place, folder)
+def _merge_split(pile: Pile, key: tuple[str, str], folder: Path) -> tuple[pa.Table, pa.Table]:
+    """Return the published and the new runs of an image set and split, and their bits."""
+    path = split_path(*key, folder)
     pile.pack()
     table, bits = pa.concat_tables(pile.tables), pa.concat_tables(pile.bits)
     if path.exists():
         old = read_table(path)
-        new = _new(table, old, path)
+        new = _new_rows(table, old, path)
         table = pa.concat_tables([old, table.filter(new)])
-        kept = read_pages(correct_path(*place, folder))
-        # A merge that was killed may have written the bits of runs that their file lacks.
+        kept = read_pages(correct_path(*key, folder))
+        # A killed merge may have written the bits of runs that are not in the file of runs
         kept = kept.filter(pc.is_in(kept.column("run_id"), old.column("run_id").combine_chunks()))
         bits = pa.concat_tables([kept, bits.filter(new)])
     return table.sort_by("run_id"), bits.sort_by("run_id")
 
 
-def _new(found: pa.Table, old: pa.Table, path: Path) -> pa.ChunkedArray:
-    """Return which of the runs found are not published; those that are must be the same rows."""
-    known = pc.is_in(found.column("run_id"), old.column("run_id").combine_chunks())
-    again = found.filter(known).sort_by("run_id")
+def _new_rows(table: pa.Table, old: pa.Table, path: Path) -> pa.ChunkedArray:
+    """Return a mask of the rows of `table` that are not in `old`, the published rows of `path`.
+
+    Raises:
+        ValueError: If a run is in both with different content.
+    """
+    known = pc.is_in(table.column("run_id"), old.column("run_id").combine_chunks())
+    again = table.filter(known).sort_by("run_id")
     names = again.column("run_id").combine_chunks()
     published = old.filter(pc.is_in(old.column("run_id"), names)).sort_by("run_id")
     if not again.equals(published):
         pairs = ((again.slice(i, 1), published.slice(i, 1)) for i in range(len(again)))
         changed = next(one.column("run_id")[0] for one, other in pairs if not one.equals(other))
         raise ValueError(
-            f"run {changed.as_py()!r} is in {str(path)!r} with other content; a published run is "
-            "kept"
+            f"run {changed.as_py()!r} is in {str(path)!r} with different content; published runs "
+            "cannot be changed"
         )
     return pc.invert(known)
 
 
 def _merge_json(campaigns: list[Campaign], folder: Path, used: set[str]) -> None:
-    """Add the recipes and environments that runs used to those of the folder, by id."""
+    """Add the used recipes and environments to the files of the folder, by id."""
     for name in ("recipes", "environments"):
         path = folder / f"{name}.json"
         known = json.loads(path.read_text()) if path.exists() else {}
         for campaign in campaigns:
-            found = getattr(campaign, f"{name}_json")()
-            known |= {key: value for key, value in found.items() if key in used}
+            own = getattr(campaign, f"{name}_json")()
+            known |= {key: value for key, value in own.items() if key in used}
         write_atomically(path, json.dumps(known, indent=1, sort_keys=True) + "\n")

@@ -1,4 +1,4 @@
-"""Which runs a campaign makes, in an order whose every long prefix is a balanced dataset."""
+"""Plans the runs of a campaign, in an order whose every long prefix is a balanced dataset."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -21,54 +21,56 @@ from generators.workers.planned_run import PlannedRun
 
 T = TypeVar("T")
 REPEAT_SEEDS = (1, 2)
-WRONG_LINE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+PARSE_ERRORS = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 BACKWARD_COST = 3  # a training step costs about three forward passes
 
 
-def scaled(quota: Quota, networks: int) -> Quota:
-    """Return a quota of about so many networks in the same shares.
+def scale_quota(quota: Quota, networks: int) -> Quota:
+    """Return a quota of about `networks` networks, with the shares of another quota.
 
-    Held-out skeletons get the same number each, so that it may be up to two more or fewer.
+    Each held-out skeleton gets the same number, so the total may differ by up to two.
 
-    >>> scaled(IMAGES["cifar10"].quota, 14_400)
+    >>> scale_quota(IMAGES["cifar10"].quota, 14_400)
     Quota(train=6000, validation=1200, test=4800, heldout=600)
     """
     held = sum(skeleton.held_out for skeleton in SKELETONS.values())
     seen = quota.train + quota.validation + quota.test
     heldout = round(networks * quota.heldout / (seen + held * quota.heldout))
     left = networks - held * heldout
-    validation, test = (round(left * part / seen) for part in (quota.validation, quota.test))
+    validation, test = (round(left * count / seen) for count in (quota.validation, quota.test))
     return Quota(left - validation - test, validation, test, heldout)
 
 
-def shares(count: int) -> dict[str, int]:
-    """Divide a split's networks over skeletons, by largest remainder.
+def divide_over_skeletons(count: int) -> dict[str, int]:
+    """Divide the networks of a split over the skeletons that are not held out.
 
-    >>> shares(480)
+    Numbers are rounded by the largest remainder.
+
+    >>> divide_over_skeletons(480)
     {'peephole-3x2': 336, 'shallow-3x1': 72, 'wide-3x1': 72}
     """
     seen = [skeleton for skeleton in SKELETONS.values() if not skeleton.held_out]
     exact = {skeleton.name: count * skeleton.share for skeleton in seen}
-    whole = {name: int(value + 1e-9) for name, value in exact.items()}
-    by_remainder = sorted(exact, key=lambda name: whole[name] - exact[name])
-    for name in by_remainder[: count - sum(whole.values())]:
-        whole[name] += 1
-    return whole
+    numbers = {name: int(value + 1e-9) for name, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda name: numbers[name] - exact[name])
+    for name in by_remainder[: count - sum(numbers.values())]:
+        numbers[name] += 1
+    return numbers
 
 
 def quota_of(skeleton: Skeleton, quota: Quota) -> dict[Split, int]:
-    """Return how many networks of a skeleton each split takes."""
+    """Return how many networks of a skeleton each split gets."""
     if skeleton.held_out:
         return {"heldout": quota.heldout}
     return {
-        "train": shares(quota.train)[skeleton.name],
-        "validation": shares(quota.validation)[skeleton.name],
-        "test": shares(quota.test)[skeleton.name],
+        "train": divide_over_skeletons(quota.train)[skeleton.name],
+        "validation": divide_over_skeletons(quota.validation)[skeleton.name],
+        "test": divide_over_skeletons(quota.test)[skeleton.name],
     }
 
 
-def accepted(skeleton: Skeleton, images: ImageSet, quota: Quota) -> dict[Split, list[Drawn]]:
-    """Walk a skeleton's sequence, taking a network while its split's quota is open."""
+def draw_networks(skeleton: Skeleton, images: ImageSet, quota: Quota) -> dict[Split, list[Drawn]]:
+    """Return the first networks of a skeleton's sequence that fill the quota of each split."""
     room = quota_of(skeleton, quota)
     taken: dict[Split, list[Drawn]] = {split: [] for split in room}
     for drawn in sequence(skeleton.name, images):
@@ -76,43 +78,45 @@ def accepted(skeleton: Skeleton, images: ImageSet, quota: Quota) -> dict[Split, 
             taken[drawn.split].append(drawn)
         if all(len(taken[split]) == room[split] for split in room):
             return taken
-    raise AssertionError("a sequence has no end")
+    raise AssertionError("sequences are infinite")
 
 
 def make_plan(image_names: Iterable[str], networks: int | None = None) -> list[PlannedRun]:
     """Return every run of a campaign over some image sets, in order.
 
     Each group (images, skeleton, split, first seed or repeats) is spread evenly over the campaign:
-    its i-th run of n stands at (i + 1/2) / n, so that a prefix holds each group in its share.
+    the i-th of its n runs, from 0, is at (i + 1/2) / n of the plan. So a prefix has about the same
+    share of each group.
 
     Args:
         image_names: The image sets.
-        networks: About how many of each, in the shares of the release; the release's own number by
-            default. A larger plan holds all runs of a smaller one.
+        networks: Approximate number of networks of each image set, with the release's shares. None:
+            the release's number. A larger plan has all networks of a smaller one.
 
     Raises:
         ValueError: If an image set is not known.
     """
-    placed: list[tuple[float, str, PlannedRun]] = []
+    positions: list[tuple[float, str, PlannedRun]] = []
     for name in image_names:
         images = get_images(name)
-        quota = images.quota if networks is None else scaled(images.quota, networks)
+        quota = images.quota if networks is None else scale_quota(images.quota, networks)
         for skeleton in SKELETONS.values():
             repeats = quota_of(skeleton, images.repeats)
-            for split, drawn in accepted(skeleton, images, quota).items():
-                firsts = [planned(d, images, RECIPES[name], 0) for d in drawn]
-                again = islice(drawn, repeats[split])
-                seconds = [
-                    planned(d, images, RECIPES[name], s) for d in again for s in REPEAT_SEEDS
+            for split, drawn in draw_networks(skeleton, images, quota).items():
+                firsts = [plan_run(d, images, RECIPES[name], 0) for d in drawn]
+                repeated = [
+                    plan_run(d, images, RECIPES[name], seed)
+                    for d in drawn[: repeats[split]]
+                    for seed in REPEAT_SEEDS
                 ]
-                for group in (firsts, seconds):
+                for group in (firsts, repeated):
                     for i, run in enumerate(group):
-                        placed.append(((i + 0.5) / len(group), run.run_id, run))
-    return [run for _, _, run in sorted(placed, key=lambda entry: entry[:2])]
+                        positions.append(((i + 0.5) / len(group), run.run_id, run))
+    return [run for _, _, run in sorted(positions, key=lambda entry: entry[:2])]
 
 
-def planned(drawn: Drawn, images: ImageSet, recipe: Recipe, seed: int) -> PlannedRun:
-    """Return the run of an accepted architecture."""
+def plan_run(drawn: Drawn, images: ImageSet, recipe: Recipe, seed: int) -> PlannedRun:
+    """Return the planned run of a drawn architecture."""
     rows = walk(drawn.architecture, images)
     forward = macs(rows)
     return PlannedRun(
@@ -133,19 +137,19 @@ def planned(drawn: Drawn, images: ImageSet, recipe: Recipe, seed: int) -> Planne
 
 
 def cost_of(forward: int, recipe: Recipe) -> int:
-    """Return the multiply-accumulates of a run of a network that takes some for an image."""
+    """Return the multiply-accumulates of a run, from those of a forward pass of one image."""
     trained = BACKWARD_COST * recipe.epochs * recipe.steps_per_epoch * recipe.batch
     return forward * (trained + images_measured(recipe))
 
 
 def images_measured(recipe: Recipe) -> int:
-    """Return how many valid and test images a run measures over all its epochs."""
+    """Return how many valid and test images a run evaluates over all its epochs."""
     images = get_images(recipe.images)
     return (recipe.epochs - 1) * images.measured + images.valid + images.test
 
 
 def write_plan(path: Path, runs: Iterable[PlannedRun]) -> None:
-    """Write a plan, one JSON object per line, atomically."""
+    """Write a plan atomically, as one JSON object per line."""
     with replacing(path) as draft, draft.open("w", encoding="utf-8") as file:
         for run in runs:
             row = {name: getattr(run, name) for name in PlannedRun.__dataclass_fields__}
@@ -155,7 +159,7 @@ def write_plan(path: Path, runs: Iterable[PlannedRun]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What runs are counted by."""
+    """The image set, skeleton and split of a run, by which `status` counts runs."""
 
     images: str
     skeleton: str
@@ -166,27 +170,28 @@ def read_plan(path: Path, shard: tuple[int, int] = (1, 1)) -> list[PlannedRun]:
     """Return the runs of a plan.
 
     Args:
-        path: The file.
-        shard: (i, n): only every n-th run from the i-th on, from 1; other lines are not looked at.
+        path: File of the plan.
+        shard: (i, n): only every n-th run, beginning with the i-th, from 1; other lines are not
+            parsed.
 
     Raises:
-        FileNotFoundError: If there is none; the message says what makes it.
+        FileNotFoundError: If there is no plan; the message says how to make one.
         ValueError: If a line is not a planned run.
     """
-    return list(_parsed(path, _planned_run, shard))
+    return list(_parse_lines(path, _parse_run, shard))
 
 
 def read_groups(path: Path) -> dict[str, Group]:
-    """Return the group of every run of a plan by run id, without making their architectures.
+    """Return the group of every run of a plan by run id, without parsing architectures.
 
     Raises:
-        FileNotFoundError: If there is none; the message says what makes it.
-        ValueError: If a line has no such fields.
+        FileNotFoundError: If there is no plan; the message says how to make one.
+        ValueError: If a line lacks these fields.
     """
-    return dict(_parsed(path, _group, (1, 1)))
+    return dict(_parse_lines(path, _parse_group, (1, 1)))
 
 
-def _planned_run(line: bytes) -> PlannedRun:
+def _parse_run(line: bytes) -> PlannedRun:
     row = json.loads(line)
     row["architecture"] = from_record(row["architecture"])
     run = PlannedRun(**row)
@@ -195,10 +200,10 @@ def _planned_run(line: bytes) -> PlannedRun:
 
 
 def _check(run: PlannedRun) -> None:
-    """Check what a planned run says of itself."""
+    """Check the ranges of a planned run's fields, and that its ids and its split are right."""
     numbers = (run.draw_index, run.seed, run.parameters - 1, run.macs - 1, run.cost - 1)
     if not all(type(number) is int and number >= 0 for number in numbers):
-        raise ValueError("`draw_index` and `seed` must be whole and at least 0, counts at least 1")
+        raise ValueError("`draw_index` and `seed` must be integers >= 0, counts integers >= 1")
     if run.split not in SPLITS:
         raise ValueError(unknown_name("split", str(run.split), SPLITS))
     get_images(run.images)
@@ -210,32 +215,33 @@ def _check(run: PlannedRun) -> None:
             run_id(run.images, run.architecture_id, run.recipe_id, run.seed),
         ),
     }
-    for name, (found, right) in texts.items():
-        if found != right:
-            raise ValueError(f"`{name}` is {found!r} and must be {right!r}")
+    for name, (value, expected) in texts.items():
+        if value != expected:
+            raise ValueError(f"`{name}` is {value!r} and must be {expected!r}")
 
 
-def _group(line: bytes) -> tuple[str, Group]:
+def _parse_group(line: bytes) -> tuple[str, Group]:
     row = json.loads(line)
     group = Group(row["images"], row["architecture"]["skeleton"], row["split"])
     if group.images not in IMAGES or group.skeleton not in SKELETONS or group.split not in SPLITS:
         raise ValueError(f"{group} is not known")
     if not isinstance(row["run_id"], str):
-        raise ValueError(f"`run_id` (={row['run_id']!r}) must be a text")
+        raise ValueError(f"`run_id` (={row['run_id']!r}) must be a string")
     return row["run_id"], group
 
 
-def _parsed(path: Path, parse: Callable[[bytes], T], shard: tuple[int, int]) -> Iterator[T]:
+def _parse_lines(path: Path, parse: Callable[[bytes], T], shard: tuple[int, int]) -> Iterator[T]:
     if not path.exists():
         raise FileNotFoundError(
-            f"no plan at {str(path)!r}; `peephole generate plan --campaign {path.parent}` makes one"
+            f"no plan at {str(path)!r}; make one with `peephole generate plan --campaign "
+            f"{path.parent}`"
         )
     index, count = shard
     with path.open("rb") as lines:
         for number, line in islice(enumerate(lines, start=1), index - 1, None, count):
             try:
                 yield parse(line)
-            except WRONG_LINE as error:
+            except PARSE_ERRORS as error:
                 raise ValueError(
-                    f"line {number} of {str(path)!r} is no planned run: {error}"
+                    f"line {number} of {str(path)!r} is not a planned run: {error}"
                 ) from error

@@ -1,4 +1,4 @@
-"""Reads the runs of a release: their ids, their rows, and the plans they were made from."""
+"""Reads the runs of a release: their ids, their rows, and the planned runs behind the rows."""
 
 from collections.abc import Collection, Sequence
 
@@ -9,7 +9,7 @@ from benchmark.space.architectures import from_record
 from benchmark.space.imagesets import get_images
 from benchmark.space.sampler import Drawn
 from benchmark.space.splits import Split
-from generators.campaign.plan import planned
+from generators.campaign.plan import plan_run
 from generators.workers.planned_run import PlannedRun
 from generators.workers.worker import Row
 
@@ -47,7 +47,7 @@ def published_rows(
 
 
 def planned_again(row: Row, split: Split, recipes: dict[str, Recipe]) -> PlannedRun:
-    """Return the planned run that a published row was made from."""
+    """Return the planned run of a published row."""
     paired = row["paired_architecture_id"]
     drawn = Drawn(
         from_record(row["architecture"]),  # type: ignore[arg-type]
@@ -59,4 +59,4 @@ def planned_again(row: Row, split: Split, recipes: dict[str, Recipe]) -> Planned
         1,
     )
     recipe = recipes[str(row["recipe_id"])]
-    return planned(drawn, get_images(recipe.images), recipe, int(str(row["seed"])))
+    return plan_run(drawn, get_images(recipe.images), recipe, int(str(row["seed"])))

@@ -1,4 +1,4 @@
-"""How far a campaign is."""
+"""Counts the planned and finished runs of a campaign."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from generators.campaign.campaign import Campaign
 
 @dataclass(frozen=True)
 class GroupStatus:
-    """Runs of one image set, skeleton and split."""
+    """Numbers of finished and planned runs of one image set, skeleton and split."""
 
     images: str
     skeleton: str

@@ -1,13 +1,12 @@
-"""Whether networks trained again agree with the published runs, within the spread of seeds.
+"""Tests whether retrained networks agree with the published runs, within the spread of seeds.
 
-The same run on the same versions and device is expected to be the same bits on a CPU; elsewhere
-only statistics can agree. The yardstick is what a release's own repeats say: how far apart the
-final accuracies of two seeds of one network lie. A run trained again keeps its seed, so it should
-differ from the published one by no more than that.
+On a CPU with the same versions, a retrained run should be bit-identical; elsewhere only statistics
+can agree. The yardstick is the difference in final accuracy between two seeds of one network, from
+the runs of a release. A retrained run keeps its seed, so its difference should be no larger.
 
-Runs are compared by kind of difference (`KINDS`). A kind *agrees* unless one of two tests speaks
-against it at `LEVEL`: absolute differences larger than those of seeds (Mann-Whitney U, one-sided),
-or differences shifted to one side (Wilcoxon signed rank).
+Runs are compared by kind of difference (`KINDS`). A kind *agrees* unless a training failed or one
+of two tests rejects agreement at `LEVEL`: absolute differences are larger than those between seeds
+(Mann-Whitney U, one-sided), or differences are shifted to one side (Wilcoxon signed rank).
 """
 
 from collections.abc import Sequence
@@ -20,9 +19,9 @@ from scipy.stats import mannwhitneyu, wilcoxon
 from benchmark.schema import EPOCH_SERIES, TRAINED_STATUSES
 from generators.workers.worker import Row
 
-LEVEL = 0.01  # of a test that speaks against agreement
-WITHIN = 0.95  # share of seeds' differences that one network may not exceed
-TIMED = ("epoch_seconds",)  # series that no two trainings share
+LEVEL = 0.01  # significance level of the tests
+WITHIN = 0.95  # quantile of the differences between seeds that one network should not exceed
+TIMED = ("epoch_seconds",)  # series that differ between any two trainings
 KINDS = (
     "same device, same versions",
     "same device, other versions",
@@ -35,17 +34,17 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A published run and the same run trained again.
+    """A published run and the same run retrained.
 
     Attributes:
-        run_id: Its name.
-        skeleton: Of its network.
-        kind: One of `KINDS`.
-        published: Final valid accuracy; after a divergence, chance.
-        retrained: Likewise; None if the training failed.
-        identical: Whether every series has the same bits, times apart.
-        status: Of the training.
-        within: Whether the difference is among the least 95 % of those between seeds.
+        run_id: Id of the run.
+        skeleton: Skeleton of the network.
+        kind: Kind of difference, one of `KINDS`.
+        published: Final valid accuracy of the published run; after a divergence, that of chance.
+        retrained: Final valid accuracy of the retrained run. None: its training failed.
+        identical: Whether all series except times are bit-identical.
+        status: Status of the retrained run.
+        within: Whether the difference is at most the 95th percentile of those between seeds.
     """
 
     run_id: str
@@ -60,19 +59,21 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the comparisons of one kind say together.
+    """Result of all comparisons of one kind.
 
     Attributes:
-        kind: One of `KINDS`.
-        networks: Compared ones.
-        failed: Trainings without a result.
-        identical: Networks whose every bit is the same.
-        within: Networks whose difference is within the spread of seeds.
-        median: Of absolute differences in final valid accuracy.
-        seeds_median: Of those between two seeds.
-        larger: p-value of differences being no larger than those of seeds; None if none is there.
-        shifted: p-value of differences lying about 0; None likewise, and 1 if all are 0.
-        agrees: Whether nothing speaks against agreement, and no training failed.
+        kind: Kind of difference, one of `KINDS`.
+        networks: Number of networks compared.
+        failed: Number of trainings that failed.
+        identical: Number of networks with bit-identical series.
+        within: Number of networks whose difference is within the spread of seeds.
+        median: Median absolute difference in final valid accuracy.
+        seeds_median: Median absolute difference between two seeds of a network.
+        larger: p-value of the hypothesis that differences are no larger than those between seeds.
+            None: there are no differences.
+        shifted: p-value of the hypothesis that differences are symmetric about 0; 1 if all are 0.
+            None: there are no differences.
+        agrees: Whether no test rejects agreement and no training failed.
     """
 
     kind: str
@@ -88,9 +89,9 @@ class Verdict:
 
 
 def seed_differences(runs: Sequence[Row]) -> Array:
-    """Return absolute differences of final valid accuracy between two seeds, (networks,).
+    """Return the absolute differences in final valid accuracy between two seeds, (networks,).
 
-    One pair of each network that was trained repeatedly, its two least seeds, so that pairs are
+    Each network with several seeds gives one pair, of its two lowest seeds, so that pairs are
     independent.
     """
     finals: dict[str, dict[int, float]] = {}
@@ -98,19 +99,19 @@ def seed_differences(runs: Sequence[Row]) -> Array:
         if row["status"] in TRAINED_STATUSES:
             seeds = finals.setdefault(str(row["architecture_id"]), {})
             seeds[int(str(row["seed"]))] = final_accuracy(row)
-    pairs = [[found[s] for s in sorted(found)[:2]] for found in finals.values() if len(found) > 1]
+    pairs = [[seeds[s] for s in sorted(seeds)[:2]] for seeds in finals.values() if len(seeds) > 1]
     return np.array([abs(first - second) for first, second in pairs])
 
 
 def final_accuracy(row: Row) -> float:
-    """Return the valid accuracy after the last epoch, in the single precision of a release."""
+    """Return the valid accuracy after the last epoch, rounded to fp32 as in a release."""
     accuracies = row["valid_accuracy"]
     assert isinstance(accuracies, list)
     return float(np.float32(accuracies[-1]))
 
 
 def kind_of(published: Row, retrained: Row) -> str:
-    """Return in what the making of two rows differs, one of `KINDS`."""
+    """Return how the devices and versions of two rows differ, one of `KINDS`."""
     devices = str(published["device"]), str(retrained["device"])
     if devices[0] == devices[1]:
         same = published["environment_id"] == retrained["environment_id"]
@@ -120,17 +121,17 @@ def kind_of(published: Row, retrained: Row) -> str:
 
 
 def _is_gpu(device: str) -> bool:
-    """Return whether torch or the system named a GPU, not a processor."""
+    """Return whether the name of a device is that of a GPU."""
     return device.startswith(("NVIDIA", "Tesla", "Quadro", "GeForce", "AMD Instinct", "Radeon"))
 
 
 def compare(published: Row, retrained: Row, spread: Array) -> Comparison:
-    """Compare a published run with the same run trained again.
+    """Compare a published run with the same run retrained.
 
     Args:
-        published: A row of the release.
-        retrained: A row of the same run.
-        spread: As `seed_differences` returns it, at least one.
+        published: Row of the release.
+        retrained: Row of the retrained run.
+        spread: Differences between seeds, as `seed_differences` returns them; at least one.
     """
     first, second = final_accuracy(published), None
     if retrained["status"] in TRAINED_STATUSES:
@@ -150,26 +151,26 @@ def compare(published: Row, retrained: Row, spread: Array) -> Comparison:
 
 
 def _bits(values: object) -> bytes:
-    """Return a series as the release stores it, in single precision, null as NaN."""
+    """Return the bits of a series as a release stores it: in fp32, null as NaN."""
     assert isinstance(values, list)
     return np.array([np.nan if v is None else v for v in values], np.float32).tobytes()
 
 
 def verdicts(comparisons: Sequence[Comparison], spread: Array) -> list[Verdict]:
-    """Return what the comparisons of each kind say together, in the order of `KINDS`."""
-    found = [[c for c in comparisons if c.kind == kind] for kind in KINDS]
-    return [_verdict(group, spread) for group in found if group]
+    """Return the verdict on each kind that has comparisons, in the order of `KINDS`."""
+    groups = [[c for c in comparisons if c.kind == kind] for kind in KINDS]
+    return [_verdict(group, spread) for group in groups if group]
 
 
 def _verdict(group: Sequence[Comparison], spread: Array) -> Verdict:
-    known = [(c.published, c.retrained) for c in group if c.retrained is not None]
-    differences = np.array([second - first for first, second in known])
+    trained = [(c.published, c.retrained) for c in group if c.retrained is not None]
+    differences = np.array([second - first for first, second in trained])
     larger = shifted = None
     if len(differences):
         larger = float(mannwhitneyu(abs(differences), spread, alternative="greater").pvalue)
         shifted = float(wilcoxon(differences).pvalue) if differences.any() else 1.0
-    failed = len(group) - len(known)
-    tests = [value for value in (larger, shifted) if value is not None]
+    failed = len(group) - len(trained)
+    p_values = [value for value in (larger, shifted) if value is not None]
     return Verdict(
         group[0].kind,
         len(group),
@@ -180,5 +181,5 @@ def _verdict(group: Sequence[Comparison], spread: Array) -> Verdict:
         float(np.median(spread)),
         larger,
         shifted,
-        not failed and all(value >= LEVEL for value in tests),
+        not failed and all(value >= LEVEL for value in p_values),
     )

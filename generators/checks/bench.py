@@ -1,9 +1,10 @@
-"""How fast networks are made: the engine beside three plainer loops, on the same networks.
+"""Compares the training speed of the engine with three simpler loops, on the same networks.
 
-N0 is the textbook loop in fp32, N1 adds bf16 and channels_last, N2 has the images on the device and
-takes the engine's own steps without graphs, one network at a time. The engine runs a campaign, its
-start-up counted, with some number of networks in flight. As the plain loops take hours on a GPU,
-they may train some of the networks alone, and N0 and N1 fewer epochs, their time scaled to all.
+N0 is the textbook loop in fp32. N1 is the same with bf16 and channels_last. N2 keeps the images on
+the device and uses the engine's steps without CUDA graphs, one network at a time. The engine runs a
+campaign, including its start-up, with one or more networks at the same time. On a GPU the simple
+loops take hours. So they may train fewer networks, and N0 and N1 fewer epochs, with the time scaled
+to all epochs.
 """
 
 import tempfile
@@ -30,20 +31,20 @@ from generators.training.train import train
 from generators.workers.planned_run import PlannedRun
 from generators.workers.scheduler import RunOptions
 
-LOADERS = 2  # processes that load images for a textbook loop on a GPU
+LOADERS = 2  # processes that load images for the textbook loop on a GPU
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """Which ways are timed, and how much of each.
+    """The ways of training to time, and how much to train with each.
 
     Attributes:
-        networks: Networks of the engine.
-        widths: Networks in flight, one engine each.
-        plain: Networks of N0, N1 and N2. None: all.
-        plain_epochs: Epochs of N0 and N1. None: all.
-        audited: Networks that the engine trains in fp32 as well.
+        networks: Number of networks that the engine trains.
+        widths: Numbers of networks to train at the same time; the engine runs once with each.
+        plain: Number of networks that N0, N1 and N2 train. None: all.
+        plain_epochs: Number of epochs that N0 and N1 train. None: all.
+        audited: Number of networks that the engine trains again in fp32.
     """
 
     networks: int
@@ -53,28 +54,30 @@ class Ways:
     audited: int = 0
 
 
-def evenly(found: Sequence[T], count: int) -> list[T]:
-    """Return so many items at evenly spaced places.
+def evenly_spaced(items: Sequence[T], count: int) -> list[T]:
+    """Return `count` items at evenly spaced positions.
 
-    >>> evenly(range(10), 2)
+    >>> evenly_spaced(range(10), 2)
     [2, 7]
     """
-    return [found[int(place)] for place in (np.arange(count) + 0.5) * len(found) / max(count, 1)]
+    return [items[int(index)] for index in (np.arange(count) + 0.5) * len(items) / max(count, 1)]
 
 
 def stratified_by_cost(plan: Sequence[PlannedRun], count: int) -> list[PlannedRun]:
-    """Return first runs at evenly spaced ranks of cost, cheapest first.
+    """Return `count` runs with seed 0 at evenly spaced ranks of cost, cheapest first.
 
     Raises:
         ValueError: If there are fewer.
     """
     firsts = sorted((r for r in plan if r.seed == 0), key=lambda run: (run.cost, run.run_id))
     if not 1 <= count <= len(firsts):
-        raise ValueError(f"`count` (={count}) must be in 1..{len(firsts)}, the planned networks")
-    return evenly(firsts, count)
+        raise ValueError(
+            f"`count` (={count}) must be in 1..{len(firsts)}, the number of planned networks"
+        )
+    return evenly_spaced(firsts, count)
 
 
-def planned_as(run: PlannedRun, recipe: Recipe) -> PlannedRun:
+def with_recipe(run: PlannedRun, recipe: Recipe) -> PlannedRun:
     """Return the run of the same network and seed with another recipe."""
     name = run_id(run.images, run.architecture_id, recipe.recipe_id, run.seed)
     cost = cost_of(run.macs, recipe)
@@ -82,45 +85,46 @@ def planned_as(run: PlannedRun, recipe: Recipe) -> PlannedRun:
 
 
 def bench(images: str, recipe: Recipe, options: RunOptions, ways: Ways) -> Iterator[Speed]:
-    """Yield the speed of every way, as each is known.
+    """Yield the speed of each way, as soon as it is measured.
 
     Args:
         images: The image set.
-        recipe: For it.
-        options: How the engine runs, its networks in flight apart.
-        ways: What to time.
+        recipe: Recipe for the image set.
+        options: How the engine runs; `workers` is ignored.
+        ways: Ways to time.
 
     Raises:
-        ValueError: If more networks are asked for than there are, or an audit of a recipe in fp32.
+        ValueError: If there are fewer networks than are to be trained, or if networks of a recipe
+            in fp32 are to be audited.
     """
     if ways.audited and recipe.precision == AUDIT:
-        raise ValueError(f"the recipe of {images!r} is in fp32 already; there is nothing to audit")
+        raise ValueError(f"the recipe of {images!r} is in fp32 already, so it needs no audit")
     sample = stratified_by_cost(make_plan([images]), ways.networks)
-    runs = [planned_as(run, recipe) for run in sample]
-    for asked in (ways.plain or 0, ways.audited):
-        if asked > len(runs):
-            raise ValueError(f"{asked} networks cannot be taken from a sample of {len(runs)}")
-    plain = runs if ways.plain is None else evenly(runs, ways.plain)
+    runs = [with_recipe(run, recipe) for run in sample]
+    for count in (ways.plain or 0, ways.audited):
+        if count > len(runs):
+            raise ValueError(f"{count} networks cannot be taken from a sample of {len(runs)}")
+    plain = runs if ways.plain is None else evenly_spaced(runs, ways.plain)
     if plain:
         pixels, device = load_images(images, options.images_folder), torch.device(options.device)
-        yield from _textbook(plain, recipe, pixels, device, ways.plain_epochs or recipe.epochs)
-        yield _steps(plain, recipe, pixels, device)
+        yield from _time_textbook(plain, recipe, pixels, device, ways.plain_epochs or recipe.epochs)
+        yield _time_steps(plain, recipe, pixels, device)
     for width in ways.widths:
-        yield _engine(f"engine x{width}", runs, recipe, replace(options, workers=width))
+        yield _time_engine(f"engine x{width}", runs, recipe, replace(options, workers=width))
     if ways.audited:
         exact = replace(recipe, precision=AUDIT)
-        again = [planned_as(run, exact) for run in evenly(runs, ways.audited)]
-        speed = _engine(AUDIT, again, exact, replace(options, workers=ways.widths[-1]))
+        again = [with_recipe(run, exact) for run in evenly_spaced(runs, ways.audited)]
+        speed = _time_engine(AUDIT, again, exact, replace(options, workers=ways.widths[-1]))
         assert speed.accuracies is not None
-        names = {run.run_id: planned_as(run, recipe).run_id for run in again}
+        names = {run.run_id: with_recipe(run, recipe).run_id for run in again}
         finals = {names[name]: value for name, value in speed.accuracies.items()}
         yield replace(speed, accuracies=finals)
 
 
-def _textbook(
+def _time_textbook(
     runs: Sequence[PlannedRun], recipe: Recipe, pixels: Pixels, device: torch.device, epochs: int
 ) -> Iterator[Speed]:
-    """Yield the speeds of N0 and N1."""
+    """Train with N0 and N1, and yield their speeds."""
     loaders = LOADERS if device.type == "cuda" else 0
     for name, fast in (("N0", False), ("N1", True)):
         setting = Setting(device, fast, fast, epochs, loaders)
@@ -134,14 +138,14 @@ def _textbook(
         yield _speed(name, runs, used, seconds, finals if epochs == recipe.epochs else None)
 
 
-def _steps(
+def _time_steps(
     runs: Sequence[PlannedRun], recipe: Recipe, pixels: Pixels, device: torch.device
 ) -> Speed:
-    """Return the speed of N2."""
+    """Train with N2, and return its speed."""
     on_device = to_device(pixels, device)
     started = time.perf_counter()
     curves = {r.run_id: train(r.architecture, recipe, on_device, seed=r.seed) for r in runs}
-    finals = {name: found.valid_accuracy[-1] for name, found in curves.items()}
+    finals = {name: one.valid_accuracy[-1] for name, one in curves.items()}
     return _speed("N2", runs, recipe, time.perf_counter() - started, finals)
 
 
@@ -157,11 +161,13 @@ def _speed(
     return Speed(name, len(runs), seconds, images, flops, bandwidth, accuracies)
 
 
-def _engine(name: str, runs: Sequence[PlannedRun], recipe: Recipe, options: RunOptions) -> Speed:
-    """Return the speed of a campaign: of the runs that it trained, in the time that all took.
+def _time_engine(
+    name: str, runs: Sequence[PlannedRun], recipe: Recipe, options: RunOptions
+) -> Speed:
+    """Run a campaign, and return the speed of its trained runs, in the time of all runs.
 
     Raises:
-        ValueError: If it trained none.
+        ValueError: If no run was trained.
     """
     with tempfile.TemporaryDirectory() as folder, watched(options.device) as busy:
         campaign = Campaign(Path(folder))
@@ -172,7 +178,8 @@ def _engine(name: str, runs: Sequence[PlannedRun], recipe: Recipe, options: RunO
         rows = list(campaign.rows())
     finals = {str(r["run_id"]): final_accuracy(r) for r in rows if r["status"] in TRAINED_STATUSES}
     if not finals:
-        raise ValueError(f"{name}: no network was trained; the first {rows[0]['status_reason']!r}")
+        reason = rows[0]["status_reason"]
+        raise ValueError(f"{name}: no network was trained; reason of the first: {reason!r}")
     trained = [run for run in runs if run.run_id in finals]
     speed = _speed(name, trained, recipe, seconds, finals)
     return replace(speed, busy=float(np.mean(busy)) if busy else None)

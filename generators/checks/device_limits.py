@@ -1,4 +1,4 @@
-"""What a device can do at most, and what training must ask of it at least."""
+"""The peak speed of a device, and the least work that training needs."""
 
 import shutil
 import subprocess
@@ -18,21 +18,21 @@ from generators.workers.admission import PRECISION_BYTES, activation_sizes
 from generators.workers.planned_run import PlannedRun
 
 FLOPS_OF_A_MAC = 2
-MATRIX = 8192  # side of the product that measures a GPU's peak; a CPU's is an eighth
-COPIED = 2**30  # bytes of the copy that measures a GPU's traffic; a CPU's is an eighth
+MATRIX = 8192  # side of the matrices multiplied to measure a GPU; an eighth of it on a CPU
+COPIED = 2**30  # bytes copied to measure a GPU; an eighth of them on a CPU
 REPEATS = 10
-TRAINING_PASSES = 5  # answers written and read forward, gradients likewise, answers read again
-EVALUATION_PASSES = 2
-SAMPLE_SECONDS = 0.5  # between questions how busy the device is
+TRAINING_PASSES = 5  # activations are written and read, gradients too; activations are read again
+EVALUATION_PASSES = 2  # activations are written and read
+SAMPLE_SECONDS = 0.5  # between samples of how busy the device is
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a device reaches.
+    """Measured peak speed of a device.
 
     Attributes:
-        flops: Operations a second of a large matrix product in the recipe's precision.
-        bandwidth: Bytes a second of a large copy, read and written.
+        flops: Operations per second of a large matrix product in the recipe's precision.
+        bandwidth: Bytes per second, read plus written, of a large copy.
     """
 
     flops: float
@@ -40,13 +40,13 @@ class Limits:
 
 
 def limits(device: torch.device, precision: str) -> Limits:
-    """Measure a device, the best of a few tries."""
+    """Measure the peak speed of a device, as the best of several tries."""
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
-    part = 1 if device.type == "cuda" else 8
-    side = MATRIX // part
+    divisor = 1 if device.type == "cuda" else 8
+    side = MATRIX // divisor
     a, b = (torch.randn(side, side, device=device, dtype=kind) for _ in range(2))
     flops = 2 * side**3 / _least_seconds(lambda: a @ b)
-    source = torch.randint(256, (COPIED // part,), dtype=torch.uint8, device=device)
+    source = torch.randint(256, (COPIED // divisor,), dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     return Limits(flops, 2 * len(source) / _least_seconds(lambda: target.copy_(source)))
 
@@ -61,14 +61,14 @@ def _least_seconds(work: Callable[[], torch.Tensor]) -> float:
 
 
 def flops_of(run: PlannedRun) -> float:
-    """Return the operations of a run's convolutions and linear layers."""
+    """Return the floating-point operations of a run's convolutions and linear layers."""
     return float(FLOPS_OF_A_MAC * run.cost)
 
 
 def traffic_of(run: PlannedRun, recipe: Recipe) -> float:
-    """Return the bytes that a run moves at least, if no two of its layers are fused.
+    """Return the least bytes that a run moves, if no layers are fused.
 
-    Weights and images are nothing beside what layers answer.
+    Weights and images are negligible beside activations.
     """
     images = get_images(run.images)
     activations = sum(activation_sizes(walk(run.architecture, images)))
@@ -79,7 +79,7 @@ def traffic_of(run: PlannedRun, recipe: Recipe) -> float:
 
 @contextmanager
 def watched(device: str) -> Iterator[list[float]]:
-    """Collect samples of how busy a GPU says it is, 0 to 1; none for a CPU."""
+    """Collect samples of a GPU's utilisation, 0 to 1, into the list; none for a CPU."""
     samples: list[float] = []
     ended = threading.Event()
     tool = shutil.which("nvidia-smi")

@@ -1,9 +1,8 @@
-"""Training as a textbook would write it: what the engine is measured and checked against.
+"""A textbook training loop, with which the speed and the accuracies of the engine are compared.
 
-Networks are built row by row from separate pads, convolutions and pools, images come from a
-`DataLoader` that augments one at a time, and every step asks the device for its loss. Weights,
-order and augmentation are torch's own draws, so that accuracies agree with the engine's as those of
-another seed do.
+Networks are built layer by layer from separate pads, convolutions and pools. A `DataLoader`
+augments one image at a time, and every step reads its loss from the device. Torch draws weights,
+order and augmentation, so accuracies differ from the engine's as those of another seed do.
 """
 
 from dataclasses import dataclass
@@ -27,11 +26,11 @@ class Setting:
     """How a textbook loop runs.
 
     Attributes:
-        device: Torch device.
-        autocast: Whether convolutions compute in bf16.
-        channels_last: Whether tensors lie in that order.
-        epochs: Epochs to train, at most the recipe's, whose schedule is kept.
-        loaders: Processes that load training images; 0: this one does.
+        device: Torch device to train on.
+        autocast: Whether convolutions are computed in bf16.
+        channels_last: Whether tensors are in channels_last order.
+        epochs: Number of epochs to train, of the recipe's schedule.
+        loaders: Number of processes that load training images; 0: this process loads them.
     """
 
     device: torch.device
@@ -42,10 +41,10 @@ class Setting:
 
 
 class TextbookLayer(nn.Module):
-    """A layer with a pad of its own in front."""
+    """A layer with a separate pad before it."""
 
     def __init__(self, row: LayerRow) -> None:
-        """Make the layer of a row, with weights as torch draws them; `add` has none."""
+        """Make the layer of a row, with weights drawn by torch."""
         super().__init__()
         self.row = row
         if row.kind == "conv":
@@ -62,7 +61,7 @@ class TextbookLayer(nn.Module):
             self.inner = simple.get(row.kind, GlobalPool)()
 
     def _initialise(self, std: float) -> None:
-        """Draw normal weights; biases are zero."""
+        """Draw normal weights and set biases to zero."""
         for parameter in self.inner.parameters():
             nn.init.normal_(parameter, std=std if parameter.ndim > 1 else 0.0)
 
@@ -86,7 +85,7 @@ class TextbookLayer(nn.Module):
 
 
 class TextbookNetwork(nn.Module):
-    """Every row computed from the rows that it names, all of which are kept."""
+    """A network that computes its rows in order and keeps all activations."""
 
     def __init__(self, rows: tuple[LayerRow, ...]) -> None:
         """Make all layers."""
@@ -106,9 +105,9 @@ class TextbookNetwork(nn.Module):
 class Images(Dataset[tuple[Tensor, int]]):
     """Images one at a time, normalised and, in training, cropped and mirrored."""
 
-    def __init__(self, part: ImageArrays, pixels: Pixels, *, augmented: bool) -> None:
-        """Take a part of an image set, augmented as its training images are, or not at all."""
-        self.part = part
+    def __init__(self, subset: ImageArrays, pixels: Pixels, *, augmented: bool) -> None:
+        """Take images of an image set, and whether to augment them as its training images."""
+        self.subset = subset
         self.cropped = augmented and pixels.images.cropped
         self.flipped = augmented and pixels.images.flipped
         self.mean = torch.tensor(pixels.mean).view(-1, 1, 1)
@@ -116,18 +115,18 @@ class Images(Dataset[tuple[Tensor, int]]):
 
     def __len__(self) -> int:
         """Return the number of images."""
-        return len(self.part.labels)
+        return len(self.subset.labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """Return an image fp32 (channels, r, r) and its label."""
-        image = torch.tensor(self.part.images[index])
+        image = torch.tensor(self.subset.images[index])
         if self.cropped:
             size = image.shape[-1]
             row, column = torch.randint(9, (2,)).tolist()
             image = functional.pad(image, (4,) * 4)[:, row : row + size, column : column + size]
         if self.flipped and torch.rand(()) < 0.5:
             image = image.flip(2)
-        return (image.float() - self.mean) / self.std, int(self.part.labels[index])
+        return (image.float() - self.mean) / self.std, int(self.subset.labels[index])
 
 
 def train_textbook(
@@ -135,8 +134,8 @@ def train_textbook(
 ) -> list[float]:
     """Train a network and return its valid accuracy after every epoch.
 
-    Test images are evaluated as well, as the engine does, and thrown away. Every epoch takes its
-    images at random, so that those of two epochs may overlap.
+    Test images are evaluated too, as in the engine, but the result is not used. Every epoch draws
+    its images at random, so two epochs may share images.
     """
     network: nn.Module = TextbookNetwork(walk(architecture, pixels.images)).to(setting.device)
     if setting.channels_last:
@@ -157,9 +156,9 @@ def train_textbook(
         num_workers=setting.loaders,
         persistent_workers=setting.loaders > 0,
     )
-    parts = (pixels.valid, pixels.curve_valid), (pixels.test, pixels.curve_test)
-    last = [Images(part, pixels, augmented=False) for part, _ in parts]
-    earlier = [Images(part.take(rows), pixels, augmented=False) for part, rows in parts]
+    splits = (pixels.valid, pixels.curve_valid), (pixels.test, pixels.curve_test)
+    last = [Images(split, pixels, augmented=False) for split, _ in splits]
+    earlier = [Images(split.take(rows), pixels, augmented=False) for split, rows in splits]
     rates, accuracies = iter(learning_rates(recipe)), []
     for epoch in range(setting.epochs):
         network.train()
@@ -173,8 +172,8 @@ def train_textbook(
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             loss.item(), (logits.argmax(1) == labels).sum().item()
-        measured = last if epoch == recipe.epochs - 1 else earlier
-        valid, _ = (_accuracy(network, part, recipe, setting) for part in measured)
+        subsets = last if epoch == recipe.epochs - 1 else earlier
+        valid, _ = (_accuracy(network, subset, recipe, setting) for subset in subsets)
         accuracies.append(valid)
     return accuracies
 
@@ -189,10 +188,10 @@ def _logits(network: nn.Module, images: Tensor, setting: Setting) -> Tensor:
 
 
 @torch.no_grad()
-def _accuracy(network: nn.Module, part: Images, recipe: Recipe, setting: Setting) -> float:
+def _accuracy(network: nn.Module, subset: Images, recipe: Recipe, setting: Setting) -> float:
     network.eval()
-    right = [
+    correct = [
         (_logits(network, images, setting).argmax(1).cpu() == labels).numpy()
-        for images, labels in DataLoader(part, recipe.batch)
+        for images, labels in DataLoader(subset, recipe.batch)
     ]
-    return float(np.concatenate(right).mean())
+    return float(np.concatenate(correct).mean())

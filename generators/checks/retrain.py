@@ -1,4 +1,4 @@
-"""Training published runs again on one's own device, to be compared with the release."""
+"""Retrains published runs on this machine and compares them with the release."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from generators.workers.worker import Job, Row
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Published runs beside the same runs trained again.
+    """Published runs compared with the same runs retrained.
 
     Attributes:
-        asked: Runs that were to be trained again.
-        comparisons: Of those that the budget allowed.
-        verdicts: Of each kind of difference.
+        asked: Number of runs to retrain.
+        comparisons: Comparisons of the runs that were retrained within the budget.
+        verdicts: Verdict on each kind of difference.
     """
 
     asked: int
@@ -34,24 +34,24 @@ class Verification:
 def verify(
     images: str, networks: int, options: RunOptions, *, seed: int = 0, release: Release = INSTALLED
 ) -> Verification:
-    """Train a stratified sample of an image set's published runs again and compare.
+    """Retrain a stratified sample of an image set's published runs, and compare.
 
     Args:
         images: The image set.
-        networks: Runs to train again, fewer if the budget of `options` ends.
-        options: How to train; its shard and limit mean nothing here.
-        seed: Of the sample.
+        networks: Number of runs to retrain; fewer if the budget of `options` ends.
+        options: How to train; the shard and the limit are ignored.
+        seed: Seed of the sample.
         release: The data; by default that of the installed package.
 
     Raises:
         FileNotFoundError: If the release has no runs on the image set, or images are missing.
-        ValueError: If the image set is not known, or no network of it was trained repeatedly.
+        ValueError: If the image set is not known, or none of its networks has several seeds.
     """
     get_images(images)
     published = published_rows(images, release)
     spread = seed_differences([row for _, row in published])
     if not len(spread):
-        raise ValueError(f"no network on {images!r} has runs of two seeds to measure their spread")
+        raise ValueError(f"no network on {images!r} has runs with two seeds to measure the spread")
     recipes = read_recipes((release.folder) / "recipes.json")
     sample = list(islice(stratified_sample(published, seed), networks))
     plan = {str(row["run_id"]): (row, planned_again(row, split, recipes)) for split, row in sample}
@@ -61,15 +61,15 @@ def verify(
     ]
     retrained: list[Row] = []
     run_jobs(jobs, options, retrained.append)
-    found = [compare(plan[str(row["run_id"])][0], row, spread) for row in retrained]
-    found.sort(key=lambda comparison: comparison.run_id)
-    return Verification(len(jobs), tuple(found), tuple(verdicts(found, spread)))
+    comparisons = [compare(plan[str(row["run_id"])][0], row, spread) for row in retrained]
+    comparisons.sort(key=lambda comparison: comparison.run_id)
+    return Verification(len(jobs), tuple(comparisons), tuple(verdicts(comparisons, spread)))
 
 
 def stratified_sample(published: Sequence[tuple[Split, Row]], seed: int) -> list[tuple[Split, Row]]:
-    """Return the runs that were trained, skeleton by skeleton in turn, each in a drawn order.
+    """Return the trained runs, taken from each skeleton in turn, in a random order.
 
-    Any prefix is a sample with about as many networks of every skeleton.
+    Any prefix is a sample with about the same number of networks of every skeleton.
     """
     groups: dict[str, list[tuple[Split, Row]]] = {}
     for split, row in sorted(published, key=lambda entry: str(entry[1]["run_id"])):
@@ -83,24 +83,25 @@ def stratified_sample(published: Sequence[tuple[Split, Row]], seed: int) -> list
     return [entry for entry in turns if entry is not None]
 
 
-def report(found: Verification) -> Iterator[str]:
+def report(verification: Verification) -> Iterator[str]:
     """Yield a line for each network, then the verdict on each kind of difference."""
-    width = max([len(c.run_id) for c in found.comparisons], default=0)
+    comparisons = verification.comparisons
+    width = max([len(c.run_id) for c in comparisons], default=0)
     yield f"{'run':{width}}  {'skeleton':14} published  retrained  difference"
-    for c in found.comparisons:
+    for c in comparisons:
         start = f"{c.run_id:{width}}  {c.skeleton:14} {c.published:9.4f}"
         if c.retrained is None:
             yield f"{start}  {c.status}"
             continue
-        said = "identical" if c.identical else "" if c.within else "beyond 95 % of seeds"
-        yield f"{start}  {c.retrained:9.4f}  {c.retrained - c.published:+10.4f}  {said}".rstrip()
-    yield f"{len(found.comparisons)} of {found.asked} networks trained again"
-    for v in found.verdicts:
+        note = "identical" if c.identical else "" if c.within else "larger than 95 % of seeds"
+        yield f"{start}  {c.retrained:9.4f}  {c.retrained - c.published:+10.4f}  {note}".rstrip()
+    yield f"{len(comparisons)} of {verification.asked} networks retrained"
+    for v in verification.verdicts:
         yield (
             f"{v.kind}: {'agrees' if v.agrees else 'DOES NOT AGREE'}. {v.networks} networks, "
             f"{v.identical} identical, {v.within} within the spread of seeds, {v.failed} failed; "
-            f"median difference {v.median:.4f}, between seeds {v.seeds_median:.4f}; "
-            f"p {_p_value(v.larger)} that no larger, {_p_value(v.shifted)} that not shifted"
+            f"median difference {v.median:.4f}, between seeds {v.seeds_median:.4f}; p-values: "
+            f"no larger {_p_value(v.larger)}, not shifted {_p_value(v.shifted)}"
         )
 
 

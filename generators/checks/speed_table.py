@@ -1,4 +1,4 @@
-"""How fast ways of training are, side by side."""
+"""The speeds of several ways of training, and a table that compares them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,22 +9,22 @@ from scipy.stats import wilcoxon
 from benchmark.recipes import Precision
 from generators.checks.device_limits import Limits
 
-AUDIT: Precision = "fp32"  # the precision of an audit, and its name
+AUDIT: Precision = "fp32"  # the precision of an audit, and the name of its speed
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """How fast one way of training is.
+    """The speed of one way of training.
 
     Attributes:
-        name: N0, N1, N2, engine with the networks in flight, or fp32.
-        networks: How many were trained.
-        seconds: Of all, scaled to all epochs.
-        images: Training images seen.
+        name: N0, N1, N2, "engine x" and the networks trained at the same time, or fp32.
+        networks: Number of networks trained.
+        seconds: Time of all networks, scaled to all epochs.
+        images: Number of training images seen, over all networks and epochs.
         flops: Floating-point operations of all convolutions and linear layers.
-        bandwidth: Bytes that all layers move at least.
-        accuracies: Final valid accuracy of each run by its id; None if they trained fewer epochs.
-        busy: Share of samples of a GPU's own counter that found work on it; None if not asked.
+        bandwidth: Least bytes that all layers move.
+        accuracies: Final valid accuracy of each run, by its id. None: not all epochs were trained.
+        busy: Mean utilisation of the GPU, 0 to 1. None: not measured.
     """
 
     name: str
@@ -38,28 +38,29 @@ class Speed:
 
 
 def parity(one: Speed, other: Speed) -> tuple[int, float, float]:
-    """Return how many networks both trained, and how their final accuracies differ.
+    """Return the number of common networks, and the difference of their final accuracies.
 
-    The second number is the mean difference, the third the p-value of differences lying about 0
-    (Wilcoxon signed rank).
+    The second number is the mean difference. The third is the p-value of the hypothesis that
+    differences are symmetric about 0 (Wilcoxon signed rank).
 
     Raises:
-        ValueError: If one of them did not train all epochs, or they have no network in common.
+        ValueError: If one way did not train all epochs, or they have no network in common.
     """
     if one.accuracies is None or other.accuracies is None:
-        raise ValueError("accuracies can be compared only after all epochs")
+        raise ValueError("accuracies can only be compared after all epochs")
     common = [name for name in one.accuracies if name in other.accuracies]
     if not common:
-        raise ValueError("no network was trained in both ways")
+        raise ValueError("the two ways trained no common network")
     differences = np.array([one.accuracies[name] - other.accuracies[name] for name in common])
     p_value = float(wilcoxon(differences).pvalue) if differences.any() else 1.0
     return len(common), float(differences.mean()), p_value
 
 
-def report(speeds: Sequence[Speed], most: Limits) -> Iterator[str]:
-    """Yield a table of speeds, the floor, and how accuracies compare.
+def report(speeds: Sequence[Speed], limits: Limits) -> Iterator[str]:
+    """Yield a table of speeds, the least possible time, and differences in accuracy.
 
-    Ways are compared with the first that trained all epochs, fp32 with the engine's last.
+    Accuracies are compared with those of the first way that trained all epochs. Those of fp32 are
+    compared with the engine's last.
     """
     first = speeds[0]
     head = "way         networks/h    images/s  TFLOP/s  of peak     GB/s  of copy  busy  times"
@@ -70,22 +71,22 @@ def report(speeds: Sequence[Speed], most: Limits) -> Iterator[str]:
         ratio = (speed.networks / speed.seconds) / (first.networks / first.seconds)
         yield (
             f"{speed.name:11} {3600 * speed.networks / speed.seconds:10.1f} "
-            f"{speed.images / speed.seconds:11,.0f} {rate / 1e12:8.3f} {rate / most.flops:8.1%} "
-            f"{moved / 1e9:8.1f} {moved / most.bandwidth:8.1%}  {busy} {ratio:9.2f}"
+            f"{speed.images / speed.seconds:11,.0f} {rate / 1e12:8.3f} {rate / limits.flops:8.1%} "
+            f"{moved / 1e9:8.1f} {moved / limits.bandwidth:8.1%}  {busy} {ratio:9.2f}"
         )
     last = [speed for speed in speeds if speed.name != AUDIT][-1]
-    times = last.flops / most.flops, last.bandwidth / most.bandwidth, last.seconds
+    times = last.flops / limits.flops, last.bandwidth / limits.bandwidth, last.seconds
     arithmetic, bandwidth, taken = (seconds / last.networks for seconds in times)
     yield (
         f"a network takes at least {arithmetic:.3f} s of arithmetic and {bandwidth:.3f} s of "
         f"memory traffic on this device; {last.name} took {taken:.3f} s"
     )
-    whole = [speed for speed in speeds if speed.accuracies is not None and speed.name != AUDIT]
-    pairs = [(speed, whole[0]) for speed in whole[1:]]
+    full = [speed for speed in speeds if speed.accuracies is not None and speed.name != AUDIT]
+    pairs = [(speed, full[0]) for speed in full[1:]]
     pairs += [(speed, last) for speed in speeds if speed.name == AUDIT]
     for speed, other in pairs:
         count, mean, p_value = parity(speed, other)
         yield (
-            f"accuracy of {speed.name} less that of {other.name}: mean {mean:+.4f} over {count} "
+            f"accuracy of {speed.name} minus that of {other.name}: mean {mean:+.4f} over {count} "
             f"networks, p {p_value:.3f}"
         )

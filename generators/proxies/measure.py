@@ -1,7 +1,7 @@
-"""Zero-cost proxies of a network at initialisation, as `benchmark.proxies` defines them.
+"""Measures the zero-cost proxies of a network at initialisation, as `benchmark.proxies` defines.
 
-All are computed in double precision: signals that die and synflows that grow span hundreds of
-orders of magnitude, and differences between images are what is left of large numbers.
+All are computed in double precision: vanishing signals and exploding synflows span hundreds of
+orders of magnitude, and differences between images are small differences of large numbers.
 """
 
 import copy
@@ -21,21 +21,21 @@ from generators.environment import GENERATOR_VERSION, device_name, environment, 
 from generators.training.batches import DevicePixels
 from generators.training.network import Convolution, Network, initialise
 
-BATCH = 50  # images: fewer than the 64 pixels of digits, or their correlations would be singular
+BATCH = 50  # images; with more than the 64 pixels of digits, correlations would be singular
 ACTIVATIONS = ("relu", "sigmoid", "tanh")
 FLOOR = 1e-5  # added to eigenvalues in jacov: k of Mellor et al. 2020
-FLAT = 1e-12  # of its length, that a gradient varies by over pixels, or it counts as constant
-ROUNDING = 1e-12  # a pre-activation above it is positive: normalised rounding errors stay below
-LEAST_VARIANCE = ROUNDING**2  # of the head's inputs, or they count as one number
-LEAST_SQUARE = 1e-100  # a squared gradient whose logarithm is taken
+FLAT = 1e-12  # a gradient that varies over pixels by less, relative to its norm, is constant
+ROUNDING = 1e-12  # above the rounding errors of normalised values: larger ones are positive
+LEAST_VARIANCE = ROUNDING**2  # inputs of the head with a smaller variance are constant
+LEAST_SQUARE = 1e-100  # lower limit of a squared gradient, before its logarithm is taken
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProxyBatch:
-    """What all networks of an image set are measured on.
+    """The images that all networks of an image set are measured on.
 
     Attributes:
-        pixels: The image set on its device.
+        pixels: The image set on a device.
         images: (n, channels, r, r) fp64, normalised, not augmented.
         labels: (n,) int64.
     """
@@ -76,27 +76,27 @@ def measure(
 
 
 def network_proxies(network: Network, images: Tensor, labels: Tensor) -> dict[str, float]:
-    """Return the values of a network in fp64, by name; statistics of its normalisations change.
+    """Return the proxies of a network by name; this changes the statistics of its normalisations.
 
     Args:
-        network: Initialised, in fp64.
+        network: Initialised network in fp64.
         images: (n, channels, r, r) fp64.
         labels: (n,) int64.
     """
-    synflow = log_synflow(network, images.shape[1:])  # first, while the network is as it was
+    synflow = log_synflow(network, images.shape[1:])  # before the network is changed
     loss, gradients = loss_gradients(network, images, labels)
     weights = [m.weight for m in network.layers if isinstance(m, Convolution | nn.Linear)]
     squares = [float(gradients[w].square().sum()) for w in (weights[0], weights[-1])]
     first, head = (math.log(max(square, LEAST_SQUARE)) for square in squares)
     hold_statistics(network, images)
     inputs = layer_inputs(network, images)
-    codes = [x for row, x in zip(network.rows, inputs, strict=True) if row.kind in ACTIVATIONS]
+    activated = [x for row, x in zip(network.rows, inputs, strict=True) if row.kind in ACTIVATIONS]
     return {
         "gradient_norm": float(nn.utils.get_total_norm(list(gradients.values()))),
         "snip": sum(float((w.detach() * gradients[w]).abs().sum()) for w in weights),
         "synflow": synflow,
         "jacov": jacov(summed_logit_gradients(network, images)),
-        "naswot": naswot(codes, len(images)),
+        "naswot": naswot(activated, len(images)),
         "signal_share": signal_share(inputs[-1]),
         "gradient_ratio": first - head,
         "initial_loss": loss,
@@ -106,7 +106,7 @@ def network_proxies(network: Network, images: Tensor, labels: Tensor) -> dict[st
 def loss_gradients(
     network: Network, images: Tensor, labels: Tensor
 ) -> tuple[float, dict[Tensor, Tensor]]:
-    """Return the mean cross-entropy in training mode, and its gradient by every parameter."""
+    """Return the mean cross-entropy in training mode, and its gradient for each parameter."""
     network.train()
     loss = functional.cross_entropy(network(images), labels)
     parameters: list[Tensor] = list(network.parameters())
@@ -117,8 +117,8 @@ def loss_gradients(
 def log_synflow(network: Network, shape: torch.Size) -> float:
     """Return the logarithm of synflow for images of a shape (channels, r, r).
 
-    Activations and normalisations are left out, so that what flows in at a layer flows out of it:
-    each layer of a chain has the same sum of weight x gradient.
+    Activation functions and normalisations are left out, so that the flow is conserved: each layer
+    of a chain has the same sum of weight x gradient.
     """
     linear = copy.deepcopy(network)
     for index, row in enumerate(linear.rows):
@@ -136,11 +136,11 @@ def log_synflow(network: Network, shape: torch.Size) -> float:
 
 @torch.no_grad()
 def hold_statistics(network: Network, images: Tensor) -> None:
-    """Make normalisations use the statistics of these images from now on, as constants.
+    """Set the statistics of all normalisations to those of these images, and use evaluation mode.
 
-    The network's outputs for the images are those in training mode. What changes is the gradient:
-    in training mode a sum over the batch of what is normalised is constant, so a network that ends
-    in a normalisation would have no gradient by its pixels but rounding errors.
+    The outputs for these images stay those of training mode, but gradients change. In training
+    mode, the sum of normalised values over the batch is constant, so the gradient of a network that
+    ends in a normalisation, with respect to its pixels, would be rounding errors only.
     """
     network.train()
     inputs = layer_inputs(network, images)
@@ -155,11 +155,11 @@ def hold_statistics(network: Network, images: Tensor) -> None:
 
 @torch.no_grad()
 def layer_inputs(network: Network, images: Tensor) -> list[Tensor]:
-    """Return the input of each row's module, in order; of an addition an empty one."""
-    found: dict[int, Tensor] = {}
+    """Return the input of the module of each row, in order; an empty tensor for an addition."""
+    inputs: dict[int, Tensor] = {}
 
     def keep(index: int, x: Tensor) -> None:
-        found[index] = x
+        inputs[index] = x
 
     hooks = [
         module.register_forward_pre_hook(lambda _, args, index=index: keep(index, args[0]))
@@ -170,33 +170,33 @@ def layer_inputs(network: Network, images: Tensor) -> list[Tensor]:
     finally:
         for hook in hooks:
             hook.remove()
-    return [found.get(index, images.new_empty(0)) for index in range(len(network.layers))]
+    return [inputs.get(index, images.new_empty(0)) for index in range(len(network.layers))]
 
 
 def summed_logit_gradients(network: Network, images: Tensor) -> Tensor:
-    """Return the gradient of each image's summed logits by its pixels, (n, pixels)."""
+    """Return the gradient of each image's summed logits with respect to its pixels, (n, pixels)."""
     pixels = images.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(network(pixels).sum(), pixels)
     return gradient.flatten(1)
 
 
 def jacov(gradients: Tensor) -> float:
-    """Return the score of the correlations between images of their gradients (n, pixels)."""
+    """Return the jacov score: of the correlations between images of their gradients (n, pixels)."""
     centred = gradients - gradients.mean(1, keepdim=True)
     length = centred.norm(dim=1, keepdim=True)
     flat = length <= FLAT * gradients.norm(dim=1, keepdim=True)
-    # Constant gradients get a direction that they share with each other and with no other image
+    # All constant gradients get one common direction, orthogonal to those of the other images
     directions = torch.cat([torch.where(flat, 0, centred / length), flat.to(centred)], dim=1)
     values = torch.linalg.eigvalsh(directions @ directions.T).clamp(min=0) + FLOOR
     return -float((values.log() + 1 / values).sum())
 
 
 def naswot(inputs: list[Tensor], count: int) -> float:
-    """Return the log-determinant of I + the counts of units on which each two images agree.
+    """Return the log-determinant of I + K; K counts the units on which two images agree.
 
     Args:
-        inputs: Of each activation, (n, channels, r, r): its pre-activations.
-        count: n, images.
+        inputs: Pre-activations (n, channels, r, r) of each activation function.
+        count: Number of images, n.
     """
     kernel = torch.eye(count, dtype=torch.float64)
     for x in inputs:
@@ -206,7 +206,10 @@ def naswot(inputs: list[Tensor], count: int) -> float:
 
 
 def signal_share(inputs: Tensor) -> float:
-    """Return the share of the variance of the head's inputs (n, channels) between images."""
+    """Return the share of the variance of the head's inputs (n, channels) that is between images.
+
+    It is 0 if the variance is that of rounding errors.
+    """
     total = inputs.var(correction=0)
     between = inputs.var(0, correction=0).mean()
     return min(float(between / total), 1.0) if total > LEAST_VARIANCE else 0.0

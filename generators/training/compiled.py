@@ -1,4 +1,4 @@
-"""Pools on a CPU whose forward and backward passes numba compiles, if it is installed."""
+"""Pools for CPUs whose forward and backward passes are compiled by numba, if it is installed."""
 
 from typing import Any
 
@@ -18,12 +18,12 @@ Kernel = tuple[int, int]  # height and width
 
 
 def is_compiled_for(x: Tensor) -> bool:
-    """Return whether compiled pools serve a tensor: single precision on a CPU, with numba."""
+    """Return whether compiled pools support a tensor: fp32 on a CPU, with numba installed."""
     return COMPILED and x.device.type == "cpu" and x.dtype == torch.float32
 
 
 def _rows(x: Tensor) -> NDArray[Any]:
-    """Return the memory of a tensor (n, c, r, r) in channels_last as (n, r, r * c)."""
+    """Return a view (n, r, r * c) of the memory of a channels_last tensor (n, c, r, r)."""
     n, c, height, width = x.shape
     array: NDArray[Any] = x.permute(0, 2, 3, 1).view(n, height, width * c).numpy()
     return array
@@ -52,7 +52,7 @@ class CompiledMaxPool(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """Return the gradient by the input."""
+        """Return the gradient with respect to the input."""
         rows, columns = ctx.saved_tensors
         gradient = _dense(gradients[0])
         result = torch.empty_like(gradient)
@@ -62,7 +62,7 @@ class CompiledMaxPool(torch.autograd.Function):
 
 
 class CompiledAverage(torch.autograd.Function):
-    """An average pool of stride 1: sums of windows, times a scale for each position."""
+    """An average pool of stride 1: the sum of each window times a scale for its position."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Kernel, scale: NDArray[np.float32]) -> Tensor:
@@ -75,7 +75,7 @@ class CompiledAverage(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        """Return the gradient by the input."""
+        """Return the gradient with respect to the input."""
         gradient = _dense(gradients[0])
         result = torch.empty_like(gradient)
         rows = _rows(gradient), gradient.shape[1], ctx.kernel, ctx.scale, _rows(result)

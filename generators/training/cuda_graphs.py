@@ -1,4 +1,4 @@
-"""CUDA graphs: work on a GPU, captured once and replayed with one launch."""
+"""CUDA graphs: work on a GPU that is captured once and then replayed with one launch."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -8,31 +8,33 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# One capture at a time, its warm-up included: other networks of the process only replay meanwhile.
+# Held during a warm-up and its capture; meanwhile other networks of the process may only replay.
 GRAPH_LOCK = threading.Lock()
 _local = threading.local()
 
 
 def capture(work: Callable[[], object]) -> Callable[[], None]:
-    """Capture work on the current stream, which must not be the default one, and return its replay.
+    """Capture work on the current stream, not the default one; return a function that replays it.
 
-    `torch.cuda.graph` is not used: it waits for the whole device and empties the cache, which other
-    streams would pay for. Errors are those of this thread alone, so that others may allocate.
+    `torch.cuda.graph` is not used, because it waits for the entire device and empties the cache,
+    which would slow down other streams. Only errors of this thread end the capture, so other
+    threads may allocate memory.
     """
     if not hasattr(_local, "keeper"):
-        # Never replayed: it keeps this thread's pool, so that a network's graphs reuse the memory
-        # of those before. A pool of their own would go back to the device only when it is full,
-        # and while another thread captures not even then. Graphs may share a pool because a
-        # thread replays one at a time and whatever outlives a replay is kept alive.
-        _local.keeper = _captured(lambda: torch.zeros(1, device="cuda"), None)
-    replay: Callable[[], None] = _captured(work, _local.keeper).replay
+        # This graph is never replayed. It keeps this thread's memory pool alive, so the graphs of a
+        # network reuse the memory of earlier ones. The memory of a separate pool would return to
+        # the device only when it is full, and not even then while another thread captures. Graphs
+        # may share a pool because a thread replays one at a time, and tensors that are needed after
+        # a replay are kept alive.
+        _local.keeper = _capture_graph(lambda: torch.zeros(1, device="cuda"), None)
+    replay: Callable[[], None] = _capture_graph(work, _local.keeper).replay
     return replay
 
 
-def _captured(
+def _capture_graph(
     work: Callable[[], object], keeper: torch.cuda.CUDAGraph | None
 ) -> torch.cuda.CUDAGraph:
-    """Return a graph of work, which takes its memory from another's pool, or from a new one."""
+    """Return a graph of work that uses the memory pool of another graph. None: a new pool."""
     torch.cuda.current_stream().synchronize()
     graph = torch.cuda.CUDAGraph()
     pool = None if keeper is None else keeper.pool()
@@ -40,7 +42,7 @@ def _captured(
     try:
         work()
     except BaseException:
-        with suppress(RuntimeError):  # what ended the work is what matters
+        with suppress(RuntimeError):  # the error of the work is the one to raise
             graph.capture_end()
         raise
     graph.capture_end()
@@ -49,12 +51,12 @@ def _captured(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GraphedLogits:
-    """Logits of batches of one size, from a graph.
+    """A graph that computes the logits of batches of one size.
 
     Attributes:
-        raw: (batch, channels, r, r) uint8, which the graph reads.
-        logits: (batch, classes) fp32, which it writes.
-        replay: Replays it.
+        raw: (batch, channels, r, r) uint8, the input of the graph.
+        logits: (batch, classes) fp32, the output of the graph.
+        replay: Function that replays the graph.
     """
 
     raw: Tensor
@@ -62,11 +64,11 @@ class GraphedLogits:
     replay: Callable[[], None]
 
     def fits(self, raw: Tensor) -> bool:
-        """Return whether a batch has the graph's size."""
+        """Return whether a batch has the size that the graph was captured for."""
         return len(raw) == len(self.raw)
 
     def __call__(self, raw: Tensor) -> Tensor:
-        """Return the logits of a batch."""
+        """Return the logits (batch, classes) of a batch of that size."""
         self.raw.copy_(raw)
         self.replay()
         return self.logits.clone()
@@ -74,9 +76,9 @@ class GraphedLogits:
 
 @contextmanager
 def own_stream(device: torch.device) -> Iterator[None]:
-    """Work on this thread's own stream of a GPU, and wait for it at the end; no change on a CPU.
+    """Use this thread's own CUDA stream and wait for it at the end; do nothing on a CPU.
 
-    A thread keeps its stream, so that its networks reuse each other's memory.
+    A thread always uses the same stream, so its networks reuse each other's memory.
     """
     if device.type != "cuda":
         yield
@@ -86,5 +88,5 @@ def own_stream(device: torch.device) -> Iterator[None]:
     with torch.cuda.stream(_local.stream):
         try:
             yield
-        finally:  # what a failed training queued uses memory that is about to be free
+        finally:  # queued work of a failed training uses memory that is about to be freed
             _local.stream.synchronize()

@@ -1,6 +1,6 @@
-"""A network on its way through a recipe: an epoch of steps, an evaluation.
+"""Trains and evaluates one network, an epoch at a time.
 
-What a step reads and writes stays where it is on the device, its number included, so that a GPU can
+A step reads and writes fixed buffers on the device, which also hold its number. So a GPU can
 capture the step once as a CUDA graph and replay it without the host. A CPU runs the same functions.
 """
 
@@ -14,23 +14,29 @@ from torch.nn import functional
 from benchmark.recipes import Recipe, learning_rates
 from benchmark.space.architectures import Architecture, architecture_id
 from benchmark.space.layer_walk import walk
-from generators.training.batches import DevicePart, DevicePixels, Epoch, draw_epoch, training_batch
+from generators.training.batches import (
+    DeviceImages,
+    DevicePixels,
+    Epoch,
+    draw_epoch,
+    training_batch,
+)
 from generators.training.cuda_graphs import GRAPH_LOCK, GraphedLogits, capture
 from generators.training.network import Convolution, Network, initialise
 
-EVALUATION_BATCH = 1000  # of a recipe that does not say
-WARM_UP_STEPS = 2  # before a capture: libraries make their handles and choose their kernels
+EVALUATION_BATCH = 1000  # images, for a recipe that sets none
+WARM_UP_STEPS = 2  # before a capture, for libraries to create handles and choose kernels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EpochSums:
-    """Sums over an epoch's steps, on the device until the epoch is over.
+    """Results of an epoch's steps, as tensors on the device.
 
     Attributes:
         losses: (steps,) mean loss of each step.
-        hits: (steps,) images the network got right in each step.
-        gradient_norm: () of all parameters at the last step.
-        weight_norm: () of all parameters after the last step.
+        hits: (steps,) number of correctly classified images in each step.
+        gradient_norm: () norm of the gradient of all parameters at the last step.
+        weight_norm: () norm of all parameters after the last step.
     """
 
     losses: Tensor
@@ -40,7 +46,7 @@ class EpochSums:
 
 
 class Training:
-    """One network on its way through a recipe."""
+    """The training of one network."""
 
     def __init__(
         self,
@@ -54,11 +60,11 @@ class Training:
         """Build and initialise the network on the device of `pixels`.
 
         Args:
-            architecture: What to train.
-            recipe: How.
+            architecture: Architecture to train.
+            recipe: Recipe to train it with.
             pixels: Images on the device.
-            seed: Names the streams of weights, order and augmentation.
-            graphs: Whether steps and evaluated batches are captured; needs a GPU.
+            seed: Seed of the random streams of weights, order and augmentation.
+            graphs: Whether to capture steps and evaluated batches as CUDA graphs; needs a GPU.
         """
         self.recipe, self.pixels = recipe, pixels
         self.key = (recipe.images, architecture_id(architecture), seed)
@@ -70,10 +76,10 @@ class Training:
         self.network = network.to(self.device).to(memory_format=torch.channels_last)
         self.rates = learning_rates(recipe)
         self.evaluation_batch = recipe.evaluation_batch or EVALUATION_BATCH
-        self._buffers = _buffers(recipe, self.rates, self._draw_epoch(0))
+        self._buffers = _make_buffers(recipe, self.rates, self._draw_epoch(0))
         self.optimizer = _optimizer(network, recipe, self._buffers.rate)
-        # Neither refers back to this object: a device's memory must be free with the last reference
-        # to it, and not whenever Python next looks for cycles.
+        # Neither refers back to this object: the device's memory must be freed with the last
+        # reference to it, not at Python's next garbage collection.
         self._replay: Callable[[], None] | None = None
         self._graphed: GraphedLogits | None = None
         if graphs:
@@ -83,7 +89,7 @@ class Training:
         return draw_epoch(self.pixels, self.key, epoch, self.recipe.images_per_epoch)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits in fp32, computed in the recipe's precision."""
+        """Return logits (n, classes) in fp32, computed in the recipe's precision."""
         half = self.recipe.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half, cache_enabled=False):
             logits: Tensor = self.network(images)
@@ -109,10 +115,10 @@ class Training:
         return EpochSums(*sums, norms[0].detach(), norms[1].detach())
 
     def _take_step(self) -> None:
-        """Take the optimiser step whose number the buffers hold, and count it."""
+        """Take the optimiser step whose number is in the buffers, and increment the number."""
         buffers, batch = self._buffers, self.recipe.batch
-        place = buffers.step % self.recipe.steps_per_epoch  # (1,), within the epoch
-        images, labels = training_batch(self.pixels, buffers.draws, place * batch + buffers.within)
+        step = buffers.step % self.recipe.steps_per_epoch  # (1,), within the epoch
+        images, labels = training_batch(self.pixels, buffers.draws, step * batch + buffers.within)
         logits = self.forward(images)
         loss = functional.cross_entropy(logits, labels)
         self.optimizer.zero_grad(set_to_none=True)
@@ -120,57 +126,57 @@ class Training:
         buffers.rate.copy_(buffers.rates.index_select(0, buffers.step)[0])
         self.optimizer.step()
         hits = (logits.detach().argmax(1) == labels).sum()
-        buffers.losses.index_copy_(0, place, loss.detach().view(1))
-        buffers.hits.index_copy_(0, place, hits.float().view(1))
+        buffers.losses.index_copy_(0, step, loss.detach().view(1))
+        buffers.hits.index_copy_(0, step, hits.float().view(1))
         buffers.step.add_(1)
 
-    def evaluate(self, part: DevicePart) -> tuple[Tensor, Tensor]:
-        """Return the mean loss () and which images are right (n,), in evaluation mode."""
+    def evaluate(self, subset: DeviceImages) -> tuple[Tensor, Tensor]:
+        """Return the mean loss () and which images are correct (n,) bool, in evaluation mode."""
         self.network.eval()
-        return self._evaluate(part, self._logits)
+        return self._evaluate(subset, self._logits)
 
     @torch.no_grad()
     def _evaluate(
-        self, part: DevicePart, logits_of: Callable[[Tensor], Tensor]
+        self, subset: DeviceImages, logits_of: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor]:
-        losses, right = [], []
-        for start in range(0, len(part.labels), self.evaluation_batch):
-            take = slice(start, start + self.evaluation_batch)
-            logits, labels = logits_of(part.images[take]), part.labels[take]
+        losses, correct = [], []
+        for start in range(0, len(subset.labels), self.evaluation_batch):
+            batch = slice(start, start + self.evaluation_batch)
+            logits, labels = logits_of(subset.images[batch]), subset.labels[batch]
             losses.append(functional.cross_entropy(logits, labels, reduction="sum"))
-            right.append(logits.argmax(1) == labels)
-        return torch.stack(losses).sum() / len(part.labels), torch.cat(right)
+            correct.append(logits.argmax(1) == labels)
+        return torch.stack(losses).sum() / len(subset.labels), torch.cat(correct)
 
     def _logits(self, raw: Tensor) -> Tensor:
-        """Return logits of a batch from a graph, if there is one for batches of its size."""
+        """Return the logits of a batch, from a graph if there is one for its size."""
         if self._graphed is not None and self._graphed.fits(raw):
             return self._graphed(raw)
-        return self._computed_logits(raw)
+        return self._compute_logits(raw)
 
-    def _computed_logits(self, raw: Tensor) -> Tensor:
+    def _compute_logits(self, raw: Tensor) -> Tensor:
         return self.forward(self.pixels.normalise(raw))
 
     @torch.no_grad()
     def evaluate_untrained(self) -> tuple[float, float]:
-        """Return loss and accuracy on the curves' valid images, with each batch's statistics."""
+        """Return loss and accuracy on `curve_valid`, normalised with each batch's statistics."""
         saved = {name: value.clone() for name, value in self.network.named_buffers()}
         self.network.train()
-        loss, right = self._evaluate(self.pixels.curve_valid, self._computed_logits)
+        loss, correct = self._evaluate(self.pixels.curve_valid, self._compute_logits)
         for name, buffer in self.network.named_buffers():
             buffer.copy_(saved[name])
-        return float(loss), float(right.float().mean())
+        return float(loss), float(correct.float().mean())
 
     def _capture_graphs(self) -> None:
-        """Capture a step and an evaluated batch; the network stays as it was, untrained."""
+        """Capture a step and an evaluated batch; the network stays untrained."""
         with GRAPH_LOCK:
             self._warm_up()
             self.network.train()
             self._replay = capture(self._take_step)
             self.network.eval()
-            self._graphed = self._captured_logits()
+            self._graphed = self._capture_logits()
 
     def _warm_up(self) -> None:
-        """Take steps, then put back in place whatever they changed."""
+        """Take steps, then restore in place everything that they changed."""
         state = [*self.network.parameters(), *self.network.buffers(), self._buffers.step]
         saved = [tensor.detach().clone() for tensor in state]
         self.network.train()
@@ -180,30 +186,30 @@ class Training:
             for tensor, value in zip(state, saved, strict=True):
                 tensor.copy_(value)
             for entry in self.optimizer.state.values():
-                entry["momentum_buffer"].zero_()  # a first step on zero is one without momentum
-        self.optimizer.zero_grad(set_to_none=True)  # so that the graph's own gradients are made
+                entry["momentum_buffer"].zero_()  # a step from zero equals one without momentum
+        self.optimizer.zero_grad(set_to_none=True)  # so that the graph allocates the gradients
 
     @torch.no_grad()
-    def _captured_logits(self) -> GraphedLogits:
-        """Capture the logits of a whole batch."""
+    def _capture_logits(self) -> GraphedLogits:
+        """Capture the logits of a full batch."""
         raw = self.pixels.valid.images[: self.evaluation_batch].clone()
-        logits = self._computed_logits(raw)  # warms up
-        replay = capture(lambda: logits.copy_(self._computed_logits(raw)))
+        logits = self._compute_logits(raw)  # the warm-up
+        replay = capture(lambda: logits.copy_(self._compute_logits(raw)))
         return GraphedLogits(raw, logits, replay)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Buffers:
-    """What a step reads and writes, on the device.
+    """Tensors on the device that a step reads and writes.
 
     Attributes:
-        step: (1,) its number over the whole training.
-        within: (batch,) places of a batch's images, counted from its first.
-        draws: Of the present epoch.
+        step: (1,) number of the step since the start of training.
+        within: (batch,) positions within a batch, 0 to batch - 1.
+        draws: Random draws of the current epoch.
         rates: (steps of the training,) learning rates.
-        rate: () that of the step, which the optimiser reads.
-        losses: (steps of an epoch,) of the present epoch.
-        hits: Likewise.
+        rate: () learning rate of the step, which the optimiser reads.
+        losses: (steps of an epoch,) mean loss of each step of the current epoch.
+        hits: (steps of an epoch,) number of correctly classified images in each of these steps.
     """
 
     step: Tensor
@@ -215,7 +221,7 @@ class _Buffers:
     hits: Tensor
 
 
-def _buffers(recipe: Recipe, rates: list[float], draws: Epoch) -> _Buffers:
+def _make_buffers(recipe: Recipe, rates: list[float], draws: Epoch) -> _Buffers:
     device, steps = draws.order.device, recipe.steps_per_epoch
     return _Buffers(
         torch.zeros(1, dtype=torch.int64, device=device),
@@ -229,9 +235,9 @@ def _buffers(recipe: Recipe, rates: list[float], draws: Epoch) -> _Buffers:
 
 
 def _optimizer(network: Network, recipe: Recipe, rate: Tensor) -> torch.optim.SGD:
-    """Return SGD that reads its rate from a tensor and decays convolution and linear weights only.
+    """Return SGD with its rate in a tensor, and weight decay on convolutions and linear layers.
 
-    Only the fused one may be captured with a rate that changes.
+    Only the fused implementation can be captured with a rate that changes.
     """
     decayed = [m.weight for m in network.layers if isinstance(m, Convolution | nn.Linear)]
     known = {id(weight) for weight in decayed}

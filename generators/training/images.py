@@ -1,8 +1,8 @@
-"""Pixels of the image sets, in their fixed splits, as arrays.
+"""Loads the image sets as arrays, in their published splits.
 
-CIFAR-10 and MNIST come from torchvision, with its own download and integrity checks; `digits` ships
-with scikit-learn. A published file, `benchmark/data/images/<name>.json`, fixes which images are
-valid images, which are measured when, and the normalisation constants.
+CIFAR-10 and MNIST come from torchvision, which downloads and checks them; `digits` comes with
+scikit-learn. The file `benchmark/data/images/<name>.json` defines the valid images, the images that
+are evaluated after each epoch, and the normalisation constants.
 """
 
 import json
@@ -27,25 +27,27 @@ class ImageArrays:
     labels: NDArray[np.int64]
 
     def take(self, rows: NDArray[np.int64] | None) -> "ImageArrays":
-        """Return some rows; None takes all."""
+        """Return the images at some indices. None: all."""
         return self if rows is None else ImageArrays(self.images[rows], self.labels[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pixels:
-    """An image set in its three parts.
+    """An image set in its three splits.
 
     Attributes:
-        images: What the set is.
-        train: What networks are trained on.
-        valid: What the target is measured on.
-        test: The official test images.
-        mean: Per channel, of the training images, in units of the raw pixel values.
-        std: Standard deviation per channel, in the same units.
-        curve_valid: Sorted rows of `valid` that are measured after every epoch but the last. None:
-            all.
-        curve_test: The same of `test`.
-        final_train: Sorted rows of `train` that the final network is measured on. None: all.
+        images: Description of the image set.
+        train: Images that networks are trained on.
+        valid: Images that final accuracies, the targets of predictors, are measured on.
+        test: Test images; the official ones, if there are any.
+        mean: Mean of the training images in each channel, in units of raw pixel values.
+        std: Standard deviation of the training images in each channel, in the same units.
+        curve_valid: Sorted indices of the valid images that are evaluated after every epoch but the
+            last. None: all.
+        curve_test: Sorted indices of the test images that are evaluated after every epoch but the
+            last. None: all.
+        final_train: Sorted indices of the training images that the final network is evaluated on.
+            None: all.
     """
 
     images: ImageSet
@@ -64,53 +66,55 @@ def load_images(name: str, folder: Path = DEFAULT_FOLDER) -> Pixels:
 
     Raises:
         ValueError: If the name is not known.
-        FileNotFoundError: If the files are not in `folder`; the message says what fetches them.
+        FileNotFoundError: If the files are not in `folder`; the message says how to fetch them.
     """
     images = get_images(name)
     official, test = _read(images, folder)
     published = json.loads(published_file(name))
     valid = np.asarray(published["valid"])
-    rest = np.setdiff1d(np.arange(len(official.labels)), valid)
-    held = np.arange(images.test)
+    train = np.setdiff1d(np.arange(len(official.labels)), valid)
+    tested = np.arange(images.test)
     if test is None:
-        held = np.asarray(published["test"])
-        test, rest = official.take(held), np.setdiff1d(rest, held)
-    parts = official.take(rest), official.take(valid), test
+        tested = np.asarray(published["test"])
+        test, train = official.take(tested), np.setdiff1d(train, tested)
+    splits = official.take(train), official.take(valid), test
 
-    def rows(wanted: int | None, key: str, part: NDArray[np.int64]) -> NDArray[np.int64] | None:
-        return None if wanted is None else np.searchsorted(part, np.asarray(published[key]))
+    def rows(count: int | None, key: str, split: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        return None if count is None else np.searchsorted(split, np.asarray(published[key]))
 
     return Pixels(
         images,
-        *parts,
+        *splits,
         tuple(published["mean"]),
         tuple(published["std"]),
         rows(images.curve_valid, "curve_valid", valid),
-        rows(images.curve_test, "curve_test", held),
-        rows(images.final_train, "final_train", rest),
+        rows(images.curve_test, "curve_test", tested),
+        rows(images.final_train, "final_train", train),
     )
 
 
 def published_file(name: str) -> str:
-    """Return the JSON text that fixes an image set's splits and constants.
+    """Return the JSON text that defines an image set's splits and normalisation constants.
 
-    Indices count the official training images, `curve_test` the official test images.
+    Indices refer to the official training images, those of `curve_test` to the official test
+    images.
     """
     file = f"{get_images(name).published}.json"
     return resources.files("benchmark").joinpath("data", "images", file).read_text()
 
 
 def _read(images: ImageSet, folder: Path) -> tuple[ImageArrays, ImageArrays | None]:
-    """Return the official training and test images; None where nobody has divided them."""
+    """Return the official training and test images; None for an image set without this division."""
     if images.loader == "torchvision":
-        return _torchvision(images, folder, train=True), _torchvision(images, folder, train=False)
+        train, test = (_read_torchvision(images, folder, train=flag) for flag in (True, False))
+        return train, test
     from sklearn import datasets
 
-    found = getattr(datasets, images.dataset)()
-    return ImageArrays(found.images.astype(np.uint8)[:, None], found.target.astype(np.int64)), None
+    data = getattr(datasets, images.dataset)()
+    return ImageArrays(data.images.astype(np.uint8)[:, None], data.target.astype(np.int64)), None
 
 
-def _torchvision(
+def _read_torchvision(
     images: ImageSet, folder: Path, *, train: bool, download: bool = False
 ) -> ImageArrays:
     from torchvision import datasets
@@ -119,8 +123,8 @@ def _torchvision(
         dataset = getattr(datasets, images.dataset)(folder, train=train, download=download)
     except RuntimeError as error:
         raise FileNotFoundError(
-            f"{images.name} is not whole in {str(folder)!r} ({error}); "
-            f"`peephole images download {images.name} --folder {folder}` fetches it"
+            f"{images.name} is missing or incomplete in {str(folder)!r} ({error}); fetch it with "
+            f"`peephole images download {images.name} --folder {folder}`"
         ) from error
     data = np.asarray(dataset.data, dtype=np.uint8)
     pixels = data[:, None] if data.ndim == 3 else data.transpose(0, 3, 1, 2)
@@ -128,17 +132,17 @@ def _torchvision(
 
 
 def download_images(name: str, folder: Path = DEFAULT_FOLDER) -> None:
-    """Fetch an image set through torchvision, which checks it; scikit-learn's need nothing."""
+    """Download an image set with torchvision; do nothing for those of scikit-learn."""
     images = get_images(name)
     if images.loader == "torchvision":
         for train in (True, False):
-            _torchvision(images, folder, train=train, download=True)
+            _read_torchvision(images, folder, train=train, download=True)
 
 
 def stratified(labels: NDArray[np.int64], count: int, purpose: str) -> NDArray[np.int64]:
-    """Return `count` sorted indices with every class in its share, the same on every machine.
+    """Return a stratified sample of `count` sorted indices, the same on every machine.
 
-    Shares are rounded to the largest remainders, ties to the lower class.
+    Each class has its share, rounded by the largest remainder; ties go to the lower class.
     """
     classes, sizes = np.unique(labels, return_counts=True)
     exact = sizes * count / len(labels)
@@ -153,31 +157,31 @@ def stratified(labels: NDArray[np.int64], count: int, purpose: str) -> NDArray[n
 
 
 def make_published_file(name: str, folder: Path = DEFAULT_FOLDER) -> str:
-    """Return the JSON text of an image set's splits and constants, made from its files."""
+    """Compute an image set's splits and constants from its files; return them as JSON text."""
     images = get_images(get_images(name).published)
     official, official_test = _read(images, folder)
     test = None
-    rest = np.arange(len(official.labels))
+    train = np.arange(len(official.labels))
     if official_test is None:
         test = stratified(official.labels, images.test, f"{images.name}/test")
-        rest = np.setdiff1d(rest, test)
-    valid = rest[stratified(official.labels[rest], images.valid, f"{images.name}/valid")]
-    rest = np.setdiff1d(rest, valid)
-    train = official.images[rest].astype(np.float64)
+        train = np.setdiff1d(train, test)
+    valid = train[stratified(official.labels[train], images.valid, f"{images.name}/valid")]
+    train = np.setdiff1d(train, valid)
+    values = official.images[train].astype(np.float64)
     record: dict[str, object] = {
         "images": images.name,
         "valid": valid.tolist(),
         "test": None if test is None else test.tolist(),
-        "mean": [round(float(x), 6) for x in train.mean((0, 2, 3))],
-        "std": [round(float(x), 6) for x in train.std((0, 2, 3))],
+        "mean": [round(float(x), 6) for x in values.mean((0, 2, 3))],
+        "std": [round(float(x), 6) for x in values.std((0, 2, 3))],
     }
-    held = official_test or official.take(test)
+    test_images = official_test or official.take(test)
     subsets = {
         "curve_valid": (images.curve_valid, official.labels[valid], valid),
-        "curve_test": (images.curve_test, held.labels, np.arange(images.test)),
-        "final_train": (images.final_train, official.labels[rest], rest),
+        "curve_test": (images.curve_test, test_images.labels, np.arange(images.test)),
+        "final_train": (images.final_train, official.labels[train], train),
     }
-    for key, (count, labels, part) in subsets.items():
+    for key, (count, labels, indices) in subsets.items():
         if count is not None:
-            record[key] = part[stratified(labels, count, f"{images.name}/{key}")].tolist()
+            record[key] = indices[stratified(labels, count, f"{images.name}/{key}")].tolist()
     return json.dumps(record, separators=(",", ":")) + "\n"

@@ -1,11 +1,12 @@
-"""Compiled pools for CPUs, which numba compiles at their first use; they are optional.
+"""Optional pools for CPUs, which numba compiles when they are first used.
 
-Torch's pools of stride 1 take five to ten times what memory allows. Here a window is a pass along
-the rows and one along the columns, an image at a time, so that what lies between stays in the
-cache. An image is (height, width * channels), so that a tap of a row is a shift by its channels.
+Torch's pools of stride 1 take five to ten times as long as memory bandwidth allows. Here a window
+is one pass along the rows and one along the columns, an image at a time, so that intermediate
+results stay in the cache. An image is (height, width * channels), so that the taps along a row are
+shifts by a multiple of the channels.
 
-Sums are taken in the order of outputs, as torch takes them: `generators.training.pools` has the
-same passes in torch's own operations, and they give the same bits.
+Sums are taken in the same order as in torch. `generators.training.pools` has the same passes in
+torch's operations, and they give bit-identical results.
 """
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]  # (images, height, width * channels)
 Lanes = NDArray[np.float32]  # (height, width * channels)
-Bytes = NDArray[np.uint8]  # the same shape: which tap of a window held its maximum
+Bytes = NDArray[np.uint8]  # (images, height, width * channels): tap of the window's maximum
 
 
 @njit(cache=True)
@@ -50,7 +51,7 @@ def max_values(x: Floats, channels: int, kernel: tuple[int, int], y: Floats) -> 
 def max_forward(
     x: Floats, channels: int, kernel: tuple[int, int], y: Floats, rows: Bytes, columns: Bytes
 ) -> None:
-    """Write the maximum of every window to `y`, and the taps that held it; the first of equals."""
+    """Write the maximum of every window to `y`, and its taps; of equal values, the first tap."""
     images, height, width = x.shape
     top, left = (kernel[0] - 1) // 2, (kernel[1] - 1) // 2
     between = np.empty((height, width), np.float32)
@@ -91,7 +92,7 @@ def max_backward(
     columns: Bytes,
     result: Floats,
 ) -> None:
-    """Write the gradient by the input of a max pool to `result`."""
+    """Write the gradient with respect to the input of a max pool to `result`."""
     images, height, width = gradient.shape
     top, left = (kernel[0] - 1) // 2, (kernel[1] - 1) // 2
     between = np.empty((height, width), np.float32)
@@ -122,7 +123,7 @@ def max_backward(
 def average_forward(
     x: Floats, channels: int, kernel: tuple[int, int], scale: Lanes, y: Floats
 ) -> None:
-    """Write to `y` the sum of every window times the scale of its position."""
+    """Write the sum of every window, times the scale of its position, to `y`."""
     images, height, width = x.shape
     top, left = (kernel[0] - 1) // 2, (kernel[1] - 1) // 2
     between = np.empty((height, width), np.float32)
@@ -150,7 +151,7 @@ def average_forward(
 def average_backward(
     gradient: Floats, channels: int, kernel: tuple[int, int], scale: Lanes, result: Floats
 ) -> None:
-    """Write the gradient by the input of an average pool to `result`."""
+    """Write the gradient with respect to the input of an average pool to `result`."""
     images, height, width = gradient.shape
     top, left = (kernel[0] - 1) // 2, (kernel[1] - 1) // 2
     scaled, between = np.empty((2, height, width), np.float32)

@@ -1,4 +1,4 @@
-"""The torch module of a layer walk, and its initial weights."""
+"""Builds the torch network of an architecture's layers, and draws its initial weights."""
 
 import math
 
@@ -17,18 +17,18 @@ from generators.training.pools import (
     same_padding,
 )
 
-PAD_FROM = 48  # taps that padding an input saves times output channels: measured on a CPU
+PAD_FROM = 48  # saved taps times output channels from which padding is faster, measured on a CPU
 
 
 class Convolution(nn.Module):
-    """A convolution with a bias and same padding, computed in the cheapest equal way.
+    """A convolution with a bias and same padding, computed in the fastest equivalent way.
 
-    A kernel is first fitted to a window that is odd, centred and no wider than the image: zeros are
-    added to an even kernel in place of a pad copy of its input, and taps that only ever meet
-    padding are dropped. A 1x1 window is a matrix product over channels, and so is any window on 2x2
+    The kernel is first fitted to a window that is odd, centred and no wider than the image. An even
+    kernel gets zeros, so that its input need not be padded, and taps that only see padding are
+    dropped. A 1x1 window is computed as a matrix product over channels. So is any window on 2x2
     pixels, where each output reads each input once.
 
-    In arithmetic 2 the input of an even kernel is padded instead where that is cheaper.
+    In arithmetic 2, the input of an even kernel is padded instead where that is faster.
     """
 
     def __init__(self, row: LayerRow, arithmetic: int = 1) -> None:
@@ -58,8 +58,8 @@ class Convolution(nn.Module):
         """Convolve (n, in, r, r) to (n, out, r / stride, r / stride).
 
         Args:
-            x: The input.
-            norm: A batch normalisation in evaluation mode that follows, to be computed as well.
+            x: Input of the convolution.
+            norm: Batch normalisation that follows, to be computed as well, in evaluation mode.
         """
         weight: Tensor = self.weight
         bias: Tensor = self.bias
@@ -93,13 +93,13 @@ class Convolution(nn.Module):
 
 
 class GlobalPool(nn.Module):
-    """The mean over all positions; adaptive pools have no deterministic backward on GPUs.
+    """The mean over all positions; torch's adaptive pools are not deterministic on GPUs.
 
-    In arithmetic 2 it is a mean over rows of channels, so that its gradient is in channels_last.
+    In arithmetic 2 the mean is taken in channels_last order, so that its gradient has this order.
     """
 
     def __init__(self, row: LayerRow | None = None, arithmetic: int = 1) -> None:
-        """Make the layer, of a row if there is one."""
+        """Make the layer of a row; the textbook loop has no row."""
         super().__init__()
         self.layer_row, self.by_channel = row, arithmetic > 1
 
@@ -112,20 +112,20 @@ IN_PLACE = {"relu": torch.relu_, "sigmoid": torch.sigmoid_, "tanh": torch.tanh_}
 
 
 class InPlace(nn.Module):
-    """An activation that overwrites its input."""
+    """An activation function that overwrites its input."""
 
     def __init__(self, kind: str) -> None:
-        """Make an activation of a kind."""
+        """Make an activation function: relu, sigmoid or tanh."""
         super().__init__()
         self.kind = kind
 
     def forward(self, x: Tensor) -> Tensor:
-        """Overwrite (n, c, r, r)."""
+        """Apply the function to (n, c, r, r) in place."""
         return IN_PLACE[self.kind](x)
 
 
 class Head(nn.Linear):
-    """The last layer, computed in its weights' precision, fp32, whatever the layers before had."""
+    """The last layer, computed in the precision of its weights, fp32, whatever its input has."""
 
     def __init__(self, row: LayerRow) -> None:
         """Make the layer of a row."""
@@ -145,7 +145,7 @@ def layer(row: LayerRow, recipe: Recipe) -> nn.Module:
         return Convolution(row, arithmetic)
     if row.kind == "bn":
         norm = nn.BatchNorm2d(row.out_channels, recipe.bn_epsilon, recipe.bn_momentum)
-        norm.num_batches_tracked = None  # a counter that only a cumulative average would read
+        norm.num_batches_tracked = None  # only needed for cumulative averages
         return norm
     if row.kind == "max_pool":
         return SeparableMaxPool(row) if arithmetic > 1 and row.stride == 1 else MaxPool(row)
@@ -160,9 +160,9 @@ def layer(row: LayerRow, recipe: Recipe) -> nn.Module:
 
 
 class Network(nn.Module):
-    """A network computed row by row.
+    """A network that computes its layers, the rows, in order.
 
-    Rows that only the next row reads are passed on; what a shortcut reads later is kept.
+    Only activations that a shortcut reads later are kept.
     """
 
     def __init__(
@@ -171,11 +171,11 @@ class Network(nn.Module):
         """Build all layers; convolutions have no weights until `initialise`.
 
         Args:
-            rows: The layer walk.
-            recipe: How it is trained.
-            overwriting: Whether an activation takes the place of its input where nothing else reads
-                that, and evaluation computes a normalisation together with the convolution before
-                it. Hooks then see other values than those between layers.
+            rows: Layers of the network.
+            recipe: Recipe that the network is trained with.
+            overwriting: Whether an activation function overwrites its input where nothing else
+                reads it, and evaluation folds a batch normalisation into the convolution before it.
+                Hooks then do not see the values between these layers.
         """
         super().__init__()
         self.rows = rows
@@ -188,7 +188,7 @@ class Network(nn.Module):
             self._overwrite()
 
     def _overwrite(self) -> None:
-        """Settle which activations overwrite their input, and which rows evaluation folds."""
+        """Choose the activation functions that overwrite their input, and the rows to fold."""
         for index, (row, before) in enumerate(zip(self.rows[1:], self.rows, strict=False), start=1):
             alone = index - 1 not in self.kept
             if row.kind in IN_PLACE and before.kind not in IN_PLACE and alone:
@@ -197,7 +197,7 @@ class Network(nn.Module):
                 self.folded.add(index)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (n, classes) in fp32 of images (n, channels, r, r), normalised."""
+        """Return the logits (n, classes) in fp32 of normalised images (n, channels, r, r)."""
         x = images
         kept = {-1: images} if -1 in self.kept else {}
         folded: set[int] = set() if self.training else self.folded
@@ -221,7 +221,7 @@ class Network(nn.Module):
 
 @torch.no_grad()
 def initialise(network: Network, recipe: Recipe, *key: str | int) -> None:
-    """Set every weight from streams keyed by `key` and the row, the same on every machine."""
+    """Draw every weight from a stream keyed by `key` and the row, identical on every machine."""
     for index, (row, module) in enumerate(zip(network.rows, network.layers, strict=True)):
         if not isinstance(module, Convolution | nn.Linear):
             continue

@@ -1,8 +1,8 @@
-"""Pools that keep the resolution, or halve it between stages: one pass over windows, or two.
+"""Pools that keep the resolution, and those between stages, which halve it.
 
-A recipe of arithmetic 2 takes a window as a pass along the rows and one along the columns. On a CPU
-with numba the passes are compiled (`generators.training.compiled`); elsewhere they are torch's own
-pools. Values and gradients are the same bits.
+In arithmetic 2 a pool of stride 1 is one pass along the rows and one along the columns. On a CPU
+with numba the passes are compiled (`generators.training.compiled`); elsewhere they are torch's
+pools. Values and gradients are bit-identical.
 """
 
 import math
@@ -17,21 +17,21 @@ from generators.training.compiled import CompiledAverage, CompiledMaxPool, is_co
 
 
 def same_padding(row: LayerRow) -> tuple[int, int, int, int]:
-    """Return left, right, top and bottom padding that keeps the resolution (or halves it).
+    """Return the left, right, top and bottom padding that keeps the resolution (or halves it).
 
-    The extra row and column of an even kernel lie at the bottom and on the right.
+    An even kernel has its extra row at the bottom and its extra column on the right.
     """
     height, width = row.kernel_height, row.kernel_width
     return (width - 1) // 2, width // 2, (height - 1) // 2, height // 2
 
 
 def is_symmetric(padding: tuple[int, int, int, int]) -> bool:
-    """Return whether torch's own padding argument can express a padding."""
+    """Return whether a padding can be passed as torch's padding argument."""
     return padding[0] == padding[1] and padding[2] == padding[3]
 
 
 class MaxPool(nn.Module):
-    """A max pool that pads with minus infinity; a transition's does not pad."""
+    """A max pool that pads with minus infinity; one between stages does not pad."""
 
     def __init__(self, row: LayerRow) -> None:
         """Make the layer of a row."""
@@ -50,7 +50,7 @@ class MaxPool(nn.Module):
 
 
 class AveragePool(nn.Module):
-    """An average pool of stride 1 that does not count its padding."""
+    """An average pool of stride 1 that does not count padding."""
 
     def __init__(self, row: LayerRow) -> None:
         """Make the layer of a row."""
@@ -96,7 +96,7 @@ class SeparableMaxPool(nn.Module):
 
 
 class SeparableAveragePool(nn.Module):
-    """An average pool of stride 1 that does not count its padding: sums in two passes, scaled."""
+    """An average pool of stride 1 that does not count padding: scaled sums in two passes."""
 
     def __init__(self, row: LayerRow) -> None:
         """Make the layer of a row."""

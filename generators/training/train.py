@@ -1,4 +1,4 @@
-"""Training one network, with every series of the record. One function serves CPU and CUDA."""
+"""Trains one network, on a CPU or a GPU, and measures every series of its row."""
 
 import time
 from dataclasses import dataclass, field
@@ -17,10 +17,10 @@ from generators.training.engine import Training
 
 @dataclass(slots=True)
 class Curves:
-    """What one training measured; lists have one entry per planned epoch.
+    """Results of one training; `benchmark.schema.Run` describes the fields.
 
-    After a divergence accuracies are chance and losses and norms None. Fields as in
-    `benchmark.schema.Run`.
+    Lists have one entry per planned epoch (`train_loss_tenths` ten). After a divergence, accuracies
+    are those of chance, and losses and norms are None.
     """
 
     status: str = "completed"
@@ -54,14 +54,14 @@ def train(
     """Train a network from scratch and return its curves.
 
     Args:
-        architecture: What to train.
-        recipe: How; its image set must be that of `pixels`.
+        architecture: Architecture to train.
+        recipe: Recipe to train it with, for the image set of `pixels`.
         pixels: Images on the device to train on.
-        seed: Names the streams of weights, order and augmentation.
-        graphs: Whether to replay CUDA graphs; needs a GPU.
+        seed: Seed of the random streams of weights, order and augmentation.
+        graphs: Whether to use CUDA graphs; needs a GPU.
 
     Raises:
-        ValueError: If the recipe is for other images.
+        ValueError: If the recipe is for another image set.
     """
     if recipe.images != pixels.images.name:
         raise ValueError(f"the recipe is for {recipe.images!r}, not {pixels.images.name!r}")
@@ -88,13 +88,13 @@ def _train(training: Training) -> Curves:
 
 
 def _measure_epoch(training: Training, curves: Curves, epoch: int) -> None:
-    """Train and evaluate one epoch; waits for the device once, at its end."""
+    """Train and evaluate for one epoch; waits for the device only at the end."""
     started = time.perf_counter()
     sums = training.run_epoch(epoch)
     pixels, last = training.pixels, epoch == training.recipe.epochs - 1
-    measured = (pixels.valid, pixels.test) if last else (pixels.curve_valid, pixels.curve_test)
-    results = [training.evaluate(part) for part in measured]
-    right = torch.cat([result[1] for result in results]).cpu().numpy()
+    subsets = (pixels.valid, pixels.test) if last else (pixels.curve_valid, pixels.curve_test)
+    results = [training.evaluate(subset) for subset in subsets]
+    correct = torch.cat([result[1] for result in results]).cpu().numpy()
     losses = sums.losses.double().cpu().numpy()
     valid_loss, test_loss = (float(result[0]) for result in results)
     norms = float(sums.gradient_norm), float(sums.weight_norm)
@@ -104,7 +104,7 @@ def _measure_epoch(training: Training, curves: Curves, epoch: int) -> None:
         curves.status_reason = f"a loss or norm was not finite in epoch {epoch + 1}"
         _fill_epoch(training, curves, epoch, seconds)
         return
-    recipe, count = training.recipe, len(measured[0].labels)
+    recipe, count = training.recipe, len(subsets[0].labels)
     curves.epochs_done = epoch + 1
     curves.learning_rate.append(training.rates[(epoch + 1) * len(losses) - 1])
     curves.train_loss.append(float(losses.mean()))
@@ -112,26 +112,26 @@ def _measure_epoch(training: Training, curves: Curves, epoch: int) -> None:
     curves.train_loss_tenths += [float(t.mean()) for t in tenths(losses)]
     curves.valid_loss.append(valid_loss)
     curves.test_loss.append(test_loss)
-    curves.valid_accuracy.append(float(right[:count].mean()))
-    curves.test_accuracy.append(float(right[count:].mean()))
+    curves.valid_accuracy.append(float(correct[:count].mean()))
+    curves.test_accuracy.append(float(correct[count:].mean()))
     curves.gradient_norm.append(norms[0])
     curves.weight_norm.append(norms[1])
     curves.epoch_seconds.append(seconds)
-    curves.correct = right
+    curves.correct = correct
 
 
 def tenths(losses: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """Split an epoch's steps into ten parts, step s of n in part floor(10 s / n).
+    """Divide an epoch's steps into tenths; step s of n is in tenth floor(10 s / n).
 
-    >>> [len(part) for part in tenths(np.zeros(21))]
+    >>> [len(tenth) for tenth in tenths(np.zeros(21))]
     [3, 2, 2, 2, 2, 2, 2, 2, 2, 2]
     """
-    part = np.arange(len(losses)) * TENTHS // len(losses)
-    return [losses[part == k] for k in range(TENTHS)]
+    tenth = np.arange(len(losses)) * TENTHS // len(losses)
+    return [losses[tenth == k] for k in range(TENTHS)]
 
 
 def _fill_epoch(training: Training, curves: Curves, epoch: int, seconds: float) -> None:
-    """Append what an epoch after a divergence holds."""
+    """Append the values of a diverged epoch."""
     steps = training.recipe.steps_per_epoch
     chance = training.pixels.images.chance
     curves.learning_rate.append(training.rates[(epoch + 1) * steps - 1])

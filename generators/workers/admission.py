@@ -1,4 +1,4 @@
-"""Which run may start: what it will take of a device's memory and of a budget's time."""
+"""Predicts the memory and time of a run, to decide whether it may start."""
 
 import math
 
@@ -9,57 +9,57 @@ from benchmark.space.imagesets import ImageSet
 from benchmark.space.layer_walk import LayerRow
 from generators.training.engine import EVALUATION_BATCH
 
-TIME_MARGIN = 1.3  # over what runs of a like cost took
-NEIGHBOURS = 5  # runs of a like cost that are looked at
-MEMORY_MARGIN = 1.5  # over what must be kept: a guess, until a GPU has been asked
-STEPS_KEPT = 2  # a graph's own, and that of the warm-up before it, whose memory the stream keeps
-FIXED_BYTES = 300e6  # libraries' workspaces of a stream: likewise
-ROOM = 0.85  # of a device's memory: the rest is context, image sets and fragments
+TIME_MARGIN = 1.3  # factor over the time of runs with similar costs
+NEIGHBOURS = 5  # runs with similar costs that a time bound is based on
+MEMORY_MARGIN = 1.5  # factor over the memory that must be kept; a guess, not measured on a GPU yet
+STEPS_KEPT = 2  # the graph's step, and the warm-up step, whose memory the stream keeps
+FIXED_BYTES = 300e6  # library workspaces of a stream; also a guess
+ROOM = 0.85  # share of a device's memory; the rest is context, image sets and fragmentation
 PRECISION_BYTES = {"fp32": 4, "bf16": 2}
-INDEX_BYTES = 8  # of a max pool, for each of its outputs
+INDEX_BYTES = 8  # for each output of a max pool, the index of the maximum
 
 
 class Pace:
-    """What runs took, and so what others may take.
+    """Predicts the time of runs from the times of finished ones.
 
-    Time is a part that every run has and a part that grows with its cost, so a run of cost c takes
-    at most max(1, c / d) times as long as one of cost d. The largest of these bounds over the runs
-    nearest in cost is used, with a margin.
+    The time of a run is a constant plus a part proportional to its cost, so a run of cost c takes
+    at most max(1, c / d) times as long as a run of cost d. The prediction is the largest of these
+    bounds over the runs nearest in cost, times a margin.
     """
 
     def __init__(self) -> None:
-        """Begin without any run."""
-        self._seen: list[tuple[int, float]] = []  # cost, seconds
+        """Start without finished runs."""
+        self._finished: list[tuple[int, float]] = []  # cost, seconds
 
     def add(self, cost: int, seconds: float) -> None:
-        """Note that a run of some cost, above 0, took some time."""
-        self._seen.append((cost, seconds))
+        """Add a finished run: its cost, above 0, and its time in seconds."""
+        self._finished.append((cost, seconds))
 
     def bound(self, cost: int) -> float:
-        """Return seconds that a run of some cost will hardly exceed; 0 if no run has ended yet.
+        """Return an upper bound on the seconds of a run, from its cost; 0 if none has finished.
 
         >>> pace = Pace()
         >>> pace.add(100, 10.0)
         >>> pace.bound(200), pace.bound(50)
         (26.0, 13.0)
         """
-        unknown_name = sorted(self._seen, key=lambda run: abs(math.log(run[0] / cost)))[:NEIGHBOURS]
-        bounds = [seconds * max(1.0, cost / other) for other, seconds in unknown_name]
+        by_distance = sorted(self._finished, key=lambda run: abs(math.log(run[0] / cost)))
+        bounds = [seconds * max(1.0, cost / other) for other, seconds in by_distance[:NEIGHBOURS]]
         return TIME_MARGIN * max(bounds, default=0.0)
 
 
 def device_room(device: str) -> float | None:
-    """Return the bytes of a GPU that networks may take; None for a CPU, which is not watched."""
+    """Return the bytes of GPU memory that networks may use; None for a CPU, which has no limit."""
     if not device.startswith("cuda"):
         return None
     return ROOM * torch.cuda.get_device_properties(device).total_memory
 
 
 def predicted_memory(rows: tuple[LayerRow, ...], images: ImageSet, recipe: Recipe) -> float:
-    """Return the bytes of a device that training a network will take.
+    """Return the bytes of device memory that training a network is predicted to use.
 
-    Beside what its steps keep, evaluation keeps an answer and a question at a time, of a larger
-    batch. Weights are nothing beside them.
+    Besides what steps keep, evaluation holds the input and output of one layer at a time, for a
+    larger batch. Weights are negligible.
     """
     size = PRECISION_BYTES[recipe.precision]
     batch = recipe.evaluation_batch or EVALUATION_BATCH
@@ -69,16 +69,16 @@ def predicted_memory(rows: tuple[LayerRow, ...], images: ImageSet, recipe: Recip
 
 
 def activation_sizes(rows: tuple[LayerRow, ...]) -> list[int]:
-    """Return how many numbers each layer answers for an image, (rows,)."""
+    """Return how many activations each layer outputs for one image, (rows,)."""
     return [row.out_channels * row.out_resolution**2 for row in rows]
 
 
 def kept_by_step(rows: tuple[LayerRow, ...], recipe: Recipe) -> float:
-    """Return the bytes that a step keeps from its way forward to its way back.
+    """Return the bytes that a step keeps from its forward pass for its backward pass.
 
-    They are what every layer answered, and the places of what its max pools chose.
+    They are the activations of all layers, and the indices of the maxima of max pools.
     """
     size = PRECISION_BYTES[recipe.precision]
     activations = activation_sizes(rows)
-    chosen = sum(n for n, row in zip(activations, rows, strict=True) if row.kind == "max_pool")
-    return recipe.batch * (sum(activations) * size + chosen * INDEX_BYTES)
+    maxima = sum(n for n, row in zip(activations, rows, strict=True) if row.kind == "max_pool")
+    return recipe.batch * (sum(activations) * size + maxima * INDEX_BYTES)

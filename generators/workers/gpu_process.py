@@ -1,8 +1,8 @@
-"""Several networks in flight in one process: how runs share a GPU.
+"""Trains several networks at the same time in one process that uses a GPU.
 
-Processes of their own would take turns on the device, so networks share one process, each on a
-thread and, in `generators.training.cuda_graphs`, a stream of its own. The process is a child: when
-the device's context is lost it ends, and its runs are made again in another.
+Several processes would take turns on the GPU, so networks share one process. Each has its own
+thread and its own CUDA stream (`generators.training.cuda_graphs`). The process is a child of the
+campaign's process: if its CUDA context is lost it ends, and its runs are retried in a new one.
 """
 
 import threading
@@ -16,26 +16,27 @@ from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+ENDED = "the GPU process has ended"
 
 
 class GpuProcess(Executor):
     """An executor whose calls run on the threads of one spawned process.
 
-    When the process ends early, the calls that it had raise `BrokenProcessPool`, as do later ones.
+    If the process ends early, unfinished calls and all later ones raise `BrokenProcessPool`.
     """
 
     def __init__(self, width: int, initializer: Callable[[], None]) -> None:
         """Start the process.
 
         Args:
-            width: Calls at a time.
+            width: Number of threads, so of calls that run at the same time.
             initializer: Called once in the process, before any call.
         """
         context = get_context("spawn")
         self._pipe, other = context.Pipe()
         self._process = context.Process(target=_serve, args=(other, width, initializer))
         self._process.start()
-        other.close()  # so that the end of the process is the end of the pipe
+        other.close()  # so that the pipe ends when the process does
         self._lock = threading.Lock()
         self._waiting: dict[int, Future[object]] = {}
         self._sent, self._broken = 0, False
@@ -43,7 +44,7 @@ class GpuProcess(Executor):
         self._reader.start()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Send a call, whose parts and result must be picklable.
+        """Send a call; function, arguments and result must be picklable.
 
         Raises:
             BrokenProcessPool: If the process has ended.
@@ -51,28 +52,28 @@ class GpuProcess(Executor):
         future: Future[T] = Future()
         with self._lock:
             if self._broken:
-                raise BrokenProcessPool("the process of the networks in flight has ended")
+                raise BrokenProcessPool(ENDED)
             self._sent += 1
             self._waiting[self._sent] = future  # type: ignore[assignment]
             try:
                 self._pipe.send((self._sent, fn, args, kwargs))
             except OSError as error:
                 del self._waiting[self._sent]
-                raise BrokenProcessPool("the process of the networks in flight ended") from error
+                raise BrokenProcessPool(ENDED) from error
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Let the process end once its calls are done; the wait for it is never skipped."""
+        """Let the process end after its calls, and always wait for it."""
         with self._lock:
             try:
                 self._pipe.send(None)
             except OSError:
-                pass  # it has ended
+                pass  # it has ended already
         self._process.join()
         self._reader.join()
 
     def _read(self) -> None:
-        """Give results to their futures until the process ends."""
+        """Pass results to their futures until the process ends."""
         while True:
             try:
                 number, result, error = self._pipe.recv()
@@ -88,11 +89,11 @@ class GpuProcess(Executor):
             self._broken = True
             lost, self._waiting = list(self._waiting.values()), {}
         for future in lost:
-            future.set_exception(BrokenProcessPool("the process of the networks in flight ended"))
+            future.set_exception(BrokenProcessPool(ENDED))
 
 
 def _serve(pipe: Connection, width: int, initializer: Callable[[], None]) -> None:
-    """Run calls on threads until told to end."""
+    """Run the calls from a pipe on threads, until a None ends them."""
     initializer()
     lock = threading.Lock()
 

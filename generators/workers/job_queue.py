@@ -1,4 +1,4 @@
-"""The jobs of a campaign that are still to be made, shared by all that work on them."""
+"""The queue of a campaign's unfinished jobs, which all its schedulers share."""
 
 import threading
 import time
@@ -9,27 +9,28 @@ from benchmark.util.progress import Progress
 from generators.workers.admission import Pace
 from generators.workers.worker import Job, Row
 
-FAULTS_ALLOWED = 1  # a run that fails or whose worker dies is tried once more, then stored
-LOSSES_ALLOWED = 3  # machines that may be lost with a run in hand before it is stored as failed
+FAULTS_ALLOWED = 1  # a run that fails or whose worker dies is retried once, then stored as failed
+LOSSES_ALLOWED = 3  # machines that may be lost during a run before it is stored as failed
 
 
 @dataclass(slots=True)
 class JobQueue:
-    """Jobs that wait, and what is known of those that were tried.
+    """Jobs that wait for a worker, and counts of failures.
 
     Methods may be called from several threads.
 
     Attributes:
-        store: Keeps a row.
-        progress: Counts the rows stored.
-        minutes: Budget; a job that would outlast it is not started. None: no limit.
-        waiting: Jobs not started, the next one last.
-        retries: Jobs that failed and whose scheduler has ended, to be made again alone.
-        pace: What runs took.
-        started: When the budget began, in seconds of the monotonic clock.
-        faults: Failures and deaths of workers, by the runs they had in hand.
-        losses: Machines lost, by the runs they had in hand.
-        stopped: Whether nothing more is to be started.
+        store: Stores the row of a finished job.
+        progress: Counts stored rows.
+        minutes: Time budget; a job that would exceed it is not started. None: no limit.
+        waiting: Jobs that have not started; the last one is next.
+        retries: Failed jobs of schedulers that have ended, to be retried one at a time.
+        pace: Predicts the time of jobs.
+        started: Start of the budget, in seconds of the monotonic clock.
+        faults: Number of failures and worker deaths of each run, by run id.
+        losses: Number of machines lost during each run, by run id.
+        stopped: Set when no further job is to start.
+        lock: Protects all of these.
     """
 
     store: Callable[[Row], None]
@@ -45,7 +46,7 @@ class JobQueue:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def has_time_for(self, job: Job) -> bool:
-        """Return whether a job can still be finished within the budget."""
+        """Return whether a job can finish within the budget."""
         if self.stopped.is_set():
             return False
         if self.minutes is None:
@@ -54,36 +55,36 @@ class JobQueue:
         return left > self.pace.bound(job.run.cost)
 
     def has_work(self) -> bool:
-        """Return whether the next job can still be finished within the budget."""
+        """Return whether there is a next job and it can finish within the budget."""
         with self.lock:
             jobs = self.retries or self.waiting
             return bool(jobs) and self.has_time_for(jobs[-1])
 
     def take_retries(self) -> list[Job]:
-        """Remove and return the jobs to be made again alone."""
+        """Remove and return the jobs to be retried."""
         with self.lock:
             jobs, self.retries = self.retries, []
         return jobs
 
-    def leave_retries(self, jobs: list[Job]) -> None:
-        """Keep the retries of a scheduler that ends."""
+    def add_retries(self, jobs: list[Job]) -> None:
+        """Add the retries of a scheduler that ends."""
         with self.lock:
             self.retries += jobs
 
     def finish(self, row: Row) -> None:
-        """Store the row of a job."""
+        """Store the row of a job and count it."""
         self.store(row)
         with self.lock:
             self.progress.advance()
 
     def count_fault(self, job: Job) -> int:
-        """Count a failure of a job or a death of its worker; return how many there were."""
+        """Count a failure of a job or a death of its worker; return the number so far."""
         name = job.run.run_id
         self.faults[name] = self.faults.get(name, 0) + 1
         return self.faults[name]
 
     def count_loss(self, job: Job) -> int:
-        """Count a machine that was lost with a job in hand; return how many there were."""
+        """Count a machine that was lost during a job; return the number so far."""
         name = job.run.run_id
         self.losses[name] = self.losses.get(name, 0) + 1
         return self.losses[name]

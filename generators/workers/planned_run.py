@@ -1,4 +1,4 @@
-"""A run that is to be made."""
+"""The record of a planned run."""
 
 from dataclasses import dataclass
 
@@ -8,22 +8,22 @@ from benchmark.space.splits import Split
 
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
-    """A run to make.
+    """A run to train: one architecture with one recipe and seed.
 
     Attributes:
-        run_id: Its name.
-        images: The image set.
-        architecture: What to train.
-        architecture_id: Its identity.
-        drawn_architecture_id: Identity of the architecture as drawn, at full width.
-        draw_index: Its number in its skeleton's sequence.
-        paired_architecture_id: The architecture that lent its blocks, if any.
-        split: Where its row goes.
-        recipe_id: How to train it.
-        seed: Names its streams.
-        parameters: Trainable parameters.
+        run_id: Id of the run.
+        images: Name of the image set.
+        architecture: Architecture to train.
+        architecture_id: Id of the architecture.
+        drawn_architecture_id: Id of the architecture as drawn, at full width.
+        draw_index: Index of the architecture in the sequence of its skeleton, from 0.
+        paired_architecture_id: Id of the architecture whose blocks it takes over, if any.
+        split: Split that the run's row belongs to.
+        recipe_id: Id of the recipe.
+        seed: Seed of the run's random streams.
+        parameters: Number of trainable parameters.
         macs: Multiply-accumulates of a forward pass of one image.
-        cost: Predicted multiply-accumulates of the whole run.
+        cost: Predicted multiply-accumulates of the entire run.
     """
 
     run_id: str

@@ -1,7 +1,7 @@
-"""An actor of a Ray cluster: a local pool of workers on another machine.
+"""Ray actors that each run a local pool of workers on a machine of the cluster.
 
-The death of a worker is raised as a local pool raises it. The loss of the actor, and so of its
-machine, is a `ConnectionError`.
+The death of a worker raises the error that a local pool raises. The loss of an actor, and so of its
+machine, raises `ConnectionError`.
 """
 
 from collections.abc import Callable
@@ -25,25 +25,25 @@ from generators.workers.worker import Job, Row, failed_row
 
 P = ParamSpec("P")
 T = TypeVar("T")
-SPARE_CALLS = 2  # threads of an actor beside those of the networks in flight
+SPARE_CALLS = 2  # threads of an actor in addition to one for each worker
 
 
 class WorkerActor:
-    """Keeps a pool of workers and passes calls on to it."""
+    """Keeps a pool of workers and forwards calls to it."""
 
     def __init__(self, options: RunOptions) -> None:
-        """Keep the options; nothing is started."""
+        """Store the options, without starting the pool."""
         self._options = options
         self._pool: Executor | None = None
 
     def open(self) -> str:
-        """Start the pool, unless it is there already; return the machine's address."""
+        """Start the pool, unless it has started; return the address of the machine."""
         if self._pool is None:
             self._pool = local_pool(self._options)
         return str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call,unused-ignore]
 
     def call(self, fn: Callable[[], T]) -> T:
-        """Return what a worker returns."""
+        """Run a function in a worker and return its result."""
         assert self._pool is not None
         return self._pool.submit(fn).result()
 
@@ -55,7 +55,7 @@ class WorkerActor:
 
 
 def start_actor(options: RunOptions) -> "ActorHandle[WorkerActor]":
-    """Request an actor with one GPU, or with one CPU for each worker; Ray may make it wait."""
+    """Request an actor with one GPU, or one CPU per worker; Ray starts it when it has room."""
     gpu = options.device.startswith("cuda")
     actor = ray.remote(WorkerActor).options(
         num_gpus=1 if gpu else 0,
@@ -66,7 +66,7 @@ def start_actor(options: RunOptions) -> "ActorHandle[WorkerActor]":
 
 
 def actors_that_fit(options: RunOptions) -> int:
-    """Return how many actors the cluster's machines have room for, if they do nothing else."""
+    """Return the number of actors for which the cluster's machines have GPUs or CPUs, if idle."""
     nodes = ray.nodes()  # type: ignore[no-untyped-call,unused-ignore]
     resources = [node["Resources"] for node in nodes if node["Alive"]]
     if options.device.startswith("cuda"):
@@ -75,7 +75,7 @@ def actors_that_fit(options: RunOptions) -> int:
 
 
 class ActorPool(Executor):
-    """The pool of an actor, as an executor of this process."""
+    """An executor that runs its calls in the pool of an actor."""
 
     def __init__(self, actor: "ActorHandle[WorkerActor]") -> None:
         """Start the workers.
@@ -83,29 +83,29 @@ class ActorPool(Executor):
         Raises:
             ConnectionError: If the actor is lost.
         """
-        self._station = actor
+        self._actor = actor
         try:
             self.address = str(ray.get(actor.open.remote()))
         except RayActorError as error:
             raise _lost(error) from error
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Send a call, whose parts and result must be picklable."""
+        """Send a call; function, arguments and result must be picklable."""
         future: Future[T] = Future()
-        sent: ObjectRef[T] = self._station.call.remote(partial(fn, *args, **kwargs))
-        sent.future().add_done_callback(partial(_hand_on, future))
+        sent: ObjectRef[T] = self._actor.call.remote(partial(fn, *args, **kwargs))
+        sent.future().add_done_callback(partial(_copy_result, future))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the workers; those of a lost actor have ended."""
+        """End the workers; those of a lost actor have ended already."""
         try:
-            ray.get(self._station.close.remote())
+            ray.get(self._actor.close.remote())
         except RayActorError:
             pass
 
 
-def _hand_on(future: Future[T], source: Future[T]) -> None:
-    """Give a result, or the error of a call as it was raised there, to a future."""
+def _copy_result(future: Future[T], source: Future[T]) -> None:
+    """Set the result of a future, or its error as the worker raised it, from Ray's future."""
     error = source.exception()
     if error is None:
         future.set_result(source.result())
@@ -121,7 +121,13 @@ def _lost(error: RayActorError) -> ConnectionError:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A machine as a worker finds it: the device's model, its room in bytes, and versions."""
+    """A machine as a worker sees it.
+
+    Attributes:
+        device: Model of the device.
+        room: Bytes of the device's memory that networks may use. None: no limit.
+        versions: Versions of the software, as `environment` returns them.
+    """
 
     device: str
     room: float | None
@@ -129,10 +135,10 @@ class Machine:
 
 
 def probe(device: str, folder: Path, images: tuple[str, ...]) -> Machine:
-    """Return what a worker finds.
+    """Return a description of the machine; call it in a worker.
 
     Raises:
-        FileNotFoundError: If the files of an image set are not there.
+        FileNotFoundError: If the files of an image set are missing.
     """
     for name in images:
         load_images(name, folder)
@@ -140,6 +146,6 @@ def probe(device: str, folder: Path, images: tuple[str, ...]) -> Machine:
 
 
 def failed_row_of(machine: Machine, job: Job, reason: str) -> Row:
-    """Return the row of a run that failed on another machine than this one."""
+    """Return the row of a run that failed on another machine."""
     row = failed_row(replace(job, device="cpu"), reason)
     return row | {"device": machine.device, "environment_id": environment_id(machine.versions)}

@@ -1,7 +1,7 @@
-"""A campaign on a Ray cluster: one actor for each GPU, or for every so many CPUs.
+"""Runs a campaign on a Ray cluster, with one actor per GPU, or per group of CPUs.
 
-Each actor has a scheduler on a thread of this process and its workers on its own machine. The
-schedulers share one queue; rows come back and are stored here.
+Each actor runs its workers on its own machine. Its scheduler is a thread of this process. The
+schedulers share one queue, and rows are sent back to this process, which stores them.
 """
 
 import logging
@@ -28,19 +28,19 @@ from generators.workers.ray_actor import (
     start_actor,
 )
 from generators.workers.scheduler import RunOptions, Scheduler
-from generators.workers.worker import Job, Row, make_run
+from generators.workers.worker import Job, Row, train_run
 
-LOOK_SECONDS = 2.0  # between two looks at which machines are there
-MOST_ACTORS = 4096  # threads, started as they are needed
-FAILED_STARTS_ALLOWED = 5  # actors in a row that are lost before their workers start
+POLL_SECONDS = 2.0  # between checks for new machines
+MOST_ACTORS = 4096  # each has a thread, started when it is needed
+FAILED_STARTS_ALLOWED = 5  # consecutive actors that may be lost before their workers start
 
 
 @contextmanager
 def connect(address: str) -> Iterator[None]:
-    """Be part of a Ray cluster for a while; what Ray prints goes to stderr.
+    """Connect to a Ray cluster, and redirect what Ray prints to stderr.
 
     Raises:
-        ConnectionError: If there is none at the address.
+        ConnectionError: If there is no cluster at the address.
     """
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -50,7 +50,7 @@ def connect(address: str) -> Iterator[None]:
             f"no Ray cluster at {address!r} ({reason}); `ray start --head` starts one, and "
             "--address local one for this command alone"
         ) from error
-    with redirect_stdout(sys.stderr):  # Ray prints what is left even as it shuts down
+    with redirect_stdout(sys.stderr):  # Ray also prints while it shuts down
         try:
             yield
         finally:
@@ -59,47 +59,47 @@ def connect(address: str) -> Iterator[None]:
 
 @dataclass(slots=True)
 class RayCluster:
-    """The actors of a Ray cluster, each with a scheduler of its own, which share one queue.
+    """The actors of a Ray cluster; each has its own scheduler, and all share one queue.
 
     Attributes:
-        queue: Where jobs come from and rows go.
-        options: How to work.
-        note: Keeps the versions that a machine's runs are made with.
-        train: Makes a row.
-        failed_starts: Actors lost in a row before their workers started.
+        queue: Source of jobs and destination of rows.
+        options: How runs are trained.
+        note: Stores the versions that a machine's runs are trained with.
+        train: Trains a job and returns its row.
+        failed_starts: Number of consecutive actors lost before their workers started.
     """
 
     queue: JobQueue
     options: RunOptions
     note: Callable[[dict[str, str]], None]
-    train: Callable[[Job], Row] = make_run
+    train: Callable[[Job], Row] = train_run
     failed_starts: int = 0
 
     def drain(self) -> int:
-        """Make jobs until none is left or the budget ends; return how many were made.
+        """Run jobs until the queue is empty or the budget ends; return how many finished.
 
         Raises:
             ConnectionError: If there is no cluster, or its last machine is lost.
-            FileNotFoundError: If a machine lacks images; the message names it.
+            FileNotFoundError: If images are missing on a machine; the message names it.
         """
         jobs = self.queue.waiting
         images = tuple(dict.fromkeys(job.run.images for job in reversed(jobs)))
         folder = jobs[0].folder if jobs else Path()
-        made = 0
+        finished = 0
         with connect(self.options.address), ThreadPoolExecutor(MOST_ACTORS) as threads:
-            at_work: set[Future[int]] = set()
+            active: set[Future[int]] = set()
             try:
-                while at_work or self.queue.has_work():
-                    for _ in range(self._missing(len(at_work))):
-                        at_work.add(threads.submit(self._run_actor, images, folder))
-                    ended, at_work = wait(at_work, LOOK_SECONDS, FIRST_COMPLETED)
-                    made += sum(future.result() for future in ended)
+                while active or self.queue.has_work():
+                    for _ in range(self._count_missing(len(active))):
+                        active.add(threads.submit(self._run_actor, images, folder))
+                    ended, active = wait(active, POLL_SECONDS, FIRST_COMPLETED)
+                    finished += sum(future.result() for future in ended)
             finally:
                 self.queue.stopped.set()
-        return made
+        return finished
 
-    def _missing(self, at_work: int) -> int:
-        """Return how many actors to add to those at work."""
+    def _count_missing(self, active: int) -> int:
+        """Return how many actors to add to the active ones."""
         if not self.queue.has_work():
             return 0
         options, left = self.options, len(self.queue.waiting) + len(self.queue.retries)
@@ -108,9 +108,9 @@ class RayCluster:
             need = "a GPU" if options.device.startswith("cuda") else f"{options.workers} CPUs"
             raise ConnectionError(
                 f"no machine of the Ray cluster at {options.address!r} has {need}, and {left} runs "
-                "wait; the same command goes on"
+                "are left; add a machine and run the same command to resume"
             )
-        return max(0, min(room - at_work, left))
+        return max(0, min(room - active, left))
 
     def _run_actor(self, images: tuple[str, ...], folder: Path) -> int:
         """Run jobs on one actor until the queue is empty or the actor is lost; return how many."""
@@ -127,14 +127,14 @@ class RayCluster:
         except ConnectionError as error:
             self._count_failed_start(error)
         finally:
-            self.queue.leave_retries(scheduler.retries)
+            self.queue.add_retries(scheduler.retries)
             ray.kill(actor)
-        return scheduler.made
+        return scheduler.finished
 
     def _open_pool(self, actor: "ActorHandle[WorkerActor]") -> ActorPool | None:
-        """Return the pool of an actor as soon as Ray has room for it; None if no job waits then."""
+        """Return the pool of an actor once Ray has started it; None if the queue is empty first."""
         ready: ObjectRef[object] = actor.__ray_ready__.remote()
-        while not ray.wait([ready], timeout=LOOK_SECONDS)[0]:
+        while not ray.wait([ready], timeout=POLL_SECONDS)[0]:
             if not self.queue.has_work():
                 return None
         return ActorPool(actor)
@@ -149,7 +149,11 @@ class RayCluster:
         return machine
 
     def _count_failed_start(self, error: ConnectionError) -> None:
-        """Count a lost actor; a cluster on which no actor ever starts is an error."""
+        """Count a lost actor.
+
+        Raises:
+            ConnectionError: If too many consecutive actors were lost before their workers started.
+        """
         self.failed_starts += 1
         if self.failed_starts > FAILED_STARTS_ALLOWED:
             raise error

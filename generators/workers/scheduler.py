@@ -1,4 +1,4 @@
-"""Gives jobs to one pool of workers, and decides what becomes of a job when a worker dies."""
+"""Gives jobs to one pool of workers, and retries or gives up jobs whose worker died."""
 
 import time
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from benchmark.util.unknown_name import unknown_name
 from generators.workers.admission import device_room, predicted_memory
 from generators.workers.gpu_process import GpuProcess
 from generators.workers.job_queue import FAULTS_ALLOWED, LOSSES_ALLOWED, JobQueue
-from generators.workers.worker import Job, Row, failed_row, make_run, prepare, prepare_gpu
+from generators.workers.worker import Job, Row, failed_row, prepare, prepare_gpu, train_run
 
 Engine = Literal["local", "ray"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
@@ -24,18 +24,19 @@ ENGINES: tuple[Engine, ...] = get_args(Engine)
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How to work on a campaign.
+    """How to train the runs of a campaign.
 
     Attributes:
-        images_folder: Where the images are.
+        images_folder: Folder of the images.
         device: Torch device of the workers.
-        workers: Networks in flight: a process each on a CPU, threads of one process on a GPU.
-        shard: (i, n): take every n-th run from the i-th on, from 1.
-        minutes: Budget; a run that would outlast it is not started. None: no end.
-        limit: Runs to make at most. None: all.
-        engine: What starts workers: this machine, or a Ray cluster, on which `workers` is the
-            networks in flight for each GPU, or the processes of each group on the CPUs.
-        address: Of the Ray cluster; "auto" finds the one that runs here, "local" starts one.
+        workers: Networks to train at the same time: in one process each on a CPU, in threads of one
+            process on a GPU. With Ray, for each GPU, or for each actor on CPUs.
+        shard: (i, n): take every n-th run, beginning with the i-th, from 1.
+        minutes: Time budget; a run that would exceed it is not started. None: no limit.
+        limit: Maximum number of runs to train. None: all.
+        engine: Whether workers run on this machine or on a Ray cluster.
+        address: Address of the Ray cluster; "auto" finds the one on this machine, "local" starts
+            one.
     """
 
     images_folder: Path
@@ -59,7 +60,7 @@ class RunOptions:
 
 
 def local_pool(options: RunOptions) -> Executor:
-    """Return workers on this machine: a process of threads on a GPU, processes on a CPU."""
+    """Return a pool of workers on this machine: threads of one process for a GPU, or processes."""
     if options.device.startswith("cuda"):
         return GpuProcess(options.workers, prepare_gpu)
     pool = ProcessPoolExecutor(options.workers, get_context("spawn"), initializer=prepare)
@@ -68,17 +69,17 @@ def local_pool(options: RunOptions) -> Executor:
 
 
 def start_processes(pool: ProcessPoolExecutor, workers: int) -> None:
-    """Start all processes of a pool now, rather than as they are needed.
+    """Start all processes of a pool at once.
 
-    A process started while the pool is breaking never receives the shutdown signal, and the pool
-    hangs.
+    A process that is started later, while the pool breaks, never receives the shutdown signal, and
+    the pool hangs.
     """
     for _ in range(workers):
         pool.submit(time.sleep, 0.0)
 
 
 def job_memory(job: Job) -> float:
-    """Return the bytes of a device that a job is predicted to take."""
+    """Return the bytes of device memory that a job is predicted to use."""
     images = get_images(job.run.images)
     return predicted_memory(walk(job.run.architecture, images), images, job.recipe)
 
@@ -87,15 +88,15 @@ def run_jobs(
     jobs: list[Job],
     options: RunOptions,
     store: Callable[[Row], None],
-    train: Callable[[Job], Row] = make_run,
+    train: Callable[[Job], Row] = train_run,
 ) -> int:
-    """Make jobs on this machine until none is left or the budget ends; return how many were made.
+    """Run jobs on this machine until none is left or the budget ends; return how many finished.
 
     Args:
-        jobs: In their order.
-        options: How to work.
-        store: Keeps a row.
-        train: Makes a row; a function at a module's top, since it is sent to processes.
+        jobs: Jobs in the order in which they are started.
+        options: How to run them; the shard and the limit are ignored.
+        store: Stores the row of a finished job.
+        train: Runs a job and returns its row; a module-level function, as processes import it.
     """
     if not jobs:
         return 0  # without starting a pool
@@ -104,87 +105,87 @@ def run_jobs(
     room = device_room(options.device)
     scheduler = Scheduler(queue, options, train, local_pool, room=room)
     scheduler.drain()
-    return scheduler.made
+    return scheduler.finished
 
 
-JobsInHand = dict[Future[Row], tuple[Job, float]]  # with the time at which a worker got the job
+RunningJobs = dict[Future[Row], tuple[Job, float]]  # the float: when the job was started
 
 
 @dataclass(slots=True)
 class Scheduler:
-    """One pool of workers and the jobs that they have in hand.
+    """One pool of workers and its running jobs.
 
-    When a worker dies, any job in hand may be the cause, so each is made again alone. So is a run
-    that failed, and one that ran out of memory beside others. After a failure a job is made without
-    CUDA graphs. When the machine itself is lost, no job is to blame, and those in hand wait again.
+    When a worker dies, any running job may be the cause, so all are retried, one at a time. So are
+    jobs that failed, or that ran out of memory beside others. A retry after a failure uses no CUDA
+    graphs. When the machine is lost, running jobs return to the queue, as none is the likely cause.
 
     Attributes:
-        queue: Where jobs come from and rows go.
-        options: How to work.
-        train: Makes a row.
+        queue: Source of jobs and destination of rows.
+        options: How to run jobs.
+        train: Runs a job and returns its row.
         start: Starts the pool of workers.
-        fail: Makes the row of a job that its worker could not make.
-        room: Bytes of the device that jobs in hand may take together. None: no limit.
-        retries: Jobs to be made again alone.
-        made: Rows stored.
+        fail: Returns the row of a failed job, from the job and the reason.
+        room: Bytes of device memory that running jobs may use together. None: no limit.
+        retries: Jobs to be retried one at a time.
+        finished: Number of rows stored.
     """
 
     queue: JobQueue
     options: RunOptions
-    train: Callable[[Job], Row] = make_run
+    train: Callable[[Job], Row] = train_run
     start: Callable[[RunOptions], Executor] = local_pool
     fail: Callable[[Job, str], Row] = failed_row
     room: float | None = None
     retries: list[Job] = field(default_factory=list)
-    made: int = 0
+    finished: int = 0
 
     def drain(self) -> None:
-        """Make jobs until none is left or the budget ends.
+        """Run jobs until none is left or the budget ends.
 
         Raises:
             ConnectionError: If the machine of the workers is lost.
         """
-        in_hand: JobsInHand = {}
+        running: RunningJobs = {}
         idle = False
         while not idle:
             try:
                 with self.start(self.options) as pool:
-                    while self._fill(pool, in_hand):
-                        self._collect(in_hand)
+                    while self._fill(pool, running):
+                        self._collect(running)
                 idle = True
             except BrokenProcessPool:
-                self._retry_all(in_hand)
+                self._retry_all(running)
             except ConnectionError:
-                self._put_back(in_hand)
+                self._put_back(running)
                 raise
 
-    def _fill(self, pool: Executor, in_hand: JobsInHand) -> bool:
-        """Give idle workers what still fits the budget; return whether anything is in hand."""
+    def _fill(self, pool: Executor, running: RunningJobs) -> bool:
+        """Give idle workers the jobs that fit the budget; return whether any job is running."""
         width, jobs = self.options.workers, self.queue.waiting
         if self.retries:
             width, jobs = 1, self.retries
         with self.queue.lock:
-            while jobs and len(in_hand) < width and self._may_start(jobs[-1], in_hand):
+            while jobs and len(running) < width and self._may_start(jobs[-1], running):
                 future = pool.submit(self.train, jobs[-1])
-                in_hand[future] = jobs.pop(), time.monotonic()
-        return bool(in_hand)
+                running[future] = jobs.pop(), time.monotonic()
+        return bool(running)
 
-    def _may_start(self, job: Job, in_hand: JobsInHand) -> bool:
-        """Return whether the budget has time for a job and the device room beside the others."""
+    def _may_start(self, job: Job, running: RunningJobs) -> bool:
+        """Return whether a job fits the time budget, and the device's memory beside the others."""
         if not self.queue.has_time_for(job):
             return False
-        if self.room is None or not in_hand:
+        if self.room is None or not running:
             return True
-        taken = sum(job_memory(other) for other, _ in in_hand.values())
-        return taken + job_memory(job) <= self.room
+        used = sum(job_memory(other) for other, _ in running.values())
+        return used + job_memory(job) <= self.room
 
-    def _collect(self, in_hand: JobsInHand) -> None:
-        """Wait for jobs to end, and store their rows."""
-        alone = len(in_hand) == 1
-        ended, _ = wait(in_hand, return_when=FIRST_COMPLETED)
+    def _collect(self, running: RunningJobs) -> None:
+        """Wait until a job ends, and store the rows of all that have."""
+        alone = len(running) == 1
+        ended, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in ended:
             row = future.result()
-            job, began = in_hand.pop(future)
+            job, began = running.pop(future)
             if self._is_retried(row, job, alone=alone):
                 self.retries.append(replace(job, graphs=row["status"] != "failed"))
                 continue
@@ -192,28 +193,28 @@ class Scheduler:
             self._finish(row)
 
     def _is_retried(self, row: Row, job: Job, *, alone: bool) -> bool:
-        """Return whether a job is to be made again alone."""
+        """Return whether a job is to be retried, from its row; `alone`: no other was running."""
         if row["status"] == "out_of_memory":
             return not alone
         return row["status"] == "failed" and self.queue.count_fault(job) <= FAULTS_ALLOWED
 
     def _finish(self, row: Row) -> None:
         self.queue.finish(row)
-        self.made += 1
+        self.finished += 1
 
-    def _retry_all(self, in_hand: JobsInHand) -> None:
-        """After a worker died, retry all jobs in hand or store those that died too often."""
-        for job, _ in in_hand.values():
+    def _retry_all(self, running: RunningJobs) -> None:
+        """After a worker died, retry all running jobs, and store those that failed too often."""
+        for job, _ in running.values():
             count = self.queue.count_fault(job)
             if count <= FAULTS_ALLOWED:
                 self.retries.append(replace(job, graphs=False))
             else:
                 self._finish(self.fail(job, f"the worker process died {count} times"))
-        in_hand.clear()
+        running.clear()
 
-    def _put_back(self, in_hand: JobsInHand) -> None:
-        """After the loss of the machine, let the jobs in hand wait again; a retry stays one."""
-        for job, _ in in_hand.values():
+    def _put_back(self, running: RunningJobs) -> None:
+        """After the machine was lost, return running jobs to the queue, retries to the retries."""
+        for job, _ in running.values():
             lost = self.queue.count_loss(job)
             if lost > LOSSES_ALLOWED:
                 self._finish(self.fail(job, f"the machine was lost {lost} times"))
@@ -222,4 +223,4 @@ class Scheduler:
             else:
                 with self.queue.lock:
                     self.queue.waiting.append(job)
-        in_hand.clear()
+        running.clear()

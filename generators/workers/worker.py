@@ -1,4 +1,4 @@
-"""What a worker process does: train planned runs, one after another, images loaded once."""
+"""The work of a worker process: train planned runs one after another, with images loaded once."""
 
 import base64
 import multiprocessing
@@ -22,30 +22,39 @@ from generators.training.train import Curves, train
 from generators.workers.planned_run import PlannedRun
 
 Row = dict[str, object]
-_LOADING = threading.Lock()
+_LOADING_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A planned run with all that a worker needs to make it."""
+    """A planned run with everything that a worker needs to train it.
+
+    Attributes:
+        run: The planned run.
+        recipe: Its recipe.
+        folder: Folder of the images.
+        device: Torch device to train on.
+        workers: Networks that train on the device at the same time.
+        graphs: Whether to use CUDA graphs on a GPU; a run that failed is retried without them.
+    """
 
     run: PlannedRun
     recipe: Recipe
     folder: Path
     device: str
-    in_flight: int
-    graphs: bool = True  # on a GPU; a run that failed is tried without
+    workers: int
+    graphs: bool = True
 
 
 def prepare() -> None:
-    """Set up a worker: one thread each, since networks are small; tiny numbers count as zero."""
+    """Set up a worker process: one torch thread, as networks are small, and no denormals."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent does, so that a killed campaign leaves nothing running."""
+    """End this process when its parent ends, so that a killed campaign leaves no workers."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -53,38 +62,38 @@ def _end_with_parent() -> None:
 
 
 def prepare_gpu() -> None:
-    """Set up a process of networks in flight: the same kernels every time, and fp32 as it says.
+    """Set up a process that uses a GPU: deterministic kernels, and full precision in fp32.
 
-    An operation without a deterministic kernel warns and runs: what depends on it is tested. Left
-    alone, cuDNN would take ten bits of the mantissa for a convolution in fp32.
+    An operation without a deterministic kernel only warns; tests check that results are
+    reproducible. By default, cuDNN would keep only ten bits of the mantissa in fp32 convolutions.
     """
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # A debugging aid of deterministic mode, which would fill every new tensor first
+    # Deterministic mode would fill every new tensor first, which only helps debugging
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     prepare()
 
 
 @lru_cache(maxsize=4)
-def _loaded(name: str, folder: Path, device: str) -> DevicePixels:
+def _load_pixels(name: str, folder: Path, device: str) -> DevicePixels:
     pixels = to_device(load_images(name, folder), torch.device(device))
     if pixels.mean.device.type == "cuda":
-        torch.cuda.synchronize(pixels.mean.device)  # other streams will read them
+        torch.cuda.synchronize(pixels.mean.device)  # as other streams read them
     return pixels
 
 
 def _pixels(name: str, folder: Path, device: str) -> DevicePixels:
     """Return an image set on the device, loaded once for all threads of the process."""
-    with _LOADING:
-        return _loaded(name, folder, device)
+    with _LOADING_LOCK:
+        return _load_pixels(name, folder, device)
 
 
-def make_run(job: Job) -> Row:
+def train_run(job: Job) -> Row:
     """Train a planned run and return its row, with `correct` as base64 of packed bits.
 
-    What torch raises in a training ends as a row with its reason. An error that leaves a GPU's
+    An error that torch raises during training is stored in the row. An error that leaves the CUDA
     context unusable ends the process instead, so that the next run starts in a new one.
     """
     pixels = _pixels(job.run.images, job.folder, job.device)
@@ -106,7 +115,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _is_lost(device: torch.device) -> bool:
-    """Return whether a GPU's context answers no more, as after an illegal memory access."""
+    """Return whether the CUDA context is unusable, as after an illegal memory access."""
     try:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
@@ -116,17 +125,23 @@ def _is_lost(device: torch.device) -> bool:
 
 
 def failed_row(job: Job, reason: str) -> Row:
-    """Return the row of a run whose worker died twice."""
+    """Return the row of a run that could not be trained."""
     return row_of(job, Curves("failed", reason), int(time.time()))
 
 
 def row_of(job: Job, curves: Curves, started: int) -> Row:
-    """Return the row of a run, as the record and the run files hold it."""
-    planned, measured = job.run, curves
+    """Return the row of a run as run files store it.
+
+    Args:
+        job: The planned run and how it was trained.
+        curves: Results of its training.
+        started: Start of the training, in seconds since 1970.
+    """
+    planned = job.run
     trained = curves.status in TRAINED_STATUSES
     status: Status = curves.status  # type: ignore[assignment]
     skip = ("status", "status_reason", "correct", "initial_valid_accuracy", "final_train_accuracy")
-    series = {n: getattr(measured, n) for n in Curves.__dataclass_fields__ if n not in skip}
+    series = {n: getattr(curves, n) for n in Curves.__dataclass_fields__ if n not in skip}
     run = Run(
         run_id=planned.run_id,
         architecture_id=planned.architecture_id,
@@ -145,7 +160,7 @@ def row_of(job: Job, curves: Curves, started: int) -> Row:
         epochs_planned=job.recipe.epochs,
         initial_valid_accuracy=curves.initial_valid_accuracy if trained else None,
         final_train_accuracy=curves.final_train_accuracy if trained else None,
-        networks_in_flight=job.in_flight,
+        networks_in_flight=job.workers,
         device=device_name(torch.device(job.device)),
         environment_id=environment_id(environment()),
         generator_version=GENERATOR_VERSION,

@@ -25,7 +25,7 @@ from generators.campaign.status import campaign_status
 from generators.cli import generate
 from generators.environment import CPU_INFO, device_name, environment, environment_id
 from generators.workers.planned_run import PlannedRun
-from generators.workers.worker import make_run, prepare
+from generators.workers.worker import prepare, train_run
 from tests.toys.campaign import (
     RECIPE,
     Row,
@@ -49,7 +49,7 @@ Held = dict[Future[Row], object]
 def expected() -> dict[str, Row]:
     """Return the rows of an uninterrupted campaign, times left out."""
     with ThreadPoolExecutor(1, initializer=prepare) as pool:
-        rows = pool.map(make_run, map(job_of, PLAN))
+        rows = pool.map(train_run, map(job_of, PLAN))
         return {str(row["run_id"]): without_times(row) for row in rows}
 
 
@@ -142,8 +142,8 @@ def test_workers_do_not_outlive_their_killed_campaign(killed: Killed) -> None:
 def test_a_second_process_on_one_folder_is_told_so(tmp_path: Path, threads: None) -> None:
     campaign = toy_campaign(tmp_path, PLAN[:4])
     message = (
-        f"another process is at work on shard 1/2 of {str(tmp_path)!r}; wait for it, or give each "
-        "process a shard of its own"
+        f"another process works on shard 1/2 of {str(tmp_path)!r}; wait for it, or give each "
+        "process its own shard"
     )
     options = options_of(shard=(1, 2))
     with (
@@ -187,9 +187,9 @@ def invoke(*arguments: object) -> tuple[int, str]:
 
 def test_the_command_exits_3_with_work_left(tmp_path: Path, threads: None) -> None:
     toy_campaign(tmp_path, PLAN[:2])
-    assert invoke("run", "--campaign", tmp_path, "--minutes", 0) == (3, "0 runs made, 2 left\n")
-    assert invoke("run", "--campaign", tmp_path, "--limit", 1) == (0, "1 runs made, 1 left\n")
-    assert invoke("run", "--campaign", tmp_path) == (0, "1 runs made, 0 left\n")
+    assert invoke("run", "--campaign", tmp_path, "--minutes", 0) == (3, "0 runs finished, 2 left\n")
+    assert invoke("run", "--campaign", tmp_path, "--limit", 1) == (0, "1 runs finished, 1 left\n")
+    assert invoke("run", "--campaign", tmp_path) == (0, "1 runs finished, 0 left\n")
 
 
 def test_a_row_tells_what_was_made_and_how(expected: dict[str, Row]) -> None:
@@ -245,7 +245,10 @@ def test_a_damaged_run_file_is_named_with_what_to_do(tmp_path: Path, text: str) 
     campaign = toy_campaign(tmp_path, PLAN[:1])
     path = campaign.runs / f"{PLAN[0].run_id}.json"
     path.write_text(text)
-    start, end = re.escape(f"{str(path)!r} is damaged ("), re.escape("); delete it to redo it")
+    start, end = (
+        re.escape(f"{str(path)!r} is damaged ("),
+        re.escape("); delete it to train the run again"),
+    )
     with pytest.raises(ValueError, match=f"^{start}.+{end}$"):
         list(campaign.rows())
 
@@ -254,7 +257,7 @@ def test_a_null_for_an_accuracy_is_damage_too(tmp_path: Path) -> None:
     campaign = toy_campaign(
         tmp_path, PLAN[:1], [toy_row(PLAN[0]) | {"valid_accuracy": [0.5, None]}]
     )
-    with pytest.raises(ValueError, match=r" is damaged \(.+\); delete it to redo it$"):
+    with pytest.raises(ValueError, match=r" is damaged \(.+\); delete it to train the run again$"):
         list(campaign.rows())
 
 
@@ -268,7 +271,9 @@ def test_a_shard_of_another_form_is_refused(text: str) -> None:
 
 def test_a_campaign_without_a_plan_says_what_makes_one(tmp_path: Path) -> None:
     path = tmp_path / "plan.jsonl"
-    message = f"no plan at {str(path)!r}; `peephole generate plan --campaign {tmp_path}` makes one"
+    message = (
+        f"no plan at {str(path)!r}; make one with `peephole generate plan --campaign {tmp_path}`"
+    )
     with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
         run_campaign(Campaign(tmp_path), options_of())
 

@@ -23,7 +23,7 @@ from benchmark.space.sampler import sequence
 from benchmark.space.skeletons import SKELETONS
 from generators.training.batches import (
     CROP_PADDING,
-    DevicePart,
+    DeviceImages,
     DevicePixels,
     to_device,
     training_batch,
@@ -41,10 +41,10 @@ META = torch.device("meta")
 def shapes_of(images: ImageSet) -> DevicePixels:
     """Return an image set without its pixels."""
 
-    def part(count: int, border: int = 0) -> DevicePart:
+    def part(count: int, border: int = 0) -> DeviceImages:
         side = images.resolution + 2 * border
         raw = torch.empty(count, images.channels, side, side, dtype=torch.uint8, device=META)
-        return DevicePart(raw, torch.empty(count, dtype=torch.int64, device=META))
+        return DeviceImages(raw, torch.empty(count, dtype=torch.int64, device=META))
 
     padded = part(images.train, CROP_PADDING).images if images.cropped else None
     constants = torch.ones(1, images.channels, 1, 1, device=META)

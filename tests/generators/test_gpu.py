@@ -26,7 +26,7 @@ from generators.training.train import train
 from generators.workers.gpu_process import GpuProcess
 from generators.workers.planned_run import PlannedRun
 from generators.workers.scheduler import job_memory
-from generators.workers.worker import Job, Row, make_run, prepare_gpu
+from generators.workers.worker import Job, Row, prepare_gpu, train_run
 from tests.generators.test_cuda_graphs import check_same
 from tests.toys.campaign import RECIPE, TIMES, tiny_architecture
 
@@ -111,9 +111,9 @@ def test_a_gpu_agrees_with_the_cpu_as_far_as_rounding_goes() -> None:
 def test_a_run_is_the_same_bits_alone_and_beside_others() -> None:
     work = jobs(2 * IN_FLIGHT)
     with GpuProcess(1, prepare_noise) as flight:
-        alone = [digest(flight.submit(make_run, job).result()) for job in work]
+        alone = [digest(flight.submit(train_run, job).result()) for job in work]
     with GpuProcess(IN_FLIGHT, prepare_noise) as flight:
-        futures = [flight.submit(make_run, job) for job in work]
+        futures = [flight.submit(train_run, job) for job in work]
         beside = [digest(future.result()) for future in futures]
     assert alone == beside
 
@@ -149,7 +149,7 @@ def test_memory_is_what_admission_predicts_and_does_not_grow() -> None:
     with GpuProcess(1, prepare_noise) as flight:
         after = []
         for _ in range(4):
-            assert flight.submit(make_run, largest).result()["status"] == "completed"
+            assert flight.submit(train_run, largest).result()["status"] == "completed"
             after.append(flight.submit(reserved).result())
     pixels = 400e6  # the images, which admission leaves to the rest of the device
     assert after[0] - pixels < job_memory(largest) < 8 * after[0]
@@ -186,13 +186,13 @@ def limit_memory(fraction: float) -> None:
 def test_a_run_out_of_memory_says_so_and_the_next_one_is_made() -> None:
     job = jobs(1)[0]
     with GpuProcess(1, prepare_noise) as flight:
-        assert flight.submit(make_run, job).result()["status"] == "completed"
+        assert flight.submit(train_run, job).result()["status"] == "completed"
         taken = flight.submit(reserved).result() / torch.cuda.mem_get_info()[1]
         flight.submit(limit_memory, taken / 4).result()
         bigger = replace(job, run=max(jobs(200), key=job_memory).run)
-        assert flight.submit(make_run, bigger).result()["status"] == "out_of_memory"
+        assert flight.submit(train_run, bigger).result()["status"] == "out_of_memory"
         flight.submit(limit_memory, 1.0).result()
-        assert flight.submit(make_run, job).result()["status"] == "completed"
+        assert flight.submit(train_run, job).result()["status"] == "completed"
 
 
 def break_context() -> None:
@@ -203,4 +203,4 @@ def test_a_lost_context_ends_the_process() -> None:
     with GpuProcess(1, prepare_noise) as flight:
         flight.submit(break_context).result()  # the device notices later
         with pytest.raises(BrokenProcessPool):
-            flight.submit(make_run, jobs(1)[0]).result()
+            flight.submit(train_run, jobs(1)[0]).result()

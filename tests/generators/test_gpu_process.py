@@ -18,7 +18,7 @@ from benchmark.space.layer_walk import walk
 from generators.workers.admission import Pace, device_room, predicted_memory
 from generators.workers.gpu_process import GpuProcess
 from generators.workers.scheduler import job_memory, local_pool, run_jobs
-from generators.workers.worker import Job, Row, make_run, prepare, prepare_gpu
+from generators.workers.worker import Job, Row, prepare, prepare_gpu, train_run
 from tests.toys.campaign import (
     job_of,
     options_of,
@@ -71,9 +71,9 @@ def test_the_end_of_the_process_breaks_what_it_had_and_what_comes_later() -> Non
         lost = [flight.submit(time.sleep, 60), flight.submit(end)]
         wait(lost)
         for future in lost:
-            with pytest.raises(BrokenProcessPool, match=r"^the process of the networks in flight"):
+            with pytest.raises(BrokenProcessPool, match=r"^the GPU process has ended$"):
                 future.result()
-        with pytest.raises(BrokenProcessPool, match=r"^the process of the networks in flight"):
+        with pytest.raises(BrokenProcessPool, match=r"^the GPU process has ended$"):
             flight.submit(place)
 
 
@@ -90,9 +90,9 @@ def test_networks_in_flight_compute_fp32_in_fp32_and_the_same_every_time() -> No
 
 def test_a_flight_trains_what_a_lone_worker_trains(tmp_path: Path) -> None:
     with ThreadPoolExecutor(1, initializer=prepare) as pool:
-        alone = [without_times(row) for row in pool.map(make_run, map(job_of, PLAN))]
+        alone = [without_times(row) for row in pool.map(train_run, map(job_of, PLAN))]
     with GpuProcess(3, prepare_gpu) as flight:
-        futures = [flight.submit(make_run, job_of(run)) for run in PLAN]
+        futures = [flight.submit(train_run, job_of(run)) for run in PLAN]
         together = [without_times(future.result()) for future in futures]
     assert together == alone
 

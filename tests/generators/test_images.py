@@ -196,8 +196,8 @@ def test_every_image_is_as_likely_as_any_other() -> None:
 def test_missing_images_say_which_command_fetches_them(
     name: str, reason: str, tmp_path: Path
 ) -> None:
-    start = f"{name} is not whole in {str(tmp_path)!r} ({reason}"
-    end = f"); `peephole images download {name} --folder {tmp_path}` fetches it"
+    start = f"{name} is missing or incomplete in {str(tmp_path)!r} ({reason}"
+    end = f"); fetch it with `peephole images download {name} --folder {tmp_path}`"
     message = f"^{re.escape(start)}.*{re.escape(end)}$"
     with pytest.raises(FileNotFoundError, match=message):
         load_images(name, tmp_path)
@@ -232,4 +232,4 @@ def test_check_refuses_images_that_give_other_splits(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(generators.training.images, "make_published_file", lambda *_: "{}")
     result = CliRunner().invoke(check, ["digits", "--folder", "elsewhere"])
     assert result.exit_code == 1
-    assert result.output == "Error: digits in 'elsewhere' gives other splits than published\n"
+    assert result.output == "Error: digits in 'elsewhere' does not give the published splits\n"

@@ -13,7 +13,7 @@ import generators.workers.scheduler
 from benchmark.publish.verify import verify_release
 from generators.campaign.campaign import Campaign, run_campaign
 from generators.campaign.merge import merge
-from generators.workers.worker import make_run, prepare
+from generators.workers.worker import prepare, train_run
 from leaderboard.board import read_board
 from leaderboard.page.page import render
 from leaderboard.readme.sync import bring_up_to_date, readme_files
@@ -94,7 +94,7 @@ def test_a_campaign_killed_again_and_again_gives_the_same_rows(tmp_path: Path) -
     while not killed(make_all, tmp_path, lambda: False, 0.0):
         pass
     with ThreadPoolExecutor(1, initializer=prepare) as pool:
-        expected = [without_times(row) for row in pool.map(make_run, map(job_of, plan))]
+        expected = [without_times(row) for row in pool.map(train_run, map(job_of, plan))]
     by_id = sorted(expected, key=lambda row: str(row["run_id"]))
     assert [without_times(row) for row in campaign.rows()] == by_id
 

@@ -15,7 +15,7 @@ from benchmark.publish.verify import verify_release
 from benchmark.release import Release, load_runs
 from benchmark.runs import correct_path, split_path, write_table
 from benchmark.space.splits import SPLITS
-from generators.campaign.campaign import Campaign, _signed
+from generators.campaign.campaign import Campaign, _add_digest
 from generators.campaign.merge import merge
 from generators.workers.planned_run import PlannedRun
 from tests.benchmark.test_runs import single
@@ -136,8 +136,8 @@ def test_a_published_run_is_never_changed(campaign: Campaign, tmp_path: Path, sp
     merge([first], data, "1.2.3")
     campaign.store(changed(ROWS[index], weight_norm=[10.0, 11.5]))
     path = split_path("digits", split, data)
-    message = f"run {PLAN[index].run_id!r} is in {str(path)!r} with other content; a published "
-    refused([campaign], data, message + "run is kept")
+    message = f"run {PLAN[index].run_id!r} is in {str(path)!r} with different content; published "
+    refused([campaign], data, message + "runs cannot be changed")
 
 
 def other_recipe(run: PlannedRun) -> tuple[PlannedRun, Row]:
@@ -185,14 +185,17 @@ def test_a_damaged_run_file_is_named(campaign: Campaign, tmp_path: Path) -> None
     text = path.read_text()
     row = json.loads(text) | {"valid_loss": [1.0]}
     del row["sha256"]
-    path.write_text(_signed(json.dumps(row)))
+    path.write_text(_add_digest(json.dumps(row)))
     message = (
         f"{str(path)!r} is damaged (`valid_loss` of run {PLAN[3].run_id!r} has 1 entries, not 1 "
-        "for each of 2 epochs); delete it to redo it"
+        "for each of 2 epochs); delete it to train the run again"
     )
     refused([campaign], tmp_path / "data", message)
     path.write_text(text[:100])
-    start, end = re.escape(f"{str(path)!r} is damaged ("), re.escape("); delete it to redo it")
+    start, end = (
+        re.escape(f"{str(path)!r} is damaged ("),
+        re.escape("); delete it to train the run again"),
+    )
     with pytest.raises(ValueError, match=f"^{start}.+{end}$"):
         merge([campaign], tmp_path / "data", "1.2.3")
 

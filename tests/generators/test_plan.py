@@ -17,11 +17,11 @@ from benchmark.space.skeletons import SKELETONS
 from benchmark.space.splits import split_of
 from generators.campaign.plan import (
     Group,
+    divide_over_skeletons,
     make_plan,
     read_groups,
     read_plan,
-    scaled,
-    shares,
+    scale_quota,
     write_plan,
 )
 from generators.workers.planned_run import PlannedRun
@@ -144,7 +144,7 @@ def test_a_planned_run_agrees_with_its_sequence_and_recipe() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 7, 50, 99, 120, 1000])
 def test_shares_are_whole_and_add_up(count: int) -> None:
-    found = shares(count)
+    found = divide_over_skeletons(count)
     assert sum(found.values()) == count
     for name, share in found.items():
         assert abs(share - count * SKELETONS[name].share) < 1
@@ -160,7 +160,9 @@ def test_a_plan_read_back_is_the_same(tmp_path: Path) -> None:
 
 def test_a_missing_plan_says_what_makes_it(tmp_path: Path) -> None:
     path = tmp_path / "plan.jsonl"
-    message = f"no plan at {str(path)!r}; `peephole generate plan --campaign {tmp_path}` makes one"
+    message = (
+        f"no plan at {str(path)!r}; make one with `peephole generate plan --campaign {tmp_path}`"
+    )
     with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
         read_plan(path)
 
@@ -179,7 +181,7 @@ def test_a_damaged_line_is_named(tmp_path: Path, field: str, value: object, reas
     lines = path.read_text().splitlines()
     lines[1] = json.dumps(json.loads(lines[1]) | {field: value})
     path.write_text("\n".join(lines) + "\n")
-    message = f"line 2 of {str(path)!r} is no planned run: {reason}"
+    message = f"line 2 of {str(path)!r} is not a planned run: {reason}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         read_plan(path)
 
@@ -188,7 +190,7 @@ def test_half_a_line_is_named(tmp_path: Path) -> None:
     path = tmp_path / "plan.jsonl"
     write_plan(path, tiny_plan(1))
     path.write_text(path.read_text()[:10])
-    message = f"line 1 of {str(path)!r} is no planned run: "
+    message = f"line 1 of {str(path)!r} is not a planned run: "
     with pytest.raises(ValueError, match=f"^{re.escape(message)}.+: line 1 column \\d+ .*$"):
         read_plan(path)
 
@@ -218,9 +220,9 @@ def test_groups_are_those_of_the_planned_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", IMAGES)
 def test_a_quota_scaled_to_its_own_size_is_itself(name: str) -> None:
     own = get_images(name).quota
-    assert scaled(own, QUOTAS[name][4]) == own
+    assert scale_quota(own, QUOTAS[name][4]) == own
     for networks in (1, 10, 999, 100_000):
-        quota = scaled(own, networks)
+        quota = scale_quota(own, networks)
         assert quota.train + quota.validation + quota.test + 4 * quota.heldout == networks
         assert min(quota.train, quota.validation, quota.test, quota.heldout) >= 0
 

@@ -22,7 +22,7 @@ from generators.campaign.merge import merge
 from generators.workers.job_queue import JobQueue
 from generators.workers.planned_run import PlannedRun
 from generators.workers.scheduler import RunOptions, Scheduler
-from generators.workers.worker import Job, make_run, prepare
+from generators.workers.worker import Job, prepare, train_run
 from tests.toys.campaign import (
     Row,
     die_on_the_first,
@@ -59,7 +59,7 @@ def test_a_lost_machine_gives_back_what_it_had_and_blames_no_run() -> None:
     assert sorted(job.run.draw_index for job in queue.waiting) == list(range(6))
     other = Scheduler(queue, options_of(workers=2), toy_row_of, lambda _: ThreadPoolExecutor(2))
     other.drain()
-    assert (other.made, queue.waiting) == (6, [])
+    assert (other.finished, queue.waiting) == (6, [])
     assert {row["status"] for row in stored} == {"completed"}
 
 
@@ -115,7 +115,8 @@ def test_a_missing_package_is_named_with_what_installs_it(
     monkeypatch.delitem(sys.modules, "generators.workers.ray_actor", raising=False)
     campaign = toy_campaign(tmp_path, PLAN[:1])
     message = (
-        "the engine 'ray' needs the package 'ray'; `pip install 'peephole-bench[ray]'` installs it"
+        "the engine 'ray' needs the package 'ray'; install it with "
+        "`pip install 'peephole-bench[ray]'`"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         run_campaign(campaign, options_of(engine="ray"))
@@ -188,7 +189,7 @@ def wait_for_runs(campaign: Campaign, count: int, process: "subprocess.Popen[str
 
 def trained(plan: list[PlannedRun]) -> list[Row]:
     with ThreadPoolExecutor(1, initializer=prepare) as pool:
-        return list(pool.map(make_run, map(job_of, plan)))
+        return list(pool.map(train_run, map(job_of, plan)))
 
 
 @pytest.mark.slow
@@ -207,7 +208,7 @@ def test_a_campaign_outlives_its_command_and_a_machine_and_gives_the_rows_of_a_l
         machines.kill(lost)
         at_death = len(campaign.done())
         printed = second.communicate(timeout=PATIENCE)[0]
-    assert printed == f"{len(plan) - before} runs made, 0 left\n"
+    assert printed == f"{len(plan) - before} runs finished, 0 left\n"
     assert at_death < len(plan)
     found = {str(row["run_id"]): without_times(row) for row in campaign.rows()}
     assert found == {str(row["run_id"]): without_times(row) for row in trained(plan)}
@@ -244,7 +245,7 @@ def test_a_machine_without_the_images_is_named(machines: Machines, tmp_path: Pat
     campaign = toy_campaign(tmp_path, PLAN)
     job = replace(job_of(PLAN[0]), run=replace(PLAN[0], images="mnist"), folder=tmp_path)
     options = options_of(engine="ray", address=machines.address)
-    start = r"on the machine [\d.]+: mnist is not whole in "
+    start = r"on the machine [\d.]+: mnist is missing or incomplete in "
     with pytest.raises(FileNotFoundError, match=f"^{start}.*`peephole images download mnist .*$"):
         work_on_ray(campaign, [job], options, toy_row_of)
     assert campaign.done() == set()
@@ -257,8 +258,8 @@ def test_a_cluster_without_room_is_told_so(machines: Machines, tmp_path: Path) -
     for fields, need in (({"workers": 64}, "64 CPUs"), ({"device": "cuda"}, "a GPU")):
         options = options_of(engine="ray", address=address, **fields)
         message = (
-            f"no machine of the Ray cluster at {address!r} has {need}, and 1 runs wait; the same "
-            "command goes on"
+            f"no machine of the Ray cluster at {address!r} has {need}, and 1 runs are left; add a "
+            "machine and run the same command to resume"
         )
         with pytest.raises(ConnectionError, match=f"^{re.escape(message)}$"):
             work_on_ray(campaign, [job_of(PLAN[0])], options, toy_row_of)

@@ -29,7 +29,7 @@ from generators.checks.agreement import (
 from generators.checks.retrain import stratified_sample, verify
 from generators.checks_cli import verify as verify_command
 from generators.workers.planned_run import PlannedRun
-from generators.workers.worker import Row, make_run, prepare
+from generators.workers.worker import Row, prepare, train_run
 from tests.toys.campaign import RECIPE, bits, job_of, options_of, tiny_plan, toy_campaign, toy_row
 
 SPREAD = np.linspace(0.001, 0.1, 100)
@@ -39,7 +39,7 @@ PLAN = [*tiny_plan(2), *tiny_plan(2, skeleton="stages-4x1"), *tiny_plan(2, seed=
 def made(plan: list[PlannedRun]) -> list[Row]:
     """Return the rows of real trainings, made as a worker makes them."""
     with ThreadPoolExecutor(1, initializer=prepare) as pool:
-        return list(pool.map(make_run, map(job_of, plan)))
+        return list(pool.map(train_run, map(job_of, plan)))
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +181,7 @@ def test_the_command_says_what_agrees_and_exits_1_if_not(release: Path, threads:
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert [line.endswith("+0.0000  identical") for line in lines[1:3]] == [True, True]
-    assert lines[3] == "2 of 2 networks trained again"
+    assert lines[3] == "2 of 2 networks retrained"
     assert lines[4].startswith("same device, same versions: agrees. 2 networks, 2 identical, ")
     record = json.loads(CliRunner().invoke(verify_command, [*arguments, "--json"]).stdout)
     assert [c["identical"] for c in record["comparisons"]] == [True, True]
@@ -210,7 +210,7 @@ def test_without_time_nothing_is_compared(release: Path, threads: None) -> None:
     arguments = ["--data", str(release), "--minutes", "0"]
     result = CliRunner().invoke(verify_command, arguments)
     assert result.exit_code == 3
-    assert result.stdout.splitlines()[-1] == "0 of 6 networks trained again"
+    assert result.stdout.splitlines()[-1] == "0 of 6 networks retrained"
 
 
 def test_what_cannot_be_verified_says_why(release: Path, tmp_path: Path) -> None:
@@ -219,6 +219,6 @@ def test_what_cannot_be_verified_says_why(release: Path, tmp_path: Path) -> None
         verify("mnist", 1, options_of(), release=Release(release))
     plan = PLAN[:2]
     merge([toy_campaign(tmp_path / "c", plan, [toy_row(r) for r in plan])], tmp_path / "d", "0.0.1")
-    message = "no network on 'digits' has runs of two seeds to measure their spread"
+    message = "no network on 'digits' has runs with two seeds to measure the spread"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         verify("digits", 1, options_of(), release=Release(tmp_path / "d"))

@@ -22,7 +22,7 @@ from generators.campaign.campaign import Campaign
 from generators.training.train import Curves
 from generators.workers.job_queue import JobQueue
 from generators.workers.scheduler import RunOptions, Scheduler, run_jobs
-from generators.workers.worker import Job, make_run
+from generators.workers.worker import Job, train_run
 from tests.toys.campaign import (
     Row,
     bits,
@@ -89,7 +89,7 @@ def made_in(
     )
     scheduler = Scheduler(queue, options_of(minutes=minutes), start=lambda _: clock)  # type: ignore[arg-type,return-value]
     scheduler.drain()
-    made = scheduler.made
+    made = scheduler.finished
     assert made == len(campaign.done())
     return made, clock.now / 60
 
@@ -167,7 +167,7 @@ def test_out_of_memory_is_a_row_with_its_reason(monkeypatch: pytest.MonkeyPatch)
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore\nlines")
 
     monkeypatch.setattr(generators.workers.worker, "train", full)
-    row = make_run(job_of(PLAN[0]))
+    row = train_run(job_of(PLAN[0]))
     check_row(row)
     assert row["status"] == "out_of_memory"
     assert row["status_reason"] == "CUDA out of memory. Tried to allocate 2 GiB."
@@ -224,7 +224,7 @@ def test_what_is_no_failure_of_a_training_ends_the_campaign(
     monkeypatch.setattr(generators.workers.worker, "train", mistaken)
     campaign = toy_campaign(tmp_path, PLAN[:1])
     with pytest.raises(TypeError, match=r"^a mistake in the code$"):
-        work(campaign, make_run, options_of())
+        work(campaign, train_run, options_of())
     assert campaign.done() == set()
 
 
@@ -238,5 +238,5 @@ def test_a_lost_device_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "synchronize", lost)
     monkeypatch.setattr(generators.workers.worker, "device_name", lambda _: "made up")
     monkeypatch.setattr(os, "_exit", ended.append)
-    make_run(replace(job_of(PLAN[0]), device="cuda:0"))
+    train_run(replace(job_of(PLAN[0]), device="cuda:0"))
     assert ended == [1]

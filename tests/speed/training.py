@@ -23,7 +23,7 @@ from benchmark.space.layer_walk import walk
 from generators.campaign.plan import images_measured, make_plan
 from generators.checks.bench import stratified_by_cost
 from generators.checks.reference_loop import TextbookNetwork
-from generators.training.batches import DevicePart, to_device
+from generators.training.batches import DeviceImages, to_device
 from generators.training.engine import Training
 from generators.training.images import load_images
 
@@ -72,8 +72,10 @@ def main(images: str = "cifar10") -> None:
         sys.stdout.write(f"{name:13} {took}\n")
 
 
-def steps_of(training: Training, part: DevicePart) -> tuple[Callable[[], None], Callable[[], None]]:
-    """Return what takes some steps, and what evaluates a part."""
+def steps_of(
+    training: Training, subset: DeviceImages
+) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Return a function that takes some steps, and one that evaluates images."""
 
     def train() -> None:
         training.network.train()
@@ -81,7 +83,7 @@ def steps_of(training: Training, part: DevicePart) -> tuple[Callable[[], None], 
             training._buffers.step.fill_(1)
             training._take_step()
 
-    return train, lambda: training.evaluate(part) and None
+    return train, lambda: training.evaluate(subset) and None
 
 
 def textbook_step(network: TextbookNetwork) -> None:
@@ -96,11 +98,11 @@ def textbook_step(network: TextbookNetwork) -> None:
 
 
 @torch.no_grad()
-def logits(network: TextbookNetwork, part: DevicePart) -> None:
-    """Evaluate a part in batches of 50."""
+def logits(network: TextbookNetwork, subset: DeviceImages) -> None:
+    """Evaluate images in batches of 50."""
     network.eval()
-    for start in range(0, len(part.labels), 50):
-        network(part.images[start : start + 50].float())
+    for start in range(0, len(subset.labels), 50):
+        network(subset.images[start : start + 50].float())
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from benchmark.space.splits import split_of
 from benchmark.util.rng import generator_for
 from generators.campaign.campaign import Campaign
 from generators.campaign.merge import merge
-from generators.campaign.plan import planned
+from generators.campaign.plan import plan_run
 from generators.environment import environment
 from generators.training.train import Curves
 from generators.workers.planned_run import PlannedRun
@@ -66,7 +66,7 @@ def tiny_plan(networks: int, *, skeleton: str = "shallow-3x1", seed: int = 0) ->
         identity = architecture_id(architecture)
         split = split_of(skeleton, identity)
         drawn = Drawn(architecture, identity, identity, index, split, None, 1)
-        runs.append(planned(drawn, get_images("digits"), RECIPE, seed))
+        runs.append(plan_run(drawn, get_images("digits"), RECIPE, seed))
     return runs
 
 
