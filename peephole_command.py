@@ -13,7 +13,7 @@ import click
 from benchmark.cli import data, sample, task
 from benchmark.options import COUNT
 from generators.checks_cli import bench, verify
-from generators.cli import generate, images
+from generators.cli import generate
 from generators.images_cli import images
 from harness.cli import check, evaluate, print_results, score, submit
 from harness.studies_cli import compare, predict, select

@@ -47,8 +47,8 @@ def connect(address: str) -> Iterator[None]:
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = next(iter(str(error).splitlines()), "")
         raise ConnectionError(
-            f"no Ray cluster at {address!r} ({reason}); `ray start --head` starts one, and "
-            "--address local one for this command alone"
+            f"no Ray cluster at {address!r} ({reason}); start one with `ray start --head`, or use "
+            "--address local to start one for this command only"
         ) from error
     with redirect_stdout(sys.stderr):  # Ray also prints while it shuts down
         try:

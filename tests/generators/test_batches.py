@@ -23,7 +23,7 @@ RESOLUTION, TRAIN = 6, 45
 
 
 def tiny_pixels(*, cropped: bool = True, flipped: bool = True) -> DevicePixels:
-    """Return 45 training images of 6x6 pixels in 3 channels, no two pixels of one alike."""
+    """Return 45 training images of 6x6 random pixels in 3 channels."""
     spec = replace(
         IMAGES["cifar10-full"],
         resolution=RESOLUTION,
@@ -42,13 +42,13 @@ def tiny_pixels(*, cropped: bool = True, flipped: bool = True) -> DevicePixels:
 
 
 def cropped(image: np.ndarray, row: int, column: int, flip: bool) -> np.ndarray:
-    """Pad with black, crop, then mirror, as torchvision's transforms do one after another."""
+    """Pad an image with black, crop it, then mirror it, as torchvision's transforms do."""
     padded = np.pad(image, ((0, 0), (CROP_PADDING,) * 2, (CROP_PADDING,) * 2))
     crop = padded[:, row : row + RESOLUTION, column : column + RESOLUTION]
     return crop[:, :, ::-1] if flip else crop
 
 
-def test_crops_and_flips_are_those_of_one_image_at_a_time() -> None:
+def test_crops_and_flips_match_a_reference_on_single_images() -> None:
     pixels = tiny_pixels()
     epoch = draw_epoch(pixels, KEY, 3)
     images, labels = training_batch(pixels, epoch, torch.arange(10, 40))
@@ -101,7 +101,7 @@ def test_an_epoch_has_every_image_once(cropped: bool, flipped: bool) -> None:
     assert (epoch.flips is not None) is flipped
 
 
-def test_epochs_are_stretches_of_a_pass_and_every_pass_is_another_permutation() -> None:
+def test_epochs_are_slices_of_a_pass_and_each_pass_has_its_own_permutation() -> None:
     pixels = tiny_pixels()
     orders = [draw_epoch(pixels, KEY, number, 15).order for number in range(6)]
     passes = [torch.cat(orders[:3]), torch.cat(orders[3:])]
@@ -126,7 +126,7 @@ def test_images_that_are_only_flipped_are_the_images_or_their_mirrors() -> None:
         assert torch.equal(image, source.flip(2) if flip else source)
 
 
-def test_what_fills_no_batch_is_left_out_and_another_rest_in_every_epoch() -> None:
+def test_an_incomplete_batch_is_left_out_and_differs_between_epochs() -> None:
     assert STEPS == IMAGES["digits"].train // RECIPE.batch == 21
     pixels = tiny_pixels(cropped=False, flipped=False)
     unused = []

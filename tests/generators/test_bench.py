@@ -1,4 +1,4 @@
-"""The textbook loop against the engine, and what a benchmark reports."""
+"""The textbook loop against the engine, and the speeds that `bench` reports."""
 
 from dataclasses import replace
 
@@ -41,7 +41,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("skeleton", SKELETONS)
-def test_a_textbook_network_answers_as_the_engines_does(skeleton: str) -> None:
+def test_a_textbook_network_gives_the_logits_of_the_engines(skeleton: str) -> None:
     images = get_images("digits")
     rows = walk(next(sequence(skeleton, images)).architecture, images)
     network, textbook = Network(rows, RECIPE), TextbookNetwork(rows)
@@ -73,7 +73,7 @@ def expected_std(row: LayerRow) -> float:
     return float(np.sqrt((1 if row.kind == "linear" else 2) / fan_in))
 
 
-def test_images_come_normalised_and_in_training_moved() -> None:
+def test_images_are_normalised_and_in_training_augmented() -> None:
     pixels = load_images("digits")
     plain = Images(pixels.valid, pixels, augmented=False)
     image, label = plain[3]
@@ -116,7 +116,7 @@ def test_every_way_trains_the_same_networks(threads: None, monkeypatch: pytest.M
     found = list(bench("digits", RECIPE, options_of(), Ways(2, plain_epochs=1)))
     assert [speed.name for speed in found] == ["N0", "N1", "N2", "engine x2"]
     assert [speed.accuracies is None for speed in found] == [True, True, False, False]
-    assert found[2].accuracies == pytest.approx(found[3].accuracies)  # the same streams and steps
+    assert found[2].accuracies == pytest.approx(found[3].accuracies)  # same streams and steps
     for speed in found:
         assert (speed.networks, speed.busy) == (2, None)
         assert speed.images == 2 * 2 * 21 * 50
@@ -149,7 +149,7 @@ def test_plain_loops_may_train_some_networks_and_an_engine_runs_at_every_width(
     assert engine.accuracies == found["engine x1"].accuracies
     assert audit.accuracies is not None
     assert engine.accuracies is not None
-    assert set(audit.accuracies) < set(engine.accuracies)  # named as in bf16
+    assert set(audit.accuracies) < set(engine.accuracies)  # with the run ids of bf16
     assert parity(audit, engine)[0] == 2
     last = list(report(list(found.values()), limits(CPU, "bf16")))[-1]
     assert last.startswith("accuracy of fp32 minus that of engine x2: mean ")
@@ -165,7 +165,7 @@ def test_plain_loops_may_be_left_out(threads: None, monkeypatch: pytest.MonkeyPa
         list(bench("digits", RECIPE, options_of(), Ways(2, audited=1)))
 
 
-def test_runs_that_fail_are_no_part_of_a_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_runs_do_not_count_for_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generators.checks.bench, "make_plan", lambda _: tiny_plan(4))
     failing: set[int] = {1}
 
@@ -187,7 +187,7 @@ def test_runs_that_fail_are_no_part_of_a_speed(monkeypatch: pytest.MonkeyPatch) 
         list(bench("digits", RECIPE, options_of(), Ways(3, plain=0)))
 
 
-def test_traffic_is_that_of_a_network_worked_by_hand() -> None:
+def test_traffic_matches_a_calculation_by_hand() -> None:
     run = tiny_plan(1)[0]
     rows = walk(run.architecture, get_images("digits"))
     activations = sum(row.out_channels * row.out_resolution**2 for row in rows)
@@ -196,7 +196,7 @@ def test_traffic_is_that_of_a_network_worked_by_hand() -> None:
     assert traffic_of(run, replace(RECIPE, precision="bf16")) == moved / 2
 
 
-def test_shares_and_ratios_are_those_of_a_table_worked_by_hand() -> None:
+def test_the_table_matches_a_calculation_by_hand() -> None:
     slow = Speed("N0", 10, 3600.0, 7.2e6, 3.6e15, 3.6e15, {"a": 0.5, "b": 0.6})
     fast = Speed("engine x2", 20, 720.0, 1.4e7, 7.2e15, 3.6e15, {"a": 0.6, "b": 0.6}, 0.5)
     assert list(report([slow, fast], Limits(1e14, 1e13))) == [

@@ -1,4 +1,4 @@
-"""Campaigns that are killed, sharded, out of time, memory or disk - and what they leave."""
+"""Campaigns that are killed, sharded, or out of time or disk space, and their files."""
 
 import json
 import os
@@ -41,13 +41,13 @@ from tests.toys.campaign import (
 
 ROOT = Path(__file__).parents[2]
 PLAN = tiny_plan(8)
-PATIENCE = 600.0  # seconds until a subprocess that does nothing fails its test
+PATIENCE = 600.0  # seconds without progress of a subprocess until its test fails
 Held = dict[Future[Row], object]
 
 
 @pytest.fixture(scope="module")
 def expected() -> dict[str, Row]:
-    """Return the rows of an uninterrupted campaign, times left out."""
+    """Return the rows of an uninterrupted campaign by run id, without times."""
     with ThreadPoolExecutor(1, initializer=prepare) as pool:
         rows = pool.map(train_run, map(job_of, PLAN))
         return {str(row["run_id"]): without_times(row) for row in rows}
@@ -62,7 +62,7 @@ def files_of(campaign: Campaign) -> set[str]:
 
 
 def children(process: int) -> set[int]:
-    """Return the processes that a process started, where the system tells."""
+    """Return the ids of a process's children; none on a system without /proc."""
     path = Path(f"/proc/{process}/task/{process}/children")
     return {int(name) for name in path.read_text().split()} if path.exists() else set()
 
@@ -83,7 +83,7 @@ def wait_for(condition: Callable[[], object]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Killed:
-    """A campaign whose process was killed, and the workers that it had."""
+    """A campaign whose process was killed, and the process ids of its workers."""
 
     campaign: Campaign
     workers: set[int]
@@ -91,7 +91,7 @@ class Killed:
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
-    """Run a campaign in a process of its own and kill it at a random moment."""
+    """Run a campaign in a separate process and kill it at a random time."""
     campaign = toy_campaign(tmp_path_factory.mktemp("campaign"), PLAN)
     rng = np.random.default_rng()
     wanted, pause = int(rng.integers(1, 4)), float(rng.uniform(0, 0.1))
@@ -110,23 +110,23 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
     finally:
         process.kill()
         code = process.wait()
-    assert code == -signal.SIGKILL  # it was still at work
+    assert code == -signal.SIGKILL  # it was still running
     yield Killed(campaign, workers)
     for worker in filter(is_alive, workers):
         os.kill(worker, signal.SIGKILL)
 
 
-def test_a_killed_campaign_goes_on_to_the_same_rows(
+def test_a_killed_campaign_resumes_and_gives_the_same_rows(
     killed: Killed, forks: None, expected: dict[str, Row]
 ) -> None:
     campaign = killed.campaign
     before = found_rows(campaign)
     assert 0 < len(before) < len(PLAN)
     kept = {path: path.read_bytes() for path in campaign.runs.glob("*.json")}
-    made, left = run_campaign(campaign, options_of())
-    assert (made, left) == (len(PLAN) - len(before), 0)
+    finished, left = run_campaign(campaign, options_of())
+    assert (finished, left) == (len(PLAN) - len(before), 0)
     assert found_rows(campaign) == expected
-    assert {path: path.read_bytes() for path in kept} == kept  # what was done is not made again
+    assert {path: path.read_bytes() for path in kept} == kept  # finished runs are not repeated
     assert run_campaign(campaign, options_of()) == (0, 0)
 
 
@@ -139,7 +139,7 @@ def test_workers_do_not_outlive_their_killed_campaign(killed: Killed) -> None:
     assert not any(map(is_alive, killed.workers))
 
 
-def test_a_second_process_on_one_folder_is_told_so(tmp_path: Path, threads: None) -> None:
+def test_a_second_process_on_one_shard_is_refused(tmp_path: Path, threads: None) -> None:
     campaign = toy_campaign(tmp_path, PLAN[:4])
     message = (
         f"another process works on shard 1/2 of {str(tmp_path)!r}; wait for it, or give each "
@@ -152,11 +152,11 @@ def test_a_second_process_on_one_folder_is_told_so(tmp_path: Path, threads: None
     ):
         run_campaign(campaign, options)
     assert campaign.done() == set()
-    with campaign.lock((1, 2)):  # free again
+    with campaign.lock((1, 2)):  # the lock is free again
         assert run_campaign(campaign, options_of(shard=(2, 2), limit=1)) == (1, 1)
 
 
-def test_two_shards_together_are_the_whole(
+def test_two_shards_together_give_all_rows(
     tmp_path: Path, threads: None, expected: dict[str, Row]
 ) -> None:
     campaign = toy_campaign(tmp_path, PLAN)
@@ -164,7 +164,7 @@ def test_two_shards_together_are_the_whole(
     assert campaign.done() == {run.run_id for run in PLAN[::2]}
     assert run_campaign(campaign, options_of(shard=(2, 2), workers=2)) == (4, 0)
     found = found_rows(campaign)
-    for row in found.values():  # how many shared the device is told truly, and changes nothing
+    for row in found.values():  # the number of workers is stored, and changes nothing else
         assert row.pop("networks_in_flight") == (1 if row["run_id"] in ODD else 2)
     wanted = {n: {k: v for k, v in r.items() if k != SHARED} for n, r in expected.items()}
     assert found == wanted
@@ -174,7 +174,7 @@ ODD = {run.run_id for run in PLAN[::2]}
 SHARED = "networks_in_flight"
 
 
-def test_a_limit_makes_the_first_runs_of_the_plan(tmp_path: Path, threads: None) -> None:
+def test_a_limit_trains_the_first_runs_of_the_plan(tmp_path: Path, threads: None) -> None:
     campaign = toy_campaign(tmp_path, PLAN)
     assert run_campaign(campaign, options_of(limit=2)) == (2, 6)
     assert campaign.done() == {run.run_id for run in PLAN[:2]}
@@ -185,14 +185,14 @@ def invoke(*arguments: object) -> tuple[int, str]:
     return result.exit_code, result.stdout
 
 
-def test_the_command_exits_3_with_work_left(tmp_path: Path, threads: None) -> None:
+def test_the_command_exits_3_with_runs_left(tmp_path: Path, threads: None) -> None:
     toy_campaign(tmp_path, PLAN[:2])
     assert invoke("run", "--campaign", tmp_path, "--minutes", 0) == (3, "0 runs finished, 2 left\n")
     assert invoke("run", "--campaign", tmp_path, "--limit", 1) == (0, "1 runs finished, 1 left\n")
     assert invoke("run", "--campaign", tmp_path) == (0, "1 runs finished, 0 left\n")
 
 
-def test_a_row_tells_what_was_made_and_how(expected: dict[str, Row]) -> None:
+def test_a_row_describes_its_run(expected: dict[str, Row]) -> None:
     for run in PLAN:
         row = expected[run.run_id]
         check_row(row | {"epoch_seconds": [0.0, 0.0], "started_at": 0})
@@ -207,13 +207,13 @@ def test_a_row_tells_what_was_made_and_how(expected: dict[str, Row]) -> None:
 
 
 def full_disk(path: Path, text: str, **_: object) -> int:
-    """Stand in for a write of which the disk takes half."""
+    """Stand in for a write that fails halfway, as the disk is full."""
     with path.open("w") as file:
         file.write(text[: len(text) // 2])
     raise OSError(28, "No space left on device", str(path))
 
 
-def test_a_full_disk_leaves_nothing_half_written(
+def test_a_full_disk_leaves_no_incomplete_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     campaign = toy_campaign(tmp_path, PLAN[:3], [toy_row(PLAN[0])])
@@ -231,7 +231,7 @@ def test_a_full_disk_leaves_nothing_half_written(
     assert campaign.done() == {run.run_id for run in PLAN[:2]}
 
 
-def test_a_row_that_is_no_number_is_not_stored(tmp_path: Path) -> None:
+def test_a_row_with_nan_is_not_stored(tmp_path: Path) -> None:
     campaign = toy_campaign(tmp_path, PLAN[:1])
     with pytest.raises(
         ValueError, match=r"^Out of range float values are not JSON compliant(: nan)?$"
@@ -241,7 +241,7 @@ def test_a_row_that_is_no_number_is_not_stored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"run_id": 3}'])
-def test_a_damaged_run_file_is_named_with_what_to_do(tmp_path: Path, text: str) -> None:
+def test_a_damaged_run_file_is_named_with_a_remedy(tmp_path: Path, text: str) -> None:
     campaign = toy_campaign(tmp_path, PLAN[:1])
     path = campaign.runs / f"{PLAN[0].run_id}.json"
     path.write_text(text)
@@ -253,7 +253,7 @@ def test_a_damaged_run_file_is_named_with_what_to_do(tmp_path: Path, text: str) 
         list(campaign.rows())
 
 
-def test_a_null_for_an_accuracy_is_damage_too(tmp_path: Path) -> None:
+def test_a_null_accuracy_counts_as_damage(tmp_path: Path) -> None:
     campaign = toy_campaign(
         tmp_path, PLAN[:1], [toy_row(PLAN[0]) | {"valid_accuracy": [0.5, None]}]
     )
@@ -262,14 +262,14 @@ def test_a_null_for_an_accuracy_is_damage_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "1", "1/", "a/2", "1/2/3", "1 / 2", "-1/2"])
-def test_a_shard_of_another_form_is_refused(text: str) -> None:
+def test_a_malformed_shard_is_refused(text: str) -> None:
     message = f"`shard` (={text!r}) must be i/n, as 1/4"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         parse_shard(text)
     assert parse_shard("3/4") == (3, 4)
 
 
-def test_a_campaign_without_a_plan_says_what_makes_one(tmp_path: Path) -> None:
+def test_a_campaign_without_a_plan_says_how_to_make_one(tmp_path: Path) -> None:
     path = tmp_path / "plan.jsonl"
     message = (
         f"no plan at {str(path)!r}; make one with `peephole generate plan --campaign {tmp_path}`"
@@ -297,7 +297,7 @@ def test_an_environment_names_versions_and_no_host() -> None:
     assert re.fullmatch("[0-9a-f]{12}", environment_id(versions))
 
 
-def test_a_processor_without_a_model_name_is_called_by_its_kind(
+def test_a_processor_without_a_model_name_has_the_name_of_its_kind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = tmp_path / "cpuinfo"
@@ -316,7 +316,7 @@ def counts(groups: list[PlannedRun]) -> dict[tuple[str, str], int]:
     return {key: keys.count(key) for key in keys}
 
 
-def test_status_counts_what_is_done_and_planned(tmp_path: Path) -> None:
+def test_status_counts_finished_and_planned_runs(tmp_path: Path) -> None:
     plan = release_plan()
     toy_campaign(tmp_path, plan, [toy_row(run) for run in plan[:9]])
     groups = campaign_status(tmp_path)
@@ -346,7 +346,7 @@ def test_the_pilot_is_planned_for_one_image_set(tmp_path: Path) -> None:
     assert [r.peak_rate for r in Campaign(tmp_path).recipes().values()] == [0.1, 0.2, 0.3]
 
 
-def test_the_command_merges_what_is_done(tmp_path: Path) -> None:
+def test_the_command_merges_finished_runs(tmp_path: Path) -> None:
     plan = release_plan()
     toy_campaign(tmp_path / "campaign", plan, [toy_row(run) for run in plan])
     code, text = invoke(

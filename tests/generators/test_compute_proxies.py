@@ -1,4 +1,4 @@
-"""Proxies of a release: what is computed, what a kill leaves, and what the release says of them."""
+"""Computing the proxies of a release: results, kills, and the description of the release."""
 
 import fcntl
 import json
@@ -43,7 +43,7 @@ def folder(original: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch, threads: None) -> list[str]:
-    """Return the architectures that are measured, in a thread in place of processes."""
+    """Measure in threads instead of processes, and return the ids of measured architectures."""
     names: list[str] = []
 
     def measure(job: Job) -> Row:
@@ -71,7 +71,7 @@ def rows_of(folder: Path) -> list[Proxies]:
     return table_rows(table)
 
 
-def test_every_architecture_is_computed_once_and_the_release_is_whole(
+def test_every_architecture_is_computed_once_and_the_release_is_valid(
     folder: Path, measured: list[str]
 ) -> None:
     assert add_proxies("digits", folder, options_of()) == len(measured)
@@ -98,7 +98,7 @@ def test_with_nothing_missing_nothing_changes(folder: Path, measured: list[str])
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_after_a_kill_what_was_finished_stays_and_half_a_line_does_not(
+def test_after_a_kill_finished_networks_are_kept_and_an_incomplete_line_is_not(
     folder: Path, measured: list[str]
 ) -> None:
     add_proxies("digits", folder, options_of())
@@ -116,7 +116,7 @@ def test_after_a_kill_what_was_finished_stays_and_half_a_line_does_not(
     assert verify_release(folder) == []
 
 
-def test_a_network_at_a_time_is_kept_before_the_next(
+def test_each_network_is_written_before_the_next(
     folder: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def keep_three(file: TextIO, kept: list[Proxies], row: Row) -> None:
@@ -130,21 +130,21 @@ def test_a_network_at_a_time_is_kept_before_the_next(
     with pytest.raises(KeyboardInterrupt):
         add_proxies("digits", folder, options_of())
     assert not proxies_path("digits", folder).exists()
-    assert verify_release(folder) == []  # unfinished files are no problem
+    assert verify_release(folder) == []  # unfinished files are ignored
     monkeypatch.setattr(compute, "_keep", keep)
     assert add_proxies("digits", folder, options_of()) == len(architectures(folder)) - 3
 
 
-def test_a_kill_between_file_and_checksums_is_made_good(folder: Path, measured: list[str]) -> None:
+def test_a_kill_between_file_and_checksums_is_repaired(folder: Path, measured: list[str]) -> None:
     add_proxies("digits", folder, options_of())
     sums, signed = folder / "SHA256SUMS", (folder / "SHA256SUMS").read_text()
     sums.write_text("".join(line for line in signed.splitlines(True) if "proxies" not in line))
     assert add_proxies("digits", folder, options_of()) == 0
     assert sums.read_text() == signed
-    assert read_manifest(folder).version == "1.3.0"  # the same file raises it once
+    assert read_manifest(folder).version == "1.3.0"  # a file raises the version once
 
 
-def test_networks_that_a_release_gained_are_added_and_published_values_kept(
+def test_new_networks_are_added_and_published_values_kept(
     folder: Path, measured: list[str]
 ) -> None:
     add_proxies("digits", folder, options_of())
@@ -243,10 +243,10 @@ def test_the_card_explains_every_column_and_datasets_reads_runs_and_proxies(
     section = text.split("## Zero-cost proxies\n")[1].split("\n## ")[0]
     for name in PROXIES:
         (line,) = [line for line in section.splitlines() if line.startswith(f"| `{name}` |")]
-        assert len(re.split(r"(?<!\\)\|", line)) == 6  # a bar in a definition ends no cell
+        assert len(re.split(r"(?<!\\)\|", line)) == 6  # `|` in a definition is escaped
     datasets = pytest.importorskip("datasets")
     cache = str(tmp_path / "cache")
-    for config in ("digits", None):  # runs are what comes without a name
+    for config in ("digits", None):  # runs are the default
         found = datasets.load_dataset(str(folder), config, cache_dir=cache)
         assert list(found) == list(SPLITS)
         assert set(found["train"].column_names) == set(SCHEMA.names)
@@ -258,13 +258,13 @@ def test_the_card_explains_every_column_and_datasets_reads_runs_and_proxies(
 
 
 def damaged(folder: Path, table: pa.Table) -> list[str]:
-    """Return what is found wrong with a table of proxies under right checksums."""
+    """Write a table of proxies with correct checksums, and return the problems of the release."""
     write_table(table, proxies_path("digits", folder))
     finish_release(folder)
     return verify_release(folder)
 
 
-def test_what_breaks_the_promises_of_the_file_is_named(folder: Path, measured: list[str]) -> None:
+def test_invalid_values_in_the_file_are_named(folder: Path, measured: list[str]) -> None:
     add_proxies("digits", folder, options_of())
     table = Release(folder).proxies("digits")
     assert table is not None
@@ -310,7 +310,7 @@ def test_an_empty_file_of_proxies_cannot_be_counted(folder: Path, measured: list
         finish_release(folder, "1.3.1")
 
 
-def test_proxies_that_are_not_finite_are_no_proxies() -> None:
+def test_proxies_that_are_not_finite_are_refused() -> None:
     values: dict[str, float] = dict.fromkeys(PROXIES, 0.5)
     row = Proxies("0" * 16, 1000, 50, **values, device="d", environment_id="e",
                   generator_version="g")  # fmt: skip
@@ -319,7 +319,7 @@ def test_proxies_that_are_not_finite_are_no_proxies() -> None:
         Proxies(**(asdict(row) | {"naswot": float("nan")}))
 
 
-def test_proxies_of_unknown_images_are_refused_and_of_others_none(folder: Path) -> None:
+def test_unknown_images_are_refused_and_missing_proxies_are_none(folder: Path) -> None:
     assert Release(folder).proxies("digits") is None
     with pytest.raises(ValueError, match=r"^unknown images 'digit'; did you mean 'digits'\?"):
         Release(folder).proxies("digit")

@@ -1,4 +1,4 @@
-"""Graphs change nothing: seen on a CPU with a capture that only remembers."""
+"""Graphs do not change results; on a CPU, where a capture only stores its work."""
 
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -25,7 +25,7 @@ def pixels() -> DevicePixels:
 
 @pytest.fixture
 def captured(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
-    """Let a capture remember its work, as on a GPU, but run it when it is replayed."""
+    """Make captures store their work and run it when they are replayed; return the work."""
     found: list[Callable[[], None]] = []
 
     def remember(work: Callable[[], None]) -> Callable[[], None]:
@@ -43,7 +43,7 @@ def check_same(one: Curves, other: Curves) -> None:
             assert np.array_equal(a, b) if field.name == "correct" else a == b, field.name
 
 
-def test_a_warm_up_leaves_no_trace_in_the_curves(
+def test_a_warm_up_does_not_change_the_curves(
     pixels: DevicePixels, captured: list[Callable[[], None]]
 ) -> None:
     plain = train(TINY, RECIPE, pixels, seed=0)
@@ -52,7 +52,7 @@ def test_a_warm_up_leaves_no_trace_in_the_curves(
     assert len(captured) == 2  # a step and an evaluated batch
 
 
-def test_a_warm_up_moves_weights_and_puts_all_of_them_back(
+def test_a_warm_up_changes_weights_and_restores_them(
     pixels: DevicePixels, captured: list[Callable[[], None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moved: list[bool] = []
@@ -60,7 +60,7 @@ def test_a_warm_up_moves_weights_and_puts_all_of_them_back(
 
     def watched(self: Training) -> None:
         before = [p.detach().clone() for p in self.network.parameters()]
-        self._buffers.step.fill_(self.recipe.steps_per_epoch)  # after the rate's rise from zero
+        self._buffers.step.fill_(self.recipe.steps_per_epoch)  # where the rate is no longer 0
         own(self)
         after = self.network.parameters()
         moved.append(any(not torch.equal(a, b) for a, b in zip(before, after, strict=True)))
@@ -77,16 +77,16 @@ def test_a_warm_up_moves_weights_and_puts_all_of_them_back(
     assert not any(buffer.any() for buffer in momenta)
 
 
-def test_a_rest_that_fills_no_batch_is_evaluated_without_its_graph(
+def test_an_incomplete_batch_is_evaluated_without_a_graph(
     pixels: DevicePixels, captured: list[Callable[[], None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = replace(RECIPE, evaluation_batch=300)
     plain, graphed = (Training(TINY, recipe, pixels, seed=0, graphs=g) for g in (False, True))
-    ones, others = (t.evaluate(pixels.valid) for t in (plain, graphed))  # 350: a batch and a rest
+    ones, others = (t.evaluate(pixels.valid) for t in (plain, graphed))  # 350: 300 and 50
     assert torch.equal(ones[0], others[0])
     assert torch.equal(ones[1], others[1])
 
 
-def test_a_cpu_has_no_stream_of_its_own() -> None:
+def test_a_cpu_has_no_stream() -> None:
     with own_stream(torch.device("cpu")):
         assert torch.zeros(1).device.type == "cpu"

@@ -1,6 +1,6 @@
-"""What a GPU's code does to its device, seen without one: on torch's device of shapes alone.
+"""Tests of the code for GPUs on torch's device `meta`, whose tensors have shapes but no values.
 
-On `meta` a tensor has no values, so whatever would ask a GPU for one is an error there, as is an
+On `meta` it is an error to read a value, for which the host would wait on a GPU, and so is an
 operation on tensors of two devices.
 """
 
@@ -59,7 +59,7 @@ def shapes_of(images: ImageSet) -> DevicePixels:
 
 @pytest.fixture
 def updated(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
-    """Let `meta` have what it lacks of a GPU: autocast and a fused SGD, which notes its tensors."""
+    """Give `meta` autocast and a fused SGD, and return the tensors that SGD updates."""
     found: list[Tensor] = []
     own = generators.training.engine._optimizer
 
@@ -82,13 +82,13 @@ def updated(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
 
 @pytest.mark.parametrize("name", ["cifar10", "mnist"])
 @pytest.mark.parametrize("skeleton", SKELETONS)
-def test_steps_and_evaluations_ask_a_device_for_nothing_and_stay_on_it(
+def test_steps_and_evaluations_never_read_from_the_device(
     name: str, skeleton: str, updated: list[Tensor]
 ) -> None:
     images = get_images(name)
     architecture = next(sequence(skeleton, images)).architecture
     training = Training(architecture, RECIPES[name], shapes_of(images), seed=0)
-    for _ in range(2):  # a first step makes the momenta
+    for _ in range(2):  # the first step allocates momenta
         training._take_step()
     loss, right = training.evaluate(training.pixels.valid)
     buffers = training._buffers
@@ -97,17 +97,17 @@ def test_steps_and_evaluations_ask_a_device_for_nothing_and_stay_on_it(
     assert len(updated) == 2 * (3 * len(list(training.network.parameters())) + 2)  # 2 rates
 
 
-def test_an_epoch_asks_for_nothing_either(updated: list[Tensor]) -> None:
+def test_an_epoch_never_reads_from_the_device(updated: list[Tensor]) -> None:
     images = get_images("digits")
     training = Training(tiny_architecture(), RECIPE, shapes_of(images), seed=0)
     sums = training.run_epoch(0)
     assert sums.losses.device == sums.gradient_norm.device == META
-    with pytest.raises(RuntimeError, match="meta"):  # as would a question
+    with pytest.raises(RuntimeError, match="meta"):  # reading a value is an error
         float(sums.losses[0])
 
 
 @pytest.mark.parametrize("skeleton", SKELETONS)
-def test_what_a_step_keeps_is_what_admission_counts(skeleton: str, updated: list[Tensor]) -> None:
+def test_admission_counts_the_memory_of_a_step(skeleton: str, updated: list[Tensor]) -> None:
     images = get_images("cifar10-full")
     recipe = replace(RECIPES["cifar10-full"], precision="fp32")  # `meta` has no autocast
     architecture = next(sequence(skeleton, images)).architecture
@@ -131,7 +131,7 @@ def test_what_a_step_keeps_is_what_admission_counts(skeleton: str, updated: list
 
 
 @pytest.mark.parametrize("graphs", [False, True])
-def test_a_training_is_free_with_the_last_reference_to_it(
+def test_a_training_is_freed_with_the_last_reference_to_it(
     graphs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generators.training.engine, "capture", lambda _: lambda: None)
@@ -143,7 +143,7 @@ def test_a_training_is_free_with_the_last_reference_to_it(
         seen.extend([weakref.ref(self), weakref.ref(self.network)])
 
     pixels = to_device(load_images("digits"), torch.device("cpu"))
-    train(tiny_architecture(), RECIPE, pixels, seed=0)  # what torch loads late keeps a frame of it
+    train(tiny_architecture(), RECIPE, pixels, seed=0)  # modules that torch loads late keep a frame
     monkeypatch.setattr(Training, "__init__", watched)
     gc.collect()
     gc.disable()

@@ -1,6 +1,7 @@
-"""What only a GPU can show: run `pytest -m gpu tests` before a campaign on a new machine.
+"""Tests that need a GPU: run `pytest -m gpu tests` before a campaign on a new machine.
 
-Networks are in flight as a campaign has them. Images are noise, of the shape of CIFAR-10.
+Networks are trained as in a campaign, several at the same time. Images are noise, with the shape of
+CIFAR-10.
 """
 
 import hashlib
@@ -37,7 +38,7 @@ pytestmark = [
 GPU = "cuda:0"
 TINY = tiny_architecture()
 SHORT = replace(RECIPES["cifar10"], epochs=1, warmup_epochs=0)
-IN_FLIGHT = 4
+WORKERS = 4
 
 
 def noise(name: str, _: Path) -> Pixels:
@@ -55,15 +56,15 @@ def noise(name: str, _: Path) -> Pixels:
 
 
 def prepare_noise() -> None:
-    warnings.simplefilter("ignore")  # an operation without a deterministic kernel says so
+    warnings.simplefilter("ignore")  # of operations without a deterministic kernel
     vars(generators.workers.worker)["load_images"] = noise
     prepare_gpu()
 
 
 def jobs(count: int, recipe: Recipe = SHORT) -> list[Job]:
-    """Return the first runs of the plan, cut to an epoch."""
+    """Return the first runs of the plan, with one epoch each."""
     runs = [run for run in make_plan(["cifar10"]) if run.seed == 0][:count]
-    return [Job(short(run, recipe), recipe, Path(), GPU, IN_FLIGHT) for run in runs]
+    return [Job(short(run, recipe), recipe, Path(), GPU, WORKERS) for run in runs]
 
 
 def short(run: PlannedRun, recipe: Recipe) -> PlannedRun:
@@ -71,7 +72,7 @@ def short(run: PlannedRun, recipe: Recipe) -> PlannedRun:
 
 
 def digest(row: Row) -> str:
-    """Return a hash of what a run measured, its times apart."""
+    """Return a hash of a row without its times."""
     found = {name: value for name, value in row.items() if name not in TIMES}
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
@@ -88,8 +89,8 @@ def check_graphs(recipe: Recipe) -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_replayed_graphs_give_the_curves_of_eager_steps(precision: str) -> None:
-    with GpuProcess(1, prepare_noise) as flight:
-        flight.submit(check_graphs, replace(RECIPE, precision=precision)).result()  # type: ignore[arg-type]
+    with GpuProcess(1, prepare_noise) as process:
+        process.submit(check_graphs, replace(RECIPE, precision=precision)).result()  # type: ignore[arg-type]
 
 
 def first_epoch(device: str) -> tuple[float | None, float | None]:
@@ -99,21 +100,21 @@ def first_epoch(device: str) -> tuple[float | None, float | None]:
     return curves.initial_valid_loss, curves.train_loss[0]
 
 
-def test_a_gpu_agrees_with_the_cpu_as_far_as_rounding_goes() -> None:
-    with GpuProcess(1, prepare_noise) as flight:
+def test_a_gpu_agrees_with_the_cpu_up_to_rounding() -> None:
+    with GpuProcess(1, prepare_noise) as process:
         (one, first), (other, second) = (
-            flight.submit(first_epoch, device).result() for device in ("cpu", GPU)
+            process.submit(first_epoch, device).result() for device in ("cpu", GPU)
         )
     assert one == pytest.approx(other, rel=1e-4)
     assert first == pytest.approx(second, rel=0.02)
 
 
-def test_a_run_is_the_same_bits_alone_and_beside_others() -> None:
-    work = jobs(2 * IN_FLIGHT)
-    with GpuProcess(1, prepare_noise) as flight:
-        alone = [digest(flight.submit(train_run, job).result()) for job in work]
-    with GpuProcess(IN_FLIGHT, prepare_noise) as flight:
-        futures = [flight.submit(train_run, job) for job in work]
+def test_a_run_is_bit_identical_alone_and_beside_others() -> None:
+    work = jobs(2 * WORKERS)
+    with GpuProcess(1, prepare_noise) as process:
+        alone = [digest(process.submit(train_run, job).result()) for job in work]
+    with GpuProcess(WORKERS, prepare_noise) as process:
+        futures = [process.submit(train_run, job) for job in work]
         beside = [digest(future.result()) for future in futures]
     assert alone == beside
 
@@ -136,8 +137,8 @@ def check_no_wait() -> None:
 
 
 def test_no_step_and_no_evaluation_waits_for_the_device() -> None:
-    with GpuProcess(1, prepare_noise) as flight:
-        flight.submit(check_no_wait).result()
+    with GpuProcess(1, prepare_noise) as process:
+        process.submit(check_no_wait).result()
 
 
 def reserved() -> int:
@@ -146,12 +147,12 @@ def reserved() -> int:
 
 def test_memory_is_what_admission_predicts_and_does_not_grow() -> None:
     largest = max(jobs(200), key=job_memory)
-    with GpuProcess(1, prepare_noise) as flight:
+    with GpuProcess(1, prepare_noise) as process:
         after = []
         for _ in range(4):
-            assert flight.submit(train_run, largest).result()["status"] == "completed"
-            after.append(flight.submit(reserved).result())
-    pixels = 400e6  # the images, which admission leaves to the rest of the device
+            assert process.submit(train_run, largest).result()["status"] == "completed"
+            after.append(process.submit(reserved).result())
+    pixels = 400e6  # bytes of the images, which the prediction leaves out
     assert after[0] - pixels < job_memory(largest) < 8 * after[0]
     assert after[-1] < 1.1 * after[0]
 
@@ -174,25 +175,25 @@ def check_failed_capture() -> None:
         assert x.tolist() == [2.0] * 4
 
 
-def test_a_capture_that_fails_leaves_its_stream_as_it_was() -> None:
-    with GpuProcess(1, prepare_noise) as flight:
-        flight.submit(check_failed_capture).result()
+def test_a_failed_capture_leaves_its_stream_usable() -> None:
+    with GpuProcess(1, prepare_noise) as process:
+        process.submit(check_failed_capture).result()
 
 
 def limit_memory(fraction: float) -> None:
     torch.cuda.set_per_process_memory_fraction(fraction)
 
 
-def test_a_run_out_of_memory_says_so_and_the_next_one_is_made() -> None:
+def test_after_a_run_out_of_memory_the_next_one_is_trained() -> None:
     job = jobs(1)[0]
-    with GpuProcess(1, prepare_noise) as flight:
-        assert flight.submit(train_run, job).result()["status"] == "completed"
-        taken = flight.submit(reserved).result() / torch.cuda.mem_get_info()[1]
-        flight.submit(limit_memory, taken / 4).result()
+    with GpuProcess(1, prepare_noise) as process:
+        assert process.submit(train_run, job).result()["status"] == "completed"
+        taken = process.submit(reserved).result() / torch.cuda.mem_get_info()[1]
+        process.submit(limit_memory, taken / 4).result()
         bigger = replace(job, run=max(jobs(200), key=job_memory).run)
-        assert flight.submit(train_run, bigger).result()["status"] == "out_of_memory"
-        flight.submit(limit_memory, 1.0).result()
-        assert flight.submit(train_run, job).result()["status"] == "completed"
+        assert process.submit(train_run, bigger).result()["status"] == "out_of_memory"
+        process.submit(limit_memory, 1.0).result()
+        assert process.submit(train_run, job).result()["status"] == "completed"
 
 
 def break_context() -> None:
@@ -200,7 +201,7 @@ def break_context() -> None:
 
 
 def test_a_lost_context_ends_the_process() -> None:
-    with GpuProcess(1, prepare_noise) as flight:
-        flight.submit(break_context).result()  # the device notices later
+    with GpuProcess(1, prepare_noise) as process:
+        process.submit(break_context).result()  # the device notices later
         with pytest.raises(BrokenProcessPool):
-            flight.submit(train_run, jobs(1)[0]).result()
+            process.submit(train_run, jobs(1)[0]).result()

@@ -1,4 +1,4 @@
-"""Networks in flight: threads of one child process, its end, and which of them may start."""
+"""The GPU process: its threads, its end, and which jobs may start in it."""
 
 import os
 import threading
@@ -37,7 +37,7 @@ def nothing() -> None:
 
 
 def place() -> tuple[int, int]:
-    """Return the process and thread of a call, which takes a moment."""
+    """Return the process id and thread id of a call that takes 0.2 seconds."""
     time.sleep(0.2)
     return os.getpid(), threading.get_ident()
 
@@ -51,30 +51,30 @@ def end() -> None:
 
 
 def test_calls_run_on_threads_of_one_other_process() -> None:
-    with GpuProcess(3, nothing) as flight:
-        places = [future.result() for future in [flight.submit(place) for _ in range(6)]]
+    with GpuProcess(3, nothing) as process:
+        places = [future.result() for future in [process.submit(place) for _ in range(6)]]
     assert {process for process, _ in places} != {os.getpid()}
     assert len({process for process, _ in places}) == 1
     assert len({thread for _, thread in places}) == 3
 
 
-def test_an_error_of_a_call_is_raised_where_its_result_is_asked_for() -> None:
-    with GpuProcess(1, nothing) as flight:
-        failing, fine = flight.submit(fail, "so"), flight.submit(divmod, 7, 2)
+def test_an_error_of_a_call_is_raised_with_its_result() -> None:
+    with GpuProcess(1, nothing) as process:
+        failing, fine = process.submit(fail, "so"), process.submit(divmod, 7, 2)
         with pytest.raises(ValueError, match=r"^so$"):
             failing.result()
         assert fine.result() == (3, 1)
 
 
-def test_the_end_of_the_process_breaks_what_it_had_and_what_comes_later() -> None:
-    with GpuProcess(2, nothing) as flight:
-        lost = [flight.submit(time.sleep, 60), flight.submit(end)]
+def test_the_end_of_the_process_breaks_unfinished_and_later_calls() -> None:
+    with GpuProcess(2, nothing) as process:
+        lost = [process.submit(time.sleep, 60), process.submit(end)]
         wait(lost)
         for future in lost:
             with pytest.raises(BrokenProcessPool, match=r"^the GPU process has ended$"):
                 future.result()
         with pytest.raises(BrokenProcessPool, match=r"^the GPU process has ended$"):
-            flight.submit(place)
+            process.submit(place)
 
 
 def settings() -> tuple[bool, ...]:
@@ -83,16 +83,16 @@ def settings() -> tuple[bool, ...]:
     return cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32, exact
 
 
-def test_networks_in_flight_compute_fp32_in_fp32_and_the_same_every_time() -> None:
-    with GpuProcess(1, prepare_gpu) as flight:
-        assert flight.submit(settings).result() == (False, False, False, True)
+def test_a_gpu_process_uses_full_fp32_and_deterministic_kernels() -> None:
+    with GpuProcess(1, prepare_gpu) as process:
+        assert process.submit(settings).result() == (False, False, False, True)
 
 
-def test_a_flight_trains_what_a_lone_worker_trains(tmp_path: Path) -> None:
+def test_a_gpu_process_gives_the_rows_of_a_single_worker(tmp_path: Path) -> None:
     with ThreadPoolExecutor(1, initializer=prepare) as pool:
         alone = [without_times(row) for row in pool.map(train_run, map(job_of, PLAN))]
-    with GpuProcess(3, prepare_gpu) as flight:
-        futures = [flight.submit(train_run, job_of(run)) for run in PLAN]
+    with GpuProcess(3, prepare_gpu) as process:
+        futures = [process.submit(train_run, job_of(run)) for run in PLAN]
         together = [without_times(future.result()) for future in futures]
     assert together == alone
 
@@ -118,13 +118,13 @@ def use_gpu_process(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
 
 
 def end_with_graphs(job: Job) -> Row:
-    """Stand in for a training that a graph kills."""
+    """Stand in for a training whose process dies if it uses CUDA graphs."""
     if job.graphs and job.run.draw_index == 0:
         os._exit(1)
     return toy_row(job.run) | {"status_reason": f"graphs {job.graphs}"}
 
 
-def test_a_lost_process_is_replaced_and_its_runs_made_without_graphs(
+def test_a_lost_process_is_replaced_and_its_runs_retried_without_graphs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_gpu_process(monkeypatch, 2)
@@ -133,10 +133,10 @@ def test_a_lost_process_is_replaced_and_its_runs_made_without_graphs(
     assert run_jobs(jobs, options_of(workers=2), campaign.store, end_with_graphs) == 4
     seen = {row["draw_index"]: row["status_reason"] for row in campaign.rows()}
     assert seen[0] == "graphs False"
-    assert seen[3] == "graphs True"  # it was not in hand when the process died
+    assert seen[3] == "graphs True"  # it was not running when the process died
 
 
-def test_a_bound_holds_where_time_has_a_fixed_part_and_one_that_grows() -> None:
+def test_a_bound_holds_if_time_is_a_constant_plus_a_proportional_part() -> None:
     def taken(cost: int) -> float:
         return 2.0 + cost / 100
 
@@ -148,20 +148,16 @@ def test_a_bound_holds_where_time_has_a_fixed_part_and_one_that_grows() -> None:
         assert pace.bound(cost) >= 1.3 * taken(cost)
 
 
-def test_one_slow_small_run_does_not_hold_up_large_ones() -> None:
+def test_one_slow_small_run_does_not_raise_the_bound_of_large_ones() -> None:
     pace = Pace()
-    pace.add(1, 3.0)  # seconds per cost of a run that is all fixed part
+    pace.add(1, 3.0)  # nearly all of it is the constant part
     for cost in (800, 900, 1000, 1100, 1200):
         pace.add(cost, 6.0)
     assert pace.bound(1000) == pytest.approx(1.3 * 6 * 1000 / 800)
 
 
-def test_predicted_memory_is_that_of_a_network_worked_by_hand() -> None:
-    """`digits`, 8x8: 8 channels in stem, BN, ReLU and in one block; then 4x4 and 2x2.
-
-    Every row's answer is counted from the walk's own widths and resolutions; here they are summed
-    once more, and pools apart.
-    """
+def test_predicted_memory_matches_a_calculation_by_hand() -> None:
+    """`digits` has 8x8 pixels: 8 channels in stem, BN, ReLU and one block; then 4x4 and 2x2."""
     images, recipe = get_images("digits"), RECIPES["digits"]
     rows = walk(tiny_architecture(), images)
     activations = [row.out_channels * row.out_resolution**2 for row in rows]
@@ -174,7 +170,7 @@ def test_predicted_memory_is_that_of_a_network_worked_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("room", "width"), [(None, 3), (2.5, 2), (0.5, 1)])
-def test_only_what_fits_the_device_is_in_hand(
+def test_only_jobs_that_fit_the_device_run_at_the_same_time(
     monkeypatch: pytest.MonkeyPatch, room: float | None, width: int
 ) -> None:
     each = max(job_memory(job_of(run)) for run in PLAN)
@@ -197,7 +193,7 @@ def test_only_what_fits_the_device_is_in_hand(
     assert most == [width]
 
 
-def test_a_cpu_has_no_end_of_room_and_a_gpu_most_of_its_memory(
+def test_a_cpu_has_no_memory_limit_and_a_gpu_has_most_of_its_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert device_room("cpu") is None

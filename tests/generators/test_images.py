@@ -1,4 +1,4 @@
-"""Published splits and constants against the pixels themselves."""
+"""Published splits and normalisation constants against the images."""
 
 import json
 import re
@@ -40,7 +40,7 @@ def published(name: str) -> dict[str, list[int]]:
 
 
 def indices(name: str, official: int) -> dict[str, NDArray[np.int64]]:
-    """Return the published indices of the parts that come from the official training images."""
+    """Return the published indices of the splits made from the official training images."""
     fields = published(name)
     valid = np.array(fields["valid"])
     test = np.array(fields["test"] or [], dtype=np.int64)
@@ -50,7 +50,7 @@ def indices(name: str, official: int) -> dict[str, NDArray[np.int64]]:
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_published_parts_are_disjoint_and_of_the_stated_sizes(name: str) -> None:
+def test_published_splits_are_disjoint_and_have_the_stated_sizes(name: str) -> None:
     spec = get_images(name)
     official = spec.train + spec.valid + (spec.test if name == "digits" else 0)
     parts = indices(name, official)
@@ -64,7 +64,7 @@ def test_published_parts_are_disjoint_and_of_the_stated_sizes(name: str) -> None
 
 
 @pytest.mark.parametrize("name", ["cifar10", "mnist"])
-def test_what_is_measured_early_is_a_part_of_the_published_size(name: str) -> None:
+def test_curve_subsets_have_the_published_sizes(name: str) -> None:
     spec, fields = get_images(name), published(name)
     parts = indices(name, spec.train + spec.valid)
     for key, count, part in (
@@ -78,7 +78,7 @@ def test_what_is_measured_early_is_a_part_of_the_published_size(name: str) -> No
 
 
 @pytest.mark.parametrize("name", ["cifar10-full", "mnist-full", "digits"])
-def test_other_sets_are_measured_on_every_image(name: str) -> None:
+def test_other_image_sets_are_evaluated_on_every_image(name: str) -> None:
     spec = get_images(name)
     assert spec.measured == spec.valid + spec.test
     assert (spec.curve_valid, spec.curve_test, spec.final_train) == (None, None, None)
@@ -115,7 +115,7 @@ def check_pixels(pixels: Pixels) -> None:
     assert pixels.std == pytest.approx(values.std((0, 2, 3)), abs=5e-7)
 
 
-def test_digits_are_those_of_scikit_learn_in_the_published_parts() -> None:
+def test_digits_are_those_of_scikit_learn_in_the_published_splits() -> None:
     from sklearn.datasets import load_digits
 
     source = load_digits()
@@ -129,22 +129,22 @@ def test_digits_are_those_of_scikit_learn_in_the_published_parts() -> None:
     assert np.abs(counts - np.bincount(source.target) * 350 / 1797).max() < 1
 
 
-def test_splits_of_digits_made_again_are_those_published() -> None:
+def test_splits_of_digits_can_be_reproduced() -> None:
     assert make_published_file("digits") == published_file("digits")
 
 
 @pytest.mark.parametrize("name", [pytest.param("cifar10", marks=pytest.mark.slow), "mnist"])
-def test_downloaded_images_give_the_published_splits_again(name: str) -> None:
+def test_splits_of_downloaded_images_can_be_reproduced(name: str) -> None:
     folder = folder_with(name)
     assert make_published_file(name, folder) == published_file(name)
 
 
 @pytest.mark.parametrize("name", ["mnist", "mnist-full"])
-def test_mnist_loads_in_the_published_parts(name: str) -> None:
+def test_mnist_loads_in_the_published_splits(name: str) -> None:
     check_pixels(load_images(name, folder_with(name)))
 
 
-def test_rows_measured_early_are_the_published_images() -> None:
+def test_curve_subsets_are_the_published_images() -> None:
     pixels = load_images("mnist", folder_with("mnist"))
     parts = indices("mnist", 60_000)
     assert pixels.curve_valid is not None
@@ -180,7 +180,7 @@ def test_another_purpose_chooses_other_images() -> None:
     assert stratified(labels, 100, "a").tolist() != stratified(labels, 100, "b").tolist()
 
 
-def test_every_image_is_as_likely_as_any_other() -> None:
+def test_every_image_is_equally_likely() -> None:
     labels = np.zeros(20, np.int64)
     counts = np.zeros(20)
     for i in range(400):
@@ -216,7 +216,7 @@ def test_digits_need_no_download(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_check_shows_what_is_there() -> None:
+def test_check_prints_the_splits() -> None:
     result = CliRunner().invoke(check, ["digits"])
     assert (result.exit_code, result.output.splitlines()) == (
         0,

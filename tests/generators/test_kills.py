@@ -1,4 +1,4 @@
-"""Campaigns, merges and boards killed at random moments: whole files, and they go on."""
+"""Campaigns, merges and boards that are killed at random times leave valid files and can resume."""
 
 import time
 from collections.abc import Callable
@@ -31,13 +31,13 @@ from tests.toys.campaign import (
 )
 from tests.toys.results import toy_networks, write_toy, write_toy_board
 
-KILLS = 3  # of one campaign or merge, which then ends undisturbed
+KILLS = 3  # of one campaign or merge, before it may finish
 PATIENCE = 60.0  # seconds until the first file of a merge
 PLAN = release_plan()
 
 
 def make_all(folder: Path) -> None:
-    """Make a campaign's runs, on a thread so that no other process has to start."""
+    """Train a campaign's runs, on a thread so that no other process has to start."""
     generators.workers.scheduler.local_pool = in_threads
     run_campaign(Campaign(folder), options_of())
 
@@ -47,14 +47,14 @@ def merge_all(folder: Path) -> None:
 
 
 def board_files(folder: Path, results: str) -> dict[Path, str]:
-    """Return what page, README and pictures must hold for one of two folders of results."""
+    """Return the content of page, README and pictures for one of two folders of results."""
     board = read_board(folder / results)
     page = render(board, {task.name: toy_networks() for task in board.tasks})
     return {folder / "board.html": page, **readme_files(board, folder / "README.md")}
 
 
 def build_boards(folder: Path) -> None:
-    """Bring the files up to date with one and the other folder in turn, without end."""
+    """Update the files from one folder and the other in turn, forever."""
     made = [board_files(folder, results) for results in ("fewer", "more")]
     while True:
         for files in made:
@@ -64,7 +64,7 @@ def build_boards(folder: Path) -> None:
 def killed(
     work: Callable[[Path], None], folder: Path, begun: Callable[[], bool], pause: float
 ) -> bool:
-    """Kill work in a process of its own some time after it has begun; return whether it ended."""
+    """Run work in a process and kill it some time after it began; return whether it had ended."""
     server = get_context("forkserver")  # torch is loaded once
     server.set_forkserver_preload(["tests.toys.campaign", "tests.generators.test_kills"])
     process = server.Process(target=work, args=(folder,))
@@ -80,14 +80,14 @@ def killed(
 
 
 @pytest.mark.slow
-def test_a_campaign_killed_again_and_again_gives_the_same_rows(tmp_path: Path) -> None:
+def test_a_campaign_killed_repeatedly_gives_the_same_rows(tmp_path: Path) -> None:
     plan, rng = tiny_plan(12), np.random.default_rng()
     campaign = toy_campaign(tmp_path, plan)
     kept: dict[Path, bytes] = {}
     for _ in range(KILLS):
         count = len(campaign.done())
         killed(make_all, tmp_path, lambda n=count: len(campaign.done()) > n, rng.uniform(0, 0.1))  # type: ignore[misc]
-        assert len(list(campaign.rows())) == len(campaign.done())  # every file is whole
+        assert len(list(campaign.rows())) == len(campaign.done())  # every file is complete
         assert {path: path.read_bytes() for path in kept} == kept
         kept = {path: path.read_bytes() for path in campaign.runs.glob("*.json")}
     assert kept
@@ -100,7 +100,7 @@ def test_a_campaign_killed_again_and_again_gives_the_same_rows(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_a_merge_killed_again_and_again_gives_the_same_bytes(tmp_path: Path, seed: int) -> None:
+def test_a_merge_killed_repeatedly_gives_the_same_bytes(tmp_path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
     toy_campaign(tmp_path / "campaign", PLAN, [toy_row(run) for run in PLAN])
     merge([Campaign(tmp_path / "campaign")], tmp_path / "expected", "1.2.3")
@@ -116,13 +116,13 @@ def test_a_merge_killed_again_and_again_gives_the_same_bytes(tmp_path: Path, see
         )
         found = content(data)
         parts = {name: text for name, text in found.items() if name.endswith(".parquet")}
-        assert parts.items() <= expected.items()  # each is there whole, or not at all
+        assert parts.items() <= expected.items()  # each is complete or missing
     merge_all(tmp_path)
     assert content(data) == expected
     assert verify_release(data) == []
 
 
-def test_a_board_that_is_killed_leaves_every_file_as_it_was_or_as_it_becomes(
+def test_a_killed_board_leaves_every_file_old_or_new(
     tmp_path: Path,
 ) -> None:
     rng = np.random.default_rng()

@@ -1,4 +1,4 @@
-"""The pilot's plan, its rule of choice on hand-made tables, and its table."""
+"""The pilot's plan, the rule that chooses a rate, and the table."""
 
 import re
 from functools import lru_cache
@@ -29,7 +29,7 @@ def plan() -> list[PlannedRun]:
 
 
 def table_of(made: list[dict[str, object]]) -> list[PilotRate]:
-    """Return what a campaign with these rows gives."""
+    """Return the pilot's results for a campaign with some rows."""
     campaign = SimpleNamespace(
         rows=lambda: iter(made), plan=plan, recipes=lambda: pilot_recipes("digits", RATES)
     )
@@ -68,22 +68,22 @@ def chosen(**tables: tuple[float, float, float]) -> float:
 
 def test_the_largest_share_between_networks_wins() -> None:
     assert chosen(noise=(0.06, 0.01, 0.06)) == 0.05
-    assert chosen(noise=(0.06, 0.06, 0.01), lift=(0.2, 0.1, 0.0)) == 0.1  # though its mean is least
+    assert chosen(noise=(0.06, 0.06, 0.01), lift=(0.2, 0.1, 0.0)) == 0.1  # with the lowest mean
 
 
-def test_equal_shares_are_told_apart_by_the_mean() -> None:
+def test_of_equal_shares_the_highest_mean_wins() -> None:
     assert chosen(lift=(0.0, 0.0, 0.1)) == 0.1
     assert chosen(lift=(0.1, 0.0, 0.0)) == 0.02
 
 
-def test_a_rate_with_more_stuck_networks_is_out() -> None:
-    # Of 24 runs, two more, a network's two seeds, are 8.3 points: out.
+def test_a_rate_with_more_stuck_networks_is_no_candidate() -> None:
+    # Two more of 24 runs, the two seeds of a network, are 8.3 points
     best_between = (0.06, 0.06, 0.01)
     assert chosen(noise=best_between, stuck=(1, 1, 1)) == 0.1
     assert chosen(noise=best_between, stuck=(0, 0, 1), lift=(0.1, 0.0, 0.0)) == 0.02
 
 
-def test_one_more_stuck_run_of_24_leaves_a_rate_in() -> None:
+def test_a_rate_with_one_more_stuck_run_of_24_is_a_candidate() -> None:
     table = rows(noise=(0.06, 0.06, 0.01))
     recipe = list(pilot_recipes("digits", RATES))[2]
     unlucky = next(run.run_id for run in plan() if run.recipe_id == recipe and run.seed == 1)
@@ -93,7 +93,7 @@ def test_one_more_stuck_run_of_24_leaves_a_rate_in() -> None:
     assert [row.chosen for row in table_of(table)] == [False, False, True]
 
 
-def test_a_rate_holds_what_its_networks_gave() -> None:
+def test_a_rate_has_the_statistics_of_its_networks() -> None:
     row = table_of(rows(stuck=(3, 0, 0), noise=(0.0, 0.0, 0.0)))[0]
     learned = np.repeat(0.5 + 0.01 * np.arange(9), 2)
     assert (row.rate, row.networks, row.stuck) == (0.02, 12, 0.25)
@@ -102,7 +102,7 @@ def test_a_rate_holds_what_its_networks_gave() -> None:
     assert row.between == pytest.approx(1)
 
 
-def test_networks_stuck_with_one_seed_are_no_pair() -> None:
+def test_a_network_stuck_with_one_seed_does_not_count_as_a_pair() -> None:
     table = rows()
     recipe = next(iter(pilot_recipes("digits", RATES)))
     lucky = next(r for r in plan() if r.recipe_id == recipe and r.seed == 1)
@@ -115,8 +115,8 @@ def test_networks_stuck_with_one_seed_are_no_pair() -> None:
     assert after.stuck == 1 / 24
 
 
-def test_shares_are_compared_on_networks_that_learned_at_every_open_rate() -> None:
-    """A network that barely learns at one rate alone would be most of the variance there."""
+def test_shares_are_compared_on_networks_that_learned_at_every_candidate_rate() -> None:
+    """A network that barely learns at one rate would otherwise be most of the variance there."""
     table = rows(noise=(0.01, 0.03, 0.03))
     recipes = list(pilot_recipes("digits", RATES))
     ends = dict(zip(recipes, (0.15, 0.25, 0.15), strict=True))
@@ -125,7 +125,7 @@ def test_shares_are_compared_on_networks_that_learned_at_every_open_rate() -> No
             row["valid_accuracy"] = [CHANCE, ends[run.recipe_id]]
     found = table_of(table)
     assert [row.stuck for row in found] == pytest.approx([2 / 24, 0, 2 / 24])
-    assert [row.chosen for row in found] == [False, True, False]  # the others are out
+    assert [row.chosen for row in found] == [False, True, False]  # the others are no candidates
     for run, row in zip(plan(), table, strict=True):
         if (run.draw_index, run.seed) == (11, 1):
             row["valid_accuracy"] = [CHANCE, 0.25]  # within the tolerance
@@ -140,7 +140,7 @@ def test_between_share_by_hand() -> None:
     assert between_share(np.array([[0.5, 0.5], [0.5, 0.5]])) == 0.0
 
 
-def test_the_pilot_is_outside_the_dataset_and_all_of_it_is_repeated() -> None:
+def test_the_pilot_is_outside_the_dataset_and_trains_each_network_twice() -> None:
     assert len(plan()) == 3 * 12 * 2
     networks = {run.architecture_id: run.draw_index for run in plan()}
     assert sorted(networks.values()) == list(range(12))
@@ -162,7 +162,7 @@ def test_a_missing_run_is_named() -> None:
         table_of(table)
 
 
-def test_the_table_is_kept_as_csv() -> None:
+def test_the_table_is_written_as_csv() -> None:
     table = table_of(rows(stuck=(3, 3, 3), noise=(0.0, 0.0, 0.0), lift=(0.0, 0.1, 0.0)))
     lines = pilot_csv(table).splitlines()
     assert lines[0] == "rate,networks,stuck,between,mean,std,chosen"

@@ -1,4 +1,4 @@
-"""From run files to a release: what is kept, what is refused, and what a kill leaves."""
+"""Merging run files into a release: content, refused merges, and killed merges."""
 
 import json
 import re
@@ -26,7 +26,7 @@ ROWS = [toy_row(run) for run in PLAN]
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Return every file of a folder; what a killed process left unfinished is no file of it."""
+    """Return the content of every file of a folder, without unfinished files."""
     paths = (p for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix != ".part")
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
@@ -42,7 +42,7 @@ def campaign(tmp_path: Path) -> Campaign:
 
 @pytest.fixture(scope="module")
 def merged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Return the files of an undisturbed merge of the whole campaign."""
+    """Return the files of an uninterrupted merge of the entire campaign."""
     folder = tmp_path_factory.mktemp("merged")
     merge([campaign_of(folder / "campaign", range(len(PLAN)))], folder / "data", "1.2.3")
     return content(folder / "data")
@@ -85,17 +85,19 @@ def test_merging_twice_changes_no_byte(
         assert content(tmp_path / "data") == merged
 
 
-def test_parts_merged_one_after_another_are_the_whole(
+def test_campaigns_merged_one_after_another_give_the_same_files(
     tmp_path: Path, merged: dict[str, bytes]
 ) -> None:
-    cuts = (0, 2, 26, len(PLAN))  # the first part lacks whole splits, the last adds to few
+    cuts = (0, 2, 26, len(PLAN))  # the first piece has few splits, the last adds to few
     for i in range(3):
-        part = campaign_of(tmp_path / f"part-{i}", range(cuts[i], cuts[i + 1]))
-        merge([part], tmp_path / "data", f"1.2.{i + 1}")
+        piece = campaign_of(tmp_path / f"piece-{i}", range(cuts[i], cuts[i + 1]))
+        merge([piece], tmp_path / "data", f"1.2.{i + 1}")
     assert content(tmp_path / "data") == merged
 
 
-def test_campaigns_merged_together_are_the_whole(tmp_path: Path, merged: dict[str, bytes]) -> None:
+def test_merging_campaigns_together_gives_the_same_files(
+    tmp_path: Path, merged: dict[str, bytes]
+) -> None:
     parts = [
         campaign_of(tmp_path / "even", range(0, len(PLAN), 2)),
         campaign_of(tmp_path / "rest", range(1, len(PLAN), 2)),
@@ -124,7 +126,7 @@ def test_conflicting_duplicates_are_refused(campaign: Campaign, tmp_path: Path) 
 
 
 def in_split(split: str) -> int:
-    """Return the place of a run of a split in the plan."""
+    """Return the index of the first run of a split in the plan."""
     return next(i for i, run in enumerate(PLAN) if run.split == split)
 
 
@@ -201,7 +203,7 @@ def test_a_damaged_run_file_is_named(campaign: Campaign, tmp_path: Path) -> None
 
 
 def killed_after(files: int, written: list[Path]) -> Callable[[object, Path], None]:
-    """Return what writes tables until there are a number of them, and notes which."""
+    """Return a function that writes a number of tables, then raises; it adds them to a list."""
 
     def write(table: object, path: Path) -> None:
         if len(written) == files:
@@ -213,7 +215,7 @@ def killed_after(files: int, written: list[Path]) -> Callable[[object, Path], No
 
 
 @pytest.mark.parametrize("files", [0, 1, 2, 5])
-def test_a_merge_killed_midway_leaves_whole_files_and_can_be_made_again(
+def test_a_killed_merge_leaves_complete_files_and_can_be_repeated(
     campaign: Campaign,
     tmp_path: Path,
     merged: dict[str, bytes],
@@ -231,7 +233,7 @@ def test_a_merge_killed_midway_leaves_whole_files_and_can_be_made_again(
     assert content(data) == merged
 
 
-def test_a_second_merge_killed_midway_leaves_the_old_files(
+def test_a_killed_second_merge_leaves_the_old_files(
     tmp_path: Path, merged: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = tmp_path / "data"
@@ -253,7 +255,7 @@ def test_a_second_merge_killed_midway_leaves_the_old_files(
 
 
 @pytest.mark.parametrize("files", [1, 2, 3, 5])
-def test_a_second_merge_killed_between_bits_and_runs_can_be_made_again(
+def test_a_second_merge_killed_between_bits_and_runs_can_be_repeated(
     tmp_path: Path, merged: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, files: int
 ) -> None:
     data = tmp_path / "data"
@@ -268,7 +270,7 @@ def test_a_second_merge_killed_between_bits_and_runs_can_be_made_again(
     assert content(data) == merged
 
 
-def test_recipes_and_environments_lie_beside_the_data(campaign: Campaign, tmp_path: Path) -> None:
+def test_recipes_and_environments_are_beside_the_data(campaign: Campaign, tmp_path: Path) -> None:
     merge([campaign], tmp_path, "1.2.3")
     recipes = json.loads((tmp_path / "recipes.json").read_text())
     environments = json.loads((tmp_path / "environments.json").read_text())

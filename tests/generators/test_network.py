@@ -1,4 +1,4 @@
-"""Layers against slow references, networks against an interpreter of their rows, and weights."""
+"""Layers against slow references, networks against a simple interpreter, and initial weights."""
 
 import itertools
 import math
@@ -31,7 +31,7 @@ RECIPE, REDUCED = RECIPES["digits"], RECIPES["cifar10"]
 RESOLUTIONS = (8, 7, 4, 3, 2)
 KERNELS = list(itertools.product(range(1, 6), range(1, 6)))
 POOL_KERNELS = list(itertools.product(range(2, 6), range(2, 6)))
-TOLERANCE = 1e-11  # of sums of a hundred float64 products
+TOLERANCE = 1e-11  # for sums of a hundred float64 products
 
 
 def row_of(
@@ -50,7 +50,7 @@ def pixels_of(*shape: int) -> Tensor:
 
 
 def convolved(x: Tensor, weight: Tensor, bias: Tensor, stride: int) -> Tensor:
-    """Convolve by the definition: pad, cut every window out, multiply, add."""
+    """Convolve by the definition: pad, take every window, multiply, add."""
     height, width = weight.shape[2:]
     top, left = (height - 1) // 2, (width - 1) // 2
     resolution = x.shape[-1]
@@ -61,7 +61,7 @@ def convolved(x: Tensor, weight: Tensor, bias: Tensor, stride: int) -> Tensor:
 
 
 def same_gradients(row: LayerRow, arithmetic: int) -> None:
-    """Assert that a convolution has the reference's outputs and all of its gradients."""
+    """Assert that a convolution has the outputs and all gradients of the reference."""
     module = Convolution(row, arithmetic).double()
     weight = pixels_of(*module.weight.shape).requires_grad_()
     bias = pixels_of(row.out_channels).requires_grad_()
@@ -83,7 +83,7 @@ def same_gradients(row: LayerRow, arithmetic: int) -> None:
 
 @pytest.mark.parametrize("arithmetic", [1, 2])
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
-def test_every_kernel_convolves_as_by_definition_with_all_gradients(
+def test_every_kernel_matches_the_definition_with_all_gradients(
     resolution: int, arithmetic: int
 ) -> None:
     for kernel in KERNELS:
@@ -103,11 +103,11 @@ def test_arithmetic_2_pads_inputs_of_even_kernels_with_many_taps_to_save() -> No
 
 
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
-def test_a_strided_convolution_is_as_by_definition_with_all_gradients(resolution: int) -> None:
+def test_a_strided_convolution_matches_the_definition_with_all_gradients(resolution: int) -> None:
     same_gradients(row_of("conv", (3, 3), resolution, stride=2), 2)
 
 
-def test_a_channels_last_network_convolves_the_same() -> None:
+def test_channels_last_does_not_change_a_convolution() -> None:
     for kernel, resolution in itertools.product([(1, 1), (2, 3), (5, 5)], (4, 2)):
         module = Convolution(row_of("conv", kernel, resolution)).double()
         nn.init.ones_(module.weight)
@@ -138,7 +138,7 @@ def test_torch_can_pad_for_odd_kernels_only(kernel: tuple[int, int], symmetric: 
 
 
 def pooled(x: Array, kernel: tuple[int, int], how: str) -> Array:
-    """Pool by the definition: of each window, the pixels inside the image alone."""
+    """Pool by the definition: only over the pixels of a window inside the image."""
     height, width = kernel
     resolution = x.shape[-1]
     y = np.empty_like(x)
@@ -174,7 +174,7 @@ def test_a_transition_pools_without_padding(resolution: int, out: int) -> None:
 
 
 def interpreted(network: Network, images: Tensor) -> Tensor:
-    """Compute a network from its rows, keeping every row's output, in evaluation mode."""
+    """Compute a network from its rows, keeping all activations, in evaluation mode."""
     outputs = {-1: images}
     for index, (row, module) in enumerate(zip(network.rows, network.layers, strict=True)):
         x = outputs[row.inputs[0]]
@@ -210,14 +210,14 @@ def interpreted(network: Network, images: Tensor) -> Tensor:
 @pytest.mark.parametrize("recipe", [RECIPE, REDUCED], ids=["arithmetic 1", "arithmetic 2"])
 @torch.no_grad()
 def test_a_network_computes_its_rows(name: str, images: str, recipe: Recipe) -> None:
-    """Those of arithmetic 2 overwrite and fold, so that both ways are held against the rows."""
+    """Networks of arithmetic 2 overwrite and fold, so that both ways are tested."""
     spec = replace(get_images(images), resolution=7 if images == "mnist" else 8)  # odd, even sides
     drawn = next(sequence(name, get_images("digits")))
     network = Network(walk(drawn.architecture, spec), recipe, overwriting=recipe is REDUCED)
     initialise(network, recipe, "test", name)
     for index, module in enumerate(network.layers):
         if isinstance(module, nn.BatchNorm2d):
-            rng = np.random.default_rng(index)  # so that no statistic or weight is a plain 0 or 1
+            rng = np.random.default_rng(index)  # so that no statistic or weight is 0 or 1
             for vector in (module.weight, module.bias, module.running_mean, module.running_var):
                 assert vector is not None
                 vector.copy_(torch.tensor(rng.uniform(0.5, 2, vector.shape)))
@@ -245,7 +245,7 @@ def test_overwriting_changes_no_gradient(name: str) -> None:
         assert torch.equal(plain, overwritten)
 
 
-def test_what_is_read_twice_is_not_overwritten_or_folded() -> None:
+def test_activations_that_are_read_twice_are_not_overwritten_or_folded() -> None:
     images = get_images("digits")
     for name in SKELETONS:
         rows = walk(next(sequence(name, images)).architecture, images)
@@ -263,7 +263,7 @@ def test_what_is_read_twice_is_not_overwritten_or_folded() -> None:
         assert not Network(rows, REDUCED).folded
 
 
-def test_only_what_a_shortcut_reads_is_kept() -> None:
+def test_only_activations_that_a_shortcut_reads_are_kept() -> None:
     images = get_images("digits")
     kept = {}
     for name in SKELETONS:
@@ -315,7 +315,7 @@ def test_layers_of_one_network_have_independent_weights() -> None:
 
 
 def deviations(initialisation: str) -> dict[str, tuple[float, float]]:
-    """Return mean and standard deviation, in standard errors and relative, of two large layers."""
+    """Return the mean and standard deviation of the weights of two large layers, by kind."""
     recipe = replace(RECIPE, initialisation=initialisation)  # type: ignore[arg-type]
     conv = replace(row_of("conv", (3, 5), 8, channels=32), out_channels=96)
     linear = replace(row_of("linear", (1, 1), 1, channels=64), out_channels=500, role="head")

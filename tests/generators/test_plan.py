@@ -28,7 +28,7 @@ from generators.workers.planned_run import PlannedRun
 from tests.toys.campaign import tiny_plan
 
 HELD_OUT = [name for name, skeleton in SKELETONS.items() if skeleton.held_out]
-QUOTAS = {  # train, validation, test, each held-out skeleton, networks, runs
+QUOTAS = {  # networks: train, validation, test, each held-out skeleton, total; runs
     "cifar10": (600, 120, 480, 60, 1440, 1720),
     "mnist": (400, 80, 320, 40, 960, 1150),
     "digits": (600, 120, 480, 60, 1440, 1940),
@@ -114,7 +114,7 @@ def test_seed_0_comes_before_the_repeats_of_a_network(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_a_lender_comes_before_the_network_that_takes_its_blocks(name: str) -> None:
+def test_an_architecture_comes_before_the_one_that_takes_its_blocks(name: str) -> None:
     place = {run.architecture_id: i for i, run in enumerate(plan_of(name)) if run.seed == 0}
     paired = [run for run in plan_of(name) if run.paired_architecture_id is not None]
     assert {run.architecture.skeleton for run in paired} == {"strided-3x2", "residual-3x2"}
@@ -143,7 +143,7 @@ def test_a_planned_run_agrees_with_its_sequence_and_recipe() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 50, 99, 120, 1000])
-def test_shares_are_whole_and_add_up(count: int) -> None:
+def test_numbers_per_skeleton_add_up(count: int) -> None:
     found = divide_over_skeletons(count)
     assert sum(found.values()) == count
     for name, share in found.items():
@@ -158,7 +158,7 @@ def test_a_plan_read_back_is_the_same(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["plan.jsonl"]
 
 
-def test_a_missing_plan_says_what_makes_it(tmp_path: Path) -> None:
+def test_a_missing_plan_says_how_to_make_it(tmp_path: Path) -> None:
     path = tmp_path / "plan.jsonl"
     message = (
         f"no plan at {str(path)!r}; make one with `peephole generate plan --campaign {tmp_path}`"
@@ -186,7 +186,7 @@ def test_a_damaged_line_is_named(tmp_path: Path, field: str, value: object, reas
         read_plan(path)
 
 
-def test_half_a_line_is_named(tmp_path: Path) -> None:
+def test_an_incomplete_line_is_named(tmp_path: Path) -> None:
     path = tmp_path / "plan.jsonl"
     write_plan(path, tiny_plan(1))
     path.write_text(path.read_text()[:10])

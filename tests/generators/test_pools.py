@@ -1,4 +1,4 @@
-"""Pools in two passes against torch's own in one, and compiled against plain, bit for bit."""
+"""Pools in two passes against torch's in one, and compiled pools against plain ones."""
 
 import itertools
 
@@ -30,7 +30,7 @@ def row_of(kind: RowKind, kernel: tuple[int, int], resolution: int) -> LayerRow:
 
 
 def pixels(resolution: int, *, ties: bool = False) -> Tensor:
-    """Return (4, 8, r, r) in channels_last, of which many values are equal or none."""
+    """Return a tensor (4, 8, r, r) in channels_last, with many equal values (`ties`) or none."""
     generator = torch.Generator().manual_seed(resolution)
     shape = 4, 8, resolution, resolution
     x = torch.randint(-2, 2, shape, generator=generator).float() if ties else None
@@ -48,8 +48,8 @@ def value_and_gradient(module: nn.Module, x: Tensor, upstream: Tensor) -> tuple[
 
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
 @pytest.mark.parametrize("kind", PAIRS)
-def test_two_passes_give_what_one_gives_with_its_gradient(kind: RowKind, resolution: int) -> None:
-    """No two values are equal here; of equal values, each way passes the gradient to one."""
+def test_two_passes_equal_one_pass_and_so_do_gradients(kind: RowKind, resolution: int) -> None:
+    """No two values are equal here, since the two ways pass gradients to different equal ones."""
     x, upstream = pixels(resolution), pixels(resolution + 10)[..., :resolution, :resolution]
     for kernel in KERNELS:
         two, one = (pool(row_of(kind, kernel, resolution)) for pool in PAIRS[kind])
@@ -64,7 +64,7 @@ def test_two_passes_give_what_one_gives_with_its_gradient(kind: RowKind, resolut
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
 @pytest.mark.parametrize("kind", PAIRS)
-def test_compiled_pools_give_the_bits_of_plain_ones(
+def test_compiled_pools_are_bit_identical_to_plain_ones(
     kind: RowKind, resolution: int, ties: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x = pixels(resolution, ties=ties)
@@ -72,7 +72,7 @@ def test_compiled_pools_give_the_bits_of_plain_ones(
     for kernel in KERNELS:
         pool = PAIRS[kind][0](row_of(kind, kernel, resolution))
         found = value_and_gradient(pool, x, upstream)
-        with torch.no_grad():  # evaluation has a pass of its own
+        with torch.no_grad():  # evaluation uses another kernel
             assert torch.equal(pool(x), found[0])
         with monkeypatch.context() as patch:
             patch.setattr(generators.training.pools, "is_compiled_for", lambda _: False)
@@ -90,7 +90,7 @@ def test_gradients_are_those_of_finite_differences(kind: RowKind) -> None:
 
 
 @pytest.mark.parametrize("kind", PAIRS)
-def test_a_value_that_is_no_number_is_passed_on(kind: RowKind) -> None:
+def test_nan_is_propagated(kind: RowKind) -> None:
     x = pixels(7)
     x[1, 2, 3, 4] = torch.nan
     found = PAIRS[kind][0](row_of(kind, (3, 3), 7))(x)
@@ -100,7 +100,7 @@ def test_a_value_that_is_no_number_is_passed_on(kind: RowKind) -> None:
 
 
 @needs_numba
-def test_a_tensor_in_another_order_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_order_of_a_tensor_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     x, upstream = pixels(8), pixels(18)[..., :8, :8]
     for kind, (separable, _) in PAIRS.items():
         pool = separable(row_of(kind, (4, 5), 8))
@@ -110,7 +110,9 @@ def test_a_tensor_in_another_order_gives_the_same(monkeypatch: pytest.MonkeyPatc
 
 
 @needs_numba
-def test_a_compiled_network_is_the_plain_one_bit_for_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiled_network_is_identical_to_a_plain_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     images, recipe = get_images("digits"), RECIPES["cifar10"]
     for drawn in itertools.islice(sequence("deep-3x3", images), 2):
         found = []

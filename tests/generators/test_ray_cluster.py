@@ -1,4 +1,4 @@
-"""A campaign on a Ray cluster of several machines, here all on one, of which one is killed."""
+"""Campaigns on a Ray cluster whose machines are simulated on one, and may be lost."""
 
 import os
 import re
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PLAN = tiny_plan(6)
-PATIENCE = 300.0  # seconds until a cluster that does nothing fails its test
+PATIENCE = 300.0  # seconds without progress of a cluster until its test fails
 
 
 def queue_of(store: Callable[[Row], None], runs: list[PlannedRun]) -> JobQueue:
@@ -50,7 +50,7 @@ def queue_of(store: Callable[[Row], None], runs: list[PlannedRun]) -> JobQueue:
     return JobQueue(store, Progress("networks", len(jobs)), waiting=jobs[::-1])
 
 
-def test_a_lost_machine_gives_back_what_it_had_and_blames_no_run() -> None:
+def test_jobs_of_a_lost_machine_return_to_the_queue_without_a_fault() -> None:
     stored: list[Row] = []
     queue = queue_of(stored.append, PLAN)
     with pytest.raises(ConnectionError, match=r"^gone$"):
@@ -74,7 +74,7 @@ def test_a_retry_on_a_lost_machine_stays_one() -> None:
     assert [job.run for job in queue.waiting] == [PLAN[1]]
 
 
-def test_a_run_with_which_four_machines_are_lost_is_stored_as_failed() -> None:
+def test_a_run_during_which_four_machines_are_lost_is_stored_as_failed() -> None:
     stored: list[Row] = []
     queue = queue_of(stored.append, PLAN[:1])
     scheduler = Scheduler(queue, options_of(), toy_row_of, lambda _: LosingPool(1))
@@ -93,7 +93,7 @@ def toy_row_of(job: Job) -> Row:
 
 
 class LosingPool(ThreadPoolExecutor):
-    """A pool whose machine is lost while runs are in hand."""
+    """A pool whose machine is lost while jobs are running."""
 
     def submit(self, *_: object, **__: object) -> Future[object]:  # type: ignore[override]
         future: Future[object] = Future()
@@ -101,13 +101,13 @@ class LosingPool(ThreadPoolExecutor):
         return future
 
 
-def test_an_engine_that_is_not_known_is_refused() -> None:
+def test_an_unknown_engine_is_refused() -> None:
     message = "unknown engine 'rya'; did you mean 'ray'? Known: local, ray"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         options_of(engine="rya")
 
 
-def test_a_missing_package_is_named_with_what_installs_it(
+def test_a_missing_package_is_named_with_its_installation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
@@ -124,7 +124,7 @@ def test_a_missing_package_is_named_with_what_installs_it(
 
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """A cluster whose head does no work."""
+    """A cluster whose head runs no actors."""
 
     cluster: "Cluster"
 
@@ -157,7 +157,7 @@ def machines() -> Iterator[Machines]:
 
 @contextmanager
 def command(campaign: Campaign, machines: Machines) -> "Iterator[subprocess.Popen[str]]":
-    """Run a campaign on the cluster; it is killed in the end, if it has not ended."""
+    """Run a campaign's command on the cluster, and kill it at the end."""
     words = ["generate", "run", "--engine", "ray", "--address", machines.address, "--workers", "1"]
     with (
         campaign.folder.with_suffix(".log").open("w") as log,
@@ -175,7 +175,7 @@ def command(campaign: Campaign, machines: Machines) -> "Iterator[subprocess.Pope
         finally:
             process.kill()
             assert process.stdout is not None
-            if not process.stdout.closed:  # wait for all that writes to it
+            if not process.stdout.closed:  # wait for all processes that write to it
                 process.communicate()
 
 
@@ -193,7 +193,7 @@ def trained(plan: list[PlannedRun]) -> list[Row]:
 
 
 @pytest.mark.slow
-def test_a_campaign_outlives_its_command_and_a_machine_and_gives_the_rows_of_a_local_one(
+def test_a_campaign_survives_the_loss_of_its_command_and_of_a_machine(
     machines: Machines, tmp_path: Path
 ) -> None:
     plan = release_plan()
@@ -227,7 +227,7 @@ def work_on_ray(
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_on_a_machine_is_treated_as_one_here(
+def test_a_worker_that_dies_on_a_machine_is_treated_as_a_local_one(
     machines: Machines, tmp_path: Path
 ) -> None:
     campaign = toy_campaign(tmp_path, PLAN)
@@ -252,7 +252,7 @@ def test_a_machine_without_the_images_is_named(machines: Machines, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_cluster_without_room_is_told_so(machines: Machines, tmp_path: Path) -> None:
+def test_a_cluster_without_room_is_an_error(machines: Machines, tmp_path: Path) -> None:
     address = machines.address
     campaign = toy_campaign(tmp_path, PLAN)
     for fields, need in (({"workers": 64}, "64 CPUs"), ({"device": "cuda"}, "a GPU")):
@@ -268,13 +268,13 @@ def test_a_cluster_without_room_is_told_so(machines: Machines, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_an_address_without_a_cluster_is_told_so(tmp_path: Path) -> None:
+def test_an_address_without_a_cluster_is_an_error(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="needs the extra `ray`")
     campaign = toy_campaign(tmp_path, PLAN)
     options = options_of(engine="ray", address="nowhere")
     message = (
-        "no Ray cluster at 'nowhere' (Invalid address format: nowhere); `ray start --head` starts "
-        "one, and --address local one for this command alone"
+        "no Ray cluster at 'nowhere' (Invalid address format: nowhere); start one with `ray start "
+        "--head`, or use --address local to start one for this command only"
     )
     with pytest.raises(ConnectionError, match=f"^{re.escape(message)}$"):
         work_on_ray(campaign, [job_of(PLAN[0])], options, toy_row_of)

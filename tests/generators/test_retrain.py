@@ -1,4 +1,4 @@
-"""Published runs trained again: what agrees, what does not, and how it is said."""
+"""Retrained runs: which agree with the published ones, and the report."""
 
 import base64
 import json
@@ -36,23 +36,23 @@ SPREAD = np.linspace(0.001, 0.1, 100)
 PLAN = [*tiny_plan(2), *tiny_plan(2, skeleton="stages-4x1"), *tiny_plan(2, seed=1)]
 
 
-def made(plan: list[PlannedRun]) -> list[Row]:
-    """Return the rows of real trainings, made as a worker makes them."""
+def trained(plan: list[PlannedRun]) -> list[Row]:
+    """Return the rows of real trainings, as a worker returns them."""
     with ThreadPoolExecutor(1, initializer=prepare) as pool:
         return list(pool.map(train_run, map(job_of, plan)))
 
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a release of real trainings of two epochs, two networks of them with two seeds."""
+    """Return a release of real trainings with two epochs; two networks have two seeds."""
     place = tmp_path_factory.mktemp("release")
-    rows = made(PLAN)
+    rows = trained(PLAN)
     merge([toy_campaign(place / "campaign", PLAN, rows)], place / "data", "0.0.1")
     return place / "data"
 
 
 def row_with(final: float, **fields: object) -> Row:
-    """Return a toy row that ends with an accuracy."""
+    """Return a toy row with a final accuracy."""
     return toy_row(PLAN[0]) | {"valid_accuracy": [0.2, final]} | fields
 
 
@@ -91,12 +91,12 @@ def test_a_changed_curve_is_not_identical_but_may_be_within(release: Path) -> No
     assert compare(first, first | {"epoch_seconds": [9.0, 9.0]}, SPREAD).identical
 
 
-def test_within_is_the_least_95_percent_of_the_differences_of_seeds() -> None:
+def test_within_means_up_to_the_95th_percentile_of_differences_between_seeds() -> None:
     assert compare(row_with(0.5), row_with(0.5 + 0.0950), SPREAD).within
     assert not compare(row_with(0.5), row_with(0.5 - 0.0953), SPREAD).within
 
 
-def test_differences_as_those_of_seeds_agree() -> None:
+def test_differences_like_those_between_seeds_agree() -> None:
     rng = np.random.default_rng(0)
     signs = rng.choice([-1, 1], 30)
     (verdict,) = verdicts(
@@ -106,7 +106,7 @@ def test_differences_as_those_of_seeds_agree() -> None:
     assert verdict.networks == 30
 
 
-def test_larger_differences_do_not_agree_though_they_lie_about_zero() -> None:
+def test_larger_differences_do_not_agree_even_if_symmetric_about_zero() -> None:
     (verdict,) = verdicts([comparison(0.2 * (-1) ** i) for i in range(30)], SPREAD)
     assert verdict.larger is not None
     assert verdict.larger < 1e-6
@@ -134,7 +134,7 @@ def test_a_failed_training_does_not_agree() -> None:
     assert (alone.larger, alone.shifted, alone.agrees) == (None, None, False)
 
 
-def test_kinds_are_judged_apart_in_their_order() -> None:
+def test_each_kind_gets_its_own_verdict_in_order() -> None:
     mixed = [comparison(0.0, KINDS[4]), comparison(0.0, KINDS[1])]
     assert [verdict.kind for verdict in verdicts(mixed, SPREAD)] == [KINDS[1], KINDS[4]]
 
@@ -149,7 +149,7 @@ def test_kinds_are_judged_apart_in_their_order() -> None:
         ("NVIDIA H200", "AMD EPYC 9654", "b", 4),
     ],
 )
-def test_a_kind_tells_in_what_two_trainings_differ(
+def test_a_kind_describes_how_two_trainings_differ(
     device: str, other: str, environment: str, kind: int
 ) -> None:
     first = row_with(0.5, device=device, environment_id="a")
@@ -175,7 +175,7 @@ def test_any_prefix_of_a_sample_has_every_skeleton_in_turn(release: Path) -> Non
     assert any(stratified_sample(published, seed) != order for seed in range(1, 6))
 
 
-def test_the_command_says_what_agrees_and_exits_1_if_not(release: Path, threads: None) -> None:
+def test_the_command_prints_what_agrees(release: Path, threads: None) -> None:
     arguments = ["--data", str(release), "--networks", "2", "--workers", "1"]
     result = CliRunner().invoke(verify_command, arguments)
     assert result.exit_code == 0
@@ -187,9 +187,9 @@ def test_the_command_says_what_agrees_and_exits_1_if_not(release: Path, threads:
     assert [c["identical"] for c in record["comparisons"]] == [True, True]
 
 
-def test_a_release_that_was_not_trained_so_is_found_out(tmp_path: Path, threads: None) -> None:
+def test_a_release_with_false_accuracies_does_not_agree(tmp_path: Path, threads: None) -> None:
     plan = [*tiny_plan(7), *tiny_plan(2, seed=1)]
-    rows = [row_of_good_luck(row) for row in made(plan)]
+    rows = [with_raised_accuracy(row) for row in trained(plan)]
     merge([toy_campaign(tmp_path / "campaign", plan, rows)], tmp_path / "data", "0.0.1")
     arguments = ["--data", str(tmp_path / "data"), "--networks", "9"]
     result = CliRunner().invoke(verify_command, arguments)
@@ -197,8 +197,8 @@ def test_a_release_that_was_not_trained_so_is_found_out(tmp_path: Path, threads:
     assert "DOES NOT AGREE" in result.stdout
 
 
-def row_of_good_luck(row: Row) -> Row:
-    """Return a row whose final accuracy and bits somebody raised, by the same for every seed."""
+def with_raised_accuracy(row: Row) -> Row:
+    """Return a row with a final accuracy and bits that were raised, as much for every seed."""
     valid, right = get_images("digits").valid, bits(row)
     lucky = min(valid, round((final_accuracy(row) + 0.3) * valid))
     right[:valid] = np.arange(valid) < lucky

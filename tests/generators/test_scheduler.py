@@ -1,4 +1,4 @@
-"""A campaign's workers that run out of time or memory, fail or die - and what becomes of runs."""
+"""Workers of a campaign that run out of time or memory, fail or die, and their runs."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def work(campaign: Campaign, train: Callable[[Job], Row], options: RunOptions) -
 
 
 class Clockwork:
-    """A clock, and a pool whose jobs each take their cost in seconds of it, one after another."""
+    """A clock, and a pool that runs one job at a time, each for its cost in seconds."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -73,10 +73,10 @@ class Clockwork:
         return {first}, set(held) - {first}
 
 
-def made_in(
+def finished_in(
     minutes: float | None, costs: list[int], folder: Path, patch: pytest.MonkeyPatch
 ) -> tuple[int, float]:
-    """Return how many runs a budget makes, and the minutes they take."""
+    """Return how many runs finish within a budget, and the minutes they take."""
     clock = Clockwork()
     patch.setattr(generators.workers.scheduler, "time", clock)
     patch.setattr(generators.workers.job_queue, "time", clock)
@@ -89,35 +89,35 @@ def made_in(
     )
     scheduler = Scheduler(queue, options_of(minutes=minutes), start=lambda _: clock)  # type: ignore[arg-type,return-value]
     scheduler.drain()
-    made = scheduler.finished
-    assert made == len(campaign.done())
-    return made, clock.now / 60
+    finished = scheduler.finished
+    assert finished == len(campaign.done())
+    return finished, clock.now / 60
 
 
 @pytest.mark.parametrize(
-    ("minutes", "costs", "made"),
+    ("minutes", "costs", "finished"),
     [
         (None, [60] * 8, 8),
-        (5.0, [60] * 8, 4),  # after four minutes one is left, and a run may take 1.3
+        (5.0, [60] * 8, 4),  # one minute is left after 4, and a run may take 1.3
         (9.0, [60] * 8, 8),
-        (5.0, [60, 60, 180, 60], 2),  # three minutes are left, and the next may take 3.9
+        (5.0, [60, 60, 180, 60], 2),  # 3 minutes are left, and the next may take 3.9
         (6.0, [60, 60, 180, 60], 3),
         (0.0, [60], 0),
     ],
 )
-def test_a_budget_starts_nothing_that_it_cannot_finish(
+def test_a_budget_starts_no_run_that_it_cannot_finish(
     minutes: float | None,
     costs: list[int],
-    made: int,
+    finished: int,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found, used = made_in(minutes, costs, tmp_path, monkeypatch)
-    assert found == made
+    found, used = finished_in(minutes, costs, tmp_path, monkeypatch)
+    assert found == finished
     assert minutes is None or used <= minutes
 
 
-def test_a_worker_that_dies_is_tried_once_more(tmp_path: Path, forks: None) -> None:
+def test_a_run_whose_worker_dies_is_retried_once(tmp_path: Path, forks: None) -> None:
     campaign = toy_campaign(tmp_path, PLAN[:2])
     assert work(campaign, die_once, options_of()) == 2
     assert {row["status"] for row in campaign.rows()} == {"completed"}
@@ -125,7 +125,7 @@ def test_a_worker_that_dies_is_tried_once_more(tmp_path: Path, forks: None) -> N
 
 def test_a_worker_that_dies_twice_leaves_a_failed_row(tmp_path: Path, forks: None) -> None:
     campaign = toy_campaign(tmp_path, PLAN[:1])
-    assert work(campaign, die, options_of()) == 1  # a row is made, and no work is left
+    assert work(campaign, die, options_of()) == 1  # a row is stored, and no run is left
     (row,) = campaign.rows()
     check_row(row)
     assert (row["status"], row["status_reason"]) == ("failed", "the worker process died 2 times")
@@ -135,14 +135,14 @@ def test_a_worker_that_dies_twice_leaves_a_failed_row(tmp_path: Path, forks: Non
     assert not bits(row).any()
 
 
-def test_a_network_beside_one_that_dies_is_not_lost(tmp_path: Path, forks: None) -> None:
+def test_a_run_beside_one_whose_worker_dies_is_not_lost(tmp_path: Path, forks: None) -> None:
     campaign = toy_campaign(tmp_path, PLAN[:6])
     assert work(campaign, die_on_the_first, options_of(workers=2)) == 6
     statuses = {row["draw_index"]: row["status"] for row in campaign.rows()}
     assert statuses == {0: "failed", **dict.fromkeys(range(1, 6), "completed")}
 
 
-def test_a_pool_that_breaks_before_it_takes_a_run_loses_none(
+def test_a_pool_that_breaks_before_a_run_starts_loses_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pools = iter([BrokenPool(), ThreadPoolExecutor(1)])
@@ -162,7 +162,7 @@ def toy_row_of(job: Job) -> Row:
     return toy_row(job.run)
 
 
-def test_out_of_memory_is_a_row_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_gives_a_row_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore\nlines")
 
@@ -182,14 +182,14 @@ def test_a_shard_out_of_range_is_refused(shard: tuple[int, int]) -> None:
         options_of(shard=shard)
 
 
-def test_no_worker_is_refused() -> None:
+def test_zero_workers_are_refused() -> None:
     message = "`workers` (=0) must be at least 1"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         options_of(workers=0)
 
 
 class FailingTrain:
-    """Stands in for a training that raises the first few times."""
+    """Stands in for a training that raises an error the first few times."""
 
     def __init__(self, times: int) -> None:
         self.left = times
@@ -202,7 +202,7 @@ class FailingTrain:
 
 
 @pytest.mark.parametrize(("times", "status"), [(1, "completed"), (2, "failed")])
-def test_a_training_that_fails_is_tried_once_more_then_stored(
+def test_a_failed_training_is_retried_once_and_then_stored(
     tmp_path: Path, threads: None, monkeypatch: pytest.MonkeyPatch, times: int, status: str
 ) -> None:
     monkeypatch.setattr(generators.workers.worker, "train", FailingTrain(times))
@@ -215,7 +215,7 @@ def test_a_training_that_fails_is_tried_once_more_then_stored(
         assert stored[0]["status_reason"] == "RuntimeError: CUDNN_STATUS_EXECUTION_FAILED"
 
 
-def test_what_is_no_failure_of_a_training_ends_the_campaign(
+def test_an_error_in_the_code_ends_the_campaign(
     tmp_path: Path, threads: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def mistaken(*_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""Real trainings of a few epochs on `digits`, against recomputations and a textbook loop."""
+"""Real trainings of a few epochs on `digits`, against calculations and a textbook loop."""
 
 import re
 from dataclasses import replace
@@ -35,7 +35,7 @@ def curves(pixels: DevicePixels) -> Curves:
 
 
 def series(curves: Curves) -> dict[str, list[float | None]]:
-    """Return all lists but the measured times."""
+    """Return all series except times."""
     names = (*EPOCH_SERIES, "train_loss_tenths")
     return {name: getattr(curves, name) for name in names if name not in TIMES}
 
@@ -58,7 +58,7 @@ def test_another_seed_gives_other_curves(pixels: DevicePixels, curves: Curves) -
 @pytest.mark.parametrize(
     ("architecture", "seed"), [(tiny_architecture(kernel=(3, 1)), 0), (TINY, 1)]
 )
-def test_networks_share_no_luck(
+def test_networks_use_independent_random_streams(
     pixels: DevicePixels, architecture: Architecture, seed: int
 ) -> None:
     key = Training(TINY, RECIPE, pixels, seed=0).key
@@ -66,7 +66,7 @@ def test_networks_share_no_luck(
     orders = [draw_epoch(pixels, k, epoch).order for k in (key, other) for epoch in (0, 1)]
     for i, first in enumerate(orders):
         for second in orders[:i]:
-            assert (first == second).float().mean() < 0.01  # chance: one of 1,097 in its place
+            assert (first == second).float().mean() < 0.01  # by chance: 1 of 1,097
 
 
 def test_every_series_has_one_entry_for_each_planned_epoch(curves: Curves) -> None:
@@ -87,7 +87,7 @@ def test_learning_rates_are_those_of_the_last_steps(curves: Curves) -> None:
     assert curves.learning_rate[0] == RECIPE.peak_rate
 
 
-def test_a_network_that_learns_loses_loss(curves: Curves) -> None:
+def test_training_reduces_the_loss(curves: Curves) -> None:
     assert curves.initial_valid_loss is not None
     assert curves.valid_loss[0] is not None
     assert curves.valid_loss[1] is not None
@@ -99,7 +99,7 @@ def test_a_network_that_learns_loses_loss(curves: Curves) -> None:
     assert first > 1.5 * last
 
 
-def test_tenths_are_parts_of_the_running_train_loss(curves: Curves) -> None:
+def test_tenths_average_to_the_train_loss(curves: Curves) -> None:
     sizes = [len(part) for part in tenths(np.zeros(STEPS))]
     assert sizes == [3, *[2] * 9]
     for epoch in range(2):
@@ -109,10 +109,10 @@ def test_tenths_are_parts_of_the_running_train_loss(curves: Curves) -> None:
 
 
 class Textbook(nn.Module):
-    """The network of `tiny_architecture`, written out by hand, for 8x8 images."""
+    """The network of `tiny_architecture`, written by hand for 8x8 images."""
 
     def __init__(self, trained: Training) -> None:
-        """Take over the initial weights."""
+        """Copy the initial weights."""
         super().__init__()
         convs = [m for m in trained.network.layers if isinstance(m, Convolution)]
         self.convs = nn.ModuleList(
@@ -126,7 +126,7 @@ class Textbook(nn.Module):
         self.linear.load_state_dict(trained.network.layers[-1].state_dict())
 
     def forward(self, images: Tensor) -> Tensor:
-        """Stem and first block have 3x3 kernels; the 2x1 kernels after see the pixel below."""
+        """Compute logits; the first two kernels are 3x3, later ones are 2x1 and pad below."""
         x = functional.relu(self.norms[0](self.convs[0](functional.pad(images, (1, 1, 1, 1)))))
         x = functional.relu(self.norms[1](self.convs[1](functional.pad(x, (1, 1, 1, 1)))))
         for index in (2, 3):
@@ -171,7 +171,7 @@ def textbook_epoch(
     return losses, hits, norm
 
 
-def test_an_epoch_is_that_of_a_textbook_loop(pixels: DevicePixels) -> None:
+def test_an_epoch_matches_a_textbook_loop(pixels: DevicePixels) -> None:
     recipe = replace(RECIPE, epochs=1, warmup_epochs=0, peak_rate=0.02)
     training = Training(TINY, recipe, pixels, seed=0)
     reference = Textbook(training)
@@ -188,7 +188,7 @@ def test_an_epoch_is_that_of_a_textbook_loop(pixels: DevicePixels) -> None:
         assert torch.allclose(a, b, atol=1e-5)
 
 
-def test_curves_hold_what_the_epochs_gave(pixels: DevicePixels, curves: Curves) -> None:
+def test_curves_hold_the_results_of_the_epochs(pixels: DevicePixels, curves: Curves) -> None:
     training = Training(TINY, RECIPE, pixels, seed=0)
     for epoch in range(2):
         sums = training.run_epoch(epoch)
@@ -213,7 +213,7 @@ def test_curves_hold_what_the_epochs_gave(pixels: DevicePixels, curves: Curves) 
 def scored(
     training: Training, part: str
 ) -> tuple[float, "np.ndarray[tuple[int], np.dtype[np.bool_]]"]:
-    """Return the mean loss and which images are right, one image at a time in a single batch."""
+    """Return the mean loss and which images are correct, from a single batch."""
     source = load_images("digits")
     images = torch.tensor(getattr(source, part).images).float()
     labels = getattr(source, part).labels
@@ -222,16 +222,16 @@ def scored(
     return float(-chosen.mean()), logits.argmax(1).numpy() == labels
 
 
-def test_evaluation_in_pieces_is_evaluation_at_once(pixels: DevicePixels) -> None:
+def test_evaluation_in_batches_equals_evaluation_at_once(pixels: DevicePixels) -> None:
     training = Training(TINY, RECIPE, pixels, seed=0)
     training.network.eval()
-    loss, right = training.evaluate(pixels.train)  # 1,097 images: two batches, of unlike sizes
+    loss, right = training.evaluate(pixels.train)  # 1,097 images: batches of 1,000 and 97
     expected = scored(training, "train")
     assert float(loss) == pytest.approx(expected[0], rel=1e-5)
     assert np.array_equal(right.numpy(), expected[1])
 
 
-def test_before_training_batch_statistics_serve_and_running_ones_stay(
+def test_before_training_batch_statistics_are_used_and_running_ones_kept(
     pixels: DevicePixels, curves: Curves
 ) -> None:
     training = Training(TINY, RECIPE, pixels, seed=0)
@@ -249,7 +249,7 @@ def test_before_training_batch_statistics_serve_and_running_ones_stay(
     assert scored(training, "valid")[0] != pytest.approx(loss, rel=1e-3)  # running: mean 0, var 1
 
 
-def test_decay_is_on_convolution_and_linear_weights_alone(pixels: DevicePixels) -> None:
+def test_only_convolution_and_linear_weights_decay(pixels: DevicePixels) -> None:
     training = Training(TINY, RECIPE, pixels, seed=0)
     before = {name: p.detach().clone() for name, p in training.network.named_parameters()}
     for parameter in training.network.parameters():
@@ -267,7 +267,7 @@ def test_decay_is_on_convolution_and_linear_weights_alone(pixels: DevicePixels) 
     assert sum(p.ndim > 1 for p in training.network.parameters()) == 5
 
 
-def test_a_diverging_network_is_a_row_with_its_reason(pixels: DevicePixels) -> None:
+def test_a_diverging_network_has_a_status_and_a_reason(pixels: DevicePixels) -> None:
     recipe = replace(RECIPE, epochs=3, peak_rate=1e30)
     lost = train(TINY, recipe, pixels, seed=0)
     assert (lost.status, lost.epochs_done) == ("diverged", 0)

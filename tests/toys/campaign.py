@@ -1,4 +1,4 @@
-"""Tiny networks on `digits` that train in a tenth of a second, and campaigns of them.
+"""Tiny networks on `digits` that train in 0.1 seconds, and campaigns of them.
 
 Module-level functions stand in for training where a worker process must find them by name.
 """
@@ -35,13 +35,13 @@ Row = dict[str, object]
 RECIPE = replace(RECIPES["digits"], epochs=2, peak_rate=0.1)
 STEPS = RECIPE.steps_per_epoch
 STAGES = {"shallow-3x1": 3, "stages-4x1": 4}
-TIMES = ("epoch_seconds", "started_at")  # what differs between two trainings of one run
+TIMES = ("epoch_seconds", "started_at")  # fields that differ between two trainings of one run
 
 
 def tiny_architecture(
     skeleton: str = "shallow-3x1", kernel: tuple[int, int] = (3, 3), channels: int = 8
 ) -> Architecture:
-    """Return a network of a few small, normalised convolutions; one block in each stage."""
+    """Return a network of a few small convolutions with normalisation, one block per stage."""
     stages = STAGES[skeleton]
     rest = _block((2, 1), 8)
     return Architecture(skeleton, (8,) * stages, (_block(kernel, channels), *[rest] * (stages - 1)))
@@ -58,7 +58,7 @@ def _block(kernel: tuple[int, int], channels: int) -> Block:
 
 
 def tiny_plan(networks: int, *, skeleton: str = "shallow-3x1", seed: int = 0) -> list[PlannedRun]:
-    """Return runs of different tiny networks, whatever their splits."""
+    """Return runs of different tiny networks, in any splits."""
     kernels = itertools.product((8, 16, 24), range(1, 6), range(1, 6))
     runs = []
     for index, (channels, *kernel) in enumerate(itertools.islice(kernels, networks)):
@@ -71,7 +71,7 @@ def tiny_plan(networks: int, *, skeleton: str = "shallow-3x1", seed: int = 0) ->
 
 
 def release_plan() -> list[PlannedRun]:
-    """Return runs in all four splits, repeats among them."""
+    """Return runs in all four splits, some with a second seed."""
     seen, room = [], {"train": 12, "validation": 3, "test": 8}
     for run in tiny_plan(75):
         if room[run.split] > 0:
@@ -82,7 +82,7 @@ def release_plan() -> list[PlannedRun]:
 
 
 def toy_row(run: PlannedRun, *, status: str = "completed") -> Row:
-    """Return the row of a run with made-up curves, drawn from a stream of its own."""
+    """Return the row of a run with random curves, from a stream keyed by the run."""
     images = get_images(run.images)
     rng = generator_for("toy", run.run_id)
     right = rng.random(images.valid + images.test) < rng.uniform(0.3, 0.9)
@@ -113,7 +113,7 @@ def toy_row(run: PlannedRun, *, status: str = "completed") -> Row:
 
 
 def _diverge(curves: Curves) -> None:
-    """Make the second epoch that of a divergence."""
+    """Make curves diverge in the second epoch."""
     curves.status_reason, curves.epochs_done = "a loss or norm was not finite in epoch 2", 1
     for lost in (curves.train_loss, curves.valid_loss, curves.test_loss):
         lost[1] = None
@@ -126,12 +126,12 @@ def _diverge(curves: Curves) -> None:
 
 
 def job_of(run: PlannedRun) -> Job:
-    """Return what a worker is given to make a run."""
+    """Return the job of a run."""
     return Job(run, RECIPE, Path("images"), "cpu", 1)
 
 
 def toy_campaign(folder: Path, runs: list[PlannedRun], rows: list[Row] | None = None) -> Campaign:
-    """Return a campaign on disk, with some runs done."""
+    """Return a campaign on disk, with some finished runs."""
     campaign = Campaign(folder)
     campaign.create(runs, {RECIPE.recipe_id: RECIPE})
     campaign.note_environment(environment())
@@ -141,7 +141,7 @@ def toy_campaign(folder: Path, runs: list[PlannedRun], rows: list[Row] | None = 
 
 
 def toy_release(folder: Path) -> Path:
-    """Return the folder of a release of `release_plan`, one of its networks diverged."""
+    """Make a release of `release_plan` in which one network diverged; return its folder."""
     plan = release_plan()
     rows = [toy_row(plan[0], status="diverged"), *map(toy_row, plan[1:])]
     merge([toy_campaign(folder / "campaign", plan, rows)], folder / "data", "1.2.3")
@@ -150,14 +150,14 @@ def toy_release(folder: Path) -> Path:
 
 
 def published_rows(path: Path) -> list[Row]:
-    """Return the rows of a release's file in the form in which run files hold them."""
+    """Return the rows of a release's file in the form of run files."""
     rows: list[Row] = read_table(path).to_pylist()
     times = read_table(path).column("started_at").cast(pa.timestamp("s", tz="UTC")).cast(pa.int64())
     return [{**row, "started_at": s} for row, s in zip(rows, times.to_pylist(), strict=True)]
 
 
 def edit(folder: Path, split: str, index: int, **fields: object) -> str:
-    """Change fields of the row at a place of a release's file; return its run id."""
+    """Change fields of one row of a release's file; return its run id."""
     path = split_path("digits", split, folder)
     rows = published_rows(path)
     rows[index] |= fields
@@ -166,7 +166,7 @@ def edit(folder: Path, split: str, index: int, **fields: object) -> str:
 
 
 def sign(folder: Path) -> None:
-    """Write the checksums of what is in a folder, as one who covers up an edit would."""
+    """Write the checksums of a folder's files, as if to cover up an edit."""
     sums = folder / "SHA256SUMS"
     sums.unlink(missing_ok=True)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -175,12 +175,12 @@ def sign(folder: Path) -> None:
 
 
 def without_times(row: Row) -> Row:
-    """Return a row without what differs between two trainings of one run."""
+    """Return a row without the fields that differ between two trainings of one run."""
     return {name: value for name, value in row.items() if name not in TIMES}
 
 
 def bits(row: Row) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
-    """Return the bits of a row of a run file, one for each valid and test image (and padding)."""
+    """Return the bits of a run file's row: one per valid and test image, then padding."""
     return np.unpackbits(np.frombuffer(base64.b64decode(str(row["correct"])), np.uint8))
 
 
@@ -190,14 +190,14 @@ def die(job: Job) -> Row:
 
 
 def die_on_the_first(job: Job) -> Row:
-    """Stand in for trainings of which that of the network numbered 0 kills its process."""
+    """Stand in for trainings; that of the network with index 0 kills its process."""
     if job.run.draw_index == 0:
         os._exit(1)
     return toy_row(job.run)
 
 
 def die_once(job: Job) -> Row:
-    """Stand in for a training whose process dies at the first try; `job.folder` remembers."""
+    """Stand in for a training whose process dies at the first try, which a file marks."""
     mark = job.folder / f"{job.run.run_id}.died"
     if not mark.exists():
         mark.touch()
@@ -206,5 +206,5 @@ def die_once(job: Job) -> Row:
 
 
 def options_of(**fields: object) -> RunOptions:
-    """Return how to work on a toy campaign, with one worker unless told otherwise."""
+    """Return options for a toy campaign, by default with one worker."""
     return replace(RunOptions(Path("images"), workers=1), **fields)  # type: ignore[arg-type]
