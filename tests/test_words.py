@@ -30,7 +30,9 @@ FILES = [
     path
     for folder in FOLDERS
     for path in sorted((ROOT / folder).rglob("*"))
-    if path.suffix in (".py", ".js", ".html") and "results" not in path.relative_to(ROOT).parts[1:2]
+    if path.suffix in (".py", ".js", ".html")
+    and path.relative_to(ROOT).parts[:2]
+    not in (("leaderboard", "results"), ("leaderboard", "submissions"))
 ]
 
 
