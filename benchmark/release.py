@@ -134,11 +134,7 @@ INSTALLED = Release()
 
 
 def load_runs(
-    images: str,
-    split: str,
-    *,
-    columns: Sequence[str] | None = None,
-    release: Release = INSTALLED,
+    images: str, split: str, *, columns: Sequence[str] | None = None, release: Release = INSTALLED
 ) -> pa.Table:
     """Return the runs of a split as an Arrow table, one row per run.
 

@@ -36,11 +36,7 @@ _LAYER = pa.struct(
     ]
 )
 ARCHITECTURE_TYPE = pa.struct(
-    [
-        ("skeleton", pa.string()),
-        ("widths", _list(pa.int32())),
-        ("blocks", _list(_list(_LAYER))),
-    ]
+    [("skeleton", pa.string()), ("widths", _list(pa.int32())), ("blocks", _list(_list(_LAYER)))]
 )
 _LIST = _list(pa.float32())
 

@@ -16,10 +16,7 @@ from benchmark.schema import EPOCH_SERIES, TRAINED_STATUSES
 OBSERVED = (0, 1, 2, 3, 5)
 TARGET, SECOND_TARGET = "valid_accuracy", "test_accuracy"
 NAMED = ("run_id", "architecture_id", "skeleton", "status")
-MEASURED = (
-    *(name for name in EPOCH_SERIES if name != "epoch_seconds"),
-    "train_loss_tenths",
-)
+MEASURED = (*(name for name in EPOCH_SERIES if name != "epoch_seconds"), "train_loss_tenths")
 
 
 @dataclass(frozen=True, slots=True)

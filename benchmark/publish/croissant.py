@@ -216,10 +216,7 @@ class Source:
         """Return the Croissant source of the values."""
         column = self.name.split("/")[0]
         paths = [path for path in (self.path, self.inner) if path not in ("$", "")]
-        extract: Json = {
-            "fileObject": {"@id": self.table.file},
-            "extract": {"column": column},
-        }
+        extract: Json = {"fileObject": {"@id": self.table.file}, "extract": {"column": column}}
         steps: Json = {"transform": [{"jsonPath": path} for path in paths]} if paths else {}
         return extract | steps
 

@@ -210,10 +210,7 @@ def _check(run: PlannedRun) -> None:
     texts = {
         "architecture_id": (run.architecture_id, architecture_id(run.architecture)),
         "split": (run.split, split_of(run.architecture.skeleton, run.drawn_architecture_id)),
-        "run_id": (
-            run.run_id,
-            run_id(run.images, run.architecture_id, run.recipe_id, run.seed),
-        ),
+        "run_id": (run.run_id, run_id(run.images, run.architecture_id, run.recipe_id, run.seed)),
     }
     for name, (value, expected) in texts.items():
         if value != expected:

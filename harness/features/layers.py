@@ -12,13 +12,7 @@ from harness.features.signal_propagation import gradients_of, propagate
 
 Array = NDArray[np.float64]
 
-ALL_KINDS: tuple[RowKind, ...] = (
-    *LAYER_KINDS,
-    "add",
-    "global_pool",
-    "linear",
-    *get_args(Foreign),
-)
+ALL_KINDS: tuple[RowKind, ...] = (*LAYER_KINDS, "add", "global_pool", "linear", *get_args(Foreign))
 LAYER_NUMBERS = (
     *ALL_KINDS,  # one-hot kind of the layer
     "shortcut",  # 1 for a layer in a shortcut, else 0

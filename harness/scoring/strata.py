@@ -81,10 +81,7 @@ def _differences(values: Array, ids: NDArray[np.str_], paired: list[str | None])
 
 
 def strata(
-    table: Table,
-    novelty: Mapping[str, Novelty | None] | None = None,
-    *,
-    resamples: int = RESAMPLES,
+    table: Table, novelty: Mapping[str, Novelty | None] | None = None, *, resamples: int = RESAMPLES
 ) -> dict[str, Samples]:
     """Return the samples of every stratum that has networks.
 

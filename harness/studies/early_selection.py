@@ -107,12 +107,7 @@ def random_sets(networks: int, candidates: int) -> NDArray[np.intp]:
 
 
 def select_by_scores(
-    strategy: str,
-    scores: Array,
-    observed: int,
-    kept: int,
-    curves: Array,
-    sets: NDArray[np.intp],
+    strategy: str, scores: Array, observed: int, kept: int, curves: Array, sets: NDArray[np.intp]
 ) -> StrategyOutcome:
     """Return the outcome of keeping the candidates with the best scores.
 

@@ -19,13 +19,7 @@ from benchmark.util.progress import Progress
 from benchmark.util.strict_json import encode, to_text
 from harness.metrics.bootstrap import RESAMPLES
 from harness.results.predictions import mean_table, read_predictions
-from harness.results.result import (
-    Result,
-    Verification,
-    query_count,
-    read_result,
-    seeds_path,
-)
+from harness.results.result import Result, Verification, query_count, read_result, seeds_path
 from harness.verification.prediction_file import score_predictions
 
 TOLERANCE = 1e-9  # absolute and relative; sums differ by less between processors

@@ -169,11 +169,7 @@ def test_without_the_extra_it_says_what_to_install(
 
 @pytest.mark.parametrize(
     ("platform", "place"),
-    [
-        ("linux", ".cache"),
-        ("darwin", "Library/Caches"),
-        ("win32", "AppData/Local"),
-    ],
+    [("linux", ".cache"), ("darwin", "Library/Caches"), ("win32", "AppData/Local")],
 )
 def test_copies_are_kept_where_the_system_keeps_them(
     monkeypatch: pytest.MonkeyPatch, platform: str, place: str

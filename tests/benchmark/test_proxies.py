@@ -298,9 +298,7 @@ def test_weights_are_those_of_a_run_with_that_seed(batch: ProxyBatch) -> None:
         assert found[name] == pytest.approx(expected[name], rel=1e-9)
 
 
-def test_the_batch_is_of_training_images_as_they_are_and_always_the_same(
-    batch: ProxyBatch,
-) -> None:
+def test_the_batch_is_of_training_images_as_they_are_and_always_the_same(batch: ProxyBatch) -> None:
     again = draw_batch(batch.pixels)
     assert torch.equal(again.images, batch.images)
     assert batch.images.dtype == torch.float64

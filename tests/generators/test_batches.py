@@ -25,11 +25,7 @@ RESOLUTION, TRAIN = 6, 45
 def tiny_pixels(*, cropped: bool = True, flipped: bool = True) -> DevicePixels:
     """Return 45 training images of 6x6 random pixels in 3 channels."""
     spec = replace(
-        IMAGES["cifar10-full"],
-        resolution=RESOLUTION,
-        train=TRAIN,
-        cropped=cropped,
-        flipped=flipped,
+        IMAGES["cifar10-full"], resolution=RESOLUTION, train=TRAIN, cropped=cropped, flipped=flipped
     )
     rng = np.random.default_rng(0)
 

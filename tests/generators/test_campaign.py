@@ -146,10 +146,7 @@ def test_a_second_process_on_one_shard_is_refused(tmp_path: Path, threads: None)
         "process its own shard"
     )
     options = options_of(shard=(1, 2))
-    with (
-        campaign.lock((1, 2)),
-        pytest.raises(BlockingIOError, match=f"^{re.escape(message)}$"),
-    ):
+    with campaign.lock((1, 2)), pytest.raises(BlockingIOError, match=f"^{re.escape(message)}$"):
         run_campaign(campaign, options)
     assert campaign.done() == set()
     with campaign.lock((1, 2)):  # the lock is free again

@@ -122,9 +122,7 @@ def test_a_merge_killed_repeatedly_gives_the_same_bytes(tmp_path: Path, seed: in
     assert verify_release(data) == []
 
 
-def test_a_killed_board_leaves_every_file_old_or_new(
-    tmp_path: Path,
-) -> None:
+def test_a_killed_board_leaves_every_file_old_or_new(tmp_path: Path) -> None:
     rng = np.random.default_rng()
     readme = tmp_path / "README.md"
     readme.write_text(f"# Ours\n\n{START}\n{END}\n\nMore.\n")

@@ -110,9 +110,7 @@ def test_the_memory_order_of_a_tensor_does_not_matter(monkeypatch: pytest.Monkey
 
 
 @needs_numba
-def test_a_compiled_network_is_identical_to_a_plain_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_compiled_network_is_identical_to_a_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
     images, recipe = get_images("digits"), RECIPES["cifar10"]
     for drawn in itertools.islice(sequence("deep-3x3", images), 2):
         found = []

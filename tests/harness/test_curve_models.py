@@ -8,12 +8,7 @@ from scipy.special import expit
 from scipy.stats import multivariate_normal
 
 from harness.features.logits import to_logits
-from harness.features.observed import (
-    LOST,
-    measured_features,
-    network_features,
-    prefix_features,
-)
+from harness.features.observed import LOST, measured_features, network_features, prefix_features
 from harness.predictors.arc.residuals import Inputs, ResidualFeatures
 from harness.predictors.arc.support_vectors import SupportVectorCurves
 from harness.predictors.base import folds

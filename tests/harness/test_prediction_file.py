@@ -195,10 +195,7 @@ MESSAGES: list[tuple[Callable[[Columns], None], str]] = [
         spoil("epoch", 0, 21, 0),
         f"epoch 21 of run {FIRST} must be from 6 to 20 (2 rows break this rule)",
     ),
-    (
-        spoil("mean", 16, float("nan")),
-        f"`mean` of run {SECOND} at epoch 7 (=nan) must be finite",
-    ),
+    (spoil("mean", 16, float("nan")), f"`mean` of run {SECOND} at epoch 7 (=nan) must be finite"),
     (
         spoil("mean", 0, float("inf"), float("-inf")),
         f"`mean` of run {FIRST} at epoch 6 (=inf) must be finite (2 of 360 are not)",
@@ -214,10 +211,7 @@ MESSAGES: list[tuple[Callable[[Columns], None], str]] = [
         spoil("std", 2, -1.0, 0.0),
         f"`std` of run {FIRST} at epoch 8 (=-1.0) must be above 0 (2 of 360 are not)",
     ),
-    (
-        spoil("std", 0, float("inf")),
-        f"`std` of run {FIRST} at epoch 6 (=inf) must be finite",
-    ),
+    (spoil("std", 0, float("inf")), f"`std` of run {FIRST} at epoch 6 (=inf) must be finite"),
     (
         spoil("std", 0, None),
         f"`std` of run {FIRST} is null; it must be given in all rows or in none",

@@ -14,10 +14,7 @@ import pytest
 
 from benchmark.space.imagesets import IMAGES
 from harness.metrics.registry import METRICS
-from harness.results.predictions import (
-    predictions_table,
-    read_predictions,
-)
+from harness.results.predictions import predictions_table, read_predictions
 from harness.results.result import (
     Result,
     Seconds,

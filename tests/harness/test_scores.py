@@ -354,10 +354,7 @@ SMALL = Targets(("r", "s"), ("a", "b"), ("x", "y"), ("test", "heldout"), (None, 
             {"splits": ("test", "train")},
             "split 'train' of run 's' must be one of ('test', 'heldout')",
         ),
-        (
-            {"skeletons": ("x", "x")},
-            "skeleton 'x' has runs in both splits; they must be in one",
-        ),
+        ({"skeletons": ("x", "x")}, "skeleton 'x' has runs in both splits; they must be in one"),
         (
             {"curves": np.eye(3)},
             "curves of shape (3, 3) must be (runs, epochs) with 2 runs and at least one epoch",

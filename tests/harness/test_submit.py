@@ -23,11 +23,7 @@ from harness.verification.audit import Request, rerun_all, verify
 from harness.verification.isolated_process import Code, copy_tree, predict_in_isolation
 from harness.verification.rerun import find_code, read_reruns, rerun
 from harness.verification.rescore import Rescoring
-from harness.verification.submit import (
-    make_submission_files,
-    read_submission_files,
-    submit_files,
-)
+from harness.verification.submit import make_submission_files, read_submission_files, submit_files
 from leaderboard.cli import board
 from peephole_command import Root
 from tests.toys.data import toy_release

@@ -158,8 +158,7 @@ def test_ways_to_write_a_layer(
 
 
 @pytest.mark.parametrize(
-    "function",
-    [nn.Identity(), nn.Dropout(0.0), lambda x: x.contiguous(), nn.AdaptiveAvgPool2d(8)],
+    "function", [nn.Identity(), nn.Dropout(0.0), lambda x: x.contiguous(), nn.AdaptiveAvgPool2d(8)]
 )
 def test_an_identity_has_no_row(function: Callable[[Tensor], Tensor]) -> None:
     kinds = [row.kind for row in layer_rows(Around(function), DIGITS)]

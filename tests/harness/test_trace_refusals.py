@@ -51,10 +51,7 @@ def of(function: Callable[[Tensor], Tensor]) -> nn.Module:
             nn.Conv2d(8, 8, (1, 3)),
             f"{INNER} (Conv2d) gives 8x6 pixels; only square images are supported",
         ),
-        (
-            nn.Conv2d(4, 8, 3),
-            f"{INNER} (Conv2d) takes 4 channels, but its input has 8",
-        ),
+        (nn.Conv2d(4, 8, 3), f"{INNER} (Conv2d) takes 4 channels, but its input has 8"),
         (
             nn.Conv2d(8, 8, 9),
             f"{INNER} (Conv2d) fails on images of 1x8x8: Calculated padded input size per channel: "
@@ -64,10 +61,7 @@ def of(function: Callable[[Tensor], Tensor]) -> nn.Module:
             nn.AdaptiveAvgPool2d(3),
             f"{INNER} (AdaptiveAvgPool2d) pools 8 to 3 pixels with windows of unequal size",
         ),
-        (
-            of(lambda x: torch.cat([x, x], 1)),
-            f"`cat` in {INNER} (Own) {UNKNOWN}",
-        ),
+        (of(lambda x: torch.cat([x, x], 1)), f"`cat` in {INNER} (Own) {UNKNOWN}"),
         (of(lambda x: x[:, :4]), f"`getitem` in {INNER} (Own) {UNKNOWN}"),
         (of(lambda x: x.permute(0, 1, 3, 2)), f"`permute` in {INNER} (Own) {UNKNOWN}"),
         (
@@ -103,10 +97,7 @@ def of(function: Callable[[Tensor], Tensor]) -> nn.Module:
             f"{INNER} (Own) cannot be traced: symbolically traced variables cannot be used as "
             "inputs to control flow",
         ),
-        (
-            nn.Linear(8, 8),
-            f"{INNER} (Linear) must read flattened values, not 4 dimensions",
-        ),
+        (nn.Linear(8, 8), f"{INNER} (Linear) must read flattened values, not 4 dimensions"),
     ],
 )
 def test_an_unsupported_layer_is_named(inner: nn.Module, message: str) -> None:
@@ -148,19 +139,13 @@ def test_a_call_with_unsupported_arguments_is_named() -> None:
     ("module", "message"),
     [
         (Deep(nn.ReLU(), 12), "'fc' (Linear) gives 12 classes, but 'digits' has 10"),
-        (
-            SmallResNet(3),
-            "'conv1' (Conv2d) takes 3 channels, but images of 'digits' have 1",
-        ),
+        (SmallResNet(3), "'conv1' (Conv2d) takes 3 channels, but images of 'digits' have 1"),
         (
             nn.Sequential(nn.Conv2d(1, 10, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
             "a network must end with a fully connected layer (Linear), but its last layer is "
             "'1' (AdaptiveAvgPool2d)",
         ),
-        (
-            nn.Sequential(nn.Flatten(), nn.Linear(64, 10)),
-            "Sequential must have a convolution",
-        ),
+        (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), "Sequential must have a convolution"),
         (
             nn.Identity(),
             "a network must end with a fully connected layer (Linear), but its last layer is "

@@ -36,9 +36,7 @@ class LayerEncoder(nn.Module):
         self.attention = nn.Linear(2 * hidden, 1)
         self.signals = nn.Linear(2 * hidden, len(LAYER_SIGNALS))
         self.features = nn.Sequential(
-            nn.Linear(self.width, FEATURE_HIDDEN),
-            nn.GELU(),
-            nn.Linear(FEATURE_HIDDEN, features),
+            nn.Linear(self.width, FEATURE_HIDDEN), nn.GELU(), nn.Linear(FEATURE_HIDDEN, features)
         )
 
     def states(self, numbers: Tensor, lengths: Tensor) -> Tensor:
