@@ -5,7 +5,7 @@ interrupted and resumed. The release changes only at the end, when nothing is mi
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TextIO
@@ -43,7 +43,8 @@ def add_proxies(images: str, folder: Path, options: RunOptions, version: str | N
     Args:
         images: The image set.
         folder: Folder of the release.
-        options: The images' folder, the device, and how many networks to measure at a time.
+        options: The images' folder, the device, and how many networks to measure at the same time;
+            the rest is ignored.
         version: Version of the data with the new proxies. None: the minor number is raised if
             anything is new.
 
@@ -76,7 +77,7 @@ def add_proxies(images: str, folder: Path, options: RunOptions, version: str | N
             Job(r, recipes[r.recipe_id], options.images_folder, options.device, options.workers)
             for r in runs
         ]
-        run_jobs(jobs, options, partial(_keep, file, kept), measure_job)
+        run_jobs(jobs, replace(options, minutes=None), partial(_keep, file, kept), measure_job)
         new = proxy_table(kept)
         if table is None or not new.equals(table):
             write_table(new, path)
