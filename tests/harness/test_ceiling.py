@@ -1,4 +1,4 @@
-"""The noise ceiling against simulated networks whose expected accuracies are known."""
+"""The noise ceiling of simulated networks with known expected accuracies."""
 
 import re
 from functools import cache
@@ -94,7 +94,7 @@ def test_using_the_scored_run_is_too_high_and_holding_it_out_is_too_low() -> Non
     assert estimates(0.08, 0.0)[:, 1].mean() == pytest.approx(true_tau, abs=0.015)
 
 
-def test_networks_that_fail_by_chance_count_by_their_expected_accuracy() -> None:
+def test_networks_that_fail_at_random_count_by_their_expected_accuracy() -> None:
     rng = np.random.default_rng(4)
 
     def draw(size: int, runs: int) -> tuple[Array, Array]:
@@ -112,7 +112,7 @@ def test_networks_that_fail_by_chance_count_by_their_expected_accuracy() -> None
     assert np.mean(found) == pytest.approx(true_tau, abs=0.015 + 2 * error)
 
 
-def test_the_interval_covers_the_truth() -> None:
+def test_the_interval_covers_the_true_value() -> None:
     true_r2, true_tau = targets(0.04, 0.12)
     rng = np.random.default_rng(3)
     covered = np.zeros(2)
@@ -122,7 +122,7 @@ def test_the_interval_covers_the_truth() -> None:
             assert score.low is not None
             assert score.high is not None
             covered[index] += score.low <= true <= score.high
-    assert np.all(covered >= 16)  # of 20: fewer has a chance of .3 % at a coverage of 95 %
+    assert np.all(covered >= 16)  # of 20: fewer has a probability of .3 % at a coverage of 95 %
 
 
 def test_learned_drops_runs_at_chance() -> None:
@@ -152,14 +152,14 @@ def test_r2_by_hand() -> None:
     assert ceiling(finals, classes=CLASSES)["all"]["r2"].value == pytest.approx(7 / 9)
 
 
-def test_runs_without_luck_have_a_ceiling_of_one() -> None:
+def test_runs_without_noise_have_a_ceiling_of_one() -> None:
     finals = [np.full(3, accuracy) for accuracy in np.linspace(0.3, 0.9, 12)]
     found = ceiling(finals, classes=CLASSES)["all"]
     assert found["r2"].value == 1.0
     assert found["tau"].value == 1.0
 
 
-def test_pure_luck_has_a_ceiling_near_zero() -> None:
+def test_pure_noise_has_a_ceiling_near_zero() -> None:
     rng = np.random.default_rng(7)
     finals = list(0.6 + 0.05 * rng.normal(size=(300, 3)))
     assert module._r2(finals, ones(300))[0] < 0.1

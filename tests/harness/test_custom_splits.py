@@ -1,4 +1,4 @@
-"""Skeletons left out and ladders: what is fitted on, what is asked for, and how it is printed."""
+"""Trials that leave a skeleton out or vary the training size: their runs, scores and output."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -28,14 +28,14 @@ def skeletons(runs: object) -> set[str]:
     return {network.skeleton for network in runs.architectures}  # type: ignore[attr-defined]
 
 
-def test_a_skeleton_left_out_is_asked_for_and_fitted_on_nowhere() -> None:
+def test_a_skeleton_that_is_left_out_is_tested_on_and_never_fitted_on() -> None:
     task = INSTALLED.task(TASK)
     trials = skeleton_trials(task)
     assert [t.label for t in trials] == [
         f"without {name}" for name in ("peephole-3x2", "shallow-3x1", "wide-3x1")
     ]
     total = len(task.parts["train"]) + len(task.parts["validation"])
-    assert sum(len(t.test) for t in trials) == total  # and none of test or heldout
+    assert sum(len(t.test) for t in trials) == total  # none of test or heldout
     for trial in trials:
         left_out = {trial.label.removeprefix("without ")}
         assert skeletons(trial.test) == left_out
@@ -43,7 +43,7 @@ def test_a_skeleton_left_out_is_asked_for_and_fitted_on_nowhere() -> None:
         assert len(trial.train) + len(trial.validation) + len(trial.test) == total
 
 
-def test_networks_of_two_parts_keep_their_proxies() -> None:
+def test_networks_of_two_splits_keep_their_proxies() -> None:
     trials = skeleton_trials(INSTALLED.task(TASK))
     for trial in trials:
         for runs in (trial.train, trial.validation, trial.test):
@@ -52,7 +52,7 @@ def test_networks_of_two_parts_keep_their_proxies() -> None:
     assert len({row.tobytes() for t in trials for row in t.test.proxies}) == 720  # type: ignore[union-attr]
 
 
-def test_each_rung_of_a_ladder_holds_the_one_below() -> None:
+def test_each_training_set_contains_the_smaller_ones() -> None:
     trials = ladder_trials(INSTALLED.task(TASK), [50, 200, 600])
     assert [(t.label, len(t.train), len(t.test)) for t in trials] == [
         ("50 networks", 50, 480), ("200 networks", 200, 480), ("600 networks", 600, 480),
@@ -76,7 +76,7 @@ def test_scores_are_those_of_a_fit_by_hand() -> None:
     assert (score.fitted, score.asked) == (100, 480)
 
 
-def test_more_networks_help_one_who_learns() -> None:
+def test_more_training_networks_improve_a_predictor_that_learns() -> None:
     trials = ladder_trials(INSTALLED.task(TASK), [50, 600])
     few, many = score_trials(find("curve-svd"), trials, 3, 1)
     assert (few.failures, many.failures) == ((), ())
@@ -123,7 +123,7 @@ def test_the_command_counts_failed_fits_and_ends_with_1(tmp_path: Path) -> None:
     assert "failed" not in mean
 
 
-def test_a_predictor_that_sees_no_curve_is_fitted_once_for_all_observed_epochs(
+def test_a_predictor_that_uses_no_curve_is_fitted_once_for_all_observed_epochs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[tuple[str, int]] = []

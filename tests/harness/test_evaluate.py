@@ -1,4 +1,4 @@
-"""Evaluation: how a predictor is asked, and what becomes of its answer."""
+"""Evaluation: how a predictor is fitted, and how its predictions are checked and scored."""
 
 import math
 import types
@@ -51,13 +51,13 @@ def parts(task: Task, folder: Path) -> TaskData:
 
 
 class Noisy:
-    """The mean curve of training, moved by the seed and outside [0, 1] for the first network."""
+    """Predicts layer counts with noise of the seed, outside [0, 1] for the first network."""
 
     counts: dict[str, int]
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
         assert (len(train), len(validation)) == (24, 6)
-        train.series.valid_accuracy[:] = 0.5  # whoever spoils what it is given spoils it alone
+        train.series.valid_accuracy[:] = 0.5  # changes only the copy
         self.rng = np.random.default_rng(seed)
         self.counts = {"fits": 1 + seed, "making_seconds": 7 + seed}
 
@@ -83,13 +83,14 @@ def test_a_result_is_the_mean_over_seeds_and_is_read_back(
     assert result.networks == {"train": 24, "validation": 6, "test": 14, "heldout": 10}
     assert result.observed_epochs_total == OBSERVED * 24
     targets = parts.targets.valid_accuracy
-    answers = []
+    predictions = []
     for seed in range(3):
         predictor = Noisy()
         predictor.fit(parts.train.copy(), parts.validation, observed=5, seed=seed)
-        answer = predictor.predict(parts.queries.copy())
-        answers.append(round_prediction(replace(answer, mean=answer.mean.clip(0, 1))))
-    scores = [score_prediction(targets, a.mean, epochs=a.epochs, std=a.std) for a in answers]
+        prediction = predictor.predict(parts.queries.copy())
+        clipped = replace(prediction, mean=prediction.mean.clip(0, 1))
+        predictions.append(round_prediction(clipped))
+    scores = [score_prediction(targets, p.mean, epochs=p.epochs, std=p.std) for p in predictions]
     for stratum, metrics in result.scores.items():
         assert set(metrics) == set(scores[0][stratum])
         for name, score in metrics.items():
@@ -102,7 +103,7 @@ def test_a_result_is_the_mean_over_seeds_and_is_read_back(
                 assert score.seed_std == pytest.approx(np.std(values, ddof=1), abs=1e-12)
     spread = np.full((24, 1), 0.2)
     second = score_prediction(
-        parts.targets.test_accuracy, answers[0].mean[:, -1:], epochs=(EPOCHS,), std=spread
+        parts.targets.test_accuracy, predictions[0].mean[:, -1:], epochs=(EPOCHS,), std=spread
     )
     assert {s: set(m) for s, m in result.scores_test_accuracy.items()} == {
         s: set(m) for s, m in second.items()
@@ -163,7 +164,7 @@ def test_a_predictor_that_is_not_stochastic_is_fitted_once(task: Task, folder: P
 
 
 class Failing:
-    """Raises, or answers something else, as told."""
+    """Raises or returns a given object."""
 
     said: object = None
     raised: Exception | None = None
@@ -229,7 +230,7 @@ LATER = tuple(range(OBSERVED + 1, EPOCHS + 1))
         ),
     ],
 )
-def test_an_answer_against_the_protocol_is_a_failure_with_its_reason(
+def test_a_prediction_that_breaks_a_rule_is_a_failure_with_its_reason(
     task: Task, folder: Path, said: object, failure: str
 ) -> None:
     kind = type("Told", (Failing,), {"said": staticmethod(said) if callable(said) else said})
@@ -283,9 +284,9 @@ def test_tasks_with_other_rows_do_not_share_a_fit(task: Task, folder: Path) -> N
         evaluate_shared(candidate(MeanCurve), [task, task], release=Release(folder))
 
 
-def test_a_prediction_of_the_last_epoch_alone_stays_whole() -> None:
-    answer = Prediction(last(0.5), (20,), last(0.1))
-    assert np.array_equal(drop_observed(answer, 19).mean, answer.mean)
+def test_a_prediction_of_the_last_epoch_alone_is_kept() -> None:
+    prediction = Prediction(last(0.5), (20,), last(0.1))
+    assert np.array_equal(drop_observed(prediction, 19).mean, prediction.mean)
 
 
 def test_the_ceiling_is_of_the_repeated_test_and_held_out_networks(
@@ -297,13 +298,13 @@ def test_the_ceiling_is_of_the_repeated_test_and_held_out_networks(
     found = read_ceiling(path)
     assert found.networks == {"all": 12, "learned": 8}  # in each of 4 groups, one diverged
     assert found.scores == ceiling(finals, classes=10)
-    whole = load_runs("digits", "test", release=Release(folder))
-    rows = [row for row in whole.to_pylist() if row["status"] == "diverged"]
+    runs = load_runs("digits", "test", release=Release(folder))
+    rows = [row for row in runs.to_pylist() if row["status"] == "diverged"]
     assert rows
     assert any(np.allclose(runs, 0.1) for runs in finals)
 
 
-def test_a_ceiling_that_differs_by_rounding_alone_stays(folder: Path, tmp_path: Path) -> None:
+def test_a_ceiling_that_differs_only_by_rounding_is_kept(folder: Path, tmp_path: Path) -> None:
     (path,) = write_ceilings(["digits"], tmp_path, Release(folder))
     built = read_ceiling(path)
     score = built.scores["all"]["r2"]

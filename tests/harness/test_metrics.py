@@ -1,4 +1,4 @@
-"""Each metric against a reference, by hand, at its extremes, and over explicit resamples."""
+"""Metrics compared with references, hand-worked cases, extremes and explicit resamples."""
 
 import re
 from collections.abc import Callable
@@ -139,7 +139,7 @@ def test_r2_of_a_linear_map_is_not_a_squared_correlation() -> None:
     assert value("r2", target, 1 - target) == pytest.approx(-3.0)
 
 
-def test_pooled_r2_rewards_knowing_nothing_and_curve_r2_does_not() -> None:
+def test_pooled_r2_rewards_the_mean_curve_and_curve_r2_does_not() -> None:
     target, _ = networks(3, size=200, epochs=10, decimals=4)
     nothing = np.tile(target.mean(axis=0), (200, 1))  # the mean curve for every network
     pooled = r2_score(target.ravel(), nothing.ravel())
@@ -147,7 +147,7 @@ def test_pooled_r2_rewards_knowing_nothing_and_curve_r2_does_not() -> None:
     assert value("curve_r2", target, nothing) == pytest.approx(0.0, abs=1e-12)
 
 
-def test_the_top_fifth_is_of_the_truth() -> None:
+def test_the_top_fifth_is_of_the_target() -> None:
     target = np.arange(10) / 10
     mean = target.copy()
     mean[:8] = mean[:8][::-1]  # wrong below the top two, right in them
@@ -165,8 +165,8 @@ def test_the_top_fifth_is_rounded_up_and_equals_scipy(size: int) -> None:
     assert value("tau_top", target, mean) == pytest.approx(expected, abs=1e-12)
 
 
-def test_networks_tied_at_the_edge_share_the_last_places() -> None:
-    # 10 networks, 2 places: .9 is in, two networks of .8 share the other, half each.
+def test_networks_tied_at_the_boundary_share_the_last_slots() -> None:
+    # 10 networks, 2 slots: .9 is in, two networks of .8 share the other slot, half each.
     # Pairs with .9: weights 1/2 each, one concordant, one discordant: net 0.
     target = np.array([0.9, 0.8, 0.8, *np.linspace(0, 0.6, 7)])
     mean = np.array([0.5, 0.4, 0.6, *np.zeros(7)])
@@ -181,13 +181,13 @@ def test_regret_by_hand() -> None:
     mean = np.array([0.1, 0.9, 0.8, 0.7, 0.6, 0.5])
     assert value("regret_1", target, mean) == pytest.approx(0.4)  # chose .5
     assert value("regret_5", target, mean) == pytest.approx(0.1)  # best chosen .8
-    assert value("regret_10", target, mean) == 0.0  # fewer networks than places
+    assert value("regret_10", target, mean) == 0.0  # fewer networks than slots
 
 
 def test_regret_of_ties_is_the_mean_over_all_choices() -> None:
     target = np.array([0.9, 0.5, 0.8, 0.1, 0.7, 0.2, 0.8, 0.3])
     mean = np.array([0.4, 0.6, 0.4, 0.6, 0.4, 0.4, 0.1, 0.4])
-    # Two are sure (.5, .1); 3 places remain for the five tied at .4; .9 is the best
+    # Two are certain (.5, .1); 3 slots remain for the five tied at .4; .9 is the best
     chances = [max(0.5, *target[list(c)]) for c in combinations([0, 2, 4, 5, 7], 3)]
     assert value("regret_5", target, mean) == pytest.approx(0.9 - np.mean(chances))
     assert value("regret_1", target, mean) == pytest.approx(0.9 - (0.5 + 0.1) / 2)
@@ -199,7 +199,7 @@ def test_a_constant_prediction_has_no_order(name: str) -> None:
     assert value(name, target, np.full_like(mean, 0.1 + 0.2)) == 0.0
 
 
-def test_a_constant_prediction_at_the_mean_has_r2_and_auc_of_knowing_nothing() -> None:
+def test_a_constant_prediction_at_the_mean_has_r2_0_and_auc_one_half() -> None:
     target, mean = networks(1)
     centre = np.broadcast_to(target.mean(axis=0), mean.shape)
     assert value("r2", target, centre) == pytest.approx(0.0, abs=1e-12)
@@ -212,12 +212,12 @@ def test_a_constant_prediction_at_the_mean_has_r2_and_auc_of_knowing_nothing() -
     "name",
     ["tau", "somers_d", "r2", "squared_pearson", "tau_top", "curve_tau", "curve_r2", "auc_learned"],
 )
-def test_a_constant_truth_is_undefined(name: str) -> None:
+def test_a_constant_target_is_undefined(name: str) -> None:
     target, mean = networks(1)
     assert np.isnan(value(name, np.full_like(target, 0.1 + 0.2), mean))
 
 
-def test_curve_scores_are_undefined_if_one_epoch_has_a_constant_truth() -> None:
+def test_curve_scores_are_undefined_if_one_epoch_has_a_constant_target() -> None:
     target, mean = networks(1)
     target[:, 0] = 0.1
     assert np.isnan(value("curve_r2", target, mean))
@@ -225,7 +225,7 @@ def test_curve_scores_are_undefined_if_one_epoch_has_a_constant_truth() -> None:
 
 
 def extremes(sample: MetricInput) -> tuple[MetricInput, MetricInput]:
-    """Return the same networks predicted perfectly and as badly as an order can be."""
+    """Return the same networks with a perfect prediction and with the reverse order."""
     assert sample.paired_target is not None
     target, paired, std = sample.target, sample.paired_target, np.full(len(sample.target), 1e-3)
     perfect = make_sample(target, target, std=std, paired=(paired, paired))
@@ -246,7 +246,7 @@ def test_every_metric_is_in_range_and_improves_in_its_direction(metric: Metric) 
     elif metric.direction == "target":
         assert metric.target is not None
         assert abs(middle - metric.target) < abs(bad - metric.target)
-    elif metric.name == "squared_pearson":  # blind to the sign: the worst order is a perfect one
+    elif metric.name == "squared_pearson":  # ignores the sign: the reverse order is perfect
         assert bad == pytest.approx(good)
         assert middle < good
     else:
@@ -268,17 +268,17 @@ def test_the_vectorised_bootstrap_equals_explicit_resamples(metric: Metric) -> N
     ids = [f"a{index // 2}" for index in range(size)]  # two runs of most architectures
     counts = resample_counts(ids, resamples=25)
     fast = metric.compute(full_sample(11, counts, size))
-    whole = full_sample(11, None, size)
+    full = full_sample(11, None, size)
     for drawn, found in zip(counts, fast, strict=True):
         rows = np.repeat(np.arange(size), drawn)
-        assert whole.std is not None
-        assert whole.paired_target is not None
-        assert whole.paired_mean is not None
+        assert full.std is not None
+        assert full.paired_target is not None
+        assert full.paired_mean is not None
         slow = make_sample(
-            whole.target[rows],
-            whole.mean[rows],
-            std=whole.std[rows],
-            paired=(whole.paired_target[rows], whole.paired_mean[rows]),
+            full.target[rows],
+            full.mean[rows],
+            std=full.std[rows],
+            paired=(full.paired_target[rows], full.paired_mean[rows]),
         )
         assert found == pytest.approx(metric.compute(slow)[0], abs=1e-10, nan_ok=True)
 
@@ -299,7 +299,7 @@ def test_the_order_of_networks_has_no_effect(metric: Metric) -> None:
     assert metric.compute(other)[0] == pytest.approx(metric.compute(sample)[0], abs=1e-12)
 
 
-def test_the_top_set_is_taken_anew_in_each_resample() -> None:
+def test_each_resample_has_its_own_top_set() -> None:
     target = np.arange(10) / 10
     mean = np.array([*np.zeros(4), 0.4, 0.3, 0.2, 0.1, 0.8, 0.9])
     counts = np.array([[1] * 10, [3, 3, 1, 1, 1, 1, 0, 0, 0, 0]], np.int32)
@@ -311,13 +311,13 @@ def test_the_top_set_is_taken_anew_in_each_resample() -> None:
 def test_tau_is_the_same_across_blocks_and_in_both_precisions() -> None:
     target, mean = networks(2, size=700, decimals=3)
     counts = resample_counts([str(index) for index in range(700)], resamples=3)
-    whole = pair_counts.count_pairs(target, mean, counts)
-    exact = pair_counts.count_pairs(target, mean, counts.astype(np.float64))
+    from_integers = pair_counts.count_pairs(target, mean, counts)
+    from_floats = pair_counts.count_pairs(target, mean, counts.astype(np.float64))
     for name in ("net", "untied_target", "untied_prediction"):
-        assert np.array_equal(getattr(whole, name), getattr(exact, name))
+        assert np.array_equal(getattr(from_integers, name), getattr(from_floats, name))
     rows = np.repeat(np.arange(700), counts[0])
     expected = stats.kendalltau(target[rows, -1], mean[rows, -1]).statistic
-    assert whole.tau_b()[0, -1] == pytest.approx(expected, abs=1e-12)
+    assert from_integers.tau_b()[0, -1] == pytest.approx(expected, abs=1e-12)
 
 
 def test_ranks_are_dense() -> None:
@@ -325,7 +325,7 @@ def test_ranks_are_dense() -> None:
     assert pair_counts.ranks(values).tolist() == (stats.rankdata(values, "dense") - 1).tolist()
 
 
-def test_resamples_draw_whole_architectures_and_depend_on_their_ids_alone() -> None:
+def test_resamples_draw_architectures_and_depend_only_on_their_ids() -> None:
     counts = resample_counts(["b", "a", "b", "c"], resamples=50)
     assert np.array_equal(counts[:, 0], counts[:, 2])
     assert np.all(counts[:, [0, 1, 3]].sum(axis=1) == 3)

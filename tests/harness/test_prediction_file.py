@@ -1,4 +1,4 @@
-"""Files of predictions: scored without running anything, and refused with the reason."""
+"""Files of predictions: scored without executing anything, or refused with the reason."""
 
 import re
 import subprocess
@@ -44,12 +44,12 @@ def targets(task: Task, folder: Path) -> TaskTargets:
 
 
 def halved(targets: TaskTargets) -> Array:
-    """Return half of each true accuracy, rounded to what is stored."""
+    """Return half of each true accuracy, rounded as it is stored."""
     return np.round(targets.valid_accuracy.curves / 2 / STEP) * STEP
 
 
 def columns(targets: TaskTargets, epochs: tuple[int, ...] = LATER) -> Columns:
-    """Return honest predictions in the order of the runs' ids: the truth, halved."""
+    """Return valid predictions sorted by run: half of the true accuracies."""
     halves = dict(zip(targets.valid_accuracy.run_ids, halved(targets), strict=True))
     pairs = [(run_id, epoch) for run_id in sorted(halves) for epoch in epochs]
     return {
@@ -118,7 +118,7 @@ def test_text_of_other_widths_and_narrow_numbers_are_read(
 
 
 def spoil(name: str, row: int, *values: object) -> Callable[[Columns], None]:
-    """Return what replaces entries of a column from a row on."""
+    """Return a change that replaces entries of a column from a row on."""
 
     def change(given: Columns) -> None:
         given[name][row : row + len(values)] = list(values)

@@ -1,4 +1,4 @@
-"""Stored predictions: their rules, their rounding, and back to arrays."""
+"""Stored predictions: rules, rounding and conversion to arrays."""
 
 import re
 

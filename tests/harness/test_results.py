@@ -1,4 +1,4 @@
-"""Results as files: nothing is lost, and nothing that cannot be true is read."""
+"""Files of results: they are read as they were written, and refused if they break a rule."""
 
 import json
 import re
@@ -44,7 +44,7 @@ def written(folder: Path) -> Path:
 
 
 def edited(path: Path, edit: Edit) -> Path:
-    """Change a result by hand."""
+    """Change a result by hand and return its path."""
     record = json.loads(path.read_text())
     edit(record)
     path.write_text(json.dumps(record))
@@ -52,7 +52,7 @@ def edited(path: Path, edit: Edit) -> Path:
 
 
 def put(where: str, value: object) -> Edit:
-    """Return an edit that sets a field, its path parted by `>`."""
+    """Return an edit that sets a field, given its path with `>` between names."""
 
     def edit(record: dict[str, Any]) -> None:
         *parents, last = where.split(">")
@@ -326,7 +326,7 @@ def test_the_schema_refuses_what_the_reader_refuses(tmp_path: Path, edit: Edit) 
 
 
 def test_the_schema_lists_the_fields_and_names_of_the_code() -> None:
-    """`python -m harness.results.schema` writes it again."""
+    """`python -m harness.results.schema` updates it."""
     assert result_schema() == SCHEMA
     assert list(SCHEMA["properties"]) == list(Result.__slots__)
     assert SCHEMA["properties"]["images"]["enum"] == list(IMAGES)

@@ -45,7 +45,7 @@ def make_mean(targets: Targets, observed: int, seed: int = 1) -> Array:
 
 
 def take(targets: Targets, rows: list[int]) -> Targets:
-    """Return the truth of some runs, in the order of `rows`."""
+    """Return the targets of some runs, in the order of `rows`."""
     return Targets(
         tuple(targets.run_ids[row] for row in rows),
         tuple(targets.architecture_ids[row] for row in rows),
@@ -126,7 +126,7 @@ def test_held_out_is_the_average_of_its_skeletons(
 
 
 def test_held_out_is_not_pooled() -> None:
-    # The prediction knows each skeleton's level and nothing within it
+    # The prediction is the level of each skeleton, the same for all its networks
     shift = np.array([0.2 * HELD_OUT.index(s) if s in HELD_OUT else 0.0 for s in TARGETS.skeletons])
     rng = np.random.default_rng(0)
     curves = (shift[:, None] + 0.1 + 0.05 * rng.random(TARGETS.curves.shape)).clip(0, 1)
@@ -171,7 +171,7 @@ def test_equal_differences_stay_ties_in_float32() -> None:
         classes=10,
     )
     mean = np.array([[0.5], [0.5], [0.5], [0.6], [0.7]])
-    # Differences .1 .1 .2 against 0 .1 .2: 2 concordant, 1 tied in the truth
+    # Differences .1 .1 .2 against 0 .1 .2: 2 concordant, 1 tied in the target
     scores = score_prediction(targets, mean, epochs=(1,))
     assert scores["skeleton/s"]["tau_paired"].value == pytest.approx(2 / np.sqrt(2 * 3))
 
@@ -195,7 +195,7 @@ def test_the_order_of_runs_has_no_effect() -> None:
     assert shuffled == SCORES
 
 
-def test_dropping_a_skeleton_leaves_the_others_alone() -> None:
+def test_dropping_a_skeleton_does_not_change_the_others() -> None:
     rows = [row for row, name in enumerate(TARGETS.skeletons) if name != "deep-3x3"]
     fewer = score_prediction(take(TARGETS, rows), MEAN[rows], epochs=EARLY, std=STD[rows])
     assert "skeleton/deep-3x3" not in fewer
@@ -248,7 +248,7 @@ def test_an_average_has_a_narrower_interval_than_its_skeletons() -> None:
 
 
 def test_the_interval_covers_the_true_tau() -> None:
-    # Normal pairs of correlation .8: tau = 2/pi asin(.8) = .590; 40 truths of 100 networks
+    # Normal pairs of correlation .8: tau = 2/pi asin(.8) = .590; 40 samples of 100 networks
     rng, covered = np.random.default_rng(3), 0
     for repeat in range(40):
         scores_ = rng.multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], size=100)
@@ -259,7 +259,7 @@ def test_the_interval_covers_the_true_tau() -> None:
         assert score.low is not None
         assert score.high is not None
         covered += score.low <= 2 / np.pi * np.arcsin(0.8) <= score.high
-    assert covered >= 34  # of 40: fewer has a chance of .3 % at a coverage of 95 %
+    assert covered >= 34  # of 40: fewer has a probability of .3 % at a coverage of 95 %
 
 
 def test_repeated_runs_of_a_network_do_not_narrow_the_interval() -> None:
@@ -370,6 +370,6 @@ SMALL = Targets(("r", "s"), ("a", "b"), ("x", "y"), ("test", "heldout"), (None, 
         ({"classes": 1}, "classes (=1) must be at least 2"),
     ],
 )
-def test_a_wrong_truth_is_refused(changes: dict[str, object], message: str) -> None:
+def test_wrong_targets_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         replace(SMALL, **changes)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""`submission.yaml`: strict, with a message that names the field and the rule."""
+"""Reading `submission.yaml`: errors name the field and the rule."""
 
 import re
 import shutil
@@ -20,7 +20,7 @@ from harness.running.submission import (
 )
 
 ROOT = Path(__file__).parents[2]
-WHOLE = """
+CODE = """
 name: ours
 title: 'A title: with a colon'
 authors: Ann and Bob
@@ -46,7 +46,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_a_submission_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    found = read_submission(write(tmp_path / "ours", WHOLE))
+    found = read_submission(write(tmp_path / "ours", CODE))
     assert found == Submission(
         name="ours",
         title="A title: with a colon",
@@ -61,7 +61,7 @@ def test_a_submission_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_code_in_a_package_needs_no_file(tmp_path: Path) -> None:
-    text = WHOLE.replace("predictor.py:Net", "my.package:Net\nrequirement: my-package==1.0")
+    text = CODE.replace("predictor.py:Net", "my.package:Net\nrequirement: my-package==1.0")
     assert read_submission(write(tmp_path / "ours", text)).file is None
 
 
@@ -70,8 +70,8 @@ def test_submissions_lie_beside_results(tmp_path: Path) -> None:
     assert place == tmp_path / "submissions"
     assert submission_names(place) == []
     place.mkdir()
-    write(place / "ours", WHOLE)
-    write(place / "theirs", WHOLE)
+    write(place / "ours", CODE)
+    write(place / "theirs", CODE)
     assert submission_names(place) == ["ours", "theirs"]
     assert find_submission(place, "ours").name == "ours"
     message = f"{place / 'theirs' / FILE}: `name` (='ours') must be the name of the folder"
@@ -80,7 +80,7 @@ def test_submissions_lie_beside_results(tmp_path: Path) -> None:
 
 
 def test_the_digest_is_of_every_file(tmp_path: Path) -> None:
-    folder = write(tmp_path / "ours", WHOLE)
+    folder = write(tmp_path / "ours", CODE)
     first = code_digest(folder)
     (folder / "README.md").write_text("words")
     assert code_digest(folder) == first
@@ -91,8 +91,8 @@ def test_the_digest_is_of_every_file(tmp_path: Path) -> None:
 
 
 def line(name: str, text: str) -> str:
-    """Return the whole submission with another line in place of a field's."""
-    return re.sub(rf"^{name}:.*$", lambda _: text, WHOLE, flags=re.MULTILINE)
+    """Return the submission of code with the line of a field replaced."""
+    return re.sub(rf"^{name}:.*$", lambda _: text, CODE, flags=re.MULTILINE)
 
 
 OFFENCES = [
@@ -101,7 +101,7 @@ OFFENCES = [
     (line("name", "name: gru"), "`name` (='gru') must be different from the names of "
      "reference predictors"),
     (line("name", ""), "field `name` is missing"),
-    (line("name", "name: no"), "`name` (=False) must be text"),  # YAML's other words for it
+    (line("name", "name: no"), "`name` (=False) must be text"),  # YAML reads `no` as false
     (line("title", "title: ' '"), "`title` (=' ') must be one non-empty line"),
     (line("authors", 'authors: "a\\nb"'), "`authors` (='a\\nb') must be one non-empty "
      "line"),
@@ -121,7 +121,7 @@ OFFENCES = [
      ".py file of the submission's folder"),
     (line("predictor", "predictor: net.py:Net"), "`predictor` (='net.py:Net') must be in the "
      "folder"),
-    (WHOLE + "fit_seconds: 1.0", "`fit_seconds` (=1.0) must be at least 0 and given only "
+    (CODE + "fit_seconds: 1.0", "`fit_seconds` (=1.0) must be at least 0 and given only "
      "for predictions; code is timed"),
     (PREDICTIONS + "requirement: a", "`requirement` (='a') must be given only for code"),
     (PREDICTIONS + "predictor: a", "`predictor` (='a') must be given for code and only for code"),
@@ -130,7 +130,7 @@ OFFENCES = [
     (PREDICTIONS + "fit_seconds: .inf", "`fit_seconds` (=inf) must be a finite number"),
     (PREDICTIONS + "fit_seconds: 1", "`fit_seconds` and `predict_seconds` must be given "
      "together"),
-    (WHOLE + "seeds: 3", "field `seeds` must be given once, not twice"),
+    (CODE + "seeds: 3", "field `seeds` must be given once, not twice"),
     ("a: &x 1\nb: *x", "aliases (`*name`) are not allowed"),
     ("[1, 2]", "`file` (=[1, 2]) must be an object"),
     ("", "`file` (=None) must be an object"),
@@ -156,7 +156,7 @@ def test_what_is_no_plain_yaml_is_refused_in_one_line(tmp_path: Path, text: str)
 
 
 def test_code_as_large_as_data_is_refused(tmp_path: Path) -> None:
-    folder = write(tmp_path / "ours", WHOLE)
+    folder = write(tmp_path / "ours", CODE)
     (folder / "more.py").write_text("#" * 70_000)
     message = f"{folder / 'more.py'}: 70,000 bytes must be at most 65,536"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
@@ -165,7 +165,7 @@ def test_code_as_large_as_data_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("places", [["leaderboard"], ["leaderboard/submissions", "leaderboard"]])
 def test_pytest_never_runs_what_was_submitted(tmp_path: Path, places: list[str]) -> None:
-    """It collects doctests of every module, and would import these and obey their `conftest.py`."""
+    """It collects the doctests of all modules, but must not import submitted ones."""
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     own = tmp_path / "leaderboard" / "own.py"
     for folder in ("submissions/theirs", "submissions/theirs/inner", "results/theirs"):

@@ -1,4 +1,4 @@
-"""What a predictor is passed, and that nothing of it leads to what it must predict."""
+"""The inputs of a predictor, and that they do not reveal the targets."""
 
 import functools
 import math
@@ -50,14 +50,14 @@ def parts(task: Task, folder: Path) -> TaskData:
     return load_task_data(task, Release(folder))
 
 
-# What leads where: the spy walks everything that hangs on an object, and the memory behind views.
+# The spy visits everything that an object refers to, and the memory behind views.
 
 
 def reachable(start: object) -> Iterator[object]:
-    """Yield everything that attributes, entries, closures and array bases lead to."""
+    """Yield everything reachable by attributes, entries, closures and array bases."""
     seen: set[int] = set()
     waiting = [start]
-    kept = []  # so that no id is used twice
+    kept = []  # keeps objects alive, so that no id is reused
     while waiting:
         thing = waiting.pop()
         if id(thing) in seen or isinstance(thing, types.ModuleType):
@@ -96,7 +96,7 @@ def _next(thing: object) -> Iterator[object]:
 
 
 def numbers(start: object) -> set[float]:
-    """Return all floats that the spy finds, those in raw memory read as either width."""
+    """Return all floats that the spy finds, with raw memory read as both float widths."""
     found: set[float] = set()
     for thing in reachable(start):
         if isinstance(thing, np.ndarray) and thing.dtype.kind == "f":
@@ -113,7 +113,7 @@ def numbers(start: object) -> set[float]:
 
 
 def secrets(folder: Path, task: Task) -> tuple[set[float], set[float]]:
-    """Return what no predictor may be passed at all, and what may stand in no query."""
+    """Return the values that no input may contain, and those that no query may contain."""
     hidden: set[float] = set()
     ahead: set[float] = set()
     for split in ("train", "validation", "test", "heldout"):
@@ -124,7 +124,7 @@ def secrets(folder: Path, task: Task) -> tuple[set[float], set[float]]:
         table = table.filter(own)
         asked = split in ("test", "heldout")
         for name in (*EPOCH_SERIES, "train_loss_tenths"):
-            if name == "learning_rate":  # of the recipe, the same for every run
+            if name == "learning_rate":  # the same for every run of the recipe
                 continue
             values, per_epoch = series(table, name), 10 if name == "train_loss_tenths" else 1
             elsewhere = set(series(others, name).ravel().tolist())
@@ -135,18 +135,16 @@ def secrets(folder: Path, task: Task) -> tuple[set[float], set[float]]:
                 ahead |= set(
                     values[:, task.observed * per_epoch if asked else 0 :].ravel().tolist()
                 )
-    return _told_apart(hidden), _told_apart(ahead)
+    return _informative(hidden), _informative(ahead)
 
 
-def _told_apart(values: set[float]) -> set[float]:
-    """Return the values that are no chance of a diverged run and not missing."""
+def _informative(values: set[float]) -> set[float]:
+    """Return the values that are not missing and not the chance of a diverged run."""
     return {v for v in values if math.isfinite(v) and abs(v - 0.1) > 1e-6}
 
 
 @pytest.mark.parametrize("observed", [0, 1, OBSERVED])
-def test_nothing_that_a_predictor_is_passed_leads_to_what_it_must_predict(
-    folder: Path, observed: int
-) -> None:
+def test_the_inputs_of_a_predictor_do_not_reveal_the_targets(folder: Path, observed: int) -> None:
     task = Release(folder).task(f"digits-k{observed}-v1")
     parts = load_task_data(task, Release(folder))
     hidden, ahead = secrets(folder, task)
@@ -159,7 +157,7 @@ def test_nothing_that_a_predictor_is_passed_leads_to_what_it_must_predict(
 
 
 def leaky_queries(task: Task, folder: Path) -> Queries:
-    """The naive way: the first epochs as a view, behind which the whole curve lies."""
+    """Return queries whose first epochs are views of the complete curves."""
     rows = Release(folder).task_rows(task, "test")
     runs = build_runs(rows, recipe_of(rows, Release(folder)), "q", Release(folder))
     queries = runs.observe(task.observed)
@@ -167,7 +165,7 @@ def leaky_queries(task: Task, folder: Path) -> Queries:
     return replace(queries, series=replace(queries.series, valid_accuracy=view))
 
 
-def test_the_spy_catches_a_view_of_the_whole_curves(task: Task, folder: Path) -> None:
+def test_the_spy_finds_a_view_of_the_complete_curves(task: Task, folder: Path) -> None:
     leaky = leaky_queries(task, folder)
     honest = load_task_data(task, Release(folder)).queries
     assert leaky.series.valid_accuracy.shape[1] == honest.series.valid_accuracy.shape[1]
@@ -234,7 +232,7 @@ def test_proxies_are_those_of_each_network_and_copies_at_every_k(
     assert not numbers(parts.queries) & words
 
 
-def test_whoever_has_a_copy_changes_no_other_proxies(parts: TaskData) -> None:
+def test_changing_a_copy_changes_no_other_proxies(parts: TaskData) -> None:
     queries, train = parts.queries, parts.train
     assert queries.proxies is not None
     assert train.proxies is not None
@@ -295,7 +293,7 @@ def test_queries_are_shuffled_by_the_name_of_the_task_alone(parts: TaskData, fol
     assert len(set(parts.targets.valid_accuracy.splits[:12])) == 2
 
 
-def test_queries_and_truths_are_the_rows_of_the_task(
+def test_queries_and_targets_are_the_rows_of_the_task(
     parts: TaskData, task: Task, folder: Path
 ) -> None:
     targets = parts.targets.valid_accuracy
@@ -320,7 +318,7 @@ def test_queries_and_truths_are_the_rows_of_the_task(
     assert parts.train.recipe == RECIPE
 
 
-def test_truths_by_themselves_are_those_of_the_parts(
+def test_targets_loaded_alone_are_those_of_the_task_data(
     parts: TaskData, task: Task, folder: Path
 ) -> None:
     targets = load_targets(task, Release(folder))
@@ -354,7 +352,7 @@ def test_an_unknown_recipe_is_refused_and_an_older_one_read(tmp_path: Path) -> N
     assert recipe_of(rows, Release(tmp_path)).epochs == 3
 
 
-def test_training_runs_are_of_seed_0_and_whole(folder: Path) -> None:
+def test_training_runs_have_seed_0_and_complete_curves(folder: Path) -> None:
     runs = training_runs("digits", 10, Release(folder))
     assert len(runs) == 10
     assert runs.ids == tuple(f"t{i:04d}" for i in range(10))

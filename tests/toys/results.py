@@ -1,4 +1,4 @@
-"""Results of made-up predictions on made-up curves, scored and written like real ones."""
+"""Results of artificial predictions of artificial curves, scored and written like real ones."""
 
 import functools
 import hashlib
@@ -34,7 +34,7 @@ NETWORKS = {"train": 30, "validation": 6, "test": 2 * PER_SKELETON, "heldout": P
 
 @functools.cache
 def toy_networks(seed: int = 0) -> TaskNetworks:
-    """Return sampled architectures of three skeletons, one held out, with made-up curves."""
+    """Return sampled architectures, one skeleton of them held out, with artificial curves."""
     images = get_images("digits")
     drawn = [
         draw
@@ -59,7 +59,7 @@ def toy_networks(seed: int = 0) -> TaskNetworks:
 
 
 def toy_result(predictor: str = "toy", *, observed: int = 0) -> Result:
-    """Return a failed result, whose fields tests replace."""
+    """Return a failed result."""
     task = f"digits-k{observed}-v1"
     return Result(
         schema_version=1,
@@ -88,7 +88,7 @@ def toy_result(predictor: str = "toy", *, observed: int = 0) -> Result:
 
 
 def seeded(scores: dict[str, dict[str, Score]]) -> Scores:
-    """Return scores as those of a single seed."""
+    """Return the scores of a single seed."""
     return {
         stratum: {
             name: SeedScore(score.value, score.low, score.high, None)
@@ -101,24 +101,24 @@ def seeded(scores: dict[str, dict[str, Score]]) -> Scores:
 def write_toy(
     folder: Path, predictor: str, noise: float, *, observed: int = 0, curve: bool = False
 ) -> Result:
-    """Score and write predictions that are the targets plus noise, and return the result."""
-    result, epochs, mean = scored(predictor, noise, observed, curve)
+    """Score and write a prediction of the targets plus noise; return its result."""
+    result, epochs, mean = score_toy(predictor, noise, observed, curve)
     write_result(folder, result, predictions_table(toy_networks().targets.run_ids, epochs, mean))
     return result
 
 
 @functools.cache
-def scored(
+def score_toy(
     predictor: str, noise: float, observed: int, curve: bool
 ) -> tuple[Result, tuple[int, ...], Array]:
-    """Return a result, its epochs and its predictions (networks, epochs)."""
+    """Return a result, its epochs and its prediction, (networks, epochs)."""
     targets = toy_networks().targets
     epochs = tuple(range(observed + 1, EPOCHS + 1)) if curve else (EPOCHS,)
-    true: Array = targets.curves[:, np.array(epochs) - 1]
+    wanted: Array = targets.curves[:, np.array(epochs) - 1]
     seed = int.from_bytes(hashlib.sha256(predictor.encode()).digest()[:4], "big")
-    spread = np.random.default_rng(seed).normal(size=true.shape)
+    spread = np.random.default_rng(seed).normal(size=wanted.shape)
     constant = np.isinf(noise)
-    mean = np.full_like(true, 0.5) if constant else (true + noise * spread).clip(0, 1)
+    mean = np.full_like(wanted, 0.5) if constant else (wanted + noise * spread).clip(0, 1)
     scores = seeded(score_prediction(targets, mean, epochs=epochs))
     final = {
         stratum: {n: s for n, s in metrics.items() if not n.startswith("curve_")}
@@ -137,7 +137,7 @@ def scored(
 
 
 def toy_ceiling() -> Ceiling:
-    """Return a made-up ceiling."""
+    """Return an artificial ceiling."""
     scores = {"r2": Score(0.9, 0.8, 0.95), "tau": Score(0.85, 0.75, 0.9)}
     networks = {"all": 20, "learned": 18}
     return Ceiling(
@@ -146,7 +146,7 @@ def toy_ceiling() -> Ceiling:
 
 
 def write_toy_board(folder: Path) -> dict[str, TaskNetworks]:
-    """Write results of four predictors on two tasks, and return the networks of the tasks."""
+    """Write two tasks with good, bad, constant and failed predictors; return their networks."""
     for observed in (0, 1):
         write_toy(folder, "good", 0.02, observed=observed, curve=True)
         write_toy(folder, "bad", 0.4, observed=observed)

@@ -1,4 +1,4 @@
-"""Runs that cost nothing: real sampled architectures with made-up curves."""
+"""Runs without training: sampled architectures with artificial curves."""
 
 import itertools
 
@@ -16,7 +16,7 @@ EPOCHS = RECIPES["digits"].epochs
 
 
 def toy_runs(networks: int = 40, *, skeleton: str = "peephole-3x2", seed: int = 0) -> Runs:
-    """Return runs whose accuracy rises with MACs, less where few layers are normalised.
+    """Return runs whose accuracy rises with MACs and with the fraction of normalised layers.
 
     The first and every tenth network diverges in its second epoch: chance from then on, and NaN as
     losses and norms.
@@ -46,7 +46,7 @@ def toy_runs(networks: int = 40, *, skeleton: str = "peephole-3x2", seed: int = 
 
 
 def _series(accuracy: Array, diverged: NDArray[np.bool_]) -> Series:
-    """Return series to go with accuracies (networks, epochs)."""
+    """Return series that match accuracies, (networks, epochs)."""
     loss = -np.log(accuracy)
     norm = np.ones_like(accuracy)
     loss[diverged, 1:] = norm[diverged, 1:] = np.nan

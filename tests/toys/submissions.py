@@ -1,4 +1,4 @@
-"""Submissions on the toy release: predictions that are the truth and noise, and small code."""
+"""Submissions on the toy release: predictions of the targets plus noise, and a small class."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from harness.verification.submit import make_submission_files, submit_files
 
 TASK = "digits-k1-v1"
 CODE = '''
-"""A predictor of somebody."""
+"""A submitted predictor."""
 import numpy as np
 
 from harness.protocol import Prediction
@@ -43,7 +43,7 @@ def toy_task(folder: Path, name: str = TASK) -> Task:
 
 
 def toy_predictions(folder: Path, task: Task, seeds: int = 1) -> pa.Table:
-    """Return the truth of later epochs with noise of each seed, as the rows of a file."""
+    """Return the targets of later epochs plus noise of each seed, as the rows of a file."""
     targets = load_targets(task, Release(folder)).valid_accuracy
     later = targets.curves[:, task.observed :]
     tables = []
