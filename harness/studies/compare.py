@@ -18,8 +18,8 @@ from benchmark.tasks import Task
 from benchmark.util.unknown_name import unknown_name
 from harness.metrics.bootstrap import Array, interval
 from harness.metrics.registry import METRICS
-from harness.results.predictions import matrix, predicted_epochs, read_predictions
-from harness.results.result import read_result, result_path
+from harness.results.predictions import matrix, predicted_epochs
+from harness.results.result import read_with_predictions, result_path
 from harness.scoring.strata import strata, tabulate
 from harness.scoring.targets import Targets
 from harness.task_data import load_targets
@@ -99,10 +99,9 @@ def _score_resamples(
     if not path.exists():
         known = [p.stem for p in path.parent.glob("*.json")]
         raise FileNotFoundError(f"no result: {unknown_name('predictor', predictor, known)}")
-    result = read_result(path)
-    if result.status == "failed":
+    result, table = read_with_predictions(path)
+    if table is None:
         raise ValueError(f"predictor {predictor!r} failed on {task.name!r}: {result.failure}")
-    table = read_predictions(path.with_suffix(".parquet"), len(targets.run_ids))
     mean, std = matrix(table, "mean", targets.run_ids), None
     if not table["std"].null_count:
         std = matrix(table, "std", targets.run_ids)

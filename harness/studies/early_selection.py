@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from benchmark.release import INSTALLED, Release
 from benchmark.tasks import Task
 from benchmark.util.rng import generator_for
-from harness.results.predictions import matrix, read_predictions
-from harness.results.result import read_result, result_path
+from harness.results.predictions import matrix
+from harness.results.result import read_with_predictions, result_path
 from harness.task_data import load_targets
 
 Array = NDArray[np.float64]
@@ -90,8 +90,8 @@ def simulate_selection(
     for task in tasks:
         for name in predictors:
             path = result_path(results, task.name, name)
-            if path.exists() and read_result(path).status == "scored":
-                table = read_predictions(path.with_suffix(".parquet"), len(targets.run_ids))
+            table = read_with_predictions(path)[1] if path.exists() else None
+            if table is not None:
                 scores = matrix(table, "mean", targets.run_ids)[test, -1]
                 outcomes += [
                     select_by_scores(name, scores, task.observed, m, curves, sets) for m in KEPT
