@@ -14,7 +14,7 @@ START, END = "<!-- board -->", "<!-- /board -->"
 SCORED_SPLITS = ("test", "heldout")
 _INTRODUCTION = (
     "Made by `peephole board build --readme README.md` from the results in `leaderboard/results`; "
-    "`peephole board` shows the same as a page.\n\n"
+    "`peephole board serve` shows the same as a page.\n\n"
     "Test and held-out networks are those of each task. Intervals are 95 %, from a bootstrap over "
     "networks. A rank is an interval, because predictors whose difference is not significant "
     "cannot be ordered. Bold in an overview: no predictor is significantly better on test. Scores "
