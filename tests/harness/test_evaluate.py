@@ -28,26 +28,11 @@ from harness.running.find_predictor import Candidate
 from harness.running.fit_predict import counts_of
 from harness.scoring.noise_ceiling import ceiling
 from harness.scoring.scores import score_prediction
-from harness.task_data import TaskData, load_task_data
-from tests.toys.data import EPOCHS, REPEATED, toy_release
+from harness.task_data import TaskData
+from tests.harness.conftest import OBSERVED
+from tests.toys.data import EPOCHS, REPEATED
 
-OBSERVED = 5
 SEEN = tuple(field.name for field in fields(Series))
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return toy_release(tmp_path_factory.mktemp("release"))
-
-
-@pytest.fixture(scope="module")
-def task(folder: Path) -> Task:
-    return Release(folder).task(f"digits-k{OBSERVED}-v1")
-
-
-@pytest.fixture(scope="module")
-def parts(task: Task, folder: Path) -> TaskData:
-    return load_task_data(task, Release(folder))
 
 
 class Noisy:

@@ -29,25 +29,10 @@ from harness.task_data import (
     recipe_of,
     training_runs,
 )
-from tests.toys.data import EPOCHS, RECIPE, TAKEN, toy_release
+from tests.harness.conftest import OBSERVED
+from tests.toys.data import EPOCHS, RECIPE, TAKEN
 
-OBSERVED = 5
 SEEN = tuple(field.name for field in fields(Series))
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return toy_release(tmp_path_factory.mktemp("release"))
-
-
-@pytest.fixture(scope="module")
-def task(folder: Path) -> Task:
-    return Release(folder).task(f"digits-k{OBSERVED}-v1")
-
-
-@pytest.fixture(scope="module")
-def parts(task: Task, folder: Path) -> TaskData:
-    return load_task_data(task, Release(folder))
 
 
 # The spy visits everything that an object refers to, and the memory behind views.
