@@ -86,10 +86,14 @@ def difference_lines(differences: Sequence[Difference]) -> Iterator[str]:
 
 def strategy_lines(outcomes: Sequence[StrategyOutcome]) -> Iterator[str]:
     """Yield a header and a line for each outcome of a strategy."""
-    yield f"{'strategy':20} {'observed':>8} {'kept':>4} {'epochs':>7} {'regret':>7}  best"
+    yield (
+        f"{'strategy':20} {'observed':>8} {'kept':>4} {'epochs':>7} {'training':>8} {'regret':>7}  "
+        f"{'5 to 95 % of sets':17}  best"
+    )
     for c in outcomes:
         cost = f"{c.strategy:20} {c.observed:8} {c.kept:4} {c.epochs:7.1%}"
-        yield f"{cost} {c.regret:7.4f} {c.best:5.0%}"
+        spread = f"[{c.low:.4f}, {c.high:.4f}]"
+        yield f"{cost} {c.training_epochs:8,} {c.regret:7.4f}  {spread:17} {c.best:5.0%}"
 
 
 def json_lines(records: Iterable[Any]) -> Iterator[str]:

@@ -41,7 +41,8 @@ def compare(
 ) -> None:
     """Test which predictors are significantly better, pair by pair, on the same resamples.
 
-    P-values are corrected for the number of pairs (Holm).
+    Scores are means over seeds of single fits, as on the board. P-values are corrected for all
+    pairs of predictors with a result on the task (Romano-Wolf), so the board says the same.
     """
     from harness.results.folder import results_folder
     from harness.score_text import difference_lines, json_lines
@@ -80,7 +81,8 @@ def select(
 
     The strategies are: stopping all networks after some epochs, successive halving, and the
     predictors that are named, or else all that have results. Networks that a strategy keeps are
-    trained to the end.
+    trained to the end. The column `training` counts the epochs of the networks that a predictor is
+    fitted on, apart from those of the candidates.
     """
     from harness.predictors.registry import PREDICTORS
     from harness.results.folder import results_folder

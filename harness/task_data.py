@@ -32,10 +32,14 @@ class TaskTargets:
     Attributes:
         valid_accuracy: Validation accuracy, which is predicted.
         test_accuracy: Test accuracy, on which the same predictions are scored as well.
+        valid_likelihood: exp(-validation loss), the geometric mean of the probabilities of the true
+            classes, 0 where the loss is not finite. The order of the predictions is scored on it,
+            because the loss separates networks whose accuracies are tied.
     """
 
     valid_accuracy: Targets
     test_accuracy: Targets
+    valid_likelihood: Targets
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,8 +119,26 @@ def build_targets(task: Task, rows: pa.Table, splits: tuple[ScoredSplit, ...]) -
         tuple(rows["paired_architecture_id"].to_pylist()),
         series(rows, task.target),
         task.classes,
+        get_images(task.images).seed_difference,
     )
-    return TaskTargets(target, replace(target, curves=series(rows, task.second_target)))
+    likelihood = replace(
+        target,
+        curves=likelihood_of(series(rows, "valid_loss")),
+        seed_difference=None,
+        final_accuracy=target.curves[:, -1],
+    )
+    second = replace(target, curves=series(rows, task.second_target))
+    return TaskTargets(target, second, likelihood)
+
+
+def likelihood_of(losses: Array) -> Array:
+    """Return exp(-loss) of cross-entropies in nats, 0 where a loss is not finite.
+
+    >>> likelihood_of(np.array([0.0, np.inf, np.nan])).tolist()
+    [1.0, 0.0, 0.0]
+    """
+    finite = np.isfinite(losses)
+    return np.where(finite, np.exp(-np.where(finite, losses, 0.0)), 0.0)
 
 
 def build_runs(rows: pa.Table, recipe: Recipe, prefix: str, release: Release) -> Runs:

@@ -78,6 +78,9 @@ class ImageSet:
         curve_valid: Number of valid images measured after every epoch but the last. None: all.
         curve_test: Number of test images measured after every epoch but the last. None: all.
         final_train: Number of training images for `final_train_accuracy`. None: all.
+        seed_std: Standard deviation over seeds of the final valid accuracy of a typical network,
+            the median over repeated train and test networks, of the runs that learned. None: not
+            measured yet.
     """
 
     name: str
@@ -100,6 +103,12 @@ class ImageSet:
     curve_valid: int | None = None
     curve_test: int | None = None
     final_train: int | None = None
+    seed_std: float | None = None
+
+    @property
+    def seed_difference(self) -> float | None:
+        """Difference of accuracies that two runs of a typical network exceed in 5 % of cases."""
+        return None if self.seed_std is None else 1.96 * 2**0.5 * self.seed_std
 
     @property
     def chance(self) -> float:
@@ -181,6 +190,7 @@ _DIGITS = ImageSet(
     sequence=SEQUENCES["8x8"],
     quota=Quota(600, 120, 480, 60),
     repeats=Quota(50, 0, 100, 25),
+    seed_std=0.0119,
 )
 
 
@@ -194,6 +204,7 @@ def _full_tier(images: ImageSet, *, cropped: bool) -> ImageSet:
         curve_valid=None,
         curve_test=None,
         final_train=None,
+        seed_std=None,
     )
 
 

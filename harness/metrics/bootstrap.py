@@ -1,4 +1,4 @@
-"""Bootstrap resamples of architectures and percentile intervals.
+"""Bootstrap resamples of architectures, random candidate sets, and percentile intervals.
 
 A resample draws as many architectures as there are, with replacement, and is stored as the number
 of draws of each. Draws depend only on the architecture ids, so all predictors are scored on the
@@ -16,7 +16,9 @@ Counts = NDArray[np.int32]
 
 RESAMPLES = 1000
 LEVEL = 0.95  # of the percentile intervals
-SEED_NAME = "bootstrap-v1:"  # a new name changes every resample, and so every published interval
+CANDIDATES = 100  # networks of a random candidate set, at most half of the networks
+# A new name changes every resample or set, and so every published interval
+SEED_NAMES = {"resamples": "bootstrap-v1:", "candidates": "candidates-v1:"}
 
 
 def resample_counts(architecture_ids: Sequence[str], *, resamples: int = RESAMPLES) -> Counts:
@@ -33,13 +35,33 @@ def resample_counts(architecture_ids: Sequence[str], *, resamples: int = RESAMPL
     ((2, 3), [3, 3])
     """
     names, columns = np.unique(np.asarray(architecture_ids, dtype=np.str_), return_inverse=True)
-    digest = hashlib.sha256((SEED_NAME + "\n".join(names.tolist())).encode()).digest()
-    rng = np.random.default_rng(int.from_bytes(digest, "big"))
-    size = len(names)
+    rng, size = _generator("resamples", names), len(names)
     drawn = rng.integers(size, size=(resamples, size))
     drawn += np.arange(resamples)[:, None] * size
     counts = np.bincount(drawn.ravel(), minlength=resamples * size).reshape(resamples, size)
     return counts[:, columns].astype(np.int32)
+
+
+def candidate_sets(architecture_ids: Sequence[str], *, sets: int = RESAMPLES) -> Counts:
+    """Return random sets of rows: 1 for the rows of each set, else 0, (sets, rows).
+
+    A set has `CANDIDATES` architectures, or half of them if there are fewer than twice as many, and
+    depends only on the architecture ids.
+
+    >>> candidate_sets(["b", "a", "c", "d"], sets=3).sum(axis=1).tolist()
+    [2, 2, 2]
+    """
+    names, columns = np.unique(np.asarray(architecture_ids, dtype=np.str_), return_inverse=True)
+    size = max(1, min(CANDIDATES, len(names) // 2))
+    order = _generator("candidates", names).random((sets, len(names))).argsort(axis=1)
+    return (order < size)[:, columns].astype(np.int32)
+
+
+def _generator(purpose: str, names: NDArray[np.str_]) -> np.random.Generator:
+    """Return the generator of a purpose for these architectures."""
+    text = SEED_NAMES[purpose] + "\n".join(names.tolist())
+    digest = hashlib.sha256(text.encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest, "big"))
 
 
 def interval(samples: Array) -> tuple[float, float] | None:

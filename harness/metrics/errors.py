@@ -4,6 +4,8 @@ Each function takes a `MetricInput` and returns one value per resample, NaN wher
 `harness.metrics.registry.METRICS` has the formula, range and treatment of ties of each.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from harness.metrics.bootstrap import Array
@@ -25,14 +27,14 @@ def curve_mse(sample: MetricInput) -> Array:
     return average
 
 
-def r2(sample: MetricInput) -> Array:
-    """Return 1 - SSE / SST of the final accuracy."""
-    return _r2(sample)[:, -1]
+def r2(*skeletons: MetricInput) -> Array:
+    """Return 1 - SSE / SST of the final accuracy, sums over skeletons, each about its own mean."""
+    return _r2(skeletons)[:, -1]
 
 
-def curve_r2(sample: MetricInput) -> Array:
-    """Return the mean over epochs of 1 - SSE / SST, each epoch about its own mean."""
-    average: Array = _r2(sample).mean(axis=1)
+def curve_r2(*skeletons: MetricInput) -> Array:
+    """Return the mean over epochs of `r2` at each epoch."""
+    average: Array = _r2(skeletons).mean(axis=1)
     return average
 
 
@@ -81,13 +83,20 @@ def _squared_errors(sample: MetricInput) -> Array:
     return sample.average((sample.mean - sample.target) ** 2)
 
 
-def _r2(sample: MetricInput) -> Array:
+def _r2(skeletons: Sequence[MetricInput]) -> Array:
     """Return 1 - SSE / SST of every epoch, (resamples, epochs)."""
+    errors, squares = (sum(parts) for parts in zip(*map(_sums, skeletons), strict=True))
+    ratio = errors / np.where(squares > 0, squares, 1.0)
+    return np.where(squares > 0, 1.0 - ratio, np.nan)
+
+
+def _sums(sample: MetricInput) -> tuple[Array, Array]:
+    """Return SSE, and SST about the mean, of every epoch, (resamples, epochs) each."""
     # Centred, to lose little precision when squares are subtracted
     centred = sample.target - sample.target.mean(axis=0)
+    draws = sample.counts.sum(axis=1, keepdims=True)
     variance = _variance(sample.average(centred), sample.average(centred**2))
-    ratio = _squared_errors(sample) / np.where(variance > 0, variance, 1.0)
-    return np.where(variance > 0, 1.0 - ratio, np.nan)
+    return draws * _squared_errors(sample), draws * variance
 
 
 def _variance(first: Array, second: Array) -> Array:

@@ -9,7 +9,7 @@ from harness.metrics.bootstrap import Array, Counts
 from harness.metrics.pair_counts import PairCounts, count_pairs
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class MetricInput:
     """The networks of one stratum. A metric has one value per row of `counts`.
 
@@ -21,22 +21,22 @@ class MetricInput:
         paired_target: True final accuracy minus that of the paired network, (networks,); NaN for a
             network without a pair; None if no network of the stratum has one.
         paired_mean: Predicted final accuracy minus that of the paired network, (networks,).
+        seed_difference: Difference of final accuracies that two runs of a typical network exceed in
+            5 % of cases; None if it is not known.
         counts: How often each network is drawn, (resamples, networks).
-        orders: Concordant and untied pairs of target and mean at each predicted epoch.
+        candidates: 1 for the networks of each random candidate set, else 0, (sets, networks).
     """
 
     target: Array
     mean: Array
-    std: Array | None
+    std: Array | None = None
     learned: NDArray[np.bool_]
-    paired_target: Array | None
-    paired_mean: Array | None
+    paired_target: Array | None = None
+    paired_mean: Array | None = None
+    seed_difference: float | None = None
     counts: Counts
-    orders: PairCounts = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Count the pairs once, for all metrics that use them."""
-        object.__setattr__(self, "orders", count_pairs(self.target, self.mean, self.counts))
+    candidates: Counts
+    _pairs: dict[int, PairCounts] = field(init=False, default_factory=dict)
 
     @property
     def final_target(self) -> Array:
@@ -47,6 +47,14 @@ class MetricInput:
     def final_mean(self) -> Array:
         """Predicted accuracy after the last epoch, (networks,)."""
         return self.mean[:, -1]
+
+    def pairs(self, column: int = -1) -> PairCounts:
+        """Return the pair counts of a predicted epoch, (resamples,); counted once."""
+        column %= self.target.shape[1]
+        if column not in self._pairs:
+            counted = count_pairs(self.target[:, column], self.mean[:, column], self.counts)
+            self._pairs[column] = counted
+        return self._pairs[column]
 
     def average(self, values: Array) -> Array:
         """Return the mean of each column over each resample's draws, (resamples, columns).

@@ -4,6 +4,7 @@ The matrix of pair signs does not depend on the resample, so the pair counts of 
 quadratic form of its draw counts, and those of all resamples are a matrix product.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from harness.metrics.bootstrap import Array, Counts
 
 Signs = NDArray[np.float32]
+PairValues = Callable[[slice, slice], Array | Signs]  # of rows and columns of the pair matrix
 BLOCK = 256  # columns; only blocks on and above the diagonal are multiplied
 # Counts and their products are integers up to the square of the rows: exact in float32 to 2^24
 EXACT_ROWS = 4096
@@ -20,7 +22,7 @@ ROUNDING = 1e-12  # fraction of all pairs below which a difference of weight sum
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairCounts:
-    """Numbers of ordered pairs of drawn networks, (resamples, columns) each.
+    """Numbers of ordered pairs of drawn networks, (resamples,) each.
 
     Two draws of the same network are tied in the target and in the prediction.
 
@@ -48,27 +50,47 @@ class PairCounts:
 
 
 def count_pairs(target: Array, prediction: Array, weights: Counts | Array) -> PairCounts:
-    """Count the pairs of each column.
+    """Count the pairs of networks that are concordant, and those that are untied.
 
     Args:
-        target: True values, (networks, columns).
-        prediction: Predicted values, (networks, columns).
+        target: True values, (networks,).
+        prediction: Predicted values, (networks,).
         weights: How often each network is drawn, (resamples, networks); may be fractional.
     """
-    exact = np.issubdtype(weights.dtype, np.integer) and len(target) <= EXACT_ROWS
-    factors: Array | Signs
-    factors = weights.astype(np.float32) if exact else weights.astype(np.float64)
+    factors = _factors(weights)
     drawn: Array | Signs = factors.T.copy()  # (networks, resamples)
     own = np.einsum("nr,nr->r", drawn, drawn).astype(np.float64)
     total = drawn.sum(axis=0, dtype=np.float64) ** 2
-    shape = (len(weights), target.shape[1])
-    net, untied_target, untied_prediction = np.empty(shape), np.empty(shape), np.empty(shape)
-    for column in range(target.shape[1]):
-        target_ranks, predicted_ranks = ranks(target[:, column]), ranks(prediction[:, column])
-        net[:, column] = _net(target_ranks, predicted_ranks, factors)
-        untied_target[:, column] = _untied(target_ranks, drawn, own, total)
-        untied_prediction[:, column] = _untied(predicted_ranks, drawn, own, total)
-    return PairCounts(net, untied_target, untied_prediction)
+    target_ranks, predicted_ranks = ranks(target), ranks(prediction)
+    return PairCounts(
+        _sum_over_pairs(factors, *map(_signs, (target_ranks, predicted_ranks))),
+        _untied(target_ranks, drawn, own, total),
+        _untied(predicted_ranks, drawn, own, total),
+    )
+
+
+def somers_d_of_distinct(
+    target: Array, prediction: Array, weights: Counts, difference: float
+) -> Array:
+    """Return Somers' D among the pairs whose targets differ by more than `difference`.
+
+    The arguments are those of `count_pairs`; NaN for a resample without such a pair.
+    """
+    factors = _factors(weights)
+
+    def distinct(rows: slice, columns: slice) -> Array:
+        differences = np.subtract.outer(target[rows], target[columns])
+        return np.where(np.abs(differences) > difference, np.sign(differences), 0.0)
+
+    net = _sum_over_pairs(factors, distinct, _signs(ranks(prediction)))
+    pairs = _sum_over_pairs(factors, distinct, distinct)
+    return np.where(pairs > 0, net / np.where(pairs > 0, pairs, 1.0), np.nan)
+
+
+def _factors(weights: Counts | Array) -> Array | Signs:
+    """Return weights as floats whose sums of products are exact."""
+    exact = np.issubdtype(weights.dtype, np.integer) and weights.shape[1] <= EXACT_ROWS
+    return weights.astype(np.float32) if exact else weights.astype(np.float64)
 
 
 def ranks(values: Array) -> NDArray[np.intp]:
@@ -80,17 +102,21 @@ def ranks(values: Array) -> NDArray[np.intp]:
     return np.unique(values, return_inverse=True)[1]
 
 
-def _net(target: NDArray[np.intp], prediction: NDArray[np.intp], weights: Array | Signs) -> Array:
-    """Return twice the sum over pairs of weights times signs, (resamples,)."""
-    first, second = target.astype(np.float32), prediction.astype(np.float32)
+def _signs(values: NDArray[np.intp]) -> PairValues:
+    """Return a function that returns the signs of the differences of rows and columns."""
+    numbers = values.astype(np.float32)
+    return lambda rows, columns: np.sign(np.subtract.outer(numbers[rows], numbers[columns]))
+
+
+def _sum_over_pairs(weights: Array | Signs, first: PairValues, second: PairValues) -> Array:
+    """Return the weighted sum of first * second over ordered pairs of networks, (resamples,)."""
     total = np.zeros(len(weights))
-    for start in range(0, len(target), BLOCK):
-        stop = min(start + BLOCK, len(target))
-        signs = np.subtract.outer(first[:stop], first[start:stop])
-        signs *= np.subtract.outer(second[:stop], second[start:stop])
-        np.sign(signs, out=signs)
-        signs[start:] = np.triu(signs[start:])
-        reached = weights[:, :stop] @ signs.astype(weights.dtype, copy=False)
+    for start in range(0, weights.shape[1], BLOCK):
+        stop = min(start + BLOCK, weights.shape[1])
+        rows, columns = slice(0, stop), slice(start, stop)
+        values = first(rows, columns) * second(rows, columns)
+        values[start:] = np.triu(values[start:])
+        reached = weights[:, :stop] @ values.astype(weights.dtype, copy=False)
         total += 2.0 * np.einsum("rn,rn->r", reached, weights[:, start:stop])
     return total
 

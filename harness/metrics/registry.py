@@ -13,10 +13,9 @@ from typing import Literal
 
 from harness.metrics import errors, ranks, selection
 from harness.metrics.bootstrap import Array
-from harness.metrics.metric_input import MetricInput
 
 Direction = Literal["higher", "lower", "target"]
-Needs = Literal["final", "curve", "std", "pairs", "classes"]
+Needs = Literal["final", "curve", "std", "pairs", "classes", "noise"]
 Group = Literal["final", "order", "regret", "curve", "uncertainty", "learned"]
 
 HEADLINE = ("tau", "r2", "mse")  # in the order in which they are shown
@@ -36,9 +35,13 @@ class Metric:
         ties: Effect of equal values.
         constant: Value for a constant prediction and for a constant target.
         compute: Returns one value per resample, NaN where the metric is undefined.
+        pooled: Whether `compute` takes several skeletons at once; else their values are averaged.
+        sampled: What the interval is over: bootstrap resamples of the networks, or random candidate
+            sets, of which the score is the mean and the interval holds 95 %.
         needs: What the metric needs: the final epoch alone (`final`), all predicted epochs
-            (`curve`), a standard deviation (`std`), networks with a paired network (`pairs`), or
-            both networks that learned and networks that did not (`classes`).
+            (`curve`), a standard deviation (`std`), networks with a paired network (`pairs`), both
+            networks that learned and networks that did not (`classes`), or accuracies whose
+            difference between seeds is known (`noise`).
         decimals: Number of decimals shown.
         target: The best value if the direction is `target`, else None.
     """
@@ -51,7 +54,9 @@ class Metric:
     formula: str
     ties: str
     constant: str
-    compute: Callable[[MetricInput], Array]
+    compute: Callable[..., Array]
+    pooled: bool = False
+    sampled: Literal["resamples", "candidates"] = "resamples"
     needs: Needs = "final"
     decimals: int = 3
     target: float | None = None
@@ -82,10 +87,11 @@ def _regret(chosen: int) -> Metric:
         groups=("regret",),
         direction="lower",
         range=(0.0, 1.0),
-        formula=f"max y - max of y among the {chosen} largest p",
+        formula=f"mean over random candidate sets of max y - max of y among the {chosen} largest p",
         ties="expected value over a random choice among tied predictions",
         constant="a constant prediction chooses at random; a constant target gives 0",
         compute=partial(selection.regret, chosen=chosen),
+        sampled="candidates",
         decimals=5,
     )
 
@@ -101,13 +107,22 @@ _ALL = (
         ties=_TAU_TIES, constant=_TAU, compute=ranks.tau),
     Metric(
         name="r2", label="R²", groups=("final",), direction="higher", range=(-inf, 1.0),
-        formula="1 - sum (y - p)^2 / sum (y - mean y)^2, over the stratum", ties=_NO_TIES,
-        constant=_R2, compute=errors.r2),
+        formula="1 - sum (y - p)^2 / sum (y - mean y)^2; over several skeletons both are sums "
+        "over all of them, with the mean of each", ties=_NO_TIES,
+        constant=_R2, compute=errors.r2, pooled=True),
     Metric(
         name="somers_d", label="Somers’ D", groups=("order",), direction="higher",  # noqa: RUF001
         range=(-1.0, 1.0), formula="(concordant - discordant) / pairs untied in y",
         ties="pairs tied in the target are dropped, pairs tied in the prediction count 0",
         constant=_TAU, compute=ranks.somers_d),
+    Metric(
+        name="tau_distinct", label="τ, distinct", groups=("order",), direction="higher",
+        range=(-1.0, 1.0),
+        formula="(concordant - discordant) / pairs, of the pairs that differ in y by more than two "
+        "runs of a typical network do in 95 % of cases",
+        ties="pairs tied in the prediction count 0",
+        constant="a constant prediction gives 0; undefined without such a pair",
+        compute=ranks.tau_distinct, needs="noise"),
     Metric(
         name="squared_pearson", label="Pearson²", groups=("order",), direction="higher",
         range=(0.0, 1.0), formula="cov(y, p)^2 / (var y * var p)", ties=_NO_TIES, constant=_TAU,
@@ -136,7 +151,7 @@ _ALL = (
     Metric(
         name="curve_r2", label="R²", groups=("curve",), direction="higher", range=(-inf, 1.0),
         formula="mean over the predicted epochs of r2, each about its own mean", ties=_NO_TIES,
-        constant=f"{_R2}, at any epoch", compute=errors.curve_r2, needs="curve"),
+        constant=f"{_R2}, at any epoch", compute=errors.curve_r2, pooled=True, needs="curve"),
     Metric(
         name="nll", label="NLL", groups=("uncertainty",), direction="lower", range=(-inf, inf),
         formula="mean of log s + (log 2 pi + ((y - p) / s)^2) / 2, s the predicted std, in nats",
@@ -166,3 +181,4 @@ _ALL = (
         compute=ranks.tau_paired, needs="pairs"),
 )  # fmt: skip
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+ORDER = ("tau", "somers_d", "tau_top")  # metrics that depend only on the order of the targets

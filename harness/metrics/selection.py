@@ -1,8 +1,8 @@
 """Metrics of choosing networks: the best, the best few, and those that learn at all.
 
-Each function takes a `MetricInput` and returns one value per resample, NaN where it is undefined.
-Networks tied at the boundary of a chosen set share the remaining slots, so the result does not
-depend on the order of rows.
+Each function takes a `MetricInput` and returns one value per resample (`regret`: per candidate
+set), NaN where it is undefined. Networks tied at the boundary of a chosen set share the remaining
+slots, so the result does not depend on the order of rows.
 """
 
 from dataclasses import dataclass
@@ -46,8 +46,7 @@ def tau_top(sample: MetricInput) -> Array:
     """Return Kendall's tau-b among the true top 20 %."""
     weights = _top_weights(sample)
     kept = weights.any(axis=0)
-    target, mean = sample.final_target[kept, None], sample.final_mean[kept, None]
-    return count_pairs(target, mean, weights[:, kept]).tau_b()[:, 0]
+    return count_pairs(sample.final_target[kept], sample.final_mean[kept], weights[:, kept]).tau_b()
 
 
 def _top_weights(sample: MetricInput) -> Array:
@@ -62,16 +61,16 @@ def _top_weights(sample: MetricInput) -> Array:
 
 
 def regret(sample: MetricInput, chosen: int) -> Array:
-    """Return the true best minus the true best of the `chosen` networks predicted best.
+    """Return, for each candidate set, its best minus the best of the `chosen` predicted best of it.
 
-    For ties in the prediction it is the expected value of a random choice. Every draw of a network
-    takes one slot; if a resample has fewer draws than slots, all of it is chosen.
+    For ties in the prediction it is the expected value of a random choice. If a set has fewer
+    networks than slots, all of it is chosen.
     """
-    target, mean, counts = sample.final_target, sample.final_mean, sample.counts
+    target, mean, counts = sample.final_target, sample.final_mean, sample.candidates
     best: Array = np.where(counts > 0, target, -np.inf).max(axis=1)
     # Best predicted first; among ties the best true first, so that the first one chosen counts
     order = np.lexsort((-target, -mean))
-    # Leave out networks that no resample ever reaches
+    # Leave out networks that no set ever reaches
     order = order[(np.cumsum(counts[:, order], axis=1) - counts[:, order] < chosen).any(axis=0)]
     reached = np.flatnonzero(mean >= mean[order[-1]])
     order = reached[np.lexsort((-target[reached], -mean[reached]))]

@@ -1,9 +1,8 @@
-"""Results of predictors on tasks, noise ceilings, and their files.
+"""Results of predictors on tasks, and their files.
 
 A result is stored as `<folder>/<task>/<predictor>.json` (harness/results/result.schema.json). The
 mean over seeds of its predictions is `<predictor>.parquet` beside it; with several seeds, the
-predictions of each seed are `<predictor>.seeds.parquet` (`harness.results.predictions`). A ceiling
-is `<folder>/ceiling-<images>.json`.
+predictions of each seed are `<predictor>.seeds.parquet` (`harness.results.predictions`).
 
 All rules of this file and of `harness.scoring.score_rules` are checked whenever a result is made,
 written or read, so files edited by hand are refused.
@@ -18,12 +17,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 
 from benchmark.space.imagesets import get_images
 from benchmark.util.atomic import replacing, write_atomically
 from benchmark.util.strict_json import encode, read_record, refuse, to_text
-from harness.metrics.registry import METRICS
+from harness.metrics.bootstrap import RESAMPLES, Array
+from harness.metrics.registry import METRICS, ORDER
 from harness.results.predictions import (
     check_predictions,
     check_seeds,
@@ -31,18 +32,23 @@ from harness.results.predictions import (
     read_predictions,
     to_parquet,
 )
-from harness.scoring.score_rules import FINAL_METRICS, check_score, check_scores
-from harness.scoring.scores import Score, Scores, SeedScore
+from harness.scoring.score_rules import FINAL_METRICS, check_scores
+from harness.scoring.scores import Scores
 from harness.scoring.targets import SCORED_SPLITS
 
 Status = Literal["scored", "failed"]
 Verification = Literal["self-reported", "rescored", "rerun"]
 Target = Literal["valid_accuracy"]
 
-SCHEMA_VERSION = 1
-HARNESS_VERSION = "0.2.0"  # raised whenever the scores of the same predictions change
-CEILING_METRICS = ("r2", "tau")
-CEILING_STRATA = ("all", "learned")
+SCHEMA_VERSION = 2
+TAU_UNITS = 10_000  # stored steps of tau
+HARNESS_VERSION = "0.3.0"  # raised whenever the scores of the same predictions change
+# Fields of scores, and the metrics that each may have
+SCORED_METRICS: dict[str, tuple[str, ...]] = {
+    "scores": tuple(METRICS),
+    "scores_test_accuracy": FINAL_METRICS,
+    "scores_valid_loss": ORDER,
+}
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -88,6 +94,10 @@ class Result:
         scores: Scores on the target by stratum and metric, means over seeds.
         scores_test_accuracy: Scores on `test_accuracy` by stratum and metric, means over seeds;
             metrics of the final epoch only.
+        scores_valid_loss: Scores of the order of the predictions against the final `valid_loss`,
+            by stratum and metric, means over seeds; metrics of `ORDER` only.
+        tau_resamples: tau on test of each bootstrap resample, mean over seeds, in units of 1e-4,
+            None where undefined; from these the board tests which predictors are better.
         flags: Warnings about the predictions, for example `constant`.
         counts: Other counts of the predictor by name, for example `failed_fits`.
         networks: Number of networks in each split of the task.
@@ -113,6 +123,8 @@ class Result:
     seeds: tuple[int, ...]
     scores: Scores
     scores_test_accuracy: Scores
+    scores_valid_loss: Scores
+    tau_resamples: tuple[int | None, ...]
     flags: tuple[str, ...]
     counts: Mapping[str, int]
     networks: Mapping[str, int]
@@ -123,25 +135,47 @@ class Result:
 
     def __post_init__(self) -> None:
         """Check each field, and fields against each other."""
-        _check_version(self.schema_version)
+        check_version(self.schema_version)
         _check_identity(self)
         _check_counts(self)
         _check_status(self)
-        check_scores(self.scores, len(self.seeds), "scores")
-        check_scores(self.scores_test_accuracy, len(self.seeds), "scores_test_accuracy")
-        for stratum, metrics in self.scores_test_accuracy.items():
-            for name in metrics:
-                if METRICS[name].needs == "curve":
-                    where = f"scores_test_accuracy.{stratum}"
-                    refuse(where, name, f"a metric of the final epoch: {', '.join(FINAL_METRICS)}")
+        for field, allowed in SCORED_METRICS.items():
+            scores = getattr(self, field)
+            check_scores(scores, len(self.seeds), field)
+            for stratum, metrics in scores.items():
+                for name in metrics:
+                    if name not in allowed:
+                        refuse(f"{field}.{stratum}", name, f"one of {', '.join(allowed)}")
 
 
-def _check_version(version: int) -> None:
+def check_version(version: int) -> None:
+    """Check that a file has this version of the schema. Raises ValueError."""
     if version != SCHEMA_VERSION:
         raise ValueError(
             f"`schema_version` (={version}) must be {SCHEMA_VERSION} for this version of peephole; "
             "score the predictions again"
         )
+
+
+def pack_resamples(samples: Array) -> tuple[int | None, ...]:
+    """Return tau on resamples as it is stored, in units of 1e-4.
+
+    >>> pack_resamples(np.array([0.61234, np.nan]))
+    (6123, None)
+    """
+    return tuple(round(float(x) * TAU_UNITS) if np.isfinite(x) else None for x in samples)
+
+
+def tau_samples(result: Result) -> Array:
+    """Return tau on test of a scored result, then on each resample, (1 + resamples,).
+
+    Raises:
+        ValueError: If the result was scored without resamples.
+    """
+    if not result.tau_resamples:
+        raise ValueError(f"result {result.predictor!r} on {result.task!r} has no `tau_resamples`")
+    units = [np.nan if value is None else value / TAU_UNITS for value in result.tau_resamples]
+    return np.array([result.scores["test"]["tau"].value, *units], dtype=np.float64)
 
 
 def _check_identity(result: Result) -> None:
@@ -183,7 +217,7 @@ def _check_status(result: Result) -> None:
     if result.status == "failed":
         if not result.failure:
             refuse("failure", result.failure, "given for a failed predictor")
-        if result.scores or result.scores_test_accuracy:
+        if any(getattr(result, field) for field in (*SCORED_METRICS, "tau_resamples")):
             raise ValueError("`scores` of a failed predictor must be empty")
         if result.predictions_sha256 is not None:
             refuse("predictions_sha256", result.predictions_sha256, "null for a failed predictor")
@@ -193,6 +227,8 @@ def _check_status(result: Result) -> None:
     tau = result.scores.get("test", {}).get("tau")
     if tau is None or tau.value is None:
         raise ValueError("`scores.test.tau.value` must be given: the board is sorted by it")
+    if len(result.tau_resamples) not in (0, RESAMPLES):
+        refuse("tau_resamples", len(result.tau_resamples), f"{RESAMPLES} numbers, or none")
     digest = result.predictions_sha256
     if digest is not None and not _SHA256.fullmatch(digest):
         refuse("predictions_sha256", digest, "64 hexadecimal digits")
@@ -303,66 +339,3 @@ def _read_stored(path: Path, result: Result) -> pa.Table:
             f"(={result.predictions_sha256!r}) of {result.predictor}.json"
         )
     return read_predictions(path, query_count(result))
-
-
-@dataclass(frozen=True, slots=True)
-class Ceiling:
-    """The scores of a predictor that knows each network's expected accuracy before training.
-
-    Attributes:
-        schema_version: `SCHEMA_VERSION`.
-        images: Name of the image set, which is part of the file's name.
-        target: The predicted quantity.
-        harness_version: `HARNESS_VERSION` of the harness that computed it.
-        networks: Number of networks with repeated runs in each stratum.
-        scores: r2 and tau for `all` networks and for those that `learned`. A predictor can score
-            higher.
-    """
-
-    schema_version: int
-    images: str
-    target: Target
-    harness_version: str
-    networks: Mapping[str, int]
-    scores: Mapping[str, Mapping[str, Score]]
-
-    def __post_init__(self) -> None:
-        """Check the names and ranges."""
-        _check_version(self.schema_version)
-        get_images(self.images)
-        for name, strata in (("networks", self.networks), ("scores", self.scores)):
-            if set(strata) != set(CEILING_STRATA):
-                refuse(name, sorted(strata), f"given for {' and '.join(CEILING_STRATA)}")
-        for stratum, metrics in self.scores.items():
-            where = f"scores.{stratum}"
-            if set(metrics) != set(CEILING_METRICS):
-                refuse(where, sorted(metrics), f"given for {' and '.join(CEILING_METRICS)}")
-            for name, score in metrics.items():
-                single = SeedScore(score.value, score.low, score.high, None)
-                check_score(single, METRICS[name].range, 1, f"{where}.{name}")
-
-
-def ceiling_path(folder: Path, images: str) -> Path:
-    """Return the path of the ceiling of an image set in a folder of results."""
-    return folder / f"ceiling-{images}.json"
-
-
-def write_ceiling(folder: Path, ceiling: Ceiling) -> Path:
-    """Write a ceiling, replacing an earlier one, and return its path."""
-    path = ceiling_path(folder, ceiling.images)
-    write_atomically(path, f"{to_text(encode(ceiling))}\n")
-    return path
-
-
-def read_ceiling(path: Path) -> Ceiling:
-    """Return a ceiling, after checking it.
-
-    Raises:
-        ValueError: If a field, a type or the file's name breaks a rule; the message starts with the
-            path.
-        OSError: If it cannot be read.
-    """
-    ceiling = read_record(path, Ceiling)
-    if path.name != f"ceiling-{ceiling.images}.json":
-        raise ValueError(f"{path}: `images` (={ceiling.images!r}) must be in the file's name")
-    return ceiling

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from benchmark.release import INSTALLED, Release
 from benchmark.tasks import Task
-from harness.metrics.bootstrap import RESAMPLES
+from harness.metrics.bootstrap import RESAMPLES, Array
+from harness.metrics.registry import METRICS, ORDER
 from harness.protocol import Prediction
 from harness.results.predictions import predictions_table, round_prediction, seeds_table
 from harness.results.result import (
@@ -23,6 +24,7 @@ from harness.results.result import (
     Seconds,
     Verification,
     environment,
+    pack_resamples,
 )
 from harness.running.find_predictor import SEEDS, Candidate
 from harness.running.fit_predict import TimedPrediction, fit_predict
@@ -56,13 +58,15 @@ class ResultHeader:
 
     def fail(self, failure: str) -> Result:
         """Return the result of a predictor that failed."""
-        return self.complete({}, {}, flags=(), counts={}, seconds=None, failure=failure)
+        return self.complete({}, {}, {}, flags=(), counts={}, seconds=None, failure=failure)
 
     def complete(
         self,
         scores: Scores,
         scores_test_accuracy: Scores,
+        scores_valid_loss: Scores,
         *,
+        tau_resamples: tuple[int | None, ...] = (),
         flags: tuple[str, ...],
         counts: Mapping[str, int],
         seconds: Seconds | None,
@@ -86,6 +90,8 @@ class ResultHeader:
             seeds=self.seeds,
             scores=scores,
             scores_test_accuracy=scores_test_accuracy,
+            scores_valid_loss=scores_valid_loss,
+            tau_resamples=tau_resamples,
             flags=flags,
             counts=counts,
             networks=networks,
@@ -215,9 +221,12 @@ def score_outcome(
     run_ids = targets.valid_accuracy.run_ids
     tables = [predictions_table(run_ids, p.epochs, p.mean, p.std) for p in predictions]
     mean = np.mean([prediction.mean for prediction in predictions], axis=0)
+    samples = seed_samples(targets.valid_accuracy, predictions, resamples)
     result = header.complete(
-        seed_scores(targets.valid_accuracy, predictions, resamples),
-        seed_scores(targets.test_accuracy, finals, resamples),
+        mean_scores(samples),
+        mean_scores(seed_samples(targets.test_accuracy, finals, resamples)),
+        mean_scores(seed_samples(targets.valid_likelihood, finals, resamples, metrics=ORDER)),
+        tau_resamples=pack_resamples(samples["test"]["tau"].mean(axis=0)[1:]),
         flags=flags(mean, targets.valid_accuracy.skeletons),
         counts=counts or {},
         seconds=seconds,
@@ -225,26 +234,42 @@ def score_outcome(
     return result, seeds_table(header.seeds, tables)
 
 
-def seed_scores(
-    targets: Targets, predictions: Sequence[Prediction], resamples: int = RESAMPLES
-) -> Scores:
-    """Return the scores by stratum and metric, means over seeds.
+SeedSamples = dict[str, dict[str, Array]]  # stratum -> metric -> (seeds, 1 + resamples)
 
-    The interval is that of the mean over seeds, which is computed for each resample.
+
+def seed_samples(
+    targets: Targets,
+    predictions: Sequence[Prediction],
+    resamples: int = RESAMPLES,
+    *,
+    metrics: Sequence[str] = tuple(METRICS),
+) -> SeedSamples:
+    """Return the samples of each seed, by stratum and metric.
 
     Args:
         targets: The runs.
         predictions: The prediction of each seed, rows in the order of the targets, all of the same
             epochs.
         resamples: Number of resamples for the intervals; 0 for none.
+        metrics: The metrics to compute, if they apply.
     """
     tables = [tabulate(targets, p.mean, epochs=p.epochs, std=p.std) for p in predictions]
-    samples = [strata(table, resamples=resamples) for table in tables]
+    samples = [strata(table, resamples=resamples, metrics=metrics) for table in tables]
+    return {
+        stratum: {name: np.stack([seed[stratum][name] for seed in samples]) for name in values}
+        for stratum, values in samples[0].items()
+    }
+
+
+def mean_scores(samples: SeedSamples) -> Scores:
+    """Return the scores by stratum and metric, means over seeds.
+
+    The interval is that of the mean over seeds, which is computed for each resample.
+    """
     scores: dict[str, dict[str, SeedScore]] = {}
-    for stratum, metrics in samples[0].items():
+    for stratum, metrics in samples.items():
         scores[stratum] = {}
-        for name in metrics:
-            values = np.stack([seed[stratum][name] for seed in samples])  # (seeds, 1 + resamples)
+        for name, values in metrics.items():
             score = score_of(values.mean(axis=0))
             several = len(values) > 1 and score.value is not None
             spread = float(values[:, 0].std(ddof=1)) if several else None

@@ -46,8 +46,7 @@ def check_scores(scores: Scores, seeds: int, where: str) -> None:
             if name not in METRICS:
                 raise ValueError(f"`{where}.{stratum}`: {unknown_name('metric', name, METRICS)}")
             check_score(score, METRICS[name].range, seeds, f"{where}.{stratum}.{name}")
-        single = seeds == 1 and not is_average(stratum)
-        _check_relations(metrics, f"{where}.{stratum}", single=single)
+        _check_relations(metrics, f"{where}.{stratum}", seeds, average=is_average(stratum))
 
 
 def is_average(stratum: str) -> bool:
@@ -84,17 +83,25 @@ def check_score(score: SeedScore, limits: tuple[float, float], seeds: int, where
         refuse(f"{where}.seed_std", score.seed_std, "at least 0")
 
 
-def _check_relations(metrics: Mapping[str, SeedScore], where: str, *, single: bool) -> None:
+def _check_relations(
+    metrics: Mapping[str, SeedScore], where: str, seeds: int, *, average: bool
+) -> None:
     """Check scores of one stratum against each other."""
     values = {name: score.value for name, score in metrics.items() if score.value is not None}
     tau, somers_d = values.get("tau"), values.get("somers_d")
     # They share a numerator, but the means over seeds of their ratios can differ in sign
-    if single and tau is not None and somers_d is not None and _sign(tau) != _sign(somers_d):
+    if (
+        seeds == 1
+        and not average
+        and tau is not None
+        and somers_d is not None
+        and _sign(tau) != _sign(somers_d)
+    ):
         rule = f"of the same sign as somers_d (={somers_d!r}), which counts the same pairs"
         refuse(f"{where}.tau.value", tau, rule)
     r2, squared = values.get("r2"), values.get("squared_pearson")
     # The best linear fit of the predictions is at least as good as the predictions
-    if r2 is not None and squared is not None and r2 > squared + TOLERANCE:
+    if not average and r2 is not None and squared is not None and r2 > squared + TOLERANCE:
         rule = f"at most squared_pearson (={squared!r}), which 1 - SSE/SST never exceeds"
         refuse(f"{where}.r2.value", r2, rule)
     known = [(name, values[name]) for name in REGRETS if name in values]

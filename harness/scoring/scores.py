@@ -33,7 +33,8 @@ class SeedScore:
 
     Attributes:
         value: Mean over seeds; None where the metric is undefined.
-        low: Lower end of the 95 % bootstrap interval of that mean; None where it is undefined.
+        low: Lower end of its 95 % interval; None where it is undefined. It is a bootstrap interval
+            of the mean; for regret, 95 % of the random candidate sets lie in it.
         high: Upper end.
         seed_std: Standard deviation over seeds, which the interval does not include; None with a
             single seed.

@@ -1,19 +1,19 @@
-"""The strata of the targets, and the value of every metric in each of their resamples."""
+"""The strata of the targets, and the samples of every metric in each of them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.space.skeletons import SKELETONS, Novelty
-from harness.metrics.bootstrap import RESAMPLES, Array, resample_counts
+from harness.metrics.bootstrap import RESAMPLES, Array, candidate_sets, resample_counts
 from harness.metrics.metric_input import MetricInput
 from harness.metrics.registry import METRICS, Metric
 from harness.scoring.targets import Targets
 
-Samples = dict[str, Array]  # metric -> its value, then its value in each resample
+Samples = dict[str, Array]  # metric -> its value, then those of each resample or candidate set
 NOVELTIES: tuple[Novelty, ...] = ("extrapolates", "unseen feature")
 
 # Decimals of a difference of accuracies. Accuracies are fractions of at most 10,000 images, stored
@@ -36,6 +36,7 @@ class Table:
         paired_target: True final accuracy minus that of the paired network, (runs,); NaN without
             one.
         paired_mean: Predicted final accuracy minus that of the paired network, (runs,).
+        seed_difference: That of the targets.
     """
 
     architecture_ids: NDArray[np.str_]
@@ -47,6 +48,7 @@ class Table:
     std: Array | None
     paired_target: Array
     paired_mean: Array
+    seed_difference: float | None
 
 
 def tabulate(targets: Targets, mean: Array, *, epochs: tuple[int, ...], std: Array | None) -> Table:
@@ -67,6 +69,7 @@ def tabulate(targets: Targets, mean: Array, *, epochs: tuple[int, ...], std: Arr
         None if std is None else std[order, -1].astype(np.float64),
         _differences(curves[:, -1], ids, paired),
         _differences(predicted[:, -1], ids, paired),
+        targets.seed_difference,
     )
 
 
@@ -81,7 +84,12 @@ def _differences(values: Array, ids: NDArray[np.str_], paired: list[str | None])
 
 
 def strata(
-    table: Table, novelty: Mapping[str, Novelty | None] | None = None, *, resamples: int = RESAMPLES
+    table: Table,
+    novelty: Mapping[str, Novelty | None] | None = None,
+    *,
+    resamples: int = RESAMPLES,
+    names: Iterable[str] | None = None,
+    metrics: Iterable[str] = tuple(METRICS),
 ) -> dict[str, Samples]:
     """Return the samples of every stratum that has networks.
 
@@ -89,87 +97,105 @@ def strata(
         table: Targets and prediction.
         novelty: Why each skeleton is held out; by default that of `SKELETONS`.
         resamples: Number of resamples.
+        names: The strata to return; by default all.
+        metrics: The metrics to compute, if they apply; by default all.
     """
     if novelty is None:
         novelty = {name: skeleton.novelty for name, skeleton in SKELETONS.items()}
-    samples = partial(_samples, table, resamples=resamples)
-    all_names: list[str] = sorted(set(table.skeletons.tolist()))
-    own = {name: samples(table.skeletons == name, paired=True) for name in all_names}
-    held_out = sorted(set(table.skeletons[table.held_out].tolist()))
-    learned = {
-        name: samples((table.skeletons == name) & table.learned, learned=True) for name in held_out
-    }
-    by_stratum = {
-        "test": samples(~table.held_out),
-        "heldout": _average(own[name] for name in held_out),
-    }
-    for kind in NOVELTIES:
-        names = [name for name in held_out if novelty.get(name) == kind]
-        by_stratum[f"heldout/{kind}"] = _average(own[name] for name in names)
-    by_stratum["test/learned"] = samples(~table.held_out & table.learned, learned=True)
-    by_stratum["heldout/learned"] = _average(learned.values())
-    by_stratum |= {f"skeleton/{name}": values for name, values in own.items()}
-    return {name: values for name, values in by_stratum.items() if values}
+    # Resample i of a stratum is the mean of resample i of its groups, or is made of them
+    groups = _groups(table, novelty)
+    wanted = groups if names is None else {name: groups[name] for name in names if name in groups}
+    inputs = cache(partial(_metric_input, table, resamples))
+    own = cache(lambda metric, skeleton: _values(METRICS[metric], inputs(skeleton)))
+    by_stratum = {}
+    for stratum, members in wanted.items():
+        samples = {}
+        for name in metrics:
+            metric = METRICS[name]
+            if not all(_applies(metric, inputs(member), member) for member in members):
+                continue
+            values = {member: own(name, member) for member in members}
+            # The value is undefined only where it is undefined for every predictor
+            defined = {m: v for m, v in values.items() if np.isfinite(v[0])} or values
+            if metric.pooled and len(defined) > 1:
+                samples[name] = metric.compute(*map(inputs, defined))
+            else:
+                samples[name] = np.mean(list(defined.values()), axis=0)
+        by_stratum[stratum] = samples
+    return by_stratum
 
 
-def _samples(
-    table: Table,
-    rows: NDArray[np.bool_],
-    *,
-    resamples: int,
-    paired: bool = False,
-    learned: bool = False,
-) -> Samples:
-    """Return the samples of all metrics that apply to some rows; none if there are no rows.
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Networks that are scored together: those of a skeleton, or all of the test split.
 
-    Args:
-        table: Targets and prediction.
-        rows: Mask of the rows, (runs,).
-        resamples: Number of resamples.
-        paired: Whether to score differences to paired networks, if there are any.
-        learned: Whether the rows were selected as the networks that learned.
+    Attributes:
+        skeleton: Name of the skeleton; None for all networks of the test split.
+        learned: Whether only networks that learned are scored.
     """
-    if not rows.any():
-        return {}
-    counts = resample_counts(table.architecture_ids[rows].tolist(), resamples=resamples)
+
+    skeleton: str | None
+    learned: bool = False
+
+    def rows(self, table: Table) -> NDArray[np.bool_]:
+        """Return the mask of its rows, (runs,)."""
+        chosen = ~table.held_out if self.skeleton is None else table.skeletons == self.skeleton
+        return chosen & table.learned if self.learned else chosen
+
+
+def _groups(table: Table, novelty: Mapping[str, Novelty | None]) -> dict[str, list[_Group]]:
+    """Return the groups of each stratum that has networks; scores are averaged over groups."""
+    skeletons: list[str] = sorted(set(table.skeletons.tolist()))
+    held_out: list[str] = sorted(set(table.skeletons[table.held_out].tolist()))
+    kinds = {kind: [n for n in held_out if novelty.get(n) == kind] for kind in NOVELTIES}
+    groups = {
+        "test": [_Group(None)],
+        "heldout": [_Group(name) for name in held_out],
+        **{f"heldout/{kind}": [_Group(name) for name in names] for kind, names in kinds.items()},
+        "test/learned": [_Group(None, learned=True)],
+        "heldout/learned": [_Group(name, learned=True) for name in held_out],
+        **{f"skeleton/{name}": [_Group(name)] for name in skeletons},
+    }
+    filled = {name: [g for g in of if g.rows(table).any()] for name, of in groups.items()}
+    return {name: of for name, of in filled.items() if of}
+
+
+def _metric_input(table: Table, resamples: int, group: _Group) -> MetricInput:
+    """Return the input of the metrics of a group; only skeletons have paired networks."""
+    rows = group.rows(table)
+    names = table.architecture_ids[rows].tolist()
+    counts = resample_counts(names, resamples=resamples)
+    paired = group.skeleton is not None and not group.learned
     paired = paired and bool(np.isfinite(table.paired_target[rows]).any())
-    sample = MetricInput(
-        table.target[rows],
-        table.mean[rows],
-        None if table.std is None else table.std[rows],
-        table.learned[rows],
-        table.paired_target[rows] if paired else None,
-        table.paired_mean[rows] if paired else None,
-        np.concatenate([np.ones((1, counts.shape[1]), counts.dtype), counts]),
+    return MetricInput(
+        target=table.target[rows],
+        mean=table.mean[rows],
+        std=None if table.std is None else table.std[rows],
+        learned=table.learned[rows],
+        paired_target=table.paired_target[rows] if paired else None,
+        paired_mean=table.paired_mean[rows] if paired else None,
+        seed_difference=table.seed_difference,
+        counts=np.concatenate([np.ones((1, counts.shape[1]), counts.dtype), counts]),
+        candidates=candidate_sets(names),
     )
-    used = [m for m in METRICS.values() if _applies(m, sample, learned=learned)]
-    return {metric.name: metric.compute(sample) for metric in used}
 
 
-def _applies(metric: Metric, sample: MetricInput, *, learned: bool) -> bool:
-    """Return whether a sample has what a metric needs."""
+def _applies(metric: Metric, sample: MetricInput, group: _Group) -> bool:
+    """Return whether a group has what a metric needs."""
     has: dict[str, bool] = {
         "final": True,
         "curve": sample.target.shape[1] > 1,
         "std": sample.std is not None,
         "pairs": sample.paired_target is not None,
-        "classes": not learned,
+        "classes": not group.learned,
+        "noise": sample.seed_difference is not None,
     }
     return has[metric.needs]
 
 
-def _average(skeletons: Iterable[Samples]) -> Samples:
-    """Return the mean over skeletons of the metrics that all of them have.
-
-    Skeletons without networks, and for each metric those for which it is undefined, are left out.
-    Resample i of the average is the average of resample i of the skeletons.
-    """
-    filled = [samples for samples in skeletons if samples]
-    average: Samples = {}
-    for name in METRICS:
-        if not filled or any(name not in samples for samples in filled):
-            continue
-        values = np.stack([samples[name] for samples in filled])
-        defined = np.isfinite(values[:, 0])
-        average[name] = values[defined].mean(axis=0) if defined.any() else values[0]
-    return average
+def _values(metric: Metric, sample: MetricInput) -> Array:
+    """Return the value of a metric, then its value in each resample or candidate set."""
+    values = metric.compute(sample)
+    if metric.sampled == "candidates":
+        values = np.concatenate([[values.mean()], values])
+    return values

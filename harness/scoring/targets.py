@@ -26,6 +26,10 @@ class Targets:
             None. A pair counts if there are runs of both architectures.
         curves: True accuracies, (runs, epochs); column e is the accuracy after epoch e + 1.
         classes: Number of classes of the image set; chance is 1 / classes.
+        seed_difference: Difference of final accuracies that two runs of a typical network exceed in
+            5 % of cases; None if it is not known.
+        final_accuracy: True final accuracies, (runs,), for curves of something else; None: those of
+            `curves`.
     """
 
     run_ids: tuple[str, ...]
@@ -35,6 +39,8 @@ class Targets:
     paired_architecture_ids: tuple[str | None, ...]
     curves: Array
     classes: int
+    seed_difference: float | None = None
+    final_accuracy: Array | None = None
 
     def __post_init__(self) -> None:
         """Check lengths, names and values."""
@@ -53,7 +59,8 @@ class Targets:
     @property
     def learned(self) -> NDArray[np.bool_]:
         """Whether each run's final accuracy is above twice chance, (runs,)."""
-        learned: NDArray[np.bool_] = self.curves[:, -1] > learned_above(self.classes)
+        final = self.curves[:, -1] if self.final_accuracy is None else self.final_accuracy
+        learned: NDArray[np.bool_] = final > learned_above(self.classes)
         return learned
 
     @property

@@ -7,12 +7,14 @@ Each strategy selects from the same random sets of N test networks:
 - *a predictor at k*: train all for k epochs, keep those with the best predicted final accuracy.
 
 The kept networks are trained to the end, and the best of them is selected. The *regret* is the
-final accuracy of the best of the N networks minus that of the selected one. Epochs are counted over
-all networks.
+final accuracy of the best of the N networks minus that of the selected one. It is measured on one
+run of each network, so differences below the noise of seeds mean little. Epochs of the candidates
+are counted apart from those of the training networks that a predictor is fitted on, which stopping
+and halving do not need. A predictor selects once with each of its seeds.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,8 @@ from benchmark.release import INSTALLED, Release
 from benchmark.tasks import Task
 from benchmark.util.rng import generator_for
 from harness.results.predictions import matrix
-from harness.results.result import read_with_predictions, result_path
+from harness.results.result import read_result, result_path
+from harness.results.samples import seed_predictions
 from harness.task_data import load_targets
 
 Array = NDArray[np.float64]
@@ -30,6 +33,7 @@ Array = NDArray[np.float64]
 CANDIDATES = 100  # N
 SETS = 1000  # random sets of candidates
 KEPT = (1, 5, 10)  # numbers of networks trained to the end
+FITTED_SPLITS = ("train", "validation")  # of which a predictor needs whole curves
 ETA = 3  # successive halving keeps a third, for three times the epochs
 
 
@@ -42,7 +46,8 @@ class StrategyOutcome:
         observed: Epochs of every candidate before the first one is dropped.
         kept: Number of networks trained to the end.
         epochs: Epochs spent on all candidates, as a fraction of training all to the end.
-        regret: Mean regret over the sets, an accuracy.
+        training_epochs: Epochs spent on the training and validation networks of a predictor.
+        regret: Mean regret over the sets and seeds, an accuracy.
         low: 5 % quantile of the regret over the sets.
         high: 95 % quantile of the regret over the sets.
         best: Fraction of the sets in which the best network was selected.
@@ -52,6 +57,7 @@ class StrategyOutcome:
     observed: int
     kept: int
     epochs: float
+    training_epochs: int
     regret: float
     low: float
     high: float
@@ -90,12 +96,17 @@ def simulate_selection(
     for task in tasks:
         for name in predictors:
             path = result_path(results, task.name, name)
-            table = read_with_predictions(path)[1] if path.exists() else None
-            if table is not None:
-                scores = matrix(table, "mean", targets.run_ids)[test, -1]
-                outcomes += [
-                    select_by_scores(name, scores, task.observed, m, curves, sets) for m in KEPT
-                ]
+            if not path.exists() or read_result(path).failure is not None:
+                continue
+            tables = seed_predictions(results, task.name, name)
+            scores = np.stack([matrix(t, "mean", targets.run_ids)[test, -1] for t in tables])
+            outcomes += [
+                replace(
+                    select_by_scores(name, scores, task.observed, m, curves, sets),
+                    training_epochs=task.epochs * sum(len(task.parts[s]) for s in FITTED_SPLITS),
+                )
+                for m in KEPT
+            ]
     return outcomes
 
 
@@ -113,14 +124,14 @@ def select_by_scores(
 
     Args:
         strategy: Name of the strategy.
-        scores: (networks,), higher is better; ties are broken by the order in a set.
+        scores: (seeds, networks), higher is better; ties are broken by the order in a set.
         observed: Epochs of each candidate that the scores need.
         kept: Number of networks trained to the end.
         curves: True accuracies, (networks, epochs).
         sets: Indices of the candidates, (sets, candidates).
     """
-    best = np.argsort(-scores[sets], axis=1, kind="stable")[:, :kept]
-    survivors = np.take_along_axis(sets, best, axis=1)
+    best = np.argsort(-scores[:, sets], axis=-1, kind="stable")[..., :kept]
+    survivors = np.take_along_axis(np.broadcast_to(sets, (len(scores), *sets.shape)), best, axis=-1)
     epochs, candidates = curves.shape[1], sets.shape[1]
     spent = candidates * observed + kept * (epochs - observed)
     return _outcome(strategy, observed, survivors, spent / (candidates * epochs), curves, sets)
@@ -129,7 +140,7 @@ def select_by_scores(
 def _stop_after_each_epoch(curves: Array, sets: NDArray[np.intp]) -> list[StrategyOutcome]:
     """Return the outcomes of stopping after 1, 2, ... epochs."""
     return [
-        select_by_scores("stop after i", curves[:, i - 1], i, m, curves, sets)
+        select_by_scores("stop after i", curves[None, :, i - 1], i, m, curves, sets)
         for i in range(1, curves.shape[1])
         for m in KEPT
     ]
@@ -165,19 +176,20 @@ def _rungs(epochs: int) -> list[int]:
 def _outcome(
     strategy: str,
     observed: int,
-    survivors: NDArray[np.intp],
+    survivors: NDArray[np.intp],  # ([seeds,] sets, kept)
     share: float,
     curves: Array,
     sets: NDArray[np.intp],
 ) -> StrategyOutcome:
     final = curves[:, -1]
-    regret = final[sets].max(axis=1) - final[survivors].max(axis=1)
+    regret = final[sets].max(axis=1) - final[survivors].max(axis=-1)
     low, high = np.quantile(regret, [0.05, 0.95])
     return StrategyOutcome(
         strategy,
         observed,
-        survivors.shape[1],
+        survivors.shape[-1],
         share,
+        0,
         float(regret.mean()),
         float(low),
         float(high),

@@ -12,7 +12,8 @@ from harness.studies.early_selection import KEPT, StrategyOutcome
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LEAST_SHOWN = 1e-4  # smaller regrets are drawn here on the logarithmic axis
+LINEAR_BELOW = 1e-3  # the axis of regret is linear from 0 to here, then logarithmic
+LEAST_RANKED = 1e-4  # smaller regrets count as this in the geometric mean
 WITHOUT_PREDICTOR = ("stop after i", "successive halving")
 COLOURS = CYCLE[:-1]  # without grey, which looks like the pale colour
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -39,7 +40,8 @@ def draw(outcomes: Sequence[StrategyOutcome], path: Path, title: str) -> None:
             _draw_strategy(axes, [c for c in outcomes if c.strategy == strategy], kept, style)
         axes.set_title(f"{kept} trained to the end", fontsize="medium")
         axes.set_xscale("log")
-        axes.set_yscale("log")
+        axes.set_yscale("symlog", linthresh=LINEAR_BELOW)
+        axes.set_ylim(bottom=0)
         axes.set_xticks([1, 3, 10, 30, 100], ["1", "3", "10", "30", "100"])
         axes.set_xlabel("epochs spent, % of training all")
         axes.grid(visible=True, alpha=0.25)
@@ -58,8 +60,7 @@ def _draw_strategy(
     shown = [c for c in outcomes if c.kept == kept or c.strategy == WITHOUT_PREDICTOR[1]]
     shown.sort(key=lambda c: c.epochs)
     x = [100 * c.epochs for c in shown]
-    y = [max(c.regret, LEAST_SHOWN) for c in shown]
-    (line,) = axes.plot(x, y)
+    (line,) = axes.plot(x, [c.regret for c in shown])
     line.set(**style)
 
 
@@ -71,7 +72,7 @@ def best_predictors(outcomes: Sequence[StrategyOutcome]) -> list[str]:
     regrets: dict[str, list[float]] = {}
     for outcome in outcomes:
         if outcome.strategy not in WITHOUT_PREDICTOR:
-            logarithm = float(np.log(max(outcome.regret, LEAST_SHOWN)))
+            logarithm = float(np.log(max(outcome.regret, LEAST_RANKED)))
             regrets.setdefault(outcome.strategy, []).append(logarithm)
     return sorted(regrets, key=lambda name: float(np.mean(regrets[name])))[: len(COLOURS)]
 

@@ -35,8 +35,10 @@ PROVEN = (
     "observed_epochs_total",
     "scores",
     "scores_test_accuracy",
+    "scores_valid_loss",
+    "tau_resamples",
 )
-INTERVAL = (".low", ".high")
+INTERVAL = (".low", ".high", "tau_resamples")
 
 
 @dataclass(frozen=True, slots=True)

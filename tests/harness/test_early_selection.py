@@ -40,7 +40,7 @@ ALL = np.array([[0, 1, 2, 3]])
 def test_what_is_kept_is_trained_to_the_end(
     epoch: int, kept: int, regret: float, epochs: float
 ) -> None:
-    found = select_by_scores("stop after i", CURVES[:, epoch - 1], epoch, kept, CURVES, ALL)
+    found = select_by_scores("stop after i", CURVES[None, :, epoch - 1], epoch, kept, CURVES, ALL)
     assert found.regret == pytest.approx(regret)
     assert found.epochs == pytest.approx(epochs)
     assert found.best == (regret == 0)
@@ -65,12 +65,13 @@ def test_sets_hold_every_network_once_and_are_the_same_every_time() -> None:
 
 def test_regret_is_that_of_a_search_by_hand() -> None:
     rng = np.random.default_rng(0)
-    curves, scores, sets = rng.random((40, 5)), rng.random(40), random_sets(40, 15)
+    curves, scores, sets = rng.random((40, 5)), rng.random((2, 40)), random_sets(40, 15)
     found = select_by_scores("a", scores, 2, 5, curves, sets)
     regrets = []
-    for chosen in sets:
-        best = sorted(chosen, key=lambda i: -scores[i])[:5]
-        regrets.append(max(curves[i, -1] for i in chosen) - max(curves[i, -1] for i in best))
+    for of_seed in scores:
+        for chosen in sets:
+            best = sorted(chosen, key=lambda i, of_seed=of_seed: -of_seed[i])[:5]
+            regrets.append(max(curves[i, -1] for i in chosen) - max(curves[i, -1] for i in best))
     assert found.regret == pytest.approx(np.mean(regrets))
     assert (found.low, found.high) == pytest.approx(np.quantile(regrets, [0.05, 0.95]))
 
@@ -100,6 +101,9 @@ def test_a_perfect_predictor_has_no_regret_and_pays_only_for_what_is_kept(folder
     assert known["knows", 0, 1].regret == 0.0
     assert known["knows", 0, 1].epochs == pytest.approx(1 / 12)
     assert known["knows", 1, 1].epochs == pytest.approx((12 + 19) / 240)
+    fitted = sum(len(tasks[0].parts[split]) for split in ("train", "validation"))
+    assert known["knows", 1, 1].training_epochs == 20 * fitted
+    assert known["stop after i", 1, 1].training_epochs == 0
     assert known["reverse", 0, 1].regret > 0.3
     regrets = [known["stop after i", i, 1].regret for i in range(1, 20)]
     assert regrets[-1] <= regrets[0]
@@ -113,7 +117,10 @@ def test_the_command_prints_every_way_and_draws_it(folder: Path, tmp_path: Path)
     result = CliRunner().invoke(select, [*arguments, "--plot", str(picture)])
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert lines[0].split() == ["strategy", "observed", "kept", "epochs", "regret", "best"]
+    assert lines[0].split() == [
+        *("strategy", "observed", "kept", "epochs", "training", "regret"),
+        *("5", "to", "95", "%", "of", "sets", "best"),
+    ]
     assert len(lines) == 1 + 19 * 3 + 1 + 2 * 3
     assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     found = CliRunner().invoke(select, [*arguments, "--json"]).stdout.splitlines()
@@ -134,7 +141,7 @@ def test_wrong_candidates_and_versions_are_refused(folder: Path) -> None:
 
 
 def test_a_plot_of_another_format_is_refused(tmp_path: Path) -> None:
-    found = [select_by_scores("a", CURVES[:, 0], 1, 1, CURVES, ALL)]
+    found = [select_by_scores("a", CURVES[None, :, 0], 1, 1, CURVES, ALL)]
     with pytest.raises(ValueError, match=r"^Format 'xyz' is not supported"):
         draw(found, tmp_path / "choice.xyz", "")
 
@@ -142,11 +149,11 @@ def test_a_plot_of_another_format_is_refused(tmp_path: Path) -> None:
 def test_the_predictors_with_the_least_regret_are_named_on_the_plot(tmp_path: Path) -> None:
     regrets = np.linspace(0.5, 0.001, 9)
     found = [
-        StrategyOutcome(f"p{i}", observed, 1, 0.05, regret, 0.0, 1.0, 0.1)
+        StrategyOutcome(f"p{i}", observed, 1, 0.05, 100, regret, 0.0, 1.0, 0.1)
         for i, regret in enumerate(regrets.tolist())
         for observed in (0, 1)
     ]
-    found.append(StrategyOutcome("stop after i", 1, 1, 0.1, 0.0, 0.0, 0.0, 1.0))
+    found.append(StrategyOutcome("stop after i", 1, 1, 0.1, 0, 0.0, 0.0, 0.0, 1.0))
     assert best_predictors(found) == [f"p{i}" for i in range(8, 8 - len(COLOURS), -1)]
     draw(found, tmp_path / "choice.svg", "Title")
     text = (tmp_path / "choice.svg").read_text()

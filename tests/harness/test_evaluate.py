@@ -9,25 +9,30 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from benchmark.release import Release, load_runs
+from benchmark.release import Release
 from benchmark.tasks import Task
 from harness.predictors.baselines import LastPlusGain, MeanCurve
 from harness.protocol import Array, Prediction, Queries, Runs, Series
-from harness.results.ceiling import build_ceiling, repeated_finals, write_ceilings
-from harness.results.predictions import check_seeds, mean_table, read_predictions, round_prediction
-from harness.results.result import (
+from harness.results.ceiling import (
+    build_ceiling,
     read_ceiling,
-    read_result,
-    result_path,
-    seeds_path,
+    repeated_networks,
     write_ceiling,
-    write_result,
+    write_ceilings,
 )
-from harness.running.evaluate import drop_observed, evaluate, evaluate_shared, seed_scores
+from harness.results.predictions import check_seeds, mean_table, read_predictions, round_prediction
+from harness.results.result import read_result, result_path, seeds_path, write_result
+from harness.running.evaluate import (
+    drop_observed,
+    evaluate,
+    evaluate_shared,
+    mean_scores,
+    seed_samples,
+)
 from harness.running.find_predictor import Candidate
 from harness.running.fit_predict import counts_of
-from harness.scoring.noise_ceiling import ceiling
-from harness.scoring.scores import score_prediction
+from harness.scoring.noise_ceiling import ceiling_samples
+from harness.scoring.scores import score_of, score_prediction
 from harness.task_data import TaskData
 from tests.harness.conftest import OBSERVED
 from tests.toys.data import EPOCHS, REPEATED
@@ -116,8 +121,9 @@ def test_the_interval_is_that_of_the_mean_over_seeds(parts: TaskData) -> None:
     rng = np.random.default_rng(0)
     means = [(targets.curves[:, -1:] + rng.normal(0, 0.1, (24, 1))).clip(0, 1) for _ in range(2)]
     alone = [score_prediction(targets, mean, epochs=(EPOCHS,))["test"]["mse"] for mean in means]
-    both = seed_scores(targets, [Prediction(mean, (EPOCHS,)) for mean in means])["test"]["mse"]
-    one = seed_scores(targets, [Prediction(means[0], (EPOCHS,))])["test"]["mse"]
+    predictions = [Prediction(mean, (EPOCHS,)) for mean in means]
+    both = mean_scores(seed_samples(targets, predictions))["test"]["mse"]
+    one = mean_scores(seed_samples(targets, predictions[:1]))["test"]["mse"]
     assert (one.value, one.low, one.high) == (alone[0].value, alone[0].low, alone[0].high)
     assert one.seed_std is None
     assert None not in (both.low, both.high, alone[0].low, alone[0].high)
@@ -274,29 +280,36 @@ def test_a_prediction_of_the_last_epoch_alone_is_kept() -> None:
     assert np.array_equal(drop_observed(prediction, 19).mean, prediction.mean)
 
 
-def test_the_ceiling_is_of_the_repeated_test_and_held_out_networks(
-    folder: Path, tmp_path: Path
-) -> None:
-    finals = repeated_finals("digits", Release(folder))
-    assert [len(runs) for runs in finals] == [3] * 4 * REPEATED
+def test_each_population_has_its_own_ceiling(folder: Path, tmp_path: Path) -> None:
+    groups = repeated_networks("digits", release=Release(folder))
+    assert {len(n.finals) for group in groups.values() for of in group.values() for n in of} <= {
+        2,
+        3,
+    }
     (path,) = write_ceilings(["digits"], tmp_path, Release(folder))
     found = read_ceiling(path)
-    assert found.networks == {"all": 12, "learned": 8}  # in each of 4 groups, one diverged
-    assert found.scores == ceiling(finals, classes=10)
-    runs = load_runs("digits", "test", release=Release(folder))
-    rows = [row for row in runs.to_pylist() if row["status"] == "diverged"]
-    assert rows
-    assert any(np.allclose(runs, 0.1) for runs in finals)
+    held_out = [stratum for stratum in groups if stratum.startswith("skeleton/")]
+    assert found.networks["heldout"] == sum(found.networks[stratum] for stratum in held_out)
+    # Repeated networks of train count for test, those of held-out skeletons do not
+    assert found.networks["test"] == 2 * 2 * REPEATED  # of two seen skeletons
+    for stratum, group in groups.items():
+        samples = ceiling_samples(*group.values())
+        assert found.scores[stratum]["tau"] == score_of(samples["tau"])
+    taus = [found.scores[stratum]["tau"].value for stratum in held_out]
+    known = [tau for tau in taus if tau is not None]
+    assert found.scores["heldout"]["tau"].value == pytest.approx(np.mean(known))
+    finals = [network.finals for network in groups["test"][""]]
+    assert any(np.allclose(runs, 0.1) for runs in finals)  # one diverged
 
 
 def test_a_ceiling_that_differs_only_by_rounding_is_kept(folder: Path, tmp_path: Path) -> None:
     (path,) = write_ceilings(["digits"], tmp_path, Release(folder))
     built = read_ceiling(path)
-    score = built.scores["all"]["r2"]
+    score = built.scores["test"]["r2"]
     assert score.value is not None
     for change, stays in ((1e-12, True), (1e-6, False)):
         other = replace(score, value=score.value - change)
-        scores = {**built.scores, "all": {**built.scores["all"], "r2": other}}
+        scores = {**built.scores, "test": {**built.scores["test"], "r2": other}}
         write_ceiling(tmp_path, replace(built, scores=scores))
         before = path.read_bytes()
         assert write_ceilings(["digits"], tmp_path, Release(folder)) == [path]
@@ -307,7 +320,7 @@ def test_a_ceiling_that_differs_only_by_rounding_is_kept(folder: Path, tmp_path:
 def test_an_image_set_without_repeated_runs_has_no_ceiling(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.results.ceiling.repeated_finals", lambda images, folder: [])
+    monkeypatch.setattr("harness.results.ceiling.repeated_networks", lambda *arguments: {})
     assert build_ceiling("digits", Release(folder)) is None
     assert write_ceilings(["digits"], tmp_path, Release(folder)) == []
     assert list(tmp_path.iterdir()) == []

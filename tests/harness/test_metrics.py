@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.metrics import r2_score, roc_auc_score
 
 from harness.metrics import errors, pair_counts, ranks, selection
-from harness.metrics.bootstrap import Array, Counts, interval, resample_counts
+from harness.metrics.bootstrap import Array, Counts, candidate_sets, interval, resample_counts
 from harness.metrics.metric_input import MetricInput
 from harness.metrics.registry import HEADLINE, METRICS, Direction, Metric
 
@@ -28,14 +28,17 @@ def make_sample(
 ) -> MetricInput:
     """Return a sample of every network once, unless counts are given."""
     target, mean = (values.reshape(len(values), -1) for values in (target, mean))
+    drawn = np.ones((1, len(target)), np.int32) if counts is None else counts
     return MetricInput(
-        target,
-        mean,
-        std,
-        target[:, -1] > 2 / CLASSES,
-        None if paired is None else paired[0],
-        None if paired is None else paired[1],
-        np.ones((1, len(target)), np.int32) if counts is None else counts,
+        target=target,
+        mean=mean,
+        std=std,
+        learned=target[:, -1] > 2 / CLASSES,
+        paired_target=None if paired is None else paired[0],
+        paired_mean=None if paired is None else paired[1],
+        seed_difference=0.05,
+        counts=drawn,
+        candidates=drawn,
     )
 
 
@@ -311,18 +314,48 @@ def test_each_resample_has_its_own_top_set() -> None:
 def test_tau_is_the_same_across_blocks_and_in_both_precisions() -> None:
     target, mean = networks(2, size=700, decimals=3)
     counts = resample_counts([str(index) for index in range(700)], resamples=3)
+    target, mean = target[:, -1], mean[:, -1]
     from_integers = pair_counts.count_pairs(target, mean, counts)
     from_floats = pair_counts.count_pairs(target, mean, counts.astype(np.float64))
     for name in ("net", "untied_target", "untied_prediction"):
         assert np.array_equal(getattr(from_integers, name), getattr(from_floats, name))
     rows = np.repeat(np.arange(700), counts[0])
-    expected = stats.kendalltau(target[rows, -1], mean[rows, -1]).statistic
-    assert from_integers.tau_b()[0, -1] == pytest.approx(expected, abs=1e-12)
+    expected = stats.kendalltau(target[rows], mean[rows]).statistic
+    assert from_integers.tau_b()[0] == pytest.approx(expected, abs=1e-12)
 
 
 def test_ranks_are_dense() -> None:
     values = np.random.default_rng(0).integers(5, size=50) / 5
     assert pair_counts.ranks(values).tolist() == (stats.rankdata(values, "dense") - 1).tolist()
+
+
+def test_tau_of_distinct_pairs_by_hand() -> None:
+    # Differences above .05: (1,3) (1,4) (2,3) (2,4) concordant but (2,4); (1,2) and (3,4) are noise
+    target, mean = np.array([0.10, 0.12, 0.20, 0.24]), np.array([0.2, 0.4, 0.5, 0.3])
+    assert value("tau_distinct", target, mean) == pytest.approx(2 / 4)
+    assert np.isnan(value("tau_distinct", target / 10, mean))
+    sample = replace(make_sample(target, mean), seed_difference=None)
+    assert np.isnan(ranks.tau_distinct(sample)).all()
+
+
+def test_r2_over_skeletons_is_of_the_sums_of_squares() -> None:
+    # A skeleton of nearly equal accuracies cannot outweigh another one
+    alike = make_sample(np.array([0.500, 0.501]), np.array([0.45, 0.55]))
+    apart = make_sample(np.array([0.2, 0.8]), np.array([0.3, 0.8]))
+    assert METRICS["r2"].compute(alike)[0] < -1000
+    sse, sst = 0.05**2 + 0.049**2 + 0.1**2, 2 * 0.0005**2 + 2 * 0.3**2
+    assert METRICS["r2"].compute(alike, apart)[0] == pytest.approx(1 - sse / sst, abs=1e-12)
+
+
+def test_candidate_sets_are_random_halves_or_hundreds_that_depend_on_ids_alone() -> None:
+    few = candidate_sets([str(i) for i in range(60)])
+    assert few.shape == (1000, 60)
+    assert set(few.sum(axis=1).tolist()) == {30}
+    assert few.mean(axis=0) == pytest.approx(np.full(60, 0.5), abs=0.08)
+    many = candidate_sets([str(i) for i in range(480)], sets=20)
+    assert set(many.sum(axis=1).tolist()) == {100}
+    turned = candidate_sets([str(i) for i in range(479, -1, -1)], sets=20)
+    assert np.array_equal(turned[:, ::-1], many)
 
 
 def test_resamples_draw_architectures_and_depend_only_on_their_ids() -> None:

@@ -14,15 +14,14 @@ import pytest
 
 from benchmark.space.imagesets import IMAGES
 from harness.metrics.registry import METRICS
+from harness.results.ceiling import read_ceiling, write_ceiling
 from harness.results.predictions import predictions_table, read_predictions
 from harness.results.result import (
     Result,
     Seconds,
     environment,
-    read_ceiling,
     read_result,
     result_path,
-    write_ceiling,
     write_result,
 )
 from harness.results.schema import result_schema
@@ -116,7 +115,7 @@ def test_the_environment_names_versions_and_no_host() -> None:
 
 SCORE = {"value": 0.5, "low": 0.4, "high": 0.6, "seed_std": None}
 OFFENCES: list[tuple[Edit, str]] = [
-    (put("schema_version", 0), "`schema_version` (=0) must be 1 for this version of peephole; "
+    (put("schema_version", 0), "`schema_version` (=0) must be 2 for this version of peephole; "
      "score the predictions again"),
     (put("schema_version", 1.0), "`schema_version` (=1.0) must be a whole number"),
     (put("observed", True), "`observed` (=True) must be a whole number"),
@@ -151,6 +150,7 @@ OFFENCES: list[tuple[Edit, str]] = [
      "`scores` of a failed predictor must be empty"),
     (lambda record: record.update(
         status="failed", failure="no", scores={}, scores_test_accuracy={},
+        scores_valid_loss={}, tau_resamples=[],
         predictions_sha256="0" * 64),
      f"`predictions_sha256` (={'0' * 64!r}) must be null for a failed predictor"),
     (put("scores", {}), "`scores.test.tau.value` must be given: the board is sorted by it"),
@@ -159,7 +159,7 @@ OFFENCES: list[tuple[Edit, str]] = [
     (put("scores>test>tua", SCORE), "`scores.test`: unknown metric 'tua'; did you mean 'tau'? "
      "Known: " + ", ".join(METRICS)),
     (put("scores_test_accuracy>test>curve_tau", SCORE), "`scores_test_accuracy.test` (='curve_tau')"
-     " must be a metric of the final epoch: " + ", ".join(
+     " must be one of " + ", ".join(
          name for name in METRICS if not name.startswith("curve_"))),
     (put("scores>test>tau>value", 1.5), "`scores.test.tau.value` (=1.5) must be within [-1, 1]"),
     (put("scores>test>mse>low", -0.1), "`scores.test.mse.low` (=-0.1) must be within [0, inf]"),
@@ -275,15 +275,16 @@ def test_a_failed_result_takes_no_predictions(tmp_path: Path) -> None:
 
 
 CEILING_OFFENCES: list[tuple[Edit, str]] = [
-    (lambda record: record["networks"].pop("learned"),
-     "`networks` (=['all']) must be given for all and learned"),
-    (lambda record: record["scores"].pop("all"),
-     "`scores` (=['learned']) must be given for all and learned"),
-    (lambda record: record["scores"]["all"].pop("tau"),
-     "`scores.all` (=['r2']) must be given for r2 and tau"),
-    (put("scores>all>tau>value", 1.25), "`scores.all.tau.value` (=1.25) must be within [-1, 1]"),
+    (lambda record: record["scores"].pop("test"),
+     "`scores` (=['heldout', 'skeleton/deep-3x3', 'test/learned']) must be strata of results, the "
+     "same as in `networks`"),
+    (lambda record: record["scores"]["test"].pop("tau"),
+     "`scores.test` (=['r2']) must be given for r2 and tau"),
+    (put("scores>test>tau>value", 1.25), "`scores.test.tau.value` (=1.25) must be within [-1, 1]"),
+    (put("scores_valid_loss>test>tau>low", -2.0),
+     "`scores_valid_loss.test.tau.low` (=-2.0) must be within [-1, 1]"),
     (put("images", "mnist"), "`images` (='mnist') must be in the file's name"),
-    (put("schema_version", 2), "`schema_version` (=2) must be 1 for this version of peephole; "
+    (put("schema_version", 1), "`schema_version` (=1) must be 2 for this version of peephole; "
      "score the predictions again"),
 ]  # fmt: skip
 
@@ -307,7 +308,9 @@ def test_the_schema_accepts_scored_and_failed_results(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "edit",
     [
-        put("schema_version", 2),
+        put("schema_version", 1),
+        put("scores_valid_loss>test>mse", SCORE),
+        put("tau_resamples", [0.5]),
         put("host", "a"),
         put("predictions_sha256", None),
         put("scores>test>tau>value", None),

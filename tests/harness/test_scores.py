@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from benchmark.space.skeletons import SKELETONS
-from harness.metrics.bootstrap import Array, resample_counts
+from harness.metrics.bootstrap import Array, candidate_sets, resample_counts
 from harness.metrics.registry import METRICS
 from harness.scoring.scores import Score, flags, score_prediction
 from harness.scoring.targets import ScoredSplit, Targets
@@ -36,7 +36,9 @@ def make_targets(seed: int = 0) -> Targets:
     splits: tuple[ScoredSplit, ...] = tuple(
         "heldout" if name in HELD_OUT else "test" for name in names
     )
-    return Targets(tuple(f"r-{i}" for i in ids), ids, tuple(names), splits, paired, curves, 10)
+    return Targets(
+        tuple(f"r-{i}" for i in ids), ids, tuple(names), splits, paired, curves, 10, 0.03
+    )
 
 
 def make_mean(targets: Targets, observed: int, seed: int = 1) -> Array:
@@ -54,6 +56,7 @@ def take(targets: Targets, rows: list[int]) -> Targets:
         tuple(targets.paired_architecture_ids[row] for row in rows),
         targets.curves[rows],
         targets.classes,
+        targets.seed_difference,
     )
 
 
@@ -87,6 +90,10 @@ def test_each_stratum_has_the_metrics_that_apply() -> None:
     expected = {name: everywhere | {"auc_learned"} for name in SCORES}
     for name in ("heldout/unseen feature", "skeleton/strided-3x2", "skeleton/residual-3x2"):
         expected[name] = set(METRICS)
+    unknown = score_prediction(
+        replace(TARGETS, seed_difference=None), MEAN, epochs=EARLY, std=STD, novelty={}
+    )
+    assert "tau_distinct" not in unknown["test"]
     for name in ("test/learned", "heldout/learned"):
         expected[name] = everywhere
     assert {name: set(scores) for name, scores in SCORES.items()} == expected
@@ -109,7 +116,9 @@ def test_test_is_pooled_over_its_skeletons() -> None:
     assert found("test", "tau") == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("metric", [name for name in METRICS if name != "tau_paired"])
+@pytest.mark.parametrize(
+    "metric", [name for name, m in METRICS.items() if name != "tau_paired" and not m.pooled]
+)
 @pytest.mark.parametrize(
     ("stratum", "names"),
     [
@@ -123,6 +132,25 @@ def test_held_out_is_the_average_of_its_skeletons(
 ) -> None:
     expected = np.mean([found(f"skeleton/{name}", metric) for name in names])
     assert found(stratum, metric) == pytest.approx(expected, abs=1e-12)
+
+
+def test_r2_over_skeletons_is_of_the_sums_about_the_mean_of_each() -> None:
+    sums = np.zeros(2)
+    for name in HELD_OUT:
+        rows = rows_of(name)
+        target, mean = TARGETS.curves[rows, -1], MEAN[rows, -1]
+        sums += np.sum((target - mean) ** 2), np.sum((target - target.mean()) ** 2)
+    assert found("heldout", "r2") == pytest.approx(1 - sums[0] / sums[1], abs=1e-12)
+
+
+def test_regret_is_the_mean_over_candidate_sets_and_its_interval_their_distribution() -> None:
+    rows = np.array([row for row, split in enumerate(TARGETS.splits) if split == "test"])
+    target, mean = TARGETS.curves[rows, -1], MEAN[rows, -1]
+    sets = candidate_sets([TARGETS.architecture_ids[row] for row in rows]) > 0
+    regrets = [target[s].max() - target[s][np.argmax(mean[s])] for s in sets]
+    score = SCORES["test"]["regret_1"]
+    assert score.value == pytest.approx(np.mean(regrets), abs=1e-12)
+    assert (score.low, score.high) == pytest.approx(np.quantile(regrets, [0.025, 0.975]))
 
 
 def test_held_out_is_not_pooled() -> None:

@@ -12,17 +12,21 @@ from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import walk
 from benchmark.space.sampler import sequence
 from benchmark.space.skeletons import SKELETONS
+from harness.metrics.registry import ORDER
 from harness.protocol import Array
 from harness.results.predictions import predictions_table
+from harness.results.ceiling import Ceiling, write_ceiling
 from harness.results.result import (
-    Ceiling,
+    HARNESS_VERSION,
+    SCHEMA_VERSION,
     Environment,
     Result,
     Seconds,
-    write_ceiling,
+    pack_resamples,
     write_result,
 )
 from harness.scoring.scores import Score, Scores, SeedScore, flags, score_prediction
+from harness.scoring.strata import strata, tabulate
 from harness.scoring.targets import Targets
 from leaderboard.board import TaskNetworks
 
@@ -62,7 +66,7 @@ def toy_result(predictor: str = "toy", *, observed: int = 0) -> Result:
     """Return a failed result."""
     task = f"digits-k{observed}-v1"
     return Result(
-        schema_version=1,
+        schema_version=SCHEMA_VERSION,
         task=task,
         task_digest=hashlib.sha256(task.encode()).hexdigest(),
         images="digits",
@@ -72,11 +76,13 @@ def toy_result(predictor: str = "toy", *, observed: int = 0) -> Result:
         title=predictor.capitalize(),
         status="failed",
         failure="RuntimeError: it broke",
-        harness_version="0.1.0",
+        harness_version=HARNESS_VERSION,
         environment=Environment("3.11.0", "Linux x86_64", "2.0.0", "1.14.0", None, None),
         seeds=(0,),
         scores={},
         scores_test_accuracy={},
+        scores_valid_loss={},
+        tau_resamples=(),
         flags=(),
         counts={"failed_fits": 0},
         networks=NETWORKS,
@@ -124,12 +130,17 @@ def score_toy(
         stratum: {n: s for n, s in metrics.items() if not n.startswith("curve_")}
         for stratum, metrics in scores.items()
     }
+    order = {s: {n: metrics[n] for n in ORDER} for s, metrics in scores.items()}
+    table = tabulate(targets, mean, epochs=epochs, std=None)
+    taus = strata(table, names=["test"], metrics=["tau"])["test"]["tau"]
     result = replace(
         toy_result(predictor, observed=observed),
         status="scored",
         failure=None,
         scores=scores,
         scores_test_accuracy=final,
+        scores_valid_loss=order,
+        tau_resamples=pack_resamples(taus[1:]),
         flags=flags(mean),
         seconds=Seconds(1.5, 0.25),
     )
@@ -139,9 +150,15 @@ def score_toy(
 def toy_ceiling() -> Ceiling:
     """Return an artificial ceiling."""
     scores = {"r2": Score(0.9, 0.8, 0.95), "tau": Score(0.85, 0.75, 0.9)}
-    networks = {"all": 20, "learned": 18}
+    networks = {"test": 20, "test/learned": 18, "heldout": 10, "skeleton/deep-3x3": 10}
     return Ceiling(
-        1, "digits", "valid_accuracy", "0.1.0", networks, {"all": scores, "learned": scores}
+        SCHEMA_VERSION,
+        "digits",
+        "valid_accuracy",
+        HARNESS_VERSION,
+        networks,
+        dict.fromkeys(networks, scores),
+        dict.fromkeys(networks, {"tau": scores["tau"]}),
     )
 
 

@@ -1,0 +1,74 @@
+"""The score of a stored result on each bootstrap resample, to compare results."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from benchmark.runs import read_pages
+from benchmark.util.unknown_name import unknown_name
+from harness.metrics.bootstrap import Array
+from harness.metrics.registry import METRICS
+from harness.results.predictions import check_seeds, matrix, predicted_epochs
+from harness.results.result import query_count, read_with_predictions, result_path, seeds_path
+from harness.scoring.strata import strata, tabulate
+from harness.scoring.targets import Targets
+
+
+def seed_predictions(results: Path, task: str, predictor: str) -> list[pa.Table]:
+    """Return the stored predictions of each seed of a result, in the order of the seeds.
+
+    Raises:
+        FileNotFoundError: If there is no such result.
+        ValueError: If the predictor failed, or a file is missing or breaks a rule.
+    """
+    path = result_path(results, task, predictor)
+    if not path.exists():
+        known = [p.stem for p in path.parent.glob("*.json")]
+        raise FileNotFoundError(f"no result: {unknown_name('predictor', predictor, known)}")
+    result, mean = read_with_predictions(path)
+    if mean is None:
+        raise ValueError(f"predictor {predictor!r} failed on {task!r}: {result.failure}")
+    if len(result.seeds) == 1:
+        return [mean]
+    source = seeds_path(path)
+    if not source.is_file():
+        raise ValueError(f"{source}: the predictions of each seed are missing")
+    table = read_pages(source)
+    check_seeds(table, query_count(result), result.seeds)
+    rows = len(table) // len(result.seeds)
+    plain = table.drop_columns(["seed"])
+    return [plain.slice(rows * index, rows) for index in range(len(result.seeds))]
+
+
+def score_samples(
+    tables: list[pa.Table], targets: Targets, *, metric: str = "tau", stratum: str = "test"
+) -> Array:
+    """Return a score, then its value on each resample, (1 + resamples,); means over seeds.
+
+    Args:
+        tables: The predictions of each seed.
+        targets: The targets of the task.
+        metric: A name of `METRICS`.
+        stratum: Name of a stratum of results.
+
+    Raises:
+        ValueError: If the stratum has no networks, or the predictions do not have the metric.
+    """
+    samples = []
+    for table in tables:
+        mean, std = matrix(table, "mean", targets.run_ids), None
+        epochs = predicted_epochs(table)
+        if METRICS[metric].needs != "curve":
+            mean, epochs = mean[:, -1:], epochs[-1:]
+        if not table["std"].null_count:
+            std = matrix(table, "std", targets.run_ids)
+        rows = tabulate(targets, mean, epochs=epochs, std=std)
+        found = strata(rows, names=[stratum], metrics=[metric])
+        if stratum not in found:
+            raise ValueError(f"no networks in the stratum {stratum!r}")
+        if metric not in found[stratum]:
+            raise ValueError(f"the predictions have no {metric!r} in {stratum!r}")
+        samples.append(found[stratum][metric])
+    mean_over_seeds: Array = np.mean(samples, axis=0)
+    return mean_over_seeds
