@@ -1,31 +1,38 @@
-"""The board: the results of every task, checked against each other, ranked, and in tie bands.
+"""The board: the results of every task, checked against each other and ranked.
 
-Rows are sorted by Kendall's tau on test, best first. A *tie band* is a group of consecutive rows
-whose intervals overlap the interval of the band's first row; the first row whose interval lies
-entirely below starts the next band. A *rank* is a range: its first rank is one more than the number
-of predictors whose intervals lie entirely above, and its last rank is the number of predictors
-whose intervals do not lie entirely below.
+Rows are sorted by Kendall's tau on test, best first: the mean over seeds of single fits. A *rank*
+is a range that the significant differences allow: its first rank is one more than the number of
+predictors that are significantly better, and its last one is the number of predictors that are not
+significantly worse. `harness.scoring.differences` tests all pairs of a task at once.
+
+Before training (k = 0), scores are also shown relative to the ceiling of their networks. Later, the
+observed epochs carry information about their run, and no ceiling is known.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from benchmark.release import INSTALLED, Release
 from benchmark.space.architectures import from_record
 from benchmark.space.imagesets import IMAGES, get_images
 from benchmark.space.layer_walk import LayerRow, walk
+from benchmark.space.skeletons import SKELETONS
+from harness.results.ceiling import Ceiling, read_ceiling
 from harness.results.folder import results_folder
 from harness.results.predictions import predicted_epochs
-from harness.results.result import Ceiling, Result, read_ceiling, read_with_predictions
+from harness.results.result import Result, read_with_predictions, tau_samples
+from harness.scoring.differences import Differences, pairwise_differences
 from harness.scoring.score_rules import is_average, variance
-from harness.scoring.targets import Targets
+from harness.scoring.targets import SCORED_SPLITS, Targets
 from harness.task_data import build_targets, evaluation_rows
 from harness.verification.rerun import check_claim, read_reruns
 
 RESULTS = Path(__file__).parent / "results"
+ABOVE_CEILING = "above the ceiling"  # flag of a tau above the interval of its ceiling
 RELATIVE_TOLERANCE = 1e-6  # between variances of the targets that are computed from mse and r2
 
 
@@ -37,19 +44,27 @@ def results_here() -> Path:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """A result on the board.
+    """A result on the board. All but the result and its flags is None for a failed predictor.
 
     Attributes:
         result: The result.
-        band: Number of its tie band, from 1; None for a failed predictor.
-        rank: First and last rank that the intervals allow, from 1; None for a failed predictor.
-        predictions: Rows of the predictions file; None for a failed predictor.
+        rank: First and last rank that the significant differences allow, from 1.
+        predictions: Rows of the predictions file.
+        flags: Warnings for readers of the scores: those of the result, and `above the ceiling`.
+        share: Mean tau over held-out skeletons, divided by the mean of their ceilings; None after
+            training has started.
+        rankable: Mean tau over the held-out skeletons whose ceiling's interval does not reach 0;
+            None after training has started.
+        spread: Standard deviation of tau between held-out skeletons.
     """
 
     result: Result
-    band: int | None
     rank: tuple[int, int] | None
     predictions: pa.Table | None
+    flags: tuple[str, ...]
+    share: float | None = None
+    rankable: float | None = None
+    spread: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +78,9 @@ class TaskBoard:
         target: Name of the curve that is predicted.
         networks: Number of networks in each split.
         rows: At least one row, best first; failed predictors come last.
+        differences: Tested differences of tau on test between the scored predictors, in the order
+            of the rows.
+        ceiling: Ceiling of the image set; None if it has none or epochs are observed.
     """
 
     name: str
@@ -71,6 +89,8 @@ class TaskBoard:
     target: str
     networks: Mapping[str, int]
     rows: tuple[Row, ...]
+    differences: Differences
+    ceiling: Ceiling | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,32 +169,85 @@ def read_board(folder: Path) -> Board:
         entries.setdefault(result.task, []).append((result, predictions))
     if not entries:
         raise ValueError(f"no result <task>/<predictor>.json in {str(folder)!r}")
-    tasks = [task_board(of_task) for of_task in entries.values()]
+    ceilings = {c.images: c for c in map(read_ceiling, sorted(folder.glob("ceiling-*.json")))}
+    tasks = [task_board(of, ceilings.get(of[0][0].images)) for of in entries.values()]
     order = list(IMAGES)
     tasks.sort(key=lambda task: (order.index(task.images), task.observed, task.name))
-    ceilings = [read_ceiling(path) for path in sorted(folder.glob("ceiling-*.json"))]
-    return Board(tuple(tasks), {ceiling.images: ceiling for ceiling in ceilings})
+    return Board(tuple(tasks), ceilings)
 
 
-def task_board(entries: Sequence[tuple[Result, pa.Table | None]]) -> TaskBoard:
+def task_board(
+    entries: Sequence[tuple[Result, pa.Table | None]], ceiling: Ceiling | None = None
+) -> TaskBoard:
     """Return the board of a task.
 
     Args:
         entries: At least one result of the task, each with its predictions; None if it failed.
+        ceiling: Ceiling of the image set, if it has one.
 
     Raises:
-        ValueError: If two results contradict each other.
+        ValueError: If two results contradict each other, or one was scored without resamples.
     """
     results = [result for result, _ in entries]
     check_agreement(results)
     first = results[0]
     tables = {result.predictor: table for result, table in entries if table is not None}
     _check_networks(first.task, tables)
-    rows = tuple(
-        Row(result, band, rank, tables.get(result.predictor))
-        for result, band, rank in rank_results(results)
+    known = ceiling if first.observed == 0 else None
+    scored = [result for result in results if result.status == "scored"]
+    scored.sort(key=lambda result: (-float(tau_samples(result)[0]), result.predictor))
+    differences = pairwise_differences({r.predictor: tau_samples(r) for r in scored}, higher=True)
+    ranks = differences.ranks()
+    rows = [
+        _score_row(result, ranks[result.predictor], tables.get(result.predictor), known)
+        for result in scored
+    ]
+    failed = sorted((r for r in results if r.status == "failed"), key=lambda r: r.predictor)
+    rows += [Row(result, None, None, result.flags) for result in failed]
+    return TaskBoard(
+        first.task,
+        first.images,
+        first.observed,
+        first.target,
+        first.networks,
+        tuple(rows),
+        differences,
+        known,
     )
-    return TaskBoard(first.task, first.images, first.observed, first.target, first.networks, rows)
+
+
+def _score_row(
+    result: Result, rank: tuple[int, int], predictions: pa.Table | None, ceiling: Ceiling | None
+) -> Row:
+    """Return the row of a scored result."""
+    taus = held_out_taus(result)
+    spread = float(np.std(list(taus.values()), ddof=1)) if len(taus) > 1 else None
+    if ceiling is None:
+        return Row(result, rank, predictions, result.flags, spread=spread)
+    above = any(
+        (high := ceiling.tau(split).high) is not None
+        and (tau := result.scores.get(split, {}).get("tau")) is not None
+        and tau.value is not None
+        and tau.value > high
+        for split in SCORED_SPLITS
+    )
+    flags = (*result.flags, ABOVE_CEILING) if above else result.flags
+    whole = ceiling.tau("heldout").value
+    mean = float(np.mean(list(taus.values()))) if taus else None
+    share = mean / whole if mean is not None and whole else None
+    rankable = [tau for name, tau in taus.items() if ceiling.is_rankable(name)]
+    mean_of_rankable = float(np.mean(rankable)) if rankable else None
+    return Row(result, rank, predictions, flags, share, mean_of_rankable, spread)
+
+
+def held_out_taus(result: Result) -> dict[str, float]:
+    """Return tau on each held-out skeleton on which it is defined."""
+    taus = {}
+    for name in (name for name, skeleton in SKELETONS.items() if skeleton.held_out):
+        tau = result.scores.get(f"skeleton/{name}", {}).get("tau")
+        if tau is not None and tau.value is not None:
+            taus[name] = tau.value
+    return taus
 
 
 def check_agreement(results: Sequence[Result]) -> None:
@@ -225,66 +298,3 @@ def _check_networks(task: str, tables: Mapping[str, pa.Table]) -> None:
                 "same networks and have the same last epoch"
             )
         first = first or (predictor, predicted)
-
-
-def rank_results(
-    results: Sequence[Result],
-) -> list[tuple[Result, int | None, tuple[int, int] | None]]:
-    """Return results with tie band and rank, sorted by tau on test, best first; failed ones last.
-
-    Ties are sorted by the predictors' names.
-    """
-    scored = [result for result in results if result.status == "scored"]
-    scored.sort(key=lambda result: (-_interval(result)[1], result.predictor))
-    intervals = [_interval(result) for result in scored]
-    failed = sorted((r for r in results if r.status == "failed"), key=lambda r: r.predictor)
-    ranked: list[tuple[Result, int | None, tuple[int, int] | None]] = [
-        (result, band, rank)
-        for result, band, rank in zip(scored, bands(intervals), ranks(intervals), strict=True)
-    ]
-    return ranked + [(result, None, None) for result in failed]
-
-
-def _interval(result: Result) -> tuple[float, float, float]:
-    """Return low, value and high of tau on test; all are the value if the interval is undefined."""
-    score = result.scores["test"]["tau"]
-    assert score.value is not None  # checked when the result is read
-    low = score.value if score.low is None else score.low
-    high = score.value if score.high is None else score.high
-    return low, score.value, high
-
-
-def bands(intervals: Sequence[tuple[float, float, float]]) -> list[int]:
-    """Return the number of the tie band of each interval, from 1.
-
-    Args:
-        intervals: Low, value and high of each predictor, sorted by value, best first.
-
-    >>> bands([(0.7, 0.8, 0.9), (0.6, 0.7, 0.8), (0.5, 0.6, 0.65), (0.6, 0.6, 0.7)])
-    [1, 1, 2, 2]
-    """
-    numbers: list[int] = []
-    band, floor = 0, float("inf")  # floor: lower end of the band's first interval
-    for low, _, high in intervals:
-        if high < floor:
-            band, floor = band + 1, low
-        numbers.append(band)
-    return numbers
-
-
-def ranks(intervals: Sequence[tuple[float, float, float]]) -> list[tuple[int, int]]:
-    """Return the first and last rank that the intervals allow each predictor, from 1.
-
-    Args:
-        intervals: Low, value and high of each predictor, in any order.
-
-    >>> ranks([(0.7, 0.8, 0.9), (0.6, 0.7, 0.8), (0.3, 0.4, 0.5)])
-    [(1, 2), (1, 2), (3, 3)]
-    """
-    return [
-        (
-            1 + sum(other_low > high for other_low, _, _ in intervals),
-            len(intervals) - sum(other_high < low for _, _, other_high in intervals),
-        )
-        for low, _, high in intervals
-    ]

@@ -15,8 +15,8 @@ from itertools import groupby
 from benchmark.space.imagesets import IMAGES
 from benchmark.space.layer_walk import LayerRow, layer_word, macs, parameters
 from harness.metrics.registry import HEADLINE, METRICS, Group
+from harness.results.ceiling import Ceiling
 from harness.results.predictions import matrix, predicted_epochs
-from harness.results.result import Ceiling
 from harness.scoring.scores import Scores, SeedScore
 from harness.scoring.targets import SCORED_SPLITS
 from leaderboard.board import Board, Row, TaskBoard, TaskNetworks
@@ -196,7 +196,6 @@ def _row(row: Row, run_ids: tuple[str, ...], content: Bytes) -> dict[str, object
         "predictor": result.predictor,
         "title": result.title,
         "failure": result.failure,
-        "band": row.band,
         "rank": row.rank,
         "scores": _scores(result.scores),
         "testAccuracy": _scores(result.scores_test_accuracy),

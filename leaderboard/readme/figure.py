@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from harness.results.result import Ceiling
 from harness.scoring.scores import SeedScore
 from leaderboard.board import Board, Row, TaskBoard
 from leaderboard.readme.table import best_first, moment, score_of
@@ -67,7 +66,7 @@ def picture(board: Board, theme: Theme) -> str:
     lines = [*_head(shown[0], theme, height), *_labels(names, panels, theme)]
     for panel in panels:
         lines += _axis(panel, theme, height - BOTTOM)
-        lines += _limit(panel, board.ceilings.get(images), theme, height - BOTTOM)
+        lines += _limits(panel, theme, height - BOTTOM)
         lines += _marks(panel, names, theme)
     more = len({row.result.predictor for task in shown for row in task.rows}) - len(names)
     lines += _foot(theme, height, more)
@@ -132,15 +131,17 @@ def _axis(panel: Panel, theme: Theme, bottom: float) -> list[str]:
     return lines
 
 
-def _limit(panel: Panel, ceiling: Ceiling | None, theme: Theme, bottom: float) -> list[str]:
-    """Return the ceiling, which is known before training only."""
-    value = None if ceiling is None else ceiling.scores["all"]["tau"].value
-    if value is None or panel.task.observed != 0:
-        return []
-    x = panel.x(value)
-    dashed = f'stroke="{theme.soft}" stroke-dasharray="3 3"'
-    style = f'fill="{theme.soft}" font-size="12" text-anchor="middle"'
-    return [_line(x, x, TOP - 10, bottom, dashed), _text(x, TOP - 16, "ceiling", style)]
+def _limits(panel: Panel, theme: Theme, bottom: float) -> list[str]:
+    """Return the ceiling of each split, which is known before training only."""
+    lines: list[str] = []
+    ceiling = panel.task.ceiling
+    for split, colour in (("heldout", theme.held), ("test", theme.test)):
+        value = None if ceiling is None else ceiling.tau(split).value
+        if value is not None:
+            x = panel.x(value)
+            lines.append(_line(x, x, TOP - 10, bottom, f'stroke="{colour}" stroke-dasharray="3 3"'))
+            style = f'fill="{theme.soft}" font-size="12" text-anchor="start"'
+    return [*lines, _text(x + 3, TOP - 13, "ceilings", style)] if lines else []
 
 
 def _marks(panel: Panel, names: Sequence[str], theme: Theme) -> list[str]:

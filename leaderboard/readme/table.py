@@ -4,26 +4,33 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmark.space.imagesets import IMAGES
-from harness.results.result import Ceiling
+from harness.results.ceiling import Ceiling
 from harness.score_text import number_text
 from harness.scoring.scores import Score, SeedScore
+from harness.scoring.targets import SCORED_SPLITS
 from leaderboard.board import Board, Row, TaskBoard
+from leaderboard.words import CHECKED, RANK_RULE
 
 SHOWN = 16  # predictors of the README's table
 START, END = "<!-- board -->", "<!-- /board -->"
-SCORED_SPLITS = ("test", "heldout")
+DASH = "–"  # noqa: RUF001
 _INTRODUCTION = (
     "Made by `peephole board build --readme README.md` from the results in `leaderboard/results`; "
     "`peephole board serve` shows the same as a page.\n\n"
-    "Test and held-out networks are those of each task. Intervals are 95 %, from a bootstrap over "
-    "networks. A rank is an interval, because predictors whose difference is not significant "
-    "cannot be ordered. Bold in an overview: no predictor is significantly better on test. Scores "
-    "on held-out skeletons are the mean over skeletons."
+    "Test and held-out networks are those of each task. Scores are means over seeds of single fits."
+    " Intervals are 95 %, from a bootstrap over networks.\n\n"
+    f"{RANK_RULE} Bold in an overview: no predictor is significantly better on test.\n\n"
+    "Scores on held-out skeletons are the mean over skeletons (R²: of the sums over skeletons). "
+    "Their intervals are for these skeletons alone. *between* is the standard deviation of tau "
+    "between them: for skeletons in general, the standard error of the mean is that number divided "
+    "by the square root of the number of skeletons. *share* is the mean tau divided by the mean "
+    "ceiling. *rankable* is the mean tau over the skeletons whose ceiling is above 0 with 95 % "
+    "confidence; in the others, networks may differ by no more than seeds do."
 )
-_HEADER = (
-    "| rank | predictor | tau, test | tau, held out | R², test | R², held out | MSE, test "
-    "| MSE, held out | verified |\n|--:|---|--:|--:|--:|--:|--:|--:|---|"
-)
+_COLUMNS = (
+    "rank", "predictor", "tau, test", "tau, held out", "share", "rankable", "between", "R², test",
+    "R², held out", "MSE, test", "MSE, held out", "checked",
+)  # fmt: skip
 
 
 def readme_table(board: Board) -> str:
@@ -39,7 +46,7 @@ def leaderboard_text(board: Board) -> str:
         tasks, ceiling = _tasks(board, images), board.ceilings.get(images)
         texts += [f"## {images}", _overview(images, tasks, ceiling)]
         for task in tasks:
-            texts += [f"### {_caption(task)}", _task_table(task, ceiling)]
+            texts += [f"### {_caption(task)}", _task_table(task)]
     return "\n\n".join(texts) + "\n"
 
 
@@ -77,7 +84,7 @@ def _overview(
         f"| {_escape(name)} | {' | '.join(cells[name])} |" for name in best_first(tasks)[:most]
     ]
     if ceiling is not None and tasks[0].observed == 0:
-        limit = _number(ceiling.scores["all"]["tau"], 3)
+        limit = " / ".join(_number(ceiling.tau(split), 3) for split in SCORED_SPLITS)
         lines.append(f"| *ceiling: noise of seeds* | {limit} |{' |' * (len(tasks) - 1)}")
     heads = " | ".join(moment(task.observed) for task in tasks)
     return "\n".join(
@@ -115,29 +122,57 @@ def _caption(task: TaskBoard) -> str:
     return f"{task.images}, {moment(task.observed)} (`{task.name}`, {networks})"
 
 
-def _task_table(task: TaskBoard, ceiling: Ceiling | None) -> str:
-    lines = [_HEADER, *(_line(row) for row in task.rows)]
-    if task.observed == 0 and ceiling is not None:
-        tau, r2 = ceiling.scores["all"]["tau"], ceiling.scores["all"]["r2"]
-        known = SeedScore(tau.value, tau.low, tau.high, None)
-        lines.append(f"| | *ceiling: noise of seeds* | {_cell(known, 3)} | | "
-                     f"{_number(r2, 3)} | | | | |")  # fmt: skip
+def _task_table(task: TaskBoard) -> str:
+    lines = [_line(_COLUMNS), f"|--:|---|{'--:|' * 9}---|", *map(_row_line, task.rows)]
+    if task.ceiling is not None:
+        lines.append(_line(_ceiling_cells(task.ceiling)))
     return "\n".join(lines)
 
 
-def _line(row: Row) -> str:
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _row_line(row: Row) -> str:
     """Return a predictor's line; a failed one has its reason's first line instead of scores."""
     name = _escape(row.result.predictor)
     if row.rank is None or row.result.failure is not None:
         reason = _escape((row.result.failure or "").splitlines()[0])
-        return f"| | {name} | failed: {reason} | | | | | | |"
+        return _line(["", name, f"failed: {reason}", *[""] * (len(_COLUMNS) - 3)])
     low, high = row.rank
     rank = f"{low}" if low == high else f"{low}–{high}"  # noqa: RUF001
-    cells = [_cell(score_of(row, split, "tau"), 3) for split in SCORED_SPLITS]
+    flags = f" ({_escape(', '.join(row.flags))})" if row.flags else ""
+    cells = [rank, f"{name}{flags}"]
+    cells += [_cell(score_of(row, split, "tau"), 3) for split in SCORED_SPLITS]
+    cells.append(share_text(row.share))
+    cells += [DASH if x is None else f"{x:.3f}" for x in (row.rankable, row.spread)]
     cells += [_number(score_of(row, split, "r2"), 3) for split in SCORED_SPLITS]
     cells += [_number(score_of(row, split, "mse"), 5) for split in SCORED_SPLITS]
-    flags = f" ({_escape(', '.join(row.result.flags))})" if row.result.flags else ""
-    return f"| {rank} | {name}{flags} | {' | '.join(cells)} | {row.result.verification} |"
+    return _line([*cells, CHECKED[row.result.verification]])
+
+
+def _ceiling_cells(ceiling: Ceiling) -> list[str]:
+    scores = [ceiling.scores.get(split, {}) for split in SCORED_SPLITS]
+    taus = [ceiling.tau(split) for split in SCORED_SPLITS]
+    names = [s.removeprefix("skeleton/") for s in ceiling.scores if s.startswith("skeleton/")]
+    rankable = [
+        ceiling.tau(f"skeleton/{name}").value for name in names if ceiling.is_rankable(name)
+    ]
+    known = [value for value in rankable if value is not None]
+    mean = f"{sum(known) / len(known):.3f}" if known else DASH
+    cells = ["", "*ceiling: noise of seeds*"]
+    cells += [_cell(SeedScore(tau.value, tau.low, tau.high, None), 3) for tau in taus]
+    cells += ["", mean, "", *(_number(metrics.get("r2"), 3) for metrics in scores)]
+    return [*cells, "", "", ""]
+
+
+def share_text(share: float | None) -> str:
+    """Return a share of the ceiling in percent; a dash if it is undefined.
+
+    >>> share_text(0.7213)
+    '72 %'
+    """
+    return DASH if share is None else f"{100 * share:.0f} %"
 
 
 def _escape(text: str) -> str:
@@ -156,7 +191,7 @@ def score_of(row: Row, split: str, metric: str) -> SeedScore:
 
 def _number(score: SeedScore | Score | None, decimals: int) -> str:
     """Return a value as the page shows it; a dash if it is undefined."""
-    return number_text(score, decimals, undefined="–")  # noqa: RUF001
+    return number_text(score, decimals, undefined=DASH)
 
 
 def _cell(score: SeedScore, digits: int) -> str:
