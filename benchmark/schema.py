@@ -57,6 +57,7 @@ class Column:
 
 
 _EPOCH = "one entry per epoch, entry e = after epoch e + 1; "
+_RUNNING = "running mean, on augmented images"
 _MEASURED = "the last on all, the others on the image set's fixed part of the "
 _INITIAL = "before training, with batch statistics, on the valid images of the first epochs"
 _TEXT, _COUNT = pa.string(), pa.int64()
@@ -88,12 +89,8 @@ COLUMNS: dict[str, Column] = {
     "initial_valid_loss": Column(pa.float32(), "nats", ">= 0 or null", _INITIAL),
     "initial_valid_accuracy": Column(pa.float32(), "fraction", "[0, 1]", _INITIAL),
     "learning_rate": Column(_LIST, "", "> 0", _EPOCH + "rate of the epoch's last step"),
-    "train_loss": Column(
-        _LIST, "nats", ">= 0 or null", _EPOCH + "running mean, on augmented images"
-    ),
-    "train_accuracy": Column(
-        _LIST, "fraction", "[0, 1]", _EPOCH + "running mean, on augmented images"
-    ),
+    "train_loss": Column(_LIST, "nats", ">= 0 or null", _EPOCH + _RUNNING),
+    "train_accuracy": Column(_LIST, "fraction", "[0, 1]", _EPOCH + _RUNNING),
     "valid_loss": Column(_LIST, "nats", ">= 0 or null", _EPOCH + _MEASURED + "valid images"),
     "valid_accuracy": Column(_LIST, "fraction", "[0, 1]", _EPOCH + _MEASURED + "valid images"),
     "test_loss": Column(_LIST, "nats", ">= 0 or null", _EPOCH + _MEASURED + "test images"),
@@ -126,18 +123,8 @@ SCHEMA = pa.schema(
     [column.arrow(name) for name, column in COLUMNS.items()],
     metadata={"schema_version": str(SCHEMA_VERSION)},
 )
-EPOCH_SERIES = tuple(
-    name
-    for name, column in COLUMNS.items()
-    if pa.types.is_list(column.type) and name != "train_loss_tenths"
-)
-_LISTS = (*EPOCH_SERIES, "train_loss_tenths")
-_FRACTIONS = frozenset(name for name, column in COLUMNS.items() if column.range == "[0, 1]")
-_LOST = frozenset(
-    name
-    for name, column in COLUMNS.items()
-    if column.range.endswith("or null") and column.type != _TEXT
-)
+_LISTS = tuple(name for name, column in COLUMNS.items() if pa.types.is_list(column.type))
+EPOCH_SERIES = tuple(name for name in _LISTS if name != "train_loss_tenths")
 _LEAST = {"> 0": 1, ">= 0": 0, ">= 1": 1}
 _LARGEST = 3.4028234663852886e38  # IEEE 754 single precision
 _EXACT = 2**24  # integers up to this are exact in single precision
@@ -228,7 +215,8 @@ def check_row(row: dict[str, object]) -> None:
                 f"{epochs} epochs"
             )
         if not all(_is_number(value, column) for value in values):
-            raise ValueError(f"`{column}` of run {name!r} must lie in {_interval(column)}")
+            interval = COLUMNS[column].range.replace("> 0", ">= 0")
+            raise ValueError(f"`{column}` of run {name!r} must lie in {interval}")
 
 
 def _is_valid(column: str, value: object, *, trained: bool) -> bool:
@@ -241,29 +229,23 @@ def _is_valid(column: str, value: object, *, trained: bool) -> bool:
     if column == "architecture":
         return isinstance(value, dict)
     if kind == _TEXT:
-        return _is_text(value) or (value is None and "or null" in rule)
+        if value is None:
+            return "or null" in rule
+        return isinstance(value, str) and value.isprintable()  # and can be encoded as UTF-8
     if kind == pa.float32():
         return _is_number(value, column) or (value is None and not trained)
     return type(value) is int and _LEAST[rule] <= value < 2 ** (kind.bit_width - 1)
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value.isprintable()  # and can be encoded as UTF-8
-
-
 def _is_number(value: object, column: str) -> bool:
     """Return whether a value is within a column's range and single precision."""
+    rule = COLUMNS[column].range
     if value is None:
-        return column in _LOST
-    most = 1 if column in _FRACTIONS else _LARGEST
+        return rule.endswith("or null")
+    most = 1 if rule == "[0, 1]" else _LARGEST
     if type(value) is int:
         return 0 <= value <= min(most, _EXACT)
     return type(value) is float and 0 <= value <= most
-
-
-def _interval(column: str) -> str:
-    """Return the allowed range of a column, as text."""
-    return "[0, 1]" if column in _FRACTIONS else COLUMNS[column].range.replace("> 0", ">= 0")
 
 
 assert {f.name for f in fields(Run)} == set(COLUMNS), "Run and COLUMNS must have the same fields"
