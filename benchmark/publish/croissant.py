@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from benchmark.manifest import Manifest, SplitCounts
+from benchmark.manifest import Manifest
 from benchmark.proxies import COLUMNS as PROXY_COLUMNS
 from benchmark.publish.citation import AUTHORS, KEYWORDS, LICENCE_URL, TITLE, bibtex
 from benchmark.publish.datasheet import entries, run_days
@@ -35,50 +35,28 @@ FORMATS = {  # of files; mlcroissant recognises Parquet as `application/x-parque
     ".json": "application/json",
     ".csv": "text/csv",
 }
-PLAIN = "text/plain"
-CONTEXT: Json = {  # from the specification of Croissant 1.1
+TERMS = (  # each is short for its own name in Croissant's vocabulary, as `column` for `cr:column`
+    "arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "extract", "field",
+    "fileObject", "fileProperty", "fileSet", "format", "includes", "isArray", "isLiveDataset",
+    "jsonPath", "key", "md5", "parentField", "path", "recordSet", "references", "regex", "repeated",
+    "replace", "samplingRate", "separator", "source", "subField", "transform",
+)  # fmt: skip
+OTHER_TERMS: Json = {
     "@language": "en",
     "@vocab": "https://schema.org/",
-    "arrayShape": "cr:arrayShape",
-    "citeAs": "cr:citeAs",
-    "column": "cr:column",
     "conformsTo": "dct:conformsTo",
-    "containedIn": "cr:containedIn",
     "cr": "http://mlcommons.org/croissant/",
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
     "description": {"@container": "@language"},
-    "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
-    "extract": "cr:extract",
-    "field": "cr:field",
-    "fileObject": "cr:fileObject",
-    "fileProperty": "cr:fileProperty",
-    "fileSet": "cr:fileSet",
-    "format": "cr:format",
-    "includes": "cr:includes",
-    "isArray": "cr:isArray",
-    "isLiveDataset": "cr:isLiveDataset",
-    "jsonPath": "cr:jsonPath",
-    "key": "cr:key",
-    "md5": "cr:md5",
     "name": {"@container": "@language"},
-    "parentField": "cr:parentField",
-    "path": "cr:path",
     "rai": "http://mlcommons.org/croissant/RAI/",
-    "recordSet": "cr:recordSet",
-    "references": "cr:references",
-    "regex": "cr:regex",
-    "repeated": "cr:repeated",
-    "replace": "cr:replace",
-    "samplingRate": "cr:samplingRate",
     "sc": "https://schema.org/",
-    "separator": "cr:separator",
-    "source": "cr:source",
-    "subField": "cr:subField",
-    "transform": "cr:transform",
 }
+# As in the specification of Croissant 1.1, in alphabetical order
+CONTEXT = dict(sorted((OTHER_TERMS | {term: f"cr:{term}" for term in TERMS}).items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +72,7 @@ class Table:
 
 
 def croissant_text(manifest: Manifest, folder: Path, files: Mapping[str, str]) -> str:
-    """Return the Croissant description of a release.
-
-    Args:
-        manifest: Manifest of the release.
-        folder: Folder of the release.
-        files: SHA-256 of every file to describe, by its path in the folder.
-    """
+    """Return the Croissant description of a release; `files` is the SHA-256 of each, by path."""
     content: Json = {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
@@ -145,7 +117,7 @@ def _file(name: str, digest: str, folder: Path) -> Json:
         "name": name,
         "contentUrl": name,
         "contentSize": f"{path.stat().st_size} B",
-        "encodingFormat": FORMATS.get(path.suffix, PLAIN),
+        "encodingFormat": FORMATS.get(path.suffix, "text/plain"),
         "sha256": digest,
     }
 
@@ -153,6 +125,7 @@ def _file(name: str, digest: str, folder: Path) -> Json:
 def tables(manifest: Manifest) -> Iterator[Table]:
     """Yield the files of runs and proxies of a release."""
     for entry in manifest.splits:
+        skeletons = (SKELETONS[name] for name in entry.skeletons)
         yield Table(
             f"{entry.images}-{entry.split}",
             f"{entry.images}/{entry.split}.parquet",
@@ -160,7 +133,7 @@ def tables(manifest: Manifest) -> Iterator[Table]:
             "run_id",
             f"Runs on {entry.images} in the split {entry.split}: {entry.runs} training runs of "
             f"{entry.networks} networks.",
-            _blocks(entry),
+            blocks=max(len(s.widths) * s.blocks_per_stage for s in skeletons),
         )
     for proxies in manifest.proxies:
         yield Table(
@@ -170,12 +143,6 @@ def tables(manifest: Manifest) -> Iterator[Table]:
             "architecture_id",
             f"Zero-cost proxies of the {proxies.networks} networks on {proxies.images}.",
         )
-
-
-def _blocks(entry: SplitCounts) -> int:
-    """Return the number of blocks of the largest skeleton of a split."""
-    skeletons = (SKELETONS[name] for name in entry.skeletons)
-    return max(len(skeleton.widths) * skeleton.blocks_per_stage for skeleton in skeletons)
 
 
 def _record_set(table: Table) -> Json:
