@@ -28,9 +28,7 @@ from benchmark.util.atomic import write_atomically
 def finish_release(folder: Path, version: str | None = None) -> Manifest:
     """Write all files that describe a release, and return its manifest.
 
-    Args:
-        folder: Folder of the release.
-        version: New version; by default, the minor number is raised if rows changed.
+    By default, the minor number of the version is raised if rows changed.
 
     Raises:
         ValueError: If a file is damaged, or rows changed and the version is not higher.
@@ -42,21 +40,11 @@ def finish_release(folder: Path, version: str | None = None) -> Manifest:
     agreed = agreed_version(old.version if old else None, version, changed=changed)
     day = old.date if old and agreed == old.version else today
     manifest = replace(counted, version=agreed, date=day)
-    _write_manifest(manifest, folder)
+    head = {"version": agreed, "date": day, "schema_version": SCHEMA_VERSION}
+    write_atomically(folder / MANIFEST, json.dumps(head | asdict(manifest), indent=1) + "\n")
     write_atomically(folder / LICENCE_FILE, licence_text())
-    write_atomically(folder / CITATION, citation_cff(manifest.version, manifest.date))
+    write_atomically(folder / CITATION, citation_cff(agreed, day))
     write_atomically(folder / CARD, card_text(manifest, folder))
     write_atomically(folder / CROISSANT, croissant_text(manifest, folder, described_files(folder)))
     write_sums(folder)
     return manifest
-
-
-def _write_manifest(manifest: Manifest, folder: Path) -> None:
-    content = {
-        "version": manifest.version,
-        "date": manifest.date,
-        "schema_version": SCHEMA_VERSION,
-        "splits": [asdict(entry) for entry in manifest.splits],
-        "proxies": [asdict(entry) for entry in manifest.proxies],
-    }
-    write_atomically(folder / MANIFEST, json.dumps(content, indent=1) + "\n")

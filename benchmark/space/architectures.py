@@ -7,7 +7,7 @@ machine.
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Literal, get_args
 
 LayerKind = Literal["conv", "max_pool", "avg_pool", "relu", "sigmoid", "tanh", "bn"]
@@ -107,19 +107,7 @@ def architecture_id(architecture: Architecture) -> str:
 
 def to_record(architecture: Architecture) -> dict[str, object]:
     """Return the nested dict that run files hold, drawn ratios included."""
-    blocks = [
-        [
-            {
-                "kind": layer.kind,
-                "kernel_height": layer.kernel_height,
-                "kernel_width": layer.kernel_width,
-                "channels": layer.channels,
-                "ratio": layer.ratio,
-            }
-            for layer in block.layers
-        ]
-        for block in architecture.blocks
-    ]
+    blocks = [[asdict(layer) for layer in block.layers] for block in architecture.blocks]
     widths = list(architecture.widths)
     return {"skeleton": architecture.skeleton, "widths": widths, "blocks": blocks}
 
