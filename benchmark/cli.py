@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.options import DATA_OPTION, HELP, VERSION_OPTION
+from benchmark.options import COUNT, DATA_OPTION, HELP, JSON_OPTION, VERSION_OPTION, echo_lines
 
 if TYPE_CHECKING:
     from benchmark.release import Release
-    from benchmark.space.architectures import Architecture
     from benchmark.space.imagesets import ImageSet
     from benchmark.space.sampler import Drawn
 
@@ -20,10 +19,8 @@ if TYPE_CHECKING:
 @click.command(context_settings=HELP)
 @click.option("--skeleton", default="peephole-3x2", show_default=True, help="Name of a skeleton.")
 @click.option("--images", default="cifar10", show_default=True, help="Name of an image set.")
-@click.option(
-    "-n", "--number", default=5, show_default=True, type=click.IntRange(min=1), help="How many."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON Lines.")
+@click.option("-n", "--number", default=5, show_default=True, type=COUNT, help="How many.")
+@JSON_OPTION
 def sample(skeleton: str, images: str, number: int, as_json: bool) -> None:
     """Show the first architectures of a skeleton, sampled as in the dataset.
 
@@ -60,24 +57,21 @@ def _record(drawn: "Drawn", images: "ImageSet") -> dict[str, object]:
 
 
 def _drawing(drawn: "Drawn", record: dict[str, object]) -> str:
-    """Return a title line and a line for every stage."""
+    """Return a title, and a line for every stage: its width, and its blocks separated by bars."""
+    from benchmark.space.layer_walk import layer_word
+
     title = (
         f"{drawn.architecture_id}  {drawn.split}  {record['parameters']:,} parameters  "
         f"{record['macs']:,} MACs"
     )
-    return "\n".join([title, *_stage_lines(drawn.architecture)])
-
-
-def _stage_lines(architecture: "Architecture") -> list[str]:
-    """Return a line for every stage: its width, and its blocks separated by bars."""
-    from benchmark.space.layer_walk import layer_word
-
-    blocks = [" ".join(map(layer_word, block.layers)) for block in architecture.blocks]
-    per_stage = len(blocks) // len(architecture.widths)
-    return [
+    blocks = [" ".join(map(layer_word, block.layers)) for block in drawn.architecture.blocks]
+    widths = drawn.architecture.widths
+    per_stage = len(blocks) // len(widths)
+    stages = [
         f"{width:5}  " + " | ".join(blocks[stage * per_stage : (stage + 1) * per_stage])
-        for stage, width in enumerate(architecture.widths)
+        for stage, width in enumerate(widths)
     ]
+    return "\n".join([title, *stages])
 
 
 @click.group(context_settings=HELP)
@@ -112,8 +106,7 @@ def verify(release: "Release") -> None:
 
     folder = release.folder
     problems = verify_release(folder)
-    for problem in problems:
-        click.echo(problem)
+    echo_lines(problems)
     if problems:
         raise click.ClickException(f"{len(problems)} problems in {str(folder)!r}")
     files = f"{len(released_splits(folder))} files of runs"

@@ -8,7 +8,7 @@ information about a run's random outcome.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -134,10 +134,6 @@ def proxies_path(images: str, folder: Path) -> Path:
 def read_proxies(images: str, folder: Path) -> pa.Table | None:
     """Return the proxies of an image set, one row per architecture; None if there is no file.
 
-    Args:
-        images: Name of an image set, such as "digits".
-        folder: Folder of the release.
-
     Raises:
         ValueError: If the name is unknown, or the file is damaged or has another schema.
     """
@@ -147,11 +143,8 @@ def read_proxies(images: str, folder: Path) -> pa.Table | None:
 
 def proxy_table(rows: Iterable[Proxies]) -> pa.Table:
     """Return proxies as a table, sorted by architecture."""
-    plain = [
-        {name: getattr(row, name) for name in COLUMNS}
-        for row in sorted(rows, key=lambda row: row.architecture_id)
-    ]
-    return pa.Table.from_pylist(plain, schema=PROXY_SCHEMA)
+    ordered = sorted(rows, key=lambda row: row.architecture_id)
+    return pa.Table.from_pylist([asdict(row) for row in ordered], schema=PROXY_SCHEMA)
 
 
 def table_rows(table: pa.Table) -> list[Proxies]:
@@ -166,10 +159,7 @@ def table_rows(table: pa.Table) -> list[Proxies]:
 def proxy_problems(images: str, folder: Path, seeds: Mapping[str, set[int]]) -> list[str]:
     """Return the problems of the proxies of an image set; an empty list if it has no file.
 
-    Args:
-        images: Name of the image set.
-        folder: Folder of the release.
-        seeds: Seeds of its runs, by architecture id.
+    `seeds` holds the seeds of the image set's runs, by architecture id.
     """
     try:
         table = read_proxies(images, folder)
@@ -179,7 +169,17 @@ def proxy_problems(images: str, folder: Path, seeds: Mapping[str, set[int]]) -> 
         return []
     if not table.schema.equals(PROXY_SCHEMA, check_metadata=True):
         return [f"proxies.parquet of {images!r} does not have the schema of this release"]
-    problems = _membership_problems(images, table, seeds)
+    counts = Counter(table.column("architecture_id").to_pylist())
+    found = {
+        "lack": seeds.keys() - counts.keys(),
+        "include architectures without runs:": counts.keys() - seeds.keys(),
+        "repeat": {name for name, count in counts.items() if count > 1},
+    }
+    problems = [
+        f"proxies of {images!r} {text} {', '.join(sorted(names))}"
+        for text, names in found.items()
+        if names
+    ]
     for row in table.to_pylist():
         name = row["architecture_id"]
         texts = [(column, _problem(column, row[column])) for column in PROXIES]
@@ -191,12 +191,3 @@ def proxy_problems(images: str, folder: Path, seeds: Mapping[str, set[int]]) -> 
     if len(set(zip(*table.select(["seed", "batch"]).to_pydict().values(), strict=True))) > 1:
         problems.append(f"proxies of {images!r} mix seeds or batch sizes")
     return problems
-
-
-def _membership_problems(images: str, table: pa.Table, seeds: Mapping[str, set[int]]) -> list[str]:
-    """Return which architectures are missing, unknown or repeated."""
-    counts = Counter(table.column("architecture_id").to_pylist())
-    missing, unknown = sorted(seeds.keys() - counts.keys()), sorted(counts.keys() - seeds.keys())
-    repeated = sorted(name for name, count in counts.items() if count > 1)
-    texts = {"lack": missing, "include architectures without runs:": unknown, "repeat": repeated}
-    return [f"proxies of {images!r} {t} {', '.join(names)}" for t, names in texts.items() if names]

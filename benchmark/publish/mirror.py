@@ -48,7 +48,10 @@ def download_release(mirror: Mirror, cache: Path | None = None) -> Path:
     if _COMMIT.fullmatch(mirror.revision) and _is_valid(folder / mirror.revision):
         return folder / mirror.revision
     with _translate_errors(mirror):
-        commit = _commit(mirror)
+        from huggingface_hub import HfApi
+
+        api = HfApi(endpoint=mirror.endpoint)
+        commit = str(api.dataset_info(mirror.repository, revision=mirror.revision).sha)
         if not _is_valid(folder / commit):
             with replacing_folder(folder / commit) as draft:
                 _fetch(mirror, commit, draft)
@@ -58,14 +61,6 @@ def download_release(mirror: Mirror, cache: Path | None = None) -> Path:
 
 def _is_valid(folder: Path) -> bool:
     return folder.is_dir() and verify_release(folder) == []
-
-
-def _commit(mirror: Mirror) -> str:
-    """Return the commit of the mirror's revision."""
-    from huggingface_hub import HfApi
-
-    info = HfApi(endpoint=mirror.endpoint).dataset_info(mirror.repository, revision=mirror.revision)
-    return str(info.sha)
 
 
 def _fetch(mirror: Mirror, commit: str, folder: Path) -> None:
@@ -95,13 +90,7 @@ def _check(mirror: Mirror, commit: str, folder: Path) -> None:
 
 @contextmanager
 def _translate_errors(mirror: Mirror) -> Iterator[None]:
-    """Turn errors of huggingface_hub into errors that name the mirror.
-
-    Raises:
-        ValueError: If huggingface_hub is not installed, or the repository or revision does not
-            exist.
-        ConnectionError: If the Hub cannot be reached or its response is invalid.
-    """
+    """Turn errors of huggingface_hub into those of `download_release`, which name the mirror."""
     try:
         from huggingface_hub import errors
     except ImportError as error:

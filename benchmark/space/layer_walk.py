@@ -22,15 +22,10 @@ MIN_RESOLUTION = 2  # a transition that would leave fewer pixels per side is omi
 
 @dataclass(frozen=True, slots=True)
 class LayerRow:
-    """One layer of a network.
+    """One layer of a network; kind and kernel are as in `Layer`.
 
     Attributes:
-        kind: Operation of the layer.
-        kernel_height: Rows of the kernel; 1 for layers without a kernel.
-        kernel_width: Columns of the kernel; 1 for layers without a kernel.
         stride: Stride in both directions.
-        in_channels: Input channels.
-        out_channels: Output channels.
         in_resolution: Height and width of the input in pixels.
         out_resolution: Height and width of the output in pixels.
         role: Function of the layer in the skeleton.
@@ -170,19 +165,14 @@ def _block(
     stage, block = position
     entry = (walker.last, walker.channels)
     for layer in architecture.blocks[block].layers:
-        _layer(walker, layer, position)
+        if layer.kind != "conv" and layer.channels != walker.channels:
+            raise ValueError(f"{layer!r} must keep its {walker.channels} input channels")
+        kernel = (layer.kernel_height, layer.kernel_width)
+        walker.add(layer.kind, ("block", stage, block), kernel=kernel, channels=layer.channels)
     if walker.channels != architecture.widths[stage]:
         walker.add("conv", ("match", stage, block), channels=architecture.widths[stage])
     if skeleton.residual:
         walker.join(entry, position)
-
-
-def _layer(walker: _Walker, layer: Layer, position: tuple[int, int]) -> None:
-    """Append a sampled layer."""
-    if layer.kind != "conv" and layer.channels != walker.channels:
-        raise ValueError(f"{layer!r} must keep its {walker.channels} input channels")
-    kernel = (layer.kernel_height, layer.kernel_width)
-    walker.add(layer.kind, ("block", *position), kernel=kernel, channels=layer.channels)
 
 
 def layer_rows(architecture: dict[str, Any], images: str) -> tuple[LayerRow, ...]:

@@ -22,9 +22,10 @@ class Progress:
         """Count finished items, and show the progress if the last display is old enough."""
         self.done += count
         now = time.monotonic()
-        if now - self.last_shown >= (BAR_SECONDS if self.bar else LINE_SECONDS) or self._is_over():
+        is_over = self.done >= self.total
+        if is_over or now - self.last_shown >= (BAR_SECONDS if self.bar else LINE_SECONDS):
             self.last_shown = now
-            end = "\n" if self._is_over() or not self.bar else ""
+            end = "\n" if is_over or not self.bar else ""
             sys.stderr.write(("\r" if self.bar else "") + self.text(now - self.started) + end)
             sys.stderr.flush()
 
@@ -44,6 +45,3 @@ class Progress:
             return counts
         filled = BAR_WIDTH * self.done // max(1, self.total)
         return f"[{'#' * filled}{'.' * (BAR_WIDTH - filled)}] {counts}   "
-
-    def _is_over(self) -> bool:
-        return self.done >= self.total

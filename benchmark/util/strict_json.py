@@ -22,11 +22,7 @@ _TYPE_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "tru
 
 
 def refuse(where: str, value: object, rule: str) -> NoReturn:
-    """Raise the error for a value that breaks a rule.
-
-    Raises:
-        ValueError: Always; it names the field, the value and the rule.
-    """
+    """Raise a `ValueError` that names a field, its value and the rule that the value breaks."""
     raise ValueError(f"`{where}` (={value!r}) must be {rule}")
 
 
@@ -85,7 +81,8 @@ def decode(kind: object, value: object, where: str) -> object:
             refuse(where, value, f"one of {', '.join(names)}")
         return value
     if origin in (Union, types.UnionType):
-        return None if value is None else decode(_member_type(args), value, where)
+        (member,) = (arg for arg in args if arg is not types.NoneType)
+        return None if value is None else decode(member, value, where)
     if origin is tuple:
         if not isinstance(value, list):
             refuse(where, value, "a list")
@@ -97,12 +94,6 @@ def decode(kind: object, value: object, where: str) -> object:
     if isinstance(kind, type) and is_dataclass(kind):
         return _decode_dataclass(kind, value, where)
     return {name: decode(args[1], entry, _join(where, name)) for name, entry in value.items()}
-
-
-def _member_type(args: tuple[object, ...]) -> object:
-    """Return the one type of a union that is not None."""
-    (kind,) = (arg for arg in args if arg is not types.NoneType)
-    return kind
 
 
 def _join(where: str, name: str) -> str:
@@ -130,19 +121,15 @@ def _field_types(kind: type) -> dict[str, object]:
 def _decode_dataclass(kind: type, value: dict[str, object], where: str) -> object:
     """Return a dataclass from its fields; a field with a default may be absent."""
     field_types = _field_types(kind)
-    names = list(field_types)
-    required = [field.name for field in fields(kind) if field.default is MISSING]
     for name in value:
-        if name not in names:
-            raise ValueError(
-                unknown_name("field", _join(where, name), [_join(where, n) for n in names])
-            )
-    for name in required:
-        if name not in value:
-            raise ValueError(f"field `{_join(where, name)}` is missing")
-    return kind(
-        **{n: decode(field_types[n], value[n], _join(where, n)) for n in names if n in value}
-    )
+        if name not in field_types:
+            known = [_join(where, n) for n in field_types]
+            raise ValueError(unknown_name("field", _join(where, name), known))
+    for field in fields(kind):
+        if field.default is MISSING and field.name not in value:
+            raise ValueError(f"field `{_join(where, field.name)}` is missing")
+    given = {n: decode(t, value[n], _join(where, n)) for n, t in field_types.items() if n in value}
+    return kind(**given)
 
 
 def encode(value: object) -> object:
