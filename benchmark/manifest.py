@@ -72,13 +72,12 @@ def count_split(images: str, split: str, folder: Path) -> SplitCounts:
     """Count the runs of a file."""
     path = split_path(images, split, folder)
     table = read_table(path, ["architecture_id", "seed", "status", "skeleton"])
-    seeds = table.column("seed").to_pylist()
     return SplitCounts(
         images,
         split,
         runs=len(table),
         networks=len(set(table.column("architecture_id").to_pylist())),
-        seeds=sum(seed != 0 for seed in seeds),
+        seeds=sum(seed != 0 for seed in table.column("seed").to_pylist()),
         statuses=_tally(table.column("status")),
         skeletons=_tally(table.column("skeleton")),
         bytes=path.stat().st_size,
@@ -136,9 +135,8 @@ def described_files(folder: Path) -> dict[str, str]:
 
 def write_sums(folder: Path) -> None:
     """Write the checksums of the files of a folder, in the format that `sha256sum -c` reads."""
-    write_atomically(
-        folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in digests(folder))
-    )
+    lines = [f"{digest}  {name}\n" for name, digest in digests(folder)]
+    write_atomically(folder / SUMS, "".join(lines))
 
 
 def digests(folder: Path) -> Iterator[tuple[str, str]]:

@@ -119,8 +119,8 @@ def row_problems(row: dict[str, object], split: str) -> list[str]:
         problems.append(
             f"`drawn_architecture_id` of run {name!r} is {drawn!r} and must be {identity!r}"
         )
-    if split_of(architecture.skeleton, drawn) != split:
-        right = split_of(architecture.skeleton, drawn)
+    right = split_of(architecture.skeleton, drawn)
+    if right != split:
         problems.append(f"run {name!r} is in {split!r} but belongs in {right!r}")
     return problems
 

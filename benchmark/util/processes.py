@@ -55,13 +55,11 @@ def call_in_process(call: Callable[[], Returned]) -> Returned | EndedEarlyError:
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """Set the environment so that new processes compute with one thread each."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    before = {name: os.environ[name] for name in ONE_THREAD if name in os.environ}
     os.environ.update(ONE_THREAD)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in ONE_THREAD:
+            del os.environ[name]
+        os.environ.update(before)
