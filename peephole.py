@@ -62,20 +62,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "METRICS",
-    "PREDICTORS",
-    "Prediction",
-    "Predictor",
-    "Queries",
-    "Release",
-    "Runs",
-    "evaluate",
-    "layer_rows",
-    "load_runs",
-    "load_task",
-    "score",
-    "series",
-]
+    "METRICS", "PREDICTORS", "Prediction", "Predictor", "Queries", "Release", "Runs", "evaluate",
+    "layer_rows", "load_runs", "load_task", "score", "series",
+]  # fmt: skip
 _MODULES = {
     "benchmark.release": ("Release", "load_runs"),
     "benchmark.runs": ("series",),

@@ -11,7 +11,7 @@ from typing import IO, Any
 import click
 
 from benchmark.cli import data, sample, task
-from benchmark.options import COUNT
+from benchmark.options import COUNT, FOLDER
 from generators.checks_cli import bench, verify
 from generators.cli import generate
 from generators.images_cli import images
@@ -74,11 +74,7 @@ def peephole() -> None:
 
 @peephole.command()
 @click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="peephole-demo",
-    show_default=True,
-    help="Output folder.",
+    "--output", type=FOLDER, default="peephole-demo", show_default=True, help="Output folder."
 )
 @click.option("--task", "task_name", default=DEMO_TASK, show_default=True, help="Frozen task.")
 @click.option("--networks", default=4, show_default=True, type=COUNT, help="How many to train.")
@@ -133,19 +129,7 @@ def train_samples(folder: Path, networks: int) -> None:
 generate.add_command(bench)
 generate.add_command(verify)
 for command in (
-    sample,
-    data,
-    task,
-    images,
-    generate,
-    evaluate,
-    check,
-    score,
-    compare,
-    select,
-    predict,
-    show,
-    submit,
-    board,
-):
+    sample, data, task, images, generate, evaluate, check, score, compare, select, predict, show,
+    submit, board,
+):  # fmt: skip
     peephole.add_command(command)

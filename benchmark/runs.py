@@ -22,14 +22,9 @@ from benchmark.util.unknown_name import unknown_name
 # regular bytes, which zstd then compresses well. Accuracies take few values and ids repeat, so they
 # are dictionary-encoded.
 STREAMED = (
-    "train_loss",
-    "valid_loss",
-    "test_loss",
-    "gradient_norm",
-    "weight_norm",
-    "epoch_seconds",
+    "train_loss", "valid_loss", "test_loss", "gradient_norm", "weight_norm", "epoch_seconds",
     "train_loss_tenths",
-)
+)  # fmt: skip
 _CACHES = {"darwin": "Library/Caches", "win32": "AppData/Local"}  # in the home folder, by platform
 CORRECT_SCHEMA = pa.schema([("run_id", pa.string()), ("correct", pa.binary())])
 
@@ -86,8 +81,7 @@ def _leaves(schema: pa.Schema, without: tuple[str, ...]) -> list[str]:
             return [leaf for f in kind for leaf in below(f"{path}.{f.name}", f.type)]
         return [path]
 
-    fields = [field for field in schema if field.name not in without]
-    return [leaf for field in fields for leaf in below(field.name, field.type)]
+    return [leaf for f in schema if f.name not in without for leaf in below(f.name, f.type)]
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -160,11 +154,10 @@ def series(table: pa.Table, name: str) -> NDArray[np.float64]:
 
 def rows_to_table(rows: Sequence[dict[str, object]]) -> pa.Table:
     """Return rows as a table of runs, sorted by run id; their `started_at` is in Unix seconds."""
-    ordered = sorted(rows, key=lambda row: str(row["run_id"]))
     plain = [
         {name: row[name] for name in SCHEMA.names}
         | {"started_at": datetime.fromtimestamp(int(str(row["started_at"])), UTC)}
-        for row in ordered
+        for row in sorted(rows, key=lambda row: str(row["run_id"]))
     ]
     return pa.Table.from_pylist(plain, schema=SCHEMA)
 
