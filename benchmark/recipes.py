@@ -26,12 +26,9 @@ class Recipe:
     those that are None.
 
     Attributes:
-        images: Name of the image set.
         epochs: Number of epochs, which is the length of the curves.
         batch: Images per step; images left over at the end of an epoch are not used in that epoch.
         optimizer: Name of the optimiser: stochastic gradient descent.
-        momentum: Momentum of the optimiser.
-        nesterov: Whether the momentum is Nesterov's.
         weight_decay: Weight decay of convolution and linear weights; other parameters have none.
         peak_rate: Largest learning rate, chosen by a pilot.
         warmup_epochs: Epochs over which the rate rises linearly from zero to its peak.

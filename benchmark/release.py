@@ -18,11 +18,7 @@ from benchmark.util.unknown_name import unknown_name
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A copy of the released data.
-
-    Attributes:
-        folder: Folder of the files; by default that of the installed package.
-    """
+    """A copy of the released data in a folder; by default that of the installed package."""
 
     folder: Path = field(default_factory=data_folder)
 

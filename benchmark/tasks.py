@@ -25,12 +25,10 @@ class Task:
 
     Attributes:
         name: Name of the form "images-kN-vM": image set, observed epochs, version.
-        images: Name of the image set.
         observed: Number of epochs that a predictor sees (k).
         epochs: Number of epochs of every run.
         target: Name of the series to predict.
         second_target: Name of a second series that the same predictions are scored on.
-        classes: Number of classes of the image set.
         parts: Sorted run ids of each split.
         digest: SHA-256 of the rows, in hexadecimal; see `rows_digest`.
     """
@@ -60,11 +58,6 @@ def read_task_file(path: Path) -> Task:
 
 def select_rows(task: Task, split: str, runs: pa.Table) -> pa.Table:
     """Return the rows of a split that belong to a task, sorted by run id.
-
-    Args:
-        task: The task.
-        split: Name of the split.
-        runs: All rows of the split.
 
     Raises:
         ValueError: If a run of the task is missing or repeated.

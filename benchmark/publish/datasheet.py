@@ -30,12 +30,7 @@ def read_source(name: str) -> str:
 
 
 def entries(images: Sequence[str], days: tuple[str, str]) -> tuple[Entry, ...]:
-    """Return the datasheet of a release, in the order of its sections.
-
-    Args:
-        images: The image sets of the release.
-        days: When the first and the last run started, as "2026-11-22".
-    """
+    """Return the datasheet of a release, in the order of its sections; `days` as of `run_days`."""
     values = {
         "authors": AUTHORS,
         "licence": LICENCE,
@@ -51,7 +46,7 @@ def entries(images: Sequence[str], days: tuple[str, str]) -> tuple[Entry, ...]:
 
 
 def run_days(manifest: Manifest, folder: Path) -> tuple[str, str]:
-    """Return the days on which the first and the last run of a release started, in UTC."""
+    """Return the days (UTC) of the first and the last run of a release, as "2026-11-22"."""
     paths = [split_path(entry.images, entry.split, folder) for entry in manifest.splits]
     times = [
         time for path in paths for time in read_table(path, ["started_at"])[0].to_pylist() if time

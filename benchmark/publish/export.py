@@ -117,11 +117,7 @@ def replacing_folder(target: Path) -> Iterator[Path]:
 
 
 def _check_archive(path: Path, stem: str, source: Path) -> None:
-    """Check the files of an archive against the release.
-
-    Raises:
-        ValueError: If they differ.
-    """
+    """Raise a `ValueError` if the files of an archive differ from those of the release."""
     with zipfile.ZipFile(path) as archive:
         archived = {
             name.removeprefix(f"{stem}/"): hashlib.sha256(archive.read(name)).hexdigest()

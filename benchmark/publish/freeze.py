@@ -14,11 +14,7 @@ from benchmark.util.atomic import write_atomically
 def freeze(images: str, observed: int, release: Release, *, version: int = 1) -> Task:
     """Return a new task over all seed-0 runs of a release that completed or diverged.
 
-    Args:
-        images: Name of the image set.
-        observed: Number of epochs that a predictor sees.
-        release: The data.
-        version: Version of the task, from 1; each new selection of runs gets a higher one.
+    Versions count from 1; each new selection of runs gets a higher one.
 
     Raises:
         FileNotFoundError: If the data lacks a split.

@@ -116,12 +116,9 @@ class _Sampler:
 
 
 def sample_block(rng: np.random.Generator, channels: int, trace: Trace | None = None) -> Block:
-    """Sample one block.
+    """Sample one block with the given number of input channels.
 
-    Args:
-        rng: The random stream.
-        channels: Input channels of the block.
-        trace: If given, every draw is appended to it, including that of a fourth convolution.
+    Every draw, including that of a fourth convolution, is appended to `trace` if it is given.
     """
     sampler = _Sampler(rng, trace)
     length = sampler.uniform("length", LENGTHS)

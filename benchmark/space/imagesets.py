@@ -64,8 +64,6 @@ class ImageSet:
         published: Name of the published file of splits and constants.
         resolution: Height and width in pixels.
         channels: Input channels.
-        classes: Number of classes.
-        train: Number of training images.
         valid: Number of images that `valid_accuracy` is measured on, a fixed subset of the official
             training images.
         test: Number of official test images (`digits`: of a fixed subset of all images).
