@@ -174,8 +174,7 @@ class Run:
     def to_row(self) -> dict[str, object]:
         """Return the run as a row of the schema, with values that JSON can represent."""
         row = {name: getattr(self, name) for name in SCHEMA.names}
-        row["architecture"] = to_record(self.architecture)
-        return row
+        return row | {"architecture": to_record(self.architecture)}
 
 
 def run_id(images: str, architecture_id: str, recipe_id: str, seed: int) -> str:
