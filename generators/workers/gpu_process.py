@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -26,12 +27,7 @@ class GpuProcess(Executor):
     """
 
     def __init__(self, width: int, initializer: Callable[[], None]) -> None:
-        """Start the process.
-
-        Args:
-            width: Number of threads, so of calls that run at the same time.
-            initializer: Called once in the process, before any call.
-        """
+        """Start the process, with `width` threads; it first calls `initializer`, once."""
         context = get_context("spawn")
         self._pipe, other = context.Pipe()
         self._process = context.Process(target=_serve, args=(other, width, initializer))
@@ -64,11 +60,8 @@ class GpuProcess(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Let the process end after its calls, and always wait for it."""
-        with self._lock:
-            try:
-                self._pipe.send(None)
-            except OSError:
-                pass  # it has ended already
+        with self._lock, suppress(OSError):  # it may have ended already
+            self._pipe.send(None)
         self._process.join()
         self._reader.join()
 
@@ -102,19 +95,7 @@ def _serve(pipe: Connection, width: int, initializer: Callable[[], None]) -> Non
         with lock:
             pipe.send((number, None if error else future.result(), error))
 
-    with ThreadPoolExecutor(width) as threads:
-        while (call := _next_call(pipe)) is not None:
-            number, fn, args, kwargs = call
+    with suppress(EOFError), ThreadPoolExecutor(width) as threads:  # EOFError: the parent is gone
+        for number, fn, args, kwargs in iter(pipe.recv, None):
             future = threads.submit(fn, *args, **kwargs)
             future.add_done_callback(partial(reply, number))
-
-
-def _next_call(
-    pipe: Connection,
-) -> tuple[int, Callable[..., object], tuple[object, ...], dict[str, object]] | None:
-    try:
-        call: tuple[int, Callable[..., object], tuple[object, ...], dict[str, object]] | None
-        call = pipe.recv()
-    except EOFError:  # the parent is gone
-        return None
-    return call

@@ -77,14 +77,8 @@ class JobQueue:
         with self.lock:
             self.progress.advance()
 
-    def count_fault(self, job: Job) -> int:
-        """Count a failure of a job or a death of its worker; return the number so far."""
-        name = job.run.run_id
-        self.faults[name] = self.faults.get(name, 0) + 1
-        return self.faults[name]
 
-    def count_loss(self, job: Job) -> int:
-        """Count a machine that was lost during a job; return the number so far."""
-        name = job.run.run_id
-        self.losses[name] = self.losses.get(name, 0) + 1
-        return self.losses[name]
+def count(events: dict[str, int], job: Job) -> int:
+    """Count one more of a job's `faults` or `losses`; return the number so far."""
+    events[job.run.run_id] = events.get(job.run.run_id, 0) + 1
+    return events[job.run.run_id]

@@ -10,20 +10,8 @@ from benchmark.space.splits import Split
 class PlannedRun:
     """A run to train: one architecture with one recipe and seed.
 
-    Attributes:
-        run_id: Id of the run.
-        images: Name of the image set.
-        architecture: Architecture to train.
-        architecture_id: Id of the architecture.
-        drawn_architecture_id: Id of the architecture as drawn, at full width.
-        draw_index: Index of the architecture in the sequence of its skeleton, from 0.
-        paired_architecture_id: Id of the architecture whose blocks it takes over, if any.
-        split: Split that the run's row belongs to.
-        recipe_id: Id of the recipe.
-        seed: Seed of the run's random streams.
-        parameters: Number of trainable parameters.
-        macs: Multiply-accumulates of a forward pass of one image.
-        cost: Predicted multiply-accumulates of the entire run.
+    `benchmark.schema.COLUMNS` defines all fields but two: `split` is that of the run's row, and
+    `cost` is the predicted number of multiply-accumulates of the entire run.
     """
 
     run_id: str

@@ -6,6 +6,7 @@ machine, raises `ConnectionError`.
 
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -98,10 +99,8 @@ class ActorPool(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the workers; those of a lost actor have ended already."""
-        try:
+        with suppress(RayActorError):
             ray.get(self._actor.close.remote())
-        except RayActorError:
-            pass
 
 
 def _copy_result(future: Future[T], source: Future[T]) -> None:
@@ -124,7 +123,6 @@ class Machine:
     """A machine as a worker sees it.
 
     Attributes:
-        device: Model of the device.
         room: Bytes of the device's memory that networks may use. None: no limit.
         versions: Versions of the software, as `environment` returns them.
     """

@@ -62,10 +62,7 @@ class RayCluster:
     """The actors of a Ray cluster; each has its own scheduler, and all share one queue.
 
     Attributes:
-        queue: Source of jobs and destination of rows.
-        options: How runs are trained.
         note: Stores the versions that a machine's runs are trained with.
-        train: Trains a job and returns its row.
         failed_starts: Number of consecutive actors lost before their workers started.
     """
 
@@ -124,8 +121,10 @@ class RayCluster:
                 scheduler.room, scheduler.fail = machine.room, partial(failed_row_of, machine)
                 scheduler.start = lambda _: ActorPool(actor)
                 scheduler.drain()
-        except ConnectionError as error:
-            self._count_failed_start(error)
+        except ConnectionError:
+            self.failed_starts += 1
+            if self.failed_starts > FAILED_STARTS_ALLOWED:
+                raise
         finally:
             self.queue.add_retries(scheduler.retries)
             ray.kill(actor)
@@ -147,13 +146,3 @@ class RayCluster:
         self.failed_starts = 0
         self.note(machine.versions)
         return machine
-
-    def _count_failed_start(self, error: ConnectionError) -> None:
-        """Count a lost actor.
-
-        Raises:
-            ConnectionError: If too many consecutive actors were lost before their workers started.
-        """
-        self.failed_starts += 1
-        if self.failed_starts > FAILED_STARTS_ALLOWED:
-            raise error

@@ -15,7 +15,7 @@ from benchmark.util.progress import Progress
 from benchmark.util.unknown_name import unknown_name
 from generators.workers.admission import device_room, predicted_memory
 from generators.workers.gpu_process import GpuProcess
-from generators.workers.job_queue import FAULTS_ALLOWED, LOSSES_ALLOWED, JobQueue
+from generators.workers.job_queue import FAULTS_ALLOWED, LOSSES_ALLOWED, JobQueue, count
 from generators.workers.worker import Job, Row, failed_row, prepare, prepare_gpu, train_run
 
 Engine = Literal["local", "ray"]
@@ -100,10 +100,8 @@ def run_jobs(
     """
     if not jobs:
         return 0  # without starting a pool
-    progress = Progress("networks", len(jobs))
-    queue = JobQueue(store, progress, options.minutes, jobs[::-1])
-    room = device_room(options.device)
-    scheduler = Scheduler(queue, options, train, local_pool, room=room)
+    queue = JobQueue(store, Progress("networks", len(jobs)), options.minutes, jobs[::-1])
+    scheduler = Scheduler(queue, options, train, local_pool, room=device_room(options.device))
     scheduler.drain()
     return scheduler.finished
 
@@ -196,7 +194,7 @@ class Scheduler:
         """Return whether a job is to be retried, from its row; `alone`: no other was running."""
         if row["status"] == "out_of_memory":
             return not alone
-        return row["status"] == "failed" and self.queue.count_fault(job) <= FAULTS_ALLOWED
+        return row["status"] == "failed" and count(self.queue.faults, job) <= FAULTS_ALLOWED
 
     def _finish(self, row: Row) -> None:
         self.queue.finish(row)
@@ -205,17 +203,17 @@ class Scheduler:
     def _retry_all(self, running: RunningJobs) -> None:
         """After a worker died, retry all running jobs, and store those that failed too often."""
         for job, _ in running.values():
-            count = self.queue.count_fault(job)
-            if count <= FAULTS_ALLOWED:
+            deaths = count(self.queue.faults, job)
+            if deaths <= FAULTS_ALLOWED:
                 self.retries.append(replace(job, graphs=False))
             else:
-                self._finish(self.fail(job, f"the worker process died {count} times"))
+                self._finish(self.fail(job, f"the worker process died {deaths} times"))
         running.clear()
 
     def _put_back(self, running: RunningJobs) -> None:
         """After the machine was lost, return running jobs to the queue, retries to the retries."""
         for job, _ in running.values():
-            lost = self.queue.count_loss(job)
+            lost = count(self.queue.losses, job)
             if lost > LOSSES_ALLOWED:
                 self._finish(self.fail(job, f"the machine was lost {lost} times"))
             elif job.run.run_id in self.queue.faults:

@@ -130,31 +130,15 @@ def failed_row(job: Job, reason: str) -> Row:
 
 
 def row_of(job: Job, curves: Curves, started: int) -> Row:
-    """Return the row of a run as run files store it.
-
-    Args:
-        job: The planned run and how it was trained.
-        curves: Results of its training.
-        started: Start of the training, in seconds since 1970.
-    """
-    planned = job.run
+    """Return the row of a run as run files store it; `started` is in seconds since 1970."""
+    shared = PlannedRun.__dataclass_fields__.keys() & Run.__dataclass_fields__.keys()
     trained = curves.status in TRAINED_STATUSES
     status: Status = curves.status  # type: ignore[assignment]
     skip = ("status", "status_reason", "correct", "initial_valid_accuracy", "final_train_accuracy")
     series = {n: getattr(curves, n) for n in Curves.__dataclass_fields__ if n not in skip}
     run = Run(
-        run_id=planned.run_id,
-        architecture_id=planned.architecture_id,
-        drawn_architecture_id=planned.drawn_architecture_id,
-        draw_index=planned.draw_index,
-        paired_architecture_id=planned.paired_architecture_id,
-        skeleton=planned.architecture.skeleton,
-        architecture=planned.architecture,
-        images=planned.images,
-        recipe_id=planned.recipe_id,
-        seed=planned.seed,
-        parameters=planned.parameters,
-        macs=planned.macs,
+        **{name: getattr(job.run, name) for name in shared},
+        skeleton=job.run.architecture.skeleton,
         status=status,
         status_reason=curves.status_reason,
         epochs_planned=job.recipe.epochs,
@@ -167,7 +151,7 @@ def row_of(job: Job, curves: Curves, started: int) -> Row:
         started_at=started,
         **series,
     )
-    images = get_images(planned.images)
+    images = get_images(job.run.images)
     right = curves.correct
     if right is None:
         right = np.zeros(images.valid + images.test, bool)
