@@ -185,8 +185,8 @@ def merge(campaigns: tuple[Path, ...], data: Path, version: str | None) -> None:
     from generators.campaign.campaign import Campaign
     from generators.campaign.merge import merge as merge_campaigns
 
-    merged = merge_campaigns([Campaign(folder) for folder in campaigns], data, version)
-    for (name, split), count in merged.counts.items():
+    counts = merge_campaigns([Campaign(folder) for folder in campaigns], data, version)
+    for (name, split), count in counts.items():
         click.echo(f"{name} {split}: {count} runs")
 
 

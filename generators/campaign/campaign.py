@@ -9,10 +9,10 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TextIO
 
 from benchmark.publish.verify import bit_problems
 from benchmark.recipes import RECIPES, Recipe, read_recipes
@@ -29,9 +29,6 @@ from generators.workers.job_queue import JobQueue
 from generators.workers.planned_run import PlannedRun
 from generators.workers.scheduler import RunOptions, run_jobs
 from generators.workers.worker import Job, Row
-
-if TYPE_CHECKING:
-    from generators.workers.ray_cluster import RayCluster
 
 DIGEST = "sha256"  # last field of a run file: the hash of the file without this field
 PLAN, RECIPES_FILE, ENVIRONMENTS = "plan.jsonl", "recipes.json", "environments"
@@ -99,7 +96,11 @@ class Campaign:
         """
         path = self.runs / f"{run_id}.json"
         try:
-            row = _parse_row(path.read_text(encoding="utf-8"))
+            content = path.read_text(encoding="utf-8")
+            text, separator, _ = content.rpartition(f',"{DIGEST}":')
+            if not separator or _add_digest(text + "}") != content:
+                raise ValueError("it does not end with the digest of its content")
+            row: Row = json.loads(text + "}")
             check_row(row)
             if row["run_id"] != run_id:
                 raise ValueError(f"it holds run {row['run_id']!r}")
@@ -120,8 +121,7 @@ class Campaign:
         path = self.folder / ENVIRONMENTS / f"{environment_id(versions)}.json"
         write_atomically(path, json.dumps(versions, indent=1) + "\n")
 
-    @contextmanager
-    def lock(self, shard: tuple[int, int]) -> Iterator[None]:
+    def lock(self, shard: tuple[int, int]) -> AbstractContextManager[TextIO]:
         """Lock a shard until the context or the process ends.
 
         Raises:
@@ -132,8 +132,7 @@ class Campaign:
             f"another process works on shard {shard[0]}/{shard[1]} of {str(self.folder)!r}; wait "
             "for it, or give each process its own shard"
         )
-        with locked(path, busy):
-            yield
+        return locked(path, busy)
 
 
 def _check_content(row: Row) -> None:
@@ -154,19 +153,6 @@ def _add_digest(text: str) -> str:
     """Return the content of a run file, from its row as JSON: the digest is the last field."""
     digest = hashlib.sha256(text.encode()).hexdigest()
     return f'{text[:-1]},"{DIGEST}":"{digest}"}}\n'
-
-
-def _parse_row(content: str) -> Row:
-    """Return the row of a run file.
-
-    Raises:
-        ValueError: If the content does not end with its digest, or is not JSON.
-    """
-    text, separator, _ = content.rpartition(f',"{DIGEST}":')
-    if not separator or _add_digest(text + "}") != content:
-        raise ValueError("it does not end with the digest of its content")
-    row: Row = json.loads(text + "}")
-    return row
 
 
 def run_campaign(campaign: Campaign, options: RunOptions) -> tuple[int, int]:
@@ -192,14 +178,14 @@ def run_campaign(campaign: Campaign, options: RunOptions) -> tuple[int, int]:
         ]
         campaign.note_environment(environment())
         if options.engine == "ray":
-            finished = _ray_cluster(campaign, jobs, options).drain()
+            finished = _run_on_ray(campaign, jobs, options)
         else:
             finished = run_jobs(jobs, options, campaign.store)
     return finished, len(todo) - finished
 
 
-def _ray_cluster(campaign: Campaign, jobs: list[Job], options: RunOptions) -> "RayCluster":
-    """Return a Ray cluster with a queue of jobs.
+def _run_on_ray(campaign: Campaign, jobs: list[Job], options: RunOptions) -> int:
+    """Run jobs on a Ray cluster; return how many finished.
 
     Raises:
         ValueError: If Ray is not installed; the message says how to install it.
@@ -211,10 +197,8 @@ def _ray_cluster(campaign: Campaign, jobs: list[Job], options: RunOptions) -> "R
             f"the engine 'ray' needs the package {error.name!r}; install it with "
             "`pip install 'peephole-bench[ray]'`"
         ) from error
-    queue = JobQueue(
-        campaign.store, Progress("networks", len(jobs)), options.minutes, waiting=jobs[::-1]
-    )
-    return RayCluster(queue, options, campaign.note_environment)
+    queue = JobQueue(campaign.store, Progress("networks", len(jobs)), options.minutes, jobs[::-1])
+    return RayCluster(queue, options, campaign.note_environment).drain()
 
 
 def release_recipes() -> dict[str, Recipe]:

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -137,6 +137,6 @@ def pilot_csv(table: list[PilotRate]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(PilotRate.__dataclass_fields__)
     for row in table:
-        values = [getattr(row, name) for name in PilotRate.__dataclass_fields__]
+        values = asdict(row).values()
         writer.writerow([round(v, 4) if isinstance(v, float) else v for v in values])
     return text.getvalue()

@@ -28,13 +28,6 @@ Row = dict[str, object]
 PACK = 1000  # largest number of rows held as Python objects
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """The number of runs in a release after a merge, by image set and split."""
-
-    counts: dict[tuple[str, str], int]
-
-
 @dataclass(slots=True)
 class Pile:
     """Rows of one image set and split, as Arrow tables and a few Python objects.
@@ -64,15 +57,16 @@ class Pile:
         self.rows = []
 
 
-def merge(campaigns: list[Campaign], folder: Path, version: str | None = None) -> Merged:
+def merge(
+    campaigns: list[Campaign], folder: Path, version: str | None = None
+) -> dict[tuple[str, str], int]:
     """Add the runs of some campaigns to a release, and update the files that describe it.
 
     Runs that the release has already are kept; a campaign's row of the same run must be equal.
+    Without a new version, the minor number is raised if any run is new.
 
-    Args:
-        campaigns: Campaigns to merge.
-        folder: Folder of the release.
-        version: New version of the data. None: the minor number is raised if any run is new.
+    Returns:
+        The number of runs in the release, by image set and split.
 
     Raises:
         ValueError: If a run appears twice with different content, if an image set would mix
@@ -99,7 +93,7 @@ def merge(campaigns: list[Campaign], folder: Path, version: str | None = None) -
         write_table(table, split_path(images, split, folder))
     _merge_json(campaigns, folder, used)
     finish_release(folder, version)
-    return Merged({key: len(table) for key, (table, _) in files.items() if len(table)})
+    return {key: len(table) for key, (table, _) in files.items() if len(table)}
 
 
 def _is_new(table: pa.Table, key: tuple[str, str], folder: Path) -> bool:

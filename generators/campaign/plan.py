@@ -88,10 +88,8 @@ def make_plan(image_names: Iterable[str], networks: int | None = None) -> list[P
     the i-th of its n runs, from 0, is at (i + 1/2) / n of the plan. So a prefix has about the same
     share of each group.
 
-    Args:
-        image_names: The image sets.
-        networks: Approximate number of networks of each image set, with the release's shares. None:
-            the release's number. A larger plan has all networks of a smaller one.
+    `networks` is the approximate number for each image set, with the release's shares. None: the
+    release's number. A larger plan has all networks of a smaller one.
 
     Raises:
         ValueError: If an image set is not known.
@@ -167,12 +165,9 @@ class Group:
 
 
 def read_plan(path: Path, shard: tuple[int, int] = (1, 1)) -> list[PlannedRun]:
-    """Return the runs of a plan.
+    """Return every n-th run of a plan, beginning with the i-th, from 1; `shard` is (i, n).
 
-    Args:
-        path: File of the plan.
-        shard: (i, n): only every n-th run, beginning with the i-th, from 1; other lines are not
-            parsed.
+    Other lines are not parsed.
 
     Raises:
         FileNotFoundError: If there is no plan; the message says how to make one.
@@ -192,15 +187,10 @@ def read_groups(path: Path) -> dict[str, Group]:
 
 
 def _parse_run(line: bytes) -> PlannedRun:
+    """Return a planned run, after a check of its ranges, its ids and its split."""
     row = json.loads(line)
     row["architecture"] = from_record(row["architecture"])
     run = PlannedRun(**row)
-    _check(run)
-    return run
-
-
-def _check(run: PlannedRun) -> None:
-    """Check the ranges of a planned run's fields, and that its ids and its split are right."""
     numbers = (run.draw_index, run.seed, run.parameters - 1, run.macs - 1, run.cost - 1)
     if not all(type(number) is int and number >= 0 for number in numbers):
         raise ValueError("`draw_index` and `seed` must be integers >= 0, counts integers >= 1")
@@ -215,6 +205,7 @@ def _check(run: PlannedRun) -> None:
     for name, (value, expected) in texts.items():
         if value != expected:
             raise ValueError(f"`{name}` is {value!r} and must be {expected!r}")
+    return run
 
 
 def _parse_group(line: bytes) -> tuple[str, Group]:

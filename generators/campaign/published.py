@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from benchmark.manifest import released_splits
 from benchmark.recipes import Recipe
-from benchmark.release import INSTALLED, Release
+from benchmark.release import Release
 from benchmark.space.architectures import from_record
 from benchmark.space.imagesets import get_images
 from benchmark.space.sampler import Drawn
@@ -24,14 +24,9 @@ def published_ids(images: Collection[str], release: Release) -> set[str]:
 
 
 def published_rows(
-    images: str, release: Release = INSTALLED, columns: Sequence[str] | None = None
+    images: str, release: Release, columns: Sequence[str] | None = None
 ) -> list[tuple[Split, Row]]:
-    """Return every published run of an image set with its split.
-
-    Args:
-        images: The image set.
-        release: The data; by default that of the installed package.
-        columns: Columns to read. None: all.
+    """Return every published run of an image set with its split; `columns` None: all columns.
 
     Raises:
         FileNotFoundError: If there is no run.

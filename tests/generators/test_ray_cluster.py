@@ -213,7 +213,7 @@ def test_a_campaign_survives_the_loss_of_its_command_and_of_a_machine(
     found = {str(row["run_id"]): without_times(row) for row in campaign.rows()}
     assert found == {str(row["run_id"]): without_times(row) for row in trained(plan)}
     merged = merge([campaign], tmp_path / "data", "1.2.3")
-    assert sum(merged.counts.values()) == len(plan)
+    assert sum(merged.values()) == len(plan)
     assert verify_release(tmp_path / "data") == []
 
 
