@@ -43,7 +43,7 @@ class CompiledMaxPool(torch.autograd.Function):
         y = torch.empty_like(x)
         ctx.kernel = kernel
         if not ctx.needs_input_grad[0]:
-            kernels.max_values(_rows(x), x.shape[1], kernel, _rows(y))
+            kernels.max_forward(_rows(x), x.shape[1], kernel, _rows(y), None, None)
             return y
         rows, columns = (torch.empty_like(x, dtype=torch.uint8) for _ in range(2))
         kernels.max_forward(_rows(x), x.shape[1], kernel, _rows(y), _rows(rows), _rows(columns))

@@ -19,8 +19,18 @@ Bytes = NDArray[np.uint8]  # (images, height, width * channels): tap of the wind
 
 
 @njit(cache=True)
-def max_values(x: Floats, channels: int, kernel: tuple[int, int], y: Floats) -> None:
-    """Write the maximum of every window to `y`."""
+def max_forward(
+    x: Floats,
+    channels: int,
+    kernel: tuple[int, int],
+    y: Floats,
+    rows: Bytes | None,
+    columns: Bytes | None,
+) -> None:
+    """Write the maximum of every window to `y`, and its taps; of equal values, the first tap.
+
+    With None for the taps, numba compiles a faster version that leaves them out.
+    """
     images, height, width = x.shape
     top, left = (kernel[0] - 1) // 2, (kernel[1] - 1) // 2
     between = np.empty((height, width), np.float32)
@@ -28,6 +38,8 @@ def max_values(x: Floats, channels: int, kernel: tuple[int, int], y: Floats) -> 
         for row in range(height):
             best = between[row]
             best[:] = -np.inf
+            if columns is not None:
+                columns[n, row] = left
             for tap in range(kernel[1]):
                 shift = (tap - left) * channels
                 start, stop = max(0, -shift), width - max(0, shift)
@@ -36,51 +48,21 @@ def max_values(x: Floats, channels: int, kernel: tuple[int, int], y: Floats) -> 
                     value = source[i]
                     if value > target[i] or value != value:
                         target[i] = value
+                        if columns is not None:
+                            columns[n, row, start + i] = tap
         for row in range(height):
             best = y[n, row]
             best[:] = -np.inf
+            if rows is not None:
+                rows[n, row] = top
             for tap in range(max(0, top - row), min(kernel[0], height + top - row)):
                 source = between[row + tap - top]
                 for i in range(width):
                     value = source[i]
                     if value > best[i] or value != value:
                         best[i] = value
-
-
-@njit(cache=True)
-def max_forward(
-    x: Floats, channels: int, kernel: tuple[int, int], y: Floats, rows: Bytes, columns: Bytes
-) -> None:
-    """Write the maximum of every window to `y`, and its taps; of equal values, the first tap."""
-    images, height, width = x.shape
-    top, left = (kernel[0] - 1) // 2, (kernel[1] - 1) // 2
-    between = np.empty((height, width), np.float32)
-    for n in range(images):
-        for row in range(height):
-            best, chosen = between[row], columns[n, row]
-            best[:] = -np.inf
-            chosen[:] = left
-            for tap in range(kernel[1]):
-                shift = (tap - left) * channels
-                start, stop = max(0, -shift), width - max(0, shift)
-                source, target = x[n, row, start + shift : stop + shift], best[start:stop]
-                taps = chosen[start:stop]
-                for i in range(stop - start):
-                    value = source[i]
-                    if value > target[i] or value != value:
-                        target[i] = value
-                        taps[i] = tap
-        for row in range(height):
-            best, chosen = y[n, row], rows[n, row]
-            best[:] = -np.inf
-            chosen[:] = top
-            for tap in range(max(0, top - row), min(kernel[0], height + top - row)):
-                source = between[row + tap - top]
-                for i in range(width):
-                    value = source[i]
-                    if value > best[i] or value != value:
-                        best[i] = value
-                        chosen[i] = tap
+                        if rows is not None:
+                            rows[n, row, i] = tap
 
 
 @njit(cache=True)
