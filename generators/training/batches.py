@@ -35,16 +35,9 @@ class DeviceImages:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DevicePixels:
-    """An image set on a device.
+    """An image set on a device: the splits and subsets of `Pixels`, and what augments them.
 
     Attributes:
-        images: Description of the image set.
-        train: Training images, not augmented.
-        valid: Valid images.
-        test: Test images.
-        curve_valid: Valid images that are evaluated after every epoch but the last.
-        curve_test: Test images that are evaluated after every epoch but the last.
-        final_train: Training images that the final network is evaluated on.
         padded: Training images with a black border of `CROP_PADDING`. None: they are not cropped.
         mean: (1, channels, 1, 1) fp32 mean of the training images' raw pixel values.
         std: (1, channels, 1, 1) fp32 standard deviation of the same values.
@@ -76,14 +69,13 @@ def to_device(pixels: Pixels, device: torch.device) -> DevicePixels:
     train = copy(pixels.train)
     padded = None
     if pixels.images.cropped:
-        border = (CROP_PADDING,) * 4
-        padded = torch.nn.functional.pad(train.images, border)
+        padded = torch.nn.functional.pad(train.images, (CROP_PADDING,) * 4)
     mean = torch.tensor(pixels.mean, device=device).view(1, -1, 1, 1)
     std = torch.tensor(pixels.std, device=device).view(1, -1, 1, 1)
     valid, test = copy(pixels.valid), copy(pixels.test)
     curves = valid.take(pixels.curve_valid), test.take(pixels.curve_test)
-    final_train = train.take(pixels.final_train)
-    return DevicePixels(pixels.images, train, valid, test, *curves, final_train, padded, mean, std)
+    subsets = *curves, train.take(pixels.final_train)
+    return DevicePixels(pixels.images, train, valid, test, *subsets, padded, mean, std)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,15 +98,10 @@ class Epoch:
 def draw_epoch(
     pixels: DevicePixels, key: tuple[str | int, ...], epoch: int, count: int | None = None
 ) -> Epoch:
-    """Draw an epoch's order and augmentation and copy them to the device.
+    """Draw the order and augmentation of an epoch, counted from 0, and copy them to the device.
 
-    Args:
-        pixels: Images on the device.
-        key: Key of the random streams.
-        epoch: Number of the epoch, from 0.
-        count: Images in an epoch, a divisor of the number of training images. None: all of them.
-            Each pass over all images has its own permutation; consecutive epochs take consecutive
-            slices of it.
+    `count` is the number of images in an epoch, a divisor of that of training images. None: all.
+    Each pass over all images has its own permutation; consecutive epochs take consecutive slices.
     """
     device, total = pixels.mean.device, len(pixels.train.labels)
     size = count or total
@@ -137,10 +124,7 @@ def draw_epoch(
 def training_batch(pixels: DevicePixels, epoch: Epoch, positions: Tensor) -> tuple[Tensor, Tensor]:
     """Return a batch, augmented and normalised: images (size, c, r, r) fp32, labels (size,).
 
-    Args:
-        pixels: Images on the device.
-        epoch: Random draws of the epoch.
-        positions: (size,) int64, positions of the batch's images in the epoch's order.
+    `positions`, (size,) int64, are those of the batch's images in the epoch's order.
     """
     chosen = epoch.order[positions]
     labels = pixels.train.labels[chosen]

@@ -59,12 +59,7 @@ class Training:
     ) -> None:
         """Build and initialise the network on the device of `pixels`.
 
-        Args:
-            architecture: Architecture to train.
-            recipe: Recipe to train it with.
-            pixels: Images on the device.
-            seed: Seed of the random streams of weights, order and augmentation.
-            graphs: Whether to capture steps and evaluated batches as CUDA graphs; needs a GPU.
+        With `graphs`, steps and evaluated batches are captured as CUDA graphs, which needs a GPU.
         """
         self.recipe, self.pixels = recipe, pixels
         self.key = (recipe.images, architecture_id(architecture), seed)
@@ -76,7 +71,15 @@ class Training:
         self.network = network.to(self.device).to(memory_format=torch.channels_last)
         self.rates = learning_rates(recipe)
         self.evaluation_batch = recipe.evaluation_batch or EVALUATION_BATCH
-        self._buffers = _make_buffers(recipe, self.rates, self._draw_epoch(0))
+        self._buffers = _Buffers(
+            step=torch.zeros(1, dtype=torch.int64, device=self.device),
+            within=torch.arange(recipe.batch, device=self.device),
+            draws=self._draw_epoch(0),
+            rates=torch.tensor(self.rates, device=self.device),
+            rate=torch.zeros((), device=self.device),
+            losses=torch.empty(recipe.steps_per_epoch, device=self.device),
+            hits=torch.empty(recipe.steps_per_epoch, device=self.device),
+        )
         self.optimizer = _optimizer(network, recipe, self._buffers.rate)
         # Neither refers back to this object: the device's memory must be freed with the last
         # reference to it, not at Python's next garbage collection.
@@ -133,23 +136,21 @@ class Training:
     def evaluate(self, subset: DeviceImages) -> tuple[Tensor, Tensor]:
         """Return the mean loss () and which images are correct (n,) bool, in evaluation mode."""
         self.network.eval()
-        return self._evaluate(subset, self._logits)
+        return self._evaluate(subset)
 
     @torch.no_grad()
-    def _evaluate(
-        self, subset: DeviceImages, logits_of: Callable[[Tensor], Tensor]
-    ) -> tuple[Tensor, Tensor]:
+    def _evaluate(self, subset: DeviceImages) -> tuple[Tensor, Tensor]:
         losses, correct = [], []
         for start in range(0, len(subset.labels), self.evaluation_batch):
             batch = slice(start, start + self.evaluation_batch)
-            logits, labels = logits_of(subset.images[batch]), subset.labels[batch]
+            logits, labels = self._logits(subset.images[batch]), subset.labels[batch]
             losses.append(functional.cross_entropy(logits, labels, reduction="sum"))
             correct.append(logits.argmax(1) == labels)
         return torch.stack(losses).sum() / len(subset.labels), torch.cat(correct)
 
     def _logits(self, raw: Tensor) -> Tensor:
-        """Return the logits of a batch, from a graph if there is one for its size."""
-        if self._graphed is not None and self._graphed.fits(raw):
+        """Return the logits of a batch, from a graph if there is one for its size and mode."""
+        if self._graphed is not None and not self.network.training and self._graphed.fits(raw):
             return self._graphed(raw)
         return self._compute_logits(raw)
 
@@ -161,19 +162,23 @@ class Training:
         """Return loss and accuracy on `curve_valid`, normalised with each batch's statistics."""
         saved = {name: value.clone() for name, value in self.network.named_buffers()}
         self.network.train()
-        loss, correct = self._evaluate(self.pixels.curve_valid, self._compute_logits)
+        loss, correct = self._evaluate(self.pixels.curve_valid)
         for name, buffer in self.network.named_buffers():
             buffer.copy_(saved[name])
         return float(loss), float(correct.float().mean())
 
     def _capture_graphs(self) -> None:
-        """Capture a step and an evaluated batch; the network stays untrained."""
+        """Capture a step and the logits of a full batch; the network stays untrained."""
         with GRAPH_LOCK:
             self._warm_up()
             self.network.train()
             self._replay = capture(self._take_step)
             self.network.eval()
-            self._graphed = self._capture_logits()
+            with torch.no_grad():
+                raw = self.pixels.valid.images[: self.evaluation_batch].clone()
+                logits = self._compute_logits(raw)  # the warm-up
+                replay = capture(lambda: logits.copy_(self._compute_logits(raw)))
+            self._graphed = GraphedLogits(raw, logits, replay)
 
     def _warm_up(self) -> None:
         """Take steps, then restore in place everything that they changed."""
@@ -188,14 +193,6 @@ class Training:
             for entry in self.optimizer.state.values():
                 entry["momentum_buffer"].zero_()  # a step from zero equals one without momentum
         self.optimizer.zero_grad(set_to_none=True)  # so that the graph allocates the gradients
-
-    @torch.no_grad()
-    def _capture_logits(self) -> GraphedLogits:
-        """Capture the logits of a full batch."""
-        raw = self.pixels.valid.images[: self.evaluation_batch].clone()
-        logits = self._compute_logits(raw)  # the warm-up
-        replay = capture(lambda: logits.copy_(self._compute_logits(raw)))
-        return GraphedLogits(raw, logits, replay)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -219,19 +216,6 @@ class _Buffers:
     rate: Tensor
     losses: Tensor
     hits: Tensor
-
-
-def _make_buffers(recipe: Recipe, rates: list[float], draws: Epoch) -> _Buffers:
-    device, steps = draws.order.device, recipe.steps_per_epoch
-    return _Buffers(
-        torch.zeros(1, dtype=torch.int64, device=device),
-        torch.arange(recipe.batch, device=device),
-        draws,
-        torch.tensor(rates, device=device),
-        torch.zeros((), device=device),
-        torch.empty(steps, device=device),
-        torch.empty(steps, device=device),
-    )
 
 
 def _optimizer(network: Network, recipe: Recipe, rate: Tensor) -> torch.optim.SGD:

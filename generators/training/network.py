@@ -57,9 +57,7 @@ class Convolution(nn.Module):
     def forward(self, x: Tensor, norm: nn.BatchNorm2d | None = None) -> Tensor:
         """Convolve (n, in, r, r) to (n, out, r / stride, r / stride).
 
-        Args:
-            x: Input of the convolution.
-            norm: Batch normalisation that follows, to be computed as well, in evaluation mode.
+        A batch normalisation that follows, `norm`, is computed as well, in evaluation mode.
         """
         weight: Tensor = self.weight
         bias: Tensor = self.bias
@@ -170,17 +168,13 @@ class Network(nn.Module):
     ) -> None:
         """Build all layers; convolutions have no weights until `initialise`.
 
-        Args:
-            rows: Layers of the network.
-            recipe: Recipe that the network is trained with.
-            overwriting: Whether an activation function overwrites its input where nothing else
-                reads it, and evaluation folds a batch normalisation into the convolution before it.
-                Hooks then do not see the values between these layers.
+        With `overwriting`, an activation function overwrites its input where nothing else reads it,
+        and evaluation folds a batch normalisation into the convolution before it. Hooks then do not
+        see the values between these layers.
         """
         super().__init__()
         self.rows = rows
         self.layers = nn.ModuleList(layer(row, recipe) for row in rows)
-        self.plan = [row.inputs for row in rows]
         reads = [(index, source) for index, row in enumerate(rows) for source in row.inputs]
         self.kept = {source for index, source in reads if source != index - 1}
         self.folded: set[int] = set()
@@ -201,22 +195,19 @@ class Network(nn.Module):
         x = images
         kept = {-1: images} if -1 in self.kept else {}
         folded: set[int] = set() if self.training else self.folded
-        for index, module in enumerate(self.layers):
-            inputs = self.plan[index]
+        for index, (row, module) in enumerate(zip(self.rows, self.layers, strict=True)):
             if index in folded:
                 continue
-            if len(inputs) == 2:
-                x = self._read(inputs[0], index, x, kept) + self._read(inputs[1], index, x, kept)
+            inputs = [x if source == index - 1 else kept[source] for source in row.inputs]
+            if row.kind == "add":
+                x = inputs[0] + inputs[1]
+            elif index + 1 in folded:
+                x = module(inputs[0], self.layers[index + 1])
             else:
-                x = self._read(inputs[0], index, x, kept)
-                x = module(x, self.layers[index + 1]) if index + 1 in folded else module(x)
+                x = module(inputs[0])
             if index in self.kept:
                 kept[index] = x
         return x
-
-    @staticmethod
-    def _read(source: int, index: int, last: Tensor, kept: dict[int, Tensor]) -> Tensor:
-        return last if source == index - 1 else kept[source]
 
 
 @torch.no_grad()
@@ -225,9 +216,8 @@ def initialise(network: Network, recipe: Recipe, *key: str | int) -> None:
     for index, (row, module) in enumerate(zip(network.rows, network.layers, strict=True)):
         if not isinstance(module, Convolution | nn.Linear):
             continue
-        draws = generator_for(*key, "weights", index).standard_normal(
-            module.weight.shape, "float32"
-        )
+        rng = generator_for(*key, "weights", index)
+        draws = rng.standard_normal(module.weight.shape, "float32")
         module.weight.copy_(torch.from_numpy(draws) * _scale(row, recipe))
         module.bias.zero_()
 
