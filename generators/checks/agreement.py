@@ -29,6 +29,7 @@ KINDS = (
     "another CPU",
     "CPU against GPU",
 )
+GPU_NAMES = ("NVIDIA", "Tesla", "Quadro", "GeForce", "AMD Instinct", "Radeon")  # their first words
 Array = NDArray[np.float64]
 
 
@@ -37,13 +38,10 @@ class Comparison:
     """A published run and the same run retrained.
 
     Attributes:
-        run_id: Id of the run.
-        skeleton: Skeleton of the network.
         kind: Kind of difference, one of `KINDS`.
         published: Final valid accuracy of the published run; after a divergence, that of chance.
         retrained: Final valid accuracy of the retrained run. None: its training failed.
         identical: Whether all series except times are bit-identical.
-        status: Status of the retrained run.
         within: Whether the difference is at most the 95th percentile of those between seeds.
     """
 
@@ -63,7 +61,6 @@ class Verdict:
 
     Attributes:
         kind: Kind of difference, one of `KINDS`.
-        networks: Number of networks compared.
         failed: Number of trainings that failed.
         identical: Number of networks with bit-identical series.
         within: Number of networks whose difference is within the spread of seeds.
@@ -116,22 +113,14 @@ def kind_of(published: Row, retrained: Row) -> str:
     if devices[0] == devices[1]:
         same = published["environment_id"] == retrained["environment_id"]
         return KINDS[0] if same else KINDS[1]
-    gpus = [_is_gpu(name) for name in devices]
+    gpus = [name.startswith(GPU_NAMES) for name in devices]
     return KINDS[2] if all(gpus) else KINDS[4] if any(gpus) else KINDS[3]
 
 
-def _is_gpu(device: str) -> bool:
-    """Return whether the name of a device is that of a GPU."""
-    return device.startswith(("NVIDIA", "Tesla", "Quadro", "GeForce", "AMD Instinct", "Radeon"))
-
-
 def compare(published: Row, retrained: Row, spread: Array) -> Comparison:
-    """Compare a published run with the same run retrained.
+    """Compare the row of a published run with that of the same run retrained.
 
-    Args:
-        published: Row of the release.
-        retrained: Row of the retrained run.
-        spread: Differences between seeds, as `seed_differences` returns them; at least one.
+    `spread` holds differences between seeds, as `seed_differences` returns them; at least one.
     """
     first, second = final_accuracy(published), None
     if retrained["status"] in TRAINED_STATUSES:

@@ -22,7 +22,7 @@ from benchmark.schema import TRAINED_STATUSES, run_id
 from generators.campaign.campaign import Campaign, run_campaign
 from generators.campaign.plan import cost_of, make_plan
 from generators.checks.agreement import final_accuracy
-from generators.checks.device_limits import flops_of, traffic_of, watched
+from generators.checks.device_limits import FLOPS_OF_A_MAC, traffic_of, watched
 from generators.checks.reference_loop import Setting, train_textbook
 from generators.checks.speed_table import AUDIT, Speed
 from generators.training.batches import to_device
@@ -80,18 +80,11 @@ def stratified_by_cost(plan: Sequence[PlannedRun], count: int) -> list[PlannedRu
 def with_recipe(run: PlannedRun, recipe: Recipe) -> PlannedRun:
     """Return the run of the same network and seed with another recipe."""
     name = run_id(run.images, run.architecture_id, recipe.recipe_id, run.seed)
-    cost = cost_of(run.macs, recipe)
-    return replace(run, run_id=name, recipe_id=recipe.recipe_id, cost=cost)
+    return replace(run, run_id=name, recipe_id=recipe.recipe_id, cost=cost_of(run.macs, recipe))
 
 
 def bench(images: str, recipe: Recipe, options: RunOptions, ways: Ways) -> Iterator[Speed]:
-    """Yield the speed of each way, as soon as it is measured.
-
-    Args:
-        images: The image set.
-        recipe: Recipe for the image set.
-        options: How the engine runs; `workers` is ignored.
-        ways: Ways to time.
+    """Yield the speed of each way, as soon as it is measured; `workers` of `options` is ignored.
 
     Raises:
         ValueError: If there are fewer networks than are to be trained, or if networks of a recipe
@@ -157,7 +150,8 @@ def _speed(
     accuracies: Mapping[str, float] | None,
 ) -> Speed:
     images = float(len(runs) * recipe.epochs * recipe.steps_per_epoch * recipe.batch)
-    flops, bandwidth = sum(map(flops_of, runs)), sum(traffic_of(run, recipe) for run in runs)
+    flops = sum(float(FLOPS_OF_A_MAC * run.cost) for run in runs)
+    bandwidth = sum(traffic_of(run, recipe) for run in runs)
     return Speed(name, len(runs), seconds, images, flops, bandwidth, accuracies)
 
 

@@ -60,11 +60,6 @@ def _least_seconds(work: Callable[[], torch.Tensor]) -> float:
     return min(times)
 
 
-def flops_of(run: PlannedRun) -> float:
-    """Return the floating-point operations of a run's convolutions and linear layers."""
-    return float(FLOPS_OF_A_MAC * run.cost)
-
-
 def traffic_of(run: PlannedRun, recipe: Recipe) -> float:
     """Return the least bytes that a run moves, if no layers are fused.
 

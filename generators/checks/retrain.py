@@ -18,12 +18,9 @@ from generators.workers.worker import Job, Row
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Published runs compared with the same runs retrained.
+    """Published runs compared with the same runs retrained; a verdict on each kind of difference.
 
-    Attributes:
-        asked: Number of runs to retrain.
-        comparisons: Comparisons of the runs that were retrained within the budget.
-        verdicts: Verdict on each kind of difference.
+    `asked` runs were to be retrained; comparisons are those of the runs within the budget.
     """
 
     asked: int
@@ -36,12 +33,8 @@ def verify(
 ) -> Verification:
     """Retrain a stratified sample of an image set's published runs, and compare.
 
-    Args:
-        images: The image set.
-        networks: Number of runs to retrain; fewer if the budget of `options` ends.
-        options: How to train; the shard and the limit are ignored.
-        seed: Seed of the sample.
-        release: The data; by default that of the installed package.
+    Fewer than `networks` runs are retrained if the budget of `options` ends. Shard and limit of
+    `options` are ignored, and `seed` is that of the sample.
 
     Raises:
         FileNotFoundError: If the release has no runs on the image set, or images are missing.
@@ -52,7 +45,7 @@ def verify(
     spread = seed_differences([row for _, row in published])
     if not len(spread):
         raise ValueError(f"no network on {images!r} has runs with two seeds to measure the spread")
-    recipes = read_recipes((release.folder) / "recipes.json")
+    recipes = read_recipes(release.folder / "recipes.json")
     sample = list(islice(stratified_sample(published, seed), networks))
     plan = {str(row["run_id"]): (row, planned_again(row, split, recipes)) for split, row in sample}
     jobs = [

@@ -40,13 +40,8 @@ COLUMNS = (
 def add_proxies(images: str, folder: Path, options: RunOptions, version: str | None = None) -> int:
     """Compute what the architectures of a release lack, and add it; return how many were computed.
 
-    Args:
-        images: The image set.
-        folder: Folder of the release.
-        options: The images' folder, the device, and how many networks to measure at the same time;
-            the rest is ignored.
-        version: Version of the data with the new proxies. None: the minor number is raised if
-            anything is new.
+    Of `options`, the images' folder, the device and `workers`, the networks to measure at the same
+    time, are used. Without a `version`, the minor number is raised if anything is new.
 
     Raises:
         FileNotFoundError: If the folder holds no release or no runs on these images.

@@ -78,10 +78,7 @@ def measure(
 def network_proxies(network: Network, images: Tensor, labels: Tensor) -> dict[str, float]:
     """Return the proxies of a network by name; this changes the statistics of its normalisations.
 
-    Args:
-        network: Initialised network in fp64.
-        images: (n, channels, r, r) fp64.
-        labels: (n,) int64.
+    The network must be initialised and in fp64. Images and labels are those of a `ProxyBatch`.
     """
     synflow = log_synflow(network, images.shape[1:])  # before the network is changed
     loss, gradients = loss_gradients(network, images, labels)
@@ -157,12 +154,8 @@ def hold_statistics(network: Network, images: Tensor) -> None:
 def layer_inputs(network: Network, images: Tensor) -> list[Tensor]:
     """Return the input of the module of each row, in order; an empty tensor for an addition."""
     inputs: dict[int, Tensor] = {}
-
-    def keep(index: int, x: Tensor) -> None:
-        inputs[index] = x
-
     hooks = [
-        module.register_forward_pre_hook(lambda _, args, index=index: keep(index, args[0]))
+        module.register_forward_pre_hook(lambda _, args, i=index: inputs.update({i: args[0]}))
         for index, module in enumerate(network.layers)
     ]
     try:
