@@ -23,8 +23,8 @@ from benchmark.runs import (
 from benchmark.space.splits import SPLITS
 from benchmark.util.atomic import write_atomically
 from generators.campaign.campaign import Campaign
+from generators.workers.worker import Row
 
-Row = dict[str, object]
 PACK = 1000  # largest number of rows held as Python objects
 
 

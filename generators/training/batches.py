@@ -74,8 +74,8 @@ def to_device(pixels: Pixels, device: torch.device) -> DevicePixels:
     std = torch.tensor(pixels.std, device=device).view(1, -1, 1, 1)
     valid, test = copy(pixels.valid), copy(pixels.test)
     curves = valid.take(pixels.curve_valid), test.take(pixels.curve_test)
-    subsets = *curves, train.take(pixels.final_train)
-    return DevicePixels(pixels.images, train, valid, test, *subsets, padded, mean, std)
+    final_train = train.take(pixels.final_train)
+    return DevicePixels(pixels.images, train, valid, test, *curves, final_train, padded, mean, std)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -30,8 +30,6 @@ class Job:
     """A planned run with everything that a worker needs to train it.
 
     Attributes:
-        run: The planned run.
-        recipe: Its recipe.
         folder: Folder of the images.
         device: Torch device to train on.
         workers: Networks that train on the device at the same time.
