@@ -1,4 +1,8 @@
-"""Helpers of the reference predictors: input checks, standardised features, folds, random state."""
+"""Helpers of the reference predictors: input checks, standardised features, folds, random state.
+
+Every `fit` raises the errors of `check_runs`. Every `predict` raises those of `check_observed`, or
+of `check_fitted` alone if its predictor does not use curves.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -24,20 +24,12 @@ class MeanCurve:
         self._curves: Array | None = None
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Store the training curves; `validation` and `seed` are not used.
-
-        Raises:
-            ValueError: If `train` or `observed` is out of range.
-        """
+        """Store the training curves; `validation` and `seed` are not used."""
         check_runs(train, observed)
         self._curves = train.series.valid_accuracy.copy()
 
     def predict(self, queries: Queries) -> Prediction:
-        """Predict all epochs after the observed ones, the same for every network.
-
-        Raises:
-            ValueError: If the predictor was not fitted.
-        """
+        """Predict all epochs after the observed ones, the same for every network."""
         check_fitted(self._curves is not None)
         assert self._curves is not None
         return mean_curve(self._curves, queries)
@@ -61,20 +53,12 @@ class LastValue:
         self._observed: int | None = None
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Store the training curves; `validation` and `seed` are not used.
-
-        Raises:
-            ValueError: If `train` or `observed` is out of range.
-        """
+        """Store the training curves; `validation` and `seed` are not used."""
         check_runs(train, observed)
         self._curves, self._observed = train.series.valid_accuracy.copy(), observed
 
     def predict(self, queries: Queries) -> Prediction:
-        """Predict all epochs after the observed ones.
-
-        Raises:
-            ValueError: If the predictor was not fitted, or for another number of epochs.
-        """
+        """Predict all epochs after the observed ones."""
         observed = check_observed(self._observed, queries)
         assert self._curves is not None
         if observed == 0:
@@ -98,22 +82,14 @@ class LastPlusGain:
         self._observed: int | None = None
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Store the gains of the training runs; `validation` and `seed` are not used.
-
-        Raises:
-            ValueError: If `train` or `observed` is out of range.
-        """
+        """Store the gains of the training runs; `validation` and `seed` are not used."""
         check_runs(train, observed)
         curves = train.series.valid_accuracy
         gains = curves[:, observed:] - last_observed(curves[:, :observed])
         self._gains, self._observed = gains, observed
 
     def predict(self, queries: Queries) -> Prediction:
-        """Predict all epochs after the observed ones, clipped to [0, 1].
-
-        Raises:
-            ValueError: If the predictor was not fitted, or for another number of epochs.
-        """
+        """Predict all epochs after the observed ones, clipped to [0, 1]."""
         observed = check_observed(self._observed, queries)
         assert self._gains is not None
         last = last_observed(queries.series.valid_accuracy)

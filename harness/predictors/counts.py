@@ -30,20 +30,12 @@ class IsotonicCount:
         self._curves = IsotonicCurves()
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Fit one function per epoch; `validation` and `seed` are not used.
-
-        Raises:
-            ValueError: If `train` or `observed` is out of range.
-        """
+        """Fit one function per epoch; `validation` and `seed` are not used."""
         check_runs(train, observed)
         self._curves.fit(self._counts(train), train.series.valid_accuracy)
 
     def predict(self, queries: Queries) -> Prediction:
-        """Predict all epochs after the observed ones.
-
-        Raises:
-            ValueError: If the predictor was not fitted.
-        """
+        """Predict all epochs after the observed ones."""
         return self._curves.predict(self._counts(queries), queries.observed)
 
     def _counts(self, networks: Runs | Queries) -> Array:
@@ -61,20 +53,12 @@ class ForestCounts:
         self._curves = ForestCurves(trees, least_leaf)
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Fit the forest; `validation` is not used.
-
-        Raises:
-            ValueError: If `train` or `observed` is out of range.
-        """
+        """Fit the forest; `validation` is not used."""
         check_runs(train, observed)
         self._curves.fit(_features(train), train.series.valid_accuracy, seed)
 
     def predict(self, queries: Queries) -> Prediction:
-        """Predict all epochs after the observed ones.
-
-        Raises:
-            ValueError: If the predictor was not fitted.
-        """
+        """Predict all epochs after the observed ones."""
         return self._curves.predict(_features(queries), queries.observed)
 
 

@@ -104,11 +104,7 @@ class EmpiricalGaussian:
         self._observed: int | None = None
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Fit mean and covariance; cross-validation on `train` chooses the shrinkage.
-
-        Raises:
-            ValueError: If `train` or `observed` is out of range.
-        """
+        """Fit mean and covariance; cross-validation on `train` chooses the shrinkage."""
         check_runs(train, observed)
         logits = to_logits(train.series.valid_accuracy)
         self._mean = logits.mean(axis=0)
@@ -116,11 +112,7 @@ class EmpiricalGaussian:
         self._observed = observed
 
     def predict(self, queries: Queries) -> Prediction:
-        """Predict all epochs after the observed ones, with standard deviations.
-
-        Raises:
-            ValueError: If the predictor was not fitted, or for another number of epochs.
-        """
+        """Predict all epochs after the observed ones, with standard deviations."""
         k = check_observed(self._observed, queries)
         assert self._gaussian is not None
         residuals = to_logits(queries.series.valid_accuracy) - self._mean[:k]

@@ -75,11 +75,7 @@ class NearestNeighbours:
         self._observed: int | None = None
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Store the runs and choose the settings; `validation` and `seed` are not used.
-
-        Raises:
-            ValueError: If `train` or `observed` is out of range.
-        """
+        """Store the runs and choose the settings; `validation` and `seed` are not used."""
         check_runs(train, observed)
         self._features = feature_blocks(train.observe(observed))
         self._targets = to_logits(train.series.valid_accuracy[:, observed:])
@@ -87,11 +83,7 @@ class NearestNeighbours:
         self._observed = observed
 
     def predict(self, queries: Queries) -> Prediction:
-        """Predict all epochs after the observed ones, with standard deviations.
-
-        Raises:
-            ValueError: If the predictor was not fitted, or for another number of epochs.
-        """
+        """Predict all epochs after the observed ones, with standard deviations."""
         observed = check_observed(self._observed, queries)
         assert self._features is not None
         assert self.settings is not None

@@ -1,4 +1,7 @@
-"""Predictors from zero-cost proxies, which are measured on untrained networks."""
+"""Predictors from zero-cost proxies, which are measured on untrained networks.
+
+Their `fit` and `predict` also raise the error of `proxies_of`.
+"""
 
 import numpy as np
 
@@ -42,20 +45,12 @@ class IsotonicProxy:
         self._curves = IsotonicCurves()
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Fit one function per epoch; `validation` and `seed` are not used.
-
-        Raises:
-            ValueError: If `train` or `observed` is out of range, or there are no proxies.
-        """
+        """Fit one function per epoch; `validation` and `seed` are not used."""
         check_runs(train, observed)
         self._curves.fit(proxies_of(train)[:, self._column], train.series.valid_accuracy)
 
     def predict(self, queries: Queries) -> Prediction:
-        """Predict all epochs after the observed ones.
-
-        Raises:
-            ValueError: If the predictor was not fitted, or there are no proxies.
-        """
+        """Predict all epochs after the observed ones."""
         return self._curves.predict(proxies_of(queries)[:, self._column], queries.observed)
 
 
@@ -70,20 +65,12 @@ class ProxyForest:
         self._curves = ForestCurves(trees, least_leaf)
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Fit the forest; `validation` is not used.
-
-        Raises:
-            ValueError: If `train` or `observed` is out of range, or there are no proxies.
-        """
+        """Fit the forest; `validation` is not used."""
         check_runs(train, observed)
         self._curves.fit(_features(train), train.series.valid_accuracy, seed)
 
     def predict(self, queries: Queries) -> Prediction:
-        """Predict all epochs after the observed ones.
-
-        Raises:
-            ValueError: If the predictor was not fitted, or there are no proxies.
-        """
+        """Predict all epochs after the observed ones."""
         return self._curves.predict(_features(queries), queries.observed)
 
 

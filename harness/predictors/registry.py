@@ -128,11 +128,7 @@ def get_entry(name: str) -> Entry:
 
 
 def load(name: str) -> Predictor:
-    """Return a new, unfitted predictor.
-
-    Raises:
-        ValueError: If the name is unknown; the message has the nearest name.
-    """
+    """Return a new, unfitted predictor; errors as in `get_entry`."""
     entry = get_entry(name)
     module, _, attribute = entry.target.partition(":")
     return cast("Predictor", getattr(import_module(module), attribute)(**entry.options))

@@ -25,11 +25,7 @@ class IsotonicCurves:
         self._models = tuple(_fit_isotonic(numbers, y) for y in curves.T)
 
     def predict(self, numbers: Array, observed: int) -> Prediction:
-        """Predict all epochs after the observed ones.
-
-        Raises:
-            ValueError: If the regression was not fitted.
-        """
+        """Predict all epochs after the observed ones."""
         check_fitted(bool(self._models))
         mean = np.stack([model.predict(numbers) for model in self._models[observed:]], axis=1)
         return Prediction(mean, later_epochs(len(self._models), observed))
@@ -59,11 +55,7 @@ class ForestCurves:
         self._forest = forest.fit(features, to_logits(curves))
 
     def predict(self, features: Array, observed: int) -> Prediction:
-        """Predict all epochs after the observed ones.
-
-        Raises:
-            ValueError: If the regression was not fitted.
-        """
+        """Predict all epochs after the observed ones."""
         check_fitted(self._forest is not None)
         assert self._forest is not None
         logits = self._forest.predict(features).reshape(len(features), self._epochs)

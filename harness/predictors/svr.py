@@ -48,7 +48,7 @@ class NuSvr:
         """Choose the settings by cross-validation on `train` and fit; `validation` is not used.
 
         Raises:
-            ValueError: If `train` or `observed` is out of range, or `train` has fewer than 3 runs.
+            ValueError: Also if `train` has fewer than 3 runs.
         """
         check_runs(train, observed)
         if len(train) < FOLDS:
@@ -64,11 +64,7 @@ class NuSvr:
         self._observed = observed
 
     def predict(self, queries: Queries) -> Prediction:
-        """Predict all epochs after the observed ones.
-
-        Raises:
-            ValueError: If the predictor was not fitted, or for another number of epochs.
-        """
+        """Predict all epochs after the observed ones."""
         observed = check_observed(self._observed, queries)
         inputs = curve_features(queries)
         scaled = np.stack([model.predict(inputs) for model in self._models], axis=1)

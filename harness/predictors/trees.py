@@ -108,11 +108,7 @@ class FeatureTrees:
         self._epochs = 0
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Fit the trees; `validation` is not used.
-
-        Raises:
-            ValueError: If `train` or `observed` is out of range.
-        """
+        """Fit the trees; `validation` is not used."""
         check_runs(train, observed)
         features = tree_features(train.observe(observed))
         targets = gains(train.series.valid_accuracy, observed)
@@ -122,11 +118,7 @@ class FeatureTrees:
         self._observed, self._epochs = observed, train.recipe.epochs
 
     def predict(self, queries: Queries) -> Prediction:
-        """Predict all epochs after the observed ones.
-
-        Raises:
-            ValueError: If the predictor was not fitted, or for another number of epochs.
-        """
+        """Predict all epochs after the observed ones."""
         observed = check_observed(self._observed, queries)
         assert self._models is not None
         features = tree_features(queries)
@@ -147,11 +139,7 @@ class CurveSvd:
         self._epochs = 0
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Fit one model per component; `validation` is not used.
-
-        Raises:
-            ValueError: If `train` or `observed` is out of range.
-        """
+        """Fit one model per component; `validation` is not used."""
         check_runs(train, observed)
         logits = to_logits(train.series.valid_accuracy[:, observed:])
         features = tree_features(train.observe(observed))
@@ -160,11 +148,7 @@ class CurveSvd:
         self._observed, self._epochs = observed, train.recipe.epochs
 
     def predict(self, queries: Queries) -> Prediction:
-        """Predict all epochs after the observed ones.
-
-        Raises:
-            ValueError: If the predictor was not fitted, or for another number of epochs.
-        """
+        """Predict all epochs after the observed ones."""
         observed = check_observed(self._observed, queries)
         assert self._model is not None
         logits = self._model.predict(tree_features(queries))

@@ -125,11 +125,7 @@ class Arc:
         self._observed: int | None = None
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Fit the members, and calibrate them by cross-validation; `validation` is not used.
-
-        Raises:
-            ValueError: If `train` or `observed` is out of range.
-        """
+        """Fit the members, and calibrate them by cross-validation; `validation` is not used."""
         check_runs(train, observed)
         if self.pretraining is not None:
             self._encoder = load_or_pretrain(train.images, self.pretraining, self.cache)
@@ -177,11 +173,7 @@ class Arc:
         return np.concatenate(predictions, axis=1)[:, order], failure
 
     def predict(self, queries: Queries) -> Prediction:
-        """Predict all epochs after the observed ones, with standard deviations.
-
-        Raises:
-            ValueError: If the predictor was not fitted, or for another number of epochs.
-        """
+        """Predict all epochs after the observed ones, with standard deviations."""
         observed = check_observed(self._observed, queries)
         assert self._members is not None
         assert self._accuracy_map is not None
@@ -194,11 +186,7 @@ class Arc:
         return Prediction(predictions.accuracy, epochs, self._std_model.std(predictions))
 
     def failure_probability(self, queries: Queries) -> Array:
-        """Return the probability that the final accuracy is at most twice chance, (networks,).
-
-        Raises:
-            ValueError: If the predictor was not fitted, or for another number of epochs.
-        """
+        """Return the probability that the final accuracy is at most twice chance, (networks,)."""
         check_observed(self._observed, queries)
         assert self._members is not None
         return self._members.failure_probability(self._inputs(queries))

@@ -54,11 +54,7 @@ class Bnn:
         self._epochs = 0
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Sample from the posterior; `validation` is not used.
-
-        Raises:
-            ValueError: If `train` or `observed` is out of range.
-        """
+        """Sample from the posterior; `validation` is not used."""
         check_runs(train, observed)
         self._epochs = train.recipe.epochs
         features = bnn_features(train.observe(observed))
@@ -79,11 +75,7 @@ class Bnn:
         self._observed = observed
 
     def predict(self, queries: Queries) -> Prediction:
-        """Predict all epochs after the observed ones, with standard deviations.
-
-        Raises:
-            ValueError: If the predictor was not fitted, or for another number of epochs.
-        """
+        """Predict all epochs after the observed ones, with standard deviations."""
         observed = check_observed(self._observed, queries)
         assert self._standardise is not None
         inputs = _inputs(bnn_features(queries), self._standardise)

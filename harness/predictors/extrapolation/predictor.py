@@ -64,11 +64,7 @@ class Extrapolation:
         self._observed: int | None = None
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Fit every family to the training curves; `validation` and `seed` are not used.
-
-        Raises:
-            ValueError: If `train` or `observed` is out of range.
-        """
+        """Fit every family to the training curves; `validation` and `seed` are not used."""
         check_runs(train, observed)
         self._curves, self._observed = train.series.valid_accuracy.copy(), observed
         if observed > 0:
@@ -93,11 +89,7 @@ class Extrapolation:
         return _FittedFamily(family, prior, parameters)
 
     def predict(self, queries: Queries) -> Prediction:
-        """Predict all epochs after the observed ones, clipped to [chance, 1].
-
-        Raises:
-            ValueError: If the predictor was not fitted, or for another number of epochs.
-        """
+        """Predict all epochs after the observed ones, clipped to [chance, 1]."""
         observed = check_observed(self._observed, queries)
         assert self._curves is not None
         self.failed_fits = 0

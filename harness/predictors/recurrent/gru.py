@@ -53,17 +53,9 @@ class Gru:
         self._gru = RecurrentPredictor(GruReader, GruReader.width, training, every_epoch=True)
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Train the network; `validation` is not used.
-
-        Raises:
-            ValueError: If `train` or `observed` is out of range.
-        """
+        """Train the network; `validation` is not used."""
         self._gru.fit(train, observed, seed)
 
     def predict(self, queries: Queries) -> Prediction:
-        """Predict all epochs after the observed ones.
-
-        Raises:
-            ValueError: If the predictor was not fitted.
-        """
+        """Predict all epochs after the observed ones."""
         return self._gru.predict(queries)

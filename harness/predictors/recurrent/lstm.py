@@ -41,17 +41,9 @@ class Peephole:
         self._lstm = RecurrentPredictor(LstmReader, HIDDEN, training, every_epoch=every_epoch)
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Train the network; `validation` is not used.
-
-        Raises:
-            ValueError: If `train` or `observed` is out of range.
-        """
+        """Train the network; `validation` is not used."""
         self._lstm.fit(train, observed, seed)
 
     def predict(self, queries: Queries) -> Prediction:
-        """Predict the final epoch, or all epochs after the observed ones.
-
-        Raises:
-            ValueError: If the predictor was not fitted.
-        """
+        """Predict the final epoch, or all epochs after the observed ones."""
         return self._lstm.predict(queries)

@@ -135,11 +135,7 @@ class RecurrentPredictor:
         self._state: tuple[CurveModel, Scaling, Array, Array] | None = None
 
     def fit(self, train: Runs, observed: int, seed: int) -> None:
-        """Train on standardised logits of the runs.
-
-        Raises:
-            ValueError: If `train` or `observed` is out of range.
-        """
+        """Train on standardised logits of the runs."""
         check_runs(train, observed)
         self.total = train.recipe.epochs
         encoded = Encoded(train.layer_rows)
@@ -158,11 +154,7 @@ class RecurrentPredictor:
         self._state = (model, scaling, mean, std)
 
     def predict(self, queries: Queries) -> Prediction:
-        """Predict the epochs after the observed ones that were trained on.
-
-        Raises:
-            ValueError: If the predictor was not fitted.
-        """
+        """Predict the epochs after the observed ones that were trained on."""
         check_fitted(self._state is not None)
         assert self._state is not None
         model, scaling, mean, std = self._state
