@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from benchmark.space.chain import RATIOS
 from benchmark.space.layer_walk import LayerRow, RowKind, macs, parameters
 from harness.features.layers import LAYER_NUMBERS, layer_numbers
-
-Array = NDArray[np.float64]
+from harness.protocol import Array
 
 ULC_TYPES: dict[RowKind, int] = {
     "conv": 1,
@@ -45,17 +44,7 @@ ROW_FEATURES = (  # names of `LAYER_NUMBERS`; the ULC has only relative widths
     "log2_receptive_field",
 )
 COUNT_FEATURES = ("log_parameters", "log_macs", "depth")
-KINDS: tuple[RowKind, ...] = (
-    "conv",
-    "max_pool",
-    "avg_pool",
-    "relu",
-    "sigmoid",
-    "tanh",
-    "bn",
-    "dropout",
-    "dense",
-)
+KINDS: tuple[RowKind, ...] = tuple(kind for kind in ULC_TYPES if kind != "global_pool")
 THIRDS = ("first", "middle", "last")
 SATURATING: tuple[RowKind, ...] = ("sigmoid", "tanh")
 PLACED: dict[str, tuple[RowKind, ...]] = {
@@ -158,6 +147,11 @@ def count_features(rows: tuple[LayerRow, ...]) -> Array:
     return np.array([math.log(parameters(rows)), math.log(macs(rows)), depth(rows)])
 
 
+def log2_kernel_area(row: LayerRow) -> float:
+    """Return log2 of the number of pixels that a kernel covers."""
+    return math.log2(row.kernel_height * row.kernel_width)
+
+
 def architecture_features(rows: tuple[LayerRow, ...]) -> Array:
     """Return the features `ARCHITECTURE_FEATURES` of a network, (47,)."""
     layers = expressible(rows)
@@ -174,7 +168,10 @@ def architecture_features(rows: tuple[LayerRow, ...]) -> Array:
             _conv_resolutions(layers),
             _normalisation_statistics(layers),
             [max(row.macs for row in rows) / macs(rows)],
-            [_log2_kernel_areas(block_layers, kind) for kind in ("max_pool", "avg_pool")],
+            [
+                sum(log2_kernel_area(row) for row in block_layers if row.kind == kind)
+                for kind in ("max_pool", "avg_pool")
+            ],
         ]
     )
 
@@ -239,8 +236,3 @@ def _runs_without_bn(layers: tuple[LayerRow, ...], kind: RowKind) -> tuple[int, 
 def _layers_not_after_bn(layers: tuple[LayerRow, ...], kind: RowKind) -> int:
     """Return the number of layers of a kind that are not directly after a BN."""
     return sum(b.kind == kind and a.kind != "bn" for a, b in pairwise(layers))
-
-
-def _log2_kernel_areas(layers: list[LayerRow], kind: RowKind) -> float:
-    """Return the sum of log2 kernel areas of the layers of a kind."""
-    return sum(math.log2(r.kernel_height * r.kernel_width) for r in layers if r.kind == kind)

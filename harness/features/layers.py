@@ -4,13 +4,11 @@ import math
 from typing import get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmark.space.architectures import LAYER_KINDS
 from benchmark.space.layer_walk import Foreign, LayerRow, RowKind
 from harness.features.signal_propagation import gradients_of, propagate
-
-Array = NDArray[np.float64]
+from harness.protocol import Array
 
 ALL_KINDS: tuple[RowKind, ...] = (*LAYER_KINDS, "add", "global_pool", "linear", *get_args(Foreign))
 LAYER_NUMBERS = (

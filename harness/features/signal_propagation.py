@@ -17,12 +17,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
 from benchmark.space.layer_walk import WEIGHTED, LayerRow
-
-Array = NDArray[np.float64]
+from harness.protocol import Array
 
 NODES = 24  # nodes of Gauss-Hermite quadrature in each of two dimensions
 SPATIAL = 0.6  # assumed correlation of neighbouring values in average pools
@@ -70,13 +68,12 @@ def signal_features(rows: tuple[LayerRow, ...]) -> Array:
     """Return the features `SIGNAL_FEATURES` of a network, (12,)."""
     moments, gains = propagate(rows)
     gradients = gradients_of(rows, gains)
-    head = moments[_head_input(rows)]
+    head = moments[next(row.inputs[0] for row in rows if row.kind == "linear")]
     distinct = np.log([m.distinct for m in moments])
     at_convolutions = np.log(
         [g for row, g in zip(rows, gradients, strict=True) if row.kind == "conv"]
     )
     slopes = [math.log(g) for row, g in zip(rows, gains, strict=True) if row.kind in ACTIVATIONS]
-    slope = float(np.mean(slopes)) if slopes else 0.0
     return np.array(
         [
             math.log(head.signal),
@@ -90,13 +87,9 @@ def signal_features(rows: tuple[LayerRow, ...]) -> Array:
             at_convolutions[0],
             at_convolutions.min(),
             at_convolutions.max(),
-            slope,
+            np.mean(slopes) if slopes else 0.0,
         ]
     )
-
-
-def _head_input(rows: tuple[LayerRow, ...]) -> int:
-    return next(row.inputs[0] for row in rows if row.kind == "linear")
 
 
 def propagate(rows: tuple[LayerRow, ...]) -> tuple[list[Moments], list[float]]:

@@ -1,15 +1,14 @@
 """Features of the resolution at which convolutions lie, and of the order of layers."""
 
 import math
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmark.space.layer_walk import LayerRow
-from harness.features.architecture import KINDS, expressible
-
-Array = NDArray[np.float64]
+from harness.features.architecture import KINDS, expressible, log2_kernel_area
+from harness.protocol import Array
 
 # Smallest input resolution of each range, in pixels, and the name of the range.
 OCTAVES = ((17, "above_16"), (9, "16"), (5, "8"), (3, "4"), (1, "2"))
@@ -36,7 +35,7 @@ def structure_features(rows: tuple[LayerRow, ...]) -> Array:
     return np.concatenate(
         [
             *(_octave(convolutions, index) for index in range(len(OCTAVES))),
-            [_log2_area(convolutions[0]), _log2_area(convolutions[-1])],
+            [log2_kernel_area(convolutions[0]), log2_kernel_area(convolutions[-1])],
             [math.log(sum(row.parameters for row in convolutions))],
             [math.log2(layers[-1].in_resolution), math.log2(layers[-1].in_channels)],
             [len(dense), sum(math.log2(row.out_channels) for row in dense)],
@@ -54,17 +53,11 @@ def _octave(convolutions: list[LayerRow], index: int) -> list[float]:
     if not inside:
         return [0.0, 0.0, 0.0]
     widths = [math.log2(row.out_channels) for row in inside]
-    return [len(inside), float(np.mean(widths)), float(np.mean([_log2_area(r) for r in inside]))]
+    areas = [log2_kernel_area(row) for row in inside]
+    return [len(inside), float(np.mean(widths)), float(np.mean(areas))]
 
 
-def _log2_area(row: LayerRow) -> float:
-    return math.log2(row.kernel_height * row.kernel_width)
-
-
-def _bigrams(layers: tuple[LayerRow, ...]) -> Array:
+def _bigrams(layers: tuple[LayerRow, ...]) -> list[int]:
     """Return how often each kind is directly before each kind, (81,)."""
-    counts = np.zeros((len(KINDS), len(KINDS)))
-    for one, other in pairwise(layers):
-        if one.kind in KINDS and other.kind in KINDS:
-            counts[KINDS.index(one.kind), KINDS.index(other.kind)] += 1
-    return counts.ravel()
+    counts = Counter(pairwise(row.kind for row in layers))
+    return [counts[one, other] for one in KINDS for other in KINDS]
