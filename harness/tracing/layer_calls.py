@@ -7,7 +7,7 @@ padding, only the resulting resolutions, nor whether a layer has a bias.
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import nn
@@ -150,79 +150,46 @@ def _simple(kind: Kind) -> Callable[..., Call]:
     return lambda *_, **__: Call(kind)
 
 
-def _module_max_pool(module: nn.Module) -> Call:
-    assert isinstance(module, nn.MaxPool2d)
-    return _max_pool(
-        module.kernel_size, module.stride, 0, module.dilation, False, module.return_indices
-    )
-
-
-def _module_average_pool(module: nn.Module) -> Call:
-    assert isinstance(module, nn.AvgPool2d)
-    return _average_pool(
-        module.kernel_size, module.stride, divisor_override=module.divisor_override
-    )
-
-
-def _module_adaptive(module: nn.Module) -> Call:
-    assert isinstance(module, nn.AdaptiveAvgPool2d)
-    return _adaptive(module.output_size)  # type: ignore[arg-type]
-
-
-def _module_dropout(module: nn.Module) -> Call:
-    assert isinstance(module, nn.Dropout | nn.Dropout2d)
-    return _dropout(module.p)
-
-
-def _module_pad(module: nn.Module) -> Call:
-    assert isinstance(module, nn.ZeroPad2d | nn.ConstantPad2d)
-    return _pad(module.padding)
+def _with_attributes(make: Callable[..., Call], *names: str) -> Callable[[nn.Module], Call]:
+    """Return a function that calls `make` with attributes of a module."""
+    return lambda module: make(**{name: getattr(module, name) for name in names})
 
 
 MODULES: dict[type[nn.Module], Callable[[nn.Module], Call]] = {
     nn.Conv2d: _convolution,
-    nn.MaxPool2d: _module_max_pool,
-    nn.AvgPool2d: _module_average_pool,
-    nn.AdaptiveAvgPool2d: _module_adaptive,
+    nn.MaxPool2d: _with_attributes(
+        _max_pool, "kernel_size", "stride", "dilation", "return_indices"
+    ),
+    nn.AvgPool2d: _with_attributes(_average_pool, "kernel_size", "stride", "divisor_override"),
+    nn.AdaptiveAvgPool2d: _with_attributes(_adaptive, "output_size"),
     nn.ReLU: _simple("relu"),
     nn.Sigmoid: _simple("sigmoid"),
     nn.Tanh: _simple("tanh"),
     nn.BatchNorm1d: _simple("bn"),
     nn.BatchNorm2d: _simple("bn"),
-    nn.Dropout: _module_dropout,
-    nn.Dropout2d: _module_dropout,
+    nn.Dropout: _with_attributes(_dropout, "p"),
+    nn.Dropout2d: _with_attributes(_dropout, "p"),
     nn.Linear: _simple("linear"),
     nn.Flatten: _simple("reshape"),
     nn.Unflatten: _simple("reshape"),
-    nn.ZeroPad2d: _module_pad,
-    nn.ConstantPad2d: _module_pad,
+    nn.ZeroPad2d: lambda module: _pad(cast("Size", module.padding)),
+    nn.ConstantPad2d: lambda module: _pad(cast("Size", module.padding)),
     nn.Identity: _simple("identity"),
     nn.LogSoftmax: _simple("log_softmax"),
 }
 FUNCTIONS: dict[object, Callable[..., Call]] = {
-    functional.max_pool2d: _max_pool,
-    torch.max_pool2d: _max_pool,
+    **dict.fromkeys((functional.max_pool2d, torch.max_pool2d), _max_pool),
     functional.avg_pool2d: _average_pool,
     functional.adaptive_avg_pool2d: _adaptive,
-    functional.relu: _simple("relu"),
-    functional.relu_: _simple("relu"),
-    torch.relu: _simple("relu"),
-    functional.sigmoid: _simple("sigmoid"),
-    torch.sigmoid: _simple("sigmoid"),
-    functional.tanh: _simple("tanh"),
-    torch.tanh: _simple("tanh"),
-    functional.dropout: _dropout,
-    functional.dropout2d: _dropout,
+    **dict.fromkeys((functional.relu, functional.relu_, torch.relu), _simple("relu")),
+    **dict.fromkeys((functional.sigmoid, torch.sigmoid), _simple("sigmoid")),
+    **dict.fromkeys((functional.tanh, torch.tanh), _simple("tanh")),
+    **dict.fromkeys((functional.dropout, functional.dropout2d), _dropout),
     functional.pad: _pad,
-    functional.log_softmax: _simple("log_softmax"),
-    torch.log_softmax: _simple("log_softmax"),
-    torch.flatten: _simple("reshape"),
-    torch.reshape: _simple("reshape"),
-    torch.squeeze: _simple("reshape"),
+    **dict.fromkeys((functional.log_softmax, torch.log_softmax), _simple("log_softmax")),
+    **dict.fromkeys((torch.flatten, torch.reshape, torch.squeeze), _simple("reshape")),
     torch.mean: _mean,
-    torch.add: _add,
-    operator.add: _add,
-    operator.iadd: _add,
+    **dict.fromkeys((torch.add, operator.add, operator.iadd), _add),
 }
 METHODS: dict[object, Callable[..., Call]] = {
     **dict.fromkeys(("relu", "relu_"), _simple("relu")),

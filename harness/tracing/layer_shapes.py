@@ -43,8 +43,6 @@ def check_reshape(value: TracedValue, result: Tensor, where: str) -> TracedValue
     pixels = (value.channels, value.resolution, value.resolution)
     size = value.channels * value.resolution**2
     allowed = {pixels, (size,), (value.channels, value.resolution**2)}
-    if value.resolution == 1:
-        allowed |= {(value.channels, 1)}
     if result.shape[0] != BATCH or tuple(result.shape[1:]) not in allowed:
         shape = "x".join(map(str, result.shape[1:]))
         before = "x".join(map(str, pixels))
@@ -77,11 +75,11 @@ def read_sum(
     node: fx.Node, sources: list[TracedValue], result: Tensor, where: str
 ) -> list[TracedValue]:
     """Return the two values that are added; they must be activations of the same shape."""
-    if len(node.all_input_nodes) != len(sources) or len(node.args) + len(node.kwargs) != 2:
+    two_arguments = len(node.args) + len(node.kwargs) == 2
+    only_nodes = all(isinstance(value, fx.Node) for value in node.args)
+    if len(node.all_input_nodes) != len(sources) or not two_arguments or not only_nodes:
         raise ValueError(f"{where} adds something other than the activations of a layer")
     both = sources * 2 if len(sources) == 1 else sources
-    if not all(isinstance(value, fx.Node) for value in node.args):
-        raise ValueError(f"{where} adds something other than the activations of a layer")
     sizes = {(p.channels, p.resolution) for p in both}
     if len(sizes) > 1 or result.numel() != BATCH * both[0].channels * both[0].resolution ** 2:
         raise ValueError(f"{where} adds values of different shapes")

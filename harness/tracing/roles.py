@@ -52,8 +52,7 @@ def assign_roles(layers: Sequence[TracedLayer]) -> tuple[LayerRow, ...]:
     # The features need a convolution in a block: drop the least certain roles until there is one
     for dropped in (0, 1, 2, 3):
         roles = _find_roles(layers, shortcuts, dropped)
-        pairs = list(zip(layers, roles, strict=True))
-        if any(d.row.kind == "conv" and role == "block" for d, role in pairs):
+        if any(d.row.kind == "conv" and r == "block" for d, r in zip(layers, roles, strict=True)):
             break
     return _set_roles(layers, roles)
 
@@ -163,6 +162,5 @@ def _set_roles(layers: Sequence[TracedLayer], roles: Sequence[Role]) -> tuple[La
             inside = False
         outside = {"stem": -1, "head": stage + 1}
         number = -1 if role in ("stem", "head", "transition") else max(block, 0)
-        row = replace(layer.row, role=role, stage=outside.get(role, stage), block=number)
-        rows.append(row)
+        rows.append(replace(layer.row, role=role, stage=outside.get(role, stage), block=number))
     return tuple(rows)

@@ -50,7 +50,7 @@ def layer_rows(module: nn.Module, images: ImageSet) -> tuple[LayerRow, ...]:
     try:
         graph = tracer.trace(copied)
     except Exception as error:
-        where = tracer.failed or f"{type(module).__name__}"
+        where = tracer.failed or type(module).__name__
         raise ValueError(
             f"{where} cannot be traced: {(str(error) or repr(error)).splitlines()[0]}"
         ) from error
@@ -108,7 +108,8 @@ class _Reader(fx.Interpreter):
             size = f"{self.images.channels}x{self.images.resolution}x{self.images.resolution}"
             reason = str(error).splitlines()[0]
             raise ValueError(f"{where} fails on images of {size}: {reason}") from error
-        if call is None and (isinstance(result, torch.Size) or not _holds_values(result)):
+        holds_values = isinstance(result, Tensor | tuple | list)
+        if call is None and (isinstance(result, torch.Size) or not holds_values):
             return result  # a size, a number or a type
         if call is None or not isinstance(result, Tensor):
             raise ValueError(f"{where} is not supported; supported layers: {SUPPORTED}")
@@ -164,8 +165,10 @@ class _Reader(fx.Interpreter):
         source, result = tensors
         sources = [self.values[i] for i in node.all_input_nodes if i in self.values]
         value = sources[0]
+        if call.kind == "log_softmax" and (not self.layers or self.layers[-1].row.kind != "linear"):
+            raise ValueError(f"{where} may only follow the last fully connected layer")
         if call.kind in ("identity", "pad", "log_softmax"):
-            return self._skip(call, where, value)
+            return value
         if call.kind == "reshape":
             return check_reshape(value, result, where)
         if call.kind in ("mean", "adaptive"):
@@ -179,12 +182,6 @@ class _Reader(fx.Interpreter):
         if call.kind == "linear":
             call = read_linear(source, value, where)
         return self._append_row(node, (call, declared, where), sources, result)
-
-    def _skip(self, call: Call, where: str, value: TracedValue) -> TracedValue:
-        """Return the value that an operation without a row passes on."""
-        if call.kind == "log_softmax" and (not self.layers or self.layers[-1].row.kind != "linear"):
-            raise ValueError(f"{where} may only follow the last fully connected layer")
-        return value
 
     def _append_row(
         self,
@@ -243,7 +240,3 @@ def _named_role(node: fx.Node) -> Role | None:
     paths = list(node.meta.get("nn_module_stack", {}).values())
     words = paths[-1][0].split(".") if paths else []
     return next((word for word in reversed(words) if word in NAMED), None)
-
-
-def _holds_values(result: object) -> bool:
-    return isinstance(result, Tensor | tuple | list)
