@@ -114,9 +114,7 @@ def check_fitted(fitted: bool) -> None:
 def check_observed(fitted: int | None, queries: Queries) -> int:
     """Return the number of observed epochs, after checking that the predictor was fitted for it.
 
-    Args:
-        fitted: Observed epochs that the predictor was fitted for; None if it was not fitted.
-        queries: Queries to predict.
+    `fitted` is the number that it was fitted for; None if it was not fitted.
 
     Raises:
         ValueError: If the predictor was not fitted, or for another number of epochs.

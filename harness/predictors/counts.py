@@ -1,4 +1,7 @@
-"""Predictors from counts of a network alone: parameters, multiply-accumulates and depth."""
+"""Predictors from counts of a network alone: parameters, multiply-accumulates and depth.
+
+Their prediction is the same for any number of observed epochs.
+"""
 
 from collections.abc import Callable
 from typing import Literal
@@ -19,10 +22,7 @@ COUNTS: dict[Count, Callable[[tuple[LayerRow, ...]], int]] = {
 
 
 class IsotonicCount:
-    """A monotone step function from one count to the accuracy at each epoch.
-
-    It does not use curves, so its prediction is the same for any number of observed epochs.
-    """
+    """A monotone step function from one count to the accuracy at each epoch."""
 
     def __init__(self, count: Count) -> None:
         """Set which count to use."""
@@ -43,10 +43,7 @@ class IsotonicCount:
 
 
 class ForestCounts:
-    """A random forest from log parameters, log MACs and depth to the logits of all epochs.
-
-    It does not use curves, so its prediction is the same for any number of observed epochs.
-    """
+    """A random forest from log parameters, log MACs and depth to the logits of all epochs."""
 
     def __init__(self, *, trees: int = 300, least_leaf: int = 3) -> None:
         """Set the number of trees and the fewest training runs in a leaf."""

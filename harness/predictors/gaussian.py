@@ -41,11 +41,9 @@ class CurveGaussian:
 
 
 def fit_gaussian(residuals: Array, shrinkage: float) -> CurveGaussian:
-    """Return the covariance of residuals (curves, epochs), shrunk towards its mean variance.
+    """Return the covariance of residuals (curves, epochs), logits minus their means.
 
-    Args:
-        residuals: (curves, epochs), logits minus their means.
-        shrinkage: Share of the mean variance that is added to the diagonal.
+    `shrinkage` is the share of the mean variance that is added to the diagonal.
     """
     covariance = residuals.T @ residuals / len(residuals)
     epochs = len(covariance)
@@ -54,12 +52,9 @@ def fit_gaussian(residuals: Array, shrinkage: float) -> CurveGaussian:
 
 
 def choose_gaussian(residuals: Array, observed: int, seed: int) -> CurveGaussian:
-    """Return the covariance whose shrinkage predicts the last epoch best in cross-validation.
+    """Return the covariance of residuals (curves, epochs) with the best shrinkage.
 
-    Args:
-        residuals: (curves, epochs), logits minus their means.
-        observed: Number of observed epochs to condition on.
-        seed: Seed of the folds.
+    It predicts the last epoch best in cross-validation; with nothing observed it is the first.
     """
     if not observed:
         return fit_gaussian(residuals, SHRINKAGES[0])
@@ -80,11 +75,9 @@ def choose_gaussian(residuals: Array, observed: int, seed: int) -> CurveGaussian
 
 
 def accuracy_moments(logits: Array, variances: Array) -> tuple[Array, Array]:
-    """Return mean and standard deviation of accuracies with normally distributed logits.
+    """Return mean and standard deviation of accuracies whose logits are normally distributed.
 
-    Args:
-        logits: Means of the logits, any shape.
-        variances: Variances of the logits, the same shape.
+    The means `logits` and the `variances` have the same shape, which may be any.
     """
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
     weights = weights / weights.sum()

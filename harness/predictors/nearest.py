@@ -132,14 +132,8 @@ def blend(squares: tuple[Array, Array], curve_share: float) -> Array:
 def find_nearest(squares: Array, count: int) -> tuple[Index, Array]:
     """Return the nearest columns of each row, nearest first, and their squared distances.
 
-    Among equal distances the first column wins.
-
-    Args:
-        squares: (others, train), squared distances.
-        count: Number of neighbours.
-
-    Returns:
-        Two arrays (others, count).
+    Among equal distances the first column wins. Squared distances (others, train) give two arrays
+    (others, count).
     """
     index = np.argsort(squares, axis=1, kind="stable")[:, :count]
     return index, np.take_along_axis(squares, index, axis=1)
@@ -174,14 +168,11 @@ def weighted_moments(weights: Array, targets: Array, errors: Array) -> tuple[Arr
 def choose_settings(features: Blocks, targets: Array) -> tuple[Settings, Array]:
     """Return the settings with the least squared error in cross-validation, and that error.
 
-    Among equal errors the first settings win.
+    The error is the mean over networks, (epochs,). Among equal errors the first settings win.
 
     Args:
         features: Features of the training networks, not standardised.
         targets: (networks, epochs), later logits.
-
-    Returns:
-        The settings, and the mean squared error over networks (epochs,).
     """
     shares = CURVE_SHARES if features.curve.shape[1] else (0.0,)
     errors: dict[Settings, Array] = {}

@@ -1,6 +1,7 @@
 """Predictors from zero-cost proxies, which are measured on untrained networks.
 
-Their `fit` and `predict` also raise the error of `proxies_of`.
+Their prediction is the same for any number of observed epochs. Their `fit` and `predict` also raise
+the error of `proxies_of`.
 """
 
 import numpy as np
@@ -28,10 +29,7 @@ def proxies_of(networks: Runs | Queries) -> Array:
 
 
 class IsotonicProxy:
-    """A monotone step function from one proxy to the accuracy at each epoch.
-
-    It does not use curves, so its prediction is the same for any number of observed epochs.
-    """
+    """A monotone step function from one proxy to the accuracy at each epoch."""
 
     def __init__(self, proxy: str) -> None:
         """Set which proxy to use, by its name in `benchmark.proxies.PROXIES`.
@@ -55,10 +53,7 @@ class IsotonicProxy:
 
 
 class ProxyForest:
-    """A random forest from proxies and mean-field signal features to the logits of all epochs.
-
-    It does not use curves, so its prediction is the same for any number of observed epochs.
-    """
+    """A random forest from proxies and mean-field signal features to the logits of all epochs."""
 
     def __init__(self, *, trees: int = 300, least_leaf: int = 3) -> None:
         """Set the number of trees and the fewest training runs in a leaf."""

@@ -30,9 +30,7 @@ def tree_features(queries: Queries) -> Array:
 def gains(curves: Array, observed: int) -> Array:
     """Return logits of later epochs minus the logit of the last observed epoch, if there is one.
 
-    Args:
-        curves: (networks, epochs), accuracies at all epochs.
-        observed: Number of observed epochs.
+    `curves` are the accuracies at all epochs, (networks, epochs).
     """
     logits = to_logits(curves)
     return logits[:, observed:] - last_observed(logits[:, :observed])

@@ -101,10 +101,7 @@ class StdModel:
 def fit_std_model(predictions: MixedPrediction, targets: Array, chance: float) -> StdModel:
     """Return the model of standard deviations, fitted to held-out networks.
 
-    Args:
-        predictions: Predictions for the held-out networks.
-        targets: (networks, epochs), their accuracies.
-        chance: Accuracy of a network that failed.
+    `targets` are their accuracies, (networks, epochs).
     """
     errors = targets - predictions.accuracy
     unscaled = StdModel(predictions.logits[:, -1], errors, chance, np.ones(errors.shape[1]))

@@ -106,13 +106,9 @@ class Arc:
         pretraining: Pretraining | None = None,
         cache: Path | None = None,
     ) -> None:
-        """Set the models.
+        """Set the extra trees, the boosted trees and the encoder [default: no encoder].
 
-        Args:
-            trees: Number of extra trees.
-            boosting: Settings of the boosted trees.
-            pretraining: Settings of the encoder [default: no encoder].
-            cache: Folder of pretrained encoders [default: the user's cache].
+        `cache` is the folder of pretrained encoders [default: the user's cache].
         """
         self.trees, self.boosting = trees, boosting
         self.pretraining, self.cache = pretraining, cache

@@ -89,8 +89,7 @@ def sample_layer_rows(images: str, count: int, seed: int) -> Iterator[tuple[Laye
     image_set = get_images(images)
     seen = [skeleton for skeleton in SKELETONS.values() if not skeleton.held_out]
     rng = generator_for("pretraining-v1", image_set.sequence.name, seed)
-    shares = [skeleton.share for skeleton in seen]
-    for number in rng.choice(len(seen), count, p=shares):
+    for number in rng.choice(len(seen), count, p=[skeleton.share for skeleton in seen]):
         architecture = sample_architecture(seen[number], image_set, rng)
         yield walk(as_trained(architecture, image_set), image_set)
 
@@ -164,12 +163,8 @@ def _layer_loss(predicted: Tensor, signals: Tensor, lengths: Tensor) -> Tensor:
 def load_or_pretrain(images: str, settings: Pretraining, cache: Path | None = None) -> Encoder:
     """Return the encoder of an image set from the cache, pretraining it first if necessary.
 
-    While one process pretrains an encoder, others that need it wait.
-
-    Args:
-        images: Name of the image set.
-        settings: Settings of the pretraining; each has its own file in the cache.
-        cache: Folder [default: the user's cache].
+    While one process pretrains an encoder, others that need it wait. Each image set and each
+    settings have a file of their own in the folder `cache` [default: the user's cache].
     """
     digest = hashlib.sha256(repr((torch.__version__, astuple(settings))).encode()).hexdigest()[:16]
     path = (cache or user_cache()) / f"encoder-{images}-{digest}.pt"

@@ -96,8 +96,7 @@ def bnn_features(queries: Queries) -> Array:
 def initial_state(features: int, generator: torch.Generator) -> State:
     """Return random weights (chains, in, out) and biases (chains, 1, out), layer by layer."""
     state = []
-    widths = [features, *[HIDDEN] * LAYERS, OUTPUTS]
-    for entering, leaving in pairwise(widths):
+    for entering, leaving in pairwise([features, *[HIDDEN] * LAYERS, OUTPUTS]):
         state.append(torch.randn(CHAINS, entering, leaving, generator=generator) / entering**0.5)
         state.append(torch.zeros(CHAINS, 1, leaving))
     state[-2][..., -2:] = 0.0
@@ -140,9 +139,7 @@ def negative_log_prior(state: State) -> Tensor:
 def predictive(means: Array, noise: Array) -> tuple[Array, Array]:
     """Return the mean, clipped to [0, 1], and standard deviation of an equally weighted mixture.
 
-    Args:
-        means: (components, networks, epochs), mean accuracies.
-        noise: (components, networks, epochs), variances.
+    Mean accuracies `means` and variances `noise` are (components, networks, epochs).
     """
     std = np.sqrt(means.var(axis=0) + noise.mean(axis=0))
     return np.clip(means.mean(axis=0), 0.0, 1.0), std

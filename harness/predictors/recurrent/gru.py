@@ -24,8 +24,7 @@ class GruReader(nn.Module):
         self.embedding = LayerEmbedding(dropout)
         entering = LayerEmbedding.width + len(ROW_FEATURES)
         widths = [entering] + [2 * HIDDEN] * (LAYERS - 1)
-        layers = [BidirectionalGru(width, HIDDEN) for width in widths]
-        self.layers = nn.ModuleList(layers)
+        self.layers = nn.ModuleList([BidirectionalGru(width, HIDDEN) for width in widths])
         self.attention = nn.Linear(2 * HIDDEN, 1)
 
     def forward(self, batch: Batch) -> Tensor:
@@ -42,10 +41,7 @@ class GruReader(nn.Module):
 
 
 class Gru:
-    """Bidirectional GRU with attention pooling, trained on all epochs.
-
-    Its prediction is the same for any number of observed epochs.
-    """
+    """Bidirectional GRU with attention pooling, trained on all epochs."""
 
     def __init__(self, *, training_epochs: int = TRAINING_EPOCHS) -> None:
         """Set the number of passes over the training runs."""

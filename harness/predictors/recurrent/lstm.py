@@ -30,7 +30,7 @@ class Peephole:
     """Peephole as published: it reads layer codes only and is fitted to the final accuracy only.
 
     With `every_epoch` it is fitted to all epochs through its epoch embedding. It predicts the
-    epochs that it was fitted to; the prediction is the same for any number of observed epochs.
+    epochs that it was fitted to.
     """
 
     def __init__(

@@ -1,4 +1,7 @@
-"""Shared code of the Peephole LSTM and its GRU variant: curve head, training and prediction."""
+"""Shared code of the Peephole LSTM and its GRU variant: curve head, training and prediction.
+
+Their prediction is the same for any number of observed epochs.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -106,10 +109,7 @@ def seed_torch(seed: int) -> Iterator[None]:
 
 
 class RecurrentPredictor:
-    """A predictor with a given reader, fitted to the final epoch or to every epoch.
-
-    It does not use curves, so its prediction is the same for any number of observed epochs.
-    """
+    """A predictor with a given reader, fitted to the final epoch or to every epoch."""
 
     def __init__(
         self,
@@ -121,11 +121,8 @@ class RecurrentPredictor:
     ) -> None:
         """Set the model and its training.
 
-        Args:
-            reader: Creates the module that reads layers, given a dropout rate.
-            width: Width of the structural feature, the output of the reader.
-            training: Training settings.
-            every_epoch: Whether to fit every epoch, or only the last.
+        `reader` creates the module that reads layers, given a dropout rate. `width` is that of its
+        output, the structural feature.
         """
         self.reader = reader
         self.width = width
