@@ -25,9 +25,10 @@ from harness.features.observed import features_of
 from harness.predictors.arc.encoder import Encoder, LayerEncoder
 from harness.predictors.base import Index, Standardiser
 from harness.predictors.recurrent.batches import length_batches, pad
-from harness.predictors.recurrent.training import seed_torch
+from harness.predictors.recurrent.training import one_cycle, seed_torch
 
 TARGET_CLIP = 5.0  # standard deviations
+WEIGHT_DECAY = 0.01
 Half = NDArray[np.float16]
 
 
@@ -124,10 +125,7 @@ def _train(
     lengths = np.array([len(layers) for layers in networks.numbers])
     rng = np.random.default_rng(settings.seed)
     steps = settings.passes * len(length_batches(lengths, settings.batch))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.peak_rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=settings.peak_rate, total_steps=steps
-    )
+    step = one_cycle(model, settings.peak_rate, WEIGHT_DECAY, steps)
     progress = Progress("steps of the encoder's pretraining", steps)
     for _ in range(settings.passes):
         for index in length_batches(lengths, settings.batch, rng):
@@ -140,11 +138,7 @@ def _train(
             predicted: Tensor = model.features(model.pooled(states, batch_lengths))
             targets = features.clamp(-TARGET_CLIP, TARGET_CLIP)
             loss += nn.functional.smooth_l1_loss(predicted, targets)
-            optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
+            step(loss)
             progress.advance()
 
 

@@ -22,6 +22,7 @@ EPOCH_EMBEDDING = 40
 HEAD_WIDTH, HEAD_LAYERS = 200, 3
 LONGEST_KERNEL = 8  # longer kernels (global pools) share the embedding of this length
 PREDICT_BATCH = 128
+LARGEST_GRADIENT = 1.0  # norm; larger gradients are scaled down to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,6 @@ class Training:
         batch: Largest number of runs in a step.
         peak_rate: Largest learning rate of the cycle.
         weight_decay: Weight decay of AdamW.
-        clip: Largest norm of the gradient.
     """
 
     epochs: int
@@ -49,7 +49,6 @@ class Training:
     batch: int = 32
     peak_rate: float = 1.5e-3
     weight_decay: float = 0.3
-    clip: float = 1.0
 
 
 class LayerEmbedding(nn.Module):
@@ -106,6 +105,23 @@ def seed_torch(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield
+
+
+def one_cycle(
+    model: nn.Module, peak_rate: float, weight_decay: float, steps: int
+) -> Callable[[Tensor], None]:
+    """Return a function that takes a step of AdamW down a loss, in one cycle of learning rates."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=peak_rate, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=peak_rate, total_steps=steps)
+
+    def step(loss: Tensor) -> None:
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(model.parameters(), LARGEST_GRADIENT)
+        optimizer.step()
+        schedule.step()
+
+    return step
 
 
 class RecurrentPredictor:
@@ -178,20 +194,10 @@ def _train(
 ) -> None:
     """Train on standardised logits (runs, epochs), of all epochs or of the last one."""
     steps = training.epochs * len(encoded.batches(training.batch))
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=training.peak_rate, weight_decay=training.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=training.peak_rate, total_steps=steps
-    )
+    step = one_cycle(model, training.peak_rate, training.weight_decay, steps)
     epochs = torch.arange(model.epoch.num_embeddings)[-targets.shape[1] :]
     model.train()
     for _ in range(training.epochs):
         for index in encoded.batches(training.batch, rng):
             logits = model(encoded.batch(index, scaling), epochs)
-            loss = nn.functional.smooth_l1_loss(logits, targets[torch.from_numpy(index)])
-            optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_(model.parameters(), training.clip)
-            optimizer.step()
-            schedule.step()
+            step(nn.functional.smooth_l1_loss(logits, targets[torch.from_numpy(index)]))
