@@ -68,6 +68,7 @@ def sample(
     state = tuple(p.clone() for p in start)
     momenta = tuple(torch.zeros_like(p) for p in start)
     scales = [_Scale(p) for p in start]
+    squared_step = sampling.step**2 / points
     kept: list[State] = []
     for step in range(sampling.burn_in + sampling.samples * sampling.apart):
         open_state = tuple(p.requires_grad_() for p in state)
@@ -78,17 +79,12 @@ def sample(
                 scale.update(gradient)
             inverse = scale.inverse()
             noise = torch.randn(p.shape, generator=generator, dtype=p.dtype)
-            momentum += noise * _noise_variance(inverse, points, sampling).sqrt()
+            # The variance that keeps the temperature at 1 (equation 8 of the paper)
+            variance = 2 * squared_step * sampling.friction * inverse - squared_step**2
+            momentum += noise * variance.clamp(min=SMALLEST).sqrt()
             momentum -= sampling.step**2 * inverse * gradient + sampling.friction * momentum
             p += momentum
         since = step + 1 - sampling.burn_in
         if since > 0 and since % sampling.apart == 0:
             kept.append(tuple(p.clone() for p in state))
     return kept
-
-
-def _noise_variance(inverse: Tensor, points: int, sampling: Sampling) -> Tensor:
-    """Return the variance that keeps the temperature at 1 (equation 8 of the paper)."""
-    squared_step = sampling.step**2 / points
-    variance = 2 * squared_step * sampling.friction * inverse - squared_step**2
-    return variance.clamp(min=SMALLEST)

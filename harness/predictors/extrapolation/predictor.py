@@ -26,17 +26,11 @@ ROUNDS = 8  # of expectation maximisation
 
 @dataclass(frozen=True, slots=True)
 class _FittedFamily:
-    """A family with its prior and its fits to the training curves.
-
-    Attributes:
-        family: Curve family.
-        prior: Prior learned from the training curves.
-        parameters: (runs, parameters), fitted to the training curves.
-    """
+    """A family with its prior and its fits to the training curves."""
 
     family: Family
     prior: Prior
-    parameters: Array
+    parameters: Array  # (runs, parameters)
 
 
 class Extrapolation:
@@ -96,14 +90,14 @@ class Extrapolation:
         if observed == 0:
             return mean_curve(self._curves, queries)
         prefixes = queries.series.valid_accuracy
-        nearest = _find_nearest(prefixes, self._curves[:, :observed])
+        distances = ((prefixes[:, None] - self._curves[None, :, :observed]) ** 2).sum(axis=2)
+        nearest = distances.argmin(axis=1)  # the training prefix nearest to each prefix
         chance = get_images(queries.images).chance
         predictions = [self._extrapolate(f, prefixes, nearest, chance) for f in self._families]
         mean, std, failed = _mix(predictions)
         self.failed_fits = int(failed.sum())
         mean[failed] = prefixes[failed, -1:]
-        epochs = later_epochs(self._curves.shape[1], observed)
-        return Prediction(mean, epochs, std)
+        return Prediction(mean, later_epochs(self._curves.shape[1], observed), std)
 
     def _extrapolate(
         self, fitted: _FittedFamily, prefixes: Array, nearest: Index, chance: float
@@ -162,24 +156,15 @@ def _learn_prior(family: Family, parameters: Array, curves: Array, prior: Prior)
 
 @dataclass(frozen=True, slots=True)
 class _FamilyPrediction:
-    """The prediction of one family.
+    """The accuracies that one family predicts.
 
-    Attributes:
-        mean: (networks, later epochs), accuracies.
-        variance: (networks, later epochs), their variance.
-        misfit: (networks,), -2 log evidence up to a constant common to all families; infinity if
-            the fit did not converge.
+    The misfit is -2 log evidence up to a constant common to all families; infinity if the fit did
+    not converge.
     """
 
-    mean: Array
-    variance: Array
-    misfit: Array
-
-
-def _find_nearest(prefixes: Array, train: Array) -> Index:
-    """Return the index of the training prefix (runs, observed) nearest to each prefix."""
-    distances = ((prefixes[:, None] - train[None]) ** 2).sum(axis=2)
-    return np.asarray(distances.argmin(axis=1))
+    mean: Array  # (networks, later epochs)
+    variance: Array  # (networks, later epochs)
+    misfit: Array  # (networks,)
 
 
 def _mix(predictions: list[_FamilyPrediction]) -> tuple[Array, Array, NDArray[np.bool_]]:
