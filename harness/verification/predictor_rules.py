@@ -23,13 +23,7 @@ SEED = 7
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The outcome of checking a rule.
-
-    Attributes:
-        rule: Name of the rule.
-        passed: Whether the predictor follows the rule.
-        seen: What was observed.
-    """
+    """Whether a predictor follows a rule, and what was observed."""
 
     rule: str
     passed: bool
@@ -47,7 +41,7 @@ class _Suite:
     Attributes:
         make: Returns a new predictor.
         train: Runs to fit on, half of all.
-        validation: Validation runs, an eighth of all.
+        validation: An eighth of all runs.
         queried: The remaining runs, which are predicted.
         fitted: Fitted predictors by observed epochs, for rules that do not need a new one.
     """
@@ -66,8 +60,7 @@ class _Suite:
 
     def fit(self, predictor: Predictor, observed: int) -> Predictor:
         """Fit a predictor on copies of the runs and return it."""
-        train, validation = self.train.copy(), self.validation.copy()
-        predictor.fit(train, validation, observed=observed, seed=SEED)
+        predictor.fit(self.train.copy(), self.validation.copy(), observed=observed, seed=SEED)
         return predictor
 
 
@@ -81,38 +74,35 @@ def _predict_typed(predictor: Predictor, queries: Queries) -> Prediction:
 def _predict(predictor: Predictor, queries: Queries) -> Prediction:
     """Predict copies of queries, and check type, epochs and shape of the prediction."""
     prediction = _predict_typed(predictor, queries)
-    _require(_problem("epochs", prediction, queries))
-    _require(_problem("shape", prediction, queries))
+    _require_rule("epochs", prediction, queries)
+    _require_rule("shape", prediction, queries)
     return prediction
 
 
 def check_predictor(make: Callable[[], Predictor], runs: Runs) -> list[Finding]:
     """Check a predictor against each rule and return a finding for each.
 
-    Args:
-        make: Returns a new predictor that is not fitted.
-        runs: The only runs that are used; a few dozen training runs are enough for a quick check.
+    Only `runs` are used; a few dozen training runs are enough for a quick check.
 
     Raises:
         ValueError: If there are fewer than 12 runs.
     """
     if len(runs) < LEAST_RUNS:
         raise ValueError(f"a check needs at least {LEAST_RUNS} runs, not {len(runs)}")
-    order = np.arange(len(runs))
     first, second = len(runs) // 2, len(runs) // 2 + len(runs) // 8
-    train, validation = runs.take(order[:first]), runs.take(order[first:second])
-    suite = _Suite(make, train, validation, runs.take(order[second:]))
-    return [_check_rule(rule, partial(check, suite)) for rule, check in RULES.items()]
-
-
-def _check_rule(rule: str, check: Callable[[], str]) -> Finding:
-    """Check a rule; an exception of the predictor breaks it."""
-    try:
-        return Finding(rule, True, check())
-    except BrokenRule as error:
-        return Finding(rule, False, str(error))
-    except Exception as error:
-        return Finding(rule, False, f"{type(error).__name__}: {error}".removesuffix(": "))
+    train, validation = runs.take(range(first)), runs.take(range(first, second))
+    suite = _Suite(make, train, validation, runs.take(range(second, len(runs))))
+    findings = []
+    for rule, check in RULES.items():
+        try:
+            finding = Finding(rule, True, check(suite))
+        except BrokenRule as error:
+            finding = Finding(rule, False, str(error))
+        except Exception as error:  # of the predictor
+            text = f"{type(error).__name__}: {error}".removesuffix(": ")
+            finding = Finding(rule, False, text)
+        findings.append(finding)
+    return findings
 
 
 def _require(problem: str) -> None:
@@ -120,9 +110,10 @@ def _require(problem: str) -> None:
         raise BrokenRule(problem)
 
 
-def _problem(rule: str, prediction: Prediction, queries: Queries) -> str:
-    """Return how a prediction breaks one of `PREDICTION_RULES`; empty if it keeps it."""
-    return PREDICTION_RULES[rule](prediction, query_scope(queries))
+def _require_rule(rule: str, prediction: Prediction, queries: Queries, when: str = "") -> None:
+    """Check one of `PREDICTION_RULES`; `when` starts the message."""
+    problem = PREDICTION_RULES[rule](prediction, query_scope(queries))
+    _require(problem and when + problem)
 
 
 def _check_works(observed: int, suite: _Suite) -> str:
@@ -135,7 +126,7 @@ def _check_prediction(rule: str, suite: _Suite) -> str:
     for observed in OBSERVED:
         queries = suite.queried.observe(observed)
         prediction = _predict_typed(suite.get_fitted(observed), queries)
-        _require(_add_observed(_problem(rule, prediction, queries), observed))
+        _require_rule(rule, prediction, queries, f"with {observed} epochs observed: ")
     described = {
         "epochs": f"{len(prediction.epochs)} epochs with {observed} observed",
         "shape": f"{prediction.mean.shape} with {observed} epochs observed",
@@ -144,10 +135,6 @@ def _check_prediction(rule: str, suite: _Suite) -> str:
         "range": f"{prediction.mean.min():.3f} to {prediction.mean.max():.3f}",
     }
     return described[rule]
-
-
-def _add_observed(problem: str, observed: int) -> str:
-    return problem and f"with {observed} epochs observed: {problem}"
 
 
 def _check_order(suite: _Suite) -> str:
@@ -162,7 +149,7 @@ def _check_order(suite: _Suite) -> str:
 
 def _check_single_query(suite: _Suite) -> str:
     queries = suite.queried.observe(ONE).take([0])
-    _require(_problem("finite", _predict(suite.get_fitted(ONE), queries), queries))
+    _require_rule("finite", _predict(suite.get_fitted(ONE), queries), queries)
     return "one network predicted"
 
 
@@ -187,18 +174,16 @@ def _check_repeated_query(suite: _Suite) -> str:
 
 def _check_runs_unchanged(suite: _Suite) -> str:
     train, validation = suite.train.copy(), suite.validation.copy()
-    before = _contents(train), _contents(validation)
     suite.make().fit(train, validation, observed=ONE, seed=SEED)
-    _require(_describe_change("train", before[0], _contents(train)))
-    _require(_describe_change("validation", before[1], _contents(validation)))
+    _require_unchanged("train", suite.train, train)
+    _require_unchanged("validation", suite.validation, validation)
     return "train and validation are unchanged"
 
 
 def _check_queries_unchanged(suite: _Suite) -> str:
     queries = suite.queried.observe(ONE)
-    before = _contents(queries)
     suite.get_fitted(ONE).predict(queries)
-    _require(_describe_change("queries", before, _contents(queries)))
+    _require_unchanged("queries", suite.queried.observe(ONE), queries)
     return "queries are unchanged"
 
 
@@ -209,7 +194,7 @@ def _check_diverged(suite: _Suite) -> str:
     for observed in OBSERVED[1:]:
         queries = queried.observe(observed)
         prediction = _predict(diverged.get_fitted(observed), queries)
-        _require(_add_observed(_problem("finite", prediction, queries), observed))
+        _require_rule("finite", prediction, queries, f"with {observed} epochs observed: ")
     return "predictions are finite when losses are NaN"
 
 
@@ -246,16 +231,15 @@ def _contents(networks: Runs | Queries) -> dict[str, bytes]:
     return {name: value.tobytes() for name, value in values.items() if value is not None}
 
 
-def _describe_change(where: str, before: dict[str, bytes], after: dict[str, bytes]) -> str:
-    names = [name for name in before if before[name] != after[name]]
-    return f"`{names[0]}` of {where} was changed" if names else ""
+def _require_unchanged(where: str, before: Runs | Queries, after: Runs | Queries) -> None:
+    contents = _contents(after)
+    for name, content in _contents(before).items():
+        if contents[name] != content:
+            raise BrokenRule(f"`{name}` of {where} was changed")
 
 
 RULES: dict[str, Callable[[_Suite], str]] = {
-    **{
-        f"works with {observed} epochs observed": partial(_check_works, observed)
-        for observed in OBSERVED
-    },
+    **{f"works with {k} epochs observed": partial(_check_works, k) for k in OBSERVED},
     **{name: partial(_check_prediction, name) for name in PREDICTION_RULES},
     "order": _check_order,
     "single query": _check_single_query,
