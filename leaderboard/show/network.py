@@ -33,10 +33,6 @@ class Network:
     """A network and its runs, by seed.
 
     Attributes:
-        architecture_id: Id of its architecture.
-        skeleton: Name of its skeleton.
-        images: Image set that it was trained on.
-        split: Split that it belongs to.
         rows: Layer walk of the network.
         seeds: Seed of each trained run.
         statuses: Status of each trained run.
@@ -97,12 +93,7 @@ def load_network(name: str, images: str | None = None, release: Release = INSTAL
 
 
 def _read_ids(images: str | None, release: Release) -> dict[str, tuple[str, str, str]]:
-    """Return architecture id, image set and split of each run, by run id.
-
-    Raises:
-        ValueError: If the image set is unknown.
-        FileNotFoundError: If there is no data, or none of the image set.
-    """
+    """Return architecture id, image set and split of each run, by run id."""
     image_sets = (get_images(images).name,) if images else tuple(IMAGES)
     runs: dict[str, tuple[str, str, str]] = {}
     columns = ("run_id", "architecture_id")

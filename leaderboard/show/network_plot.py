@@ -72,7 +72,7 @@ def _draw_layer(axes: "Axes", row: LayerRow, column: int, line: int) -> None:
         FancyBboxPatch(
             (column + GAP / 2, line - HEIGHT / 2), BOX - GAP, HEIGHT,
             boxstyle="round,pad=0,rounding_size=0.08", linewidth=0.9, edgecolor=fill,
-            facecolor=(*_rgb(fill), PALE),
+            facecolor=(fill, PALE),
         )
     )  # fmt: skip
     axes.text(column + BOX / 2, line, _label(row), ha="center", va="center", fontsize=7)
@@ -97,11 +97,6 @@ def _draw_shortcut(axes: "Axes", shortcut: str, layers: int, line: int) -> None:
     axes.text(layers + 0.2, line, "+", ha="center", va="center", fontsize=12, color=VERMILION)
     if shortcut != "identity":
         axes.text(layers + 0.45, line, shortcut, va="center", fontsize=7, color=VERMILION)
-
-
-def _rgb(colour: str) -> tuple[float, float, float]:
-    red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
-    return red, green, blue
 
 
 def _draw_curves(axes: "Axes", network: Network) -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from benchmark.release import INSTALLED, Release
 from benchmark.util.unknown_name import unknown_name
@@ -16,7 +15,6 @@ from harness.score_text import number_text
 from harness.scoring.score_rules import STRATA
 from harness.scoring.targets import SCORED_SPLITS, Targets
 from harness.task_data import load_targets
-from leaderboard.board import RESULTS
 from leaderboard.show.chart import Array, density
 
 GRID = (32, 12)  # columns and rows of a density plot in the terminal
@@ -44,14 +42,14 @@ class ShownPredictor:
 
 
 def load_predictor(
-    name: str, task_name: str, results: Path | None = None, release: Release = INSTALLED
+    name: str, task_name: str, results: Path, release: Release = INSTALLED
 ) -> ShownPredictor:
     """Read the result and the predictions of a predictor.
 
     Args:
         name: Name of the predictor.
         task_name: Name of a frozen task.
-        results: Folder of all results; by default that of the installed package.
+        results: Folder of all results.
         release: The data; by default that of the installed package.
 
     Raises:
@@ -60,30 +58,24 @@ def load_predictor(
         FileNotFoundError: If the predictions are missing.
     """
     task = release.task(task_name)
-    folder = results or RESULTS
-    known = sorted(path.stem for path in (folder / task.name).glob("*.json"))
+    known = sorted(path.stem for path in (results / task.name).glob("*.json"))
     if name not in known:
         raise ValueError(unknown_name(f"predictor with a result on {task.name}", name, known))
-    result, predictions = _read(folder, task.name, name)
+    path = result_path(results, task.name, name)
+    try:
+        result, predictions = read_with_predictions(path)
+    except ValueError as error:
+        if path.with_suffix(".parquet").exists():
+            raise
+        raise FileNotFoundError(
+            f"the predictions of {name!r} on {task.name} are not in {str(results)!r}; they come "
+            "with a checkout, not with an installed package"
+        ) from error
     if predictions is None:
         reason = str(result.failure).splitlines()[0]
         raise ValueError(f"predictor {name!r} failed on {task.name}: {reason}")
     targets = load_targets(task, release).valid_accuracy
     return ShownPredictor(result, targets, matrix(predictions, "mean", targets.run_ids)[:, -1])
-
-
-def _read(folder: Path, task: str, name: str) -> tuple[Result, pa.Table | None]:
-    """Return a result and its predictions, with a clear message if only the latter are missing."""
-    path = result_path(folder, task, name)
-    try:
-        return read_with_predictions(path)
-    except ValueError as error:
-        if path.with_suffix(".parquet").exists():
-            raise
-        raise FileNotFoundError(
-            f"the predictions of {name!r} on {task} are not in {str(folder)!r}; they come with a "
-            "checkout, not with an installed package"
-        ) from error
 
 
 def predictor_lines(shown: ShownPredictor) -> Iterator[str]:

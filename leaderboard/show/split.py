@@ -25,8 +25,6 @@ class Group:
     """The runs of a split and skeleton.
 
     Attributes:
-        split: Name of the split.
-        skeleton: Name of the skeleton.
         runs: Number of runs of all seeds and statuses.
         networks: Number of different architectures.
         statuses: Number of runs with each status.
