@@ -40,15 +40,7 @@ Outcome = tuple[Result, pa.Table | None]
 
 @dataclass(frozen=True, slots=True)
 class ResultHeader:
-    """What is known of a result before the predictor is scored.
-
-    Attributes:
-        task: The task.
-        predictor: Name of the predictor.
-        title: The predictor in words.
-        seeds: All seeds that the predictor is fitted with.
-        verification: Verification level of the result.
-    """
+    """What is known of a result before the predictor is scored; fields are those of `Result`."""
 
     task: Task
     predictor: str
@@ -112,11 +104,7 @@ def evaluate(
 ) -> Outcome:
     """Return a predictor's result on a task, and its predictions or None if it failed.
 
-    Args:
-        candidate: The predictor.
-        task: The task.
-        seeds: Number of seeds of a stochastic predictor; others are fitted once.
-        release: The data; by default that of the installed package.
+    `seeds` is the number of seeds of a stochastic predictor; others are fitted once.
 
     Raises:
         FileNotFoundError: If a split is missing from the data.
@@ -144,7 +132,14 @@ def evaluate_shared(
     except Exception as error:
         failure = f"{type(error).__name__}: {error}".removesuffix(": ")
         return [(header.fail(failure), None) for header in headers]
-    return [_score_timed(header, timed, data.targets) for header in headers]
+    fit, predict = np.mean([(t.seconds.fit, t.seconds.predict) for t in timed], axis=0).tolist()
+    seconds, counts = Seconds(fit, predict), all_counts(timed)
+    outcomes = []
+    for header in headers:
+        predictions = [drop_observed(t.prediction, header.task.observed) for t in timed]
+        outcome = score_outcome(header, predictions, data.targets, counts=counts, seconds=seconds)
+        outcomes.append(outcome)
+    return outcomes
 
 
 def _check_agreement(timed: Sequence[TimedPrediction]) -> None:
@@ -159,18 +154,6 @@ def _check_agreement(timed: Sequence[TimedPrediction]) -> None:
             raise ValueError("`epochs` must be the same with every seed")
         if (other.std is None) != (first.std is None):
             raise ValueError("`std` must be given with every seed or with none")
-
-
-def _score_timed(
-    header: ResultHeader, timed: Sequence[TimedPrediction], targets: TaskTargets
-) -> Outcome:
-    """Return the outcome of the predictions of each seed."""
-    predictions = [drop_observed(t.prediction, header.task.observed) for t in timed]
-    seconds = Seconds(
-        float(np.mean([t.seconds.fit for t in timed])),
-        float(np.mean([t.seconds.predict for t in timed])),
-    )
-    return score_outcome(header, predictions, targets, counts=all_counts(timed), seconds=seconds)
 
 
 def all_counts(timed: Sequence[TimedPrediction]) -> dict[str, int]:
@@ -207,13 +190,8 @@ def score_outcome(
 ) -> Outcome:
     """Score valid predictions, rounded as they are stored; return the result and their table.
 
-    Args:
-        header: Header of the result.
-        predictions: The prediction of each seed, rows in the order of the targets.
-        targets: The true accuracies of the task.
-        counts: What the predictor counted.
-        seconds: Measured time, mean over seeds; None if it was not measured.
-        resamples: Number of resamples for the intervals; 0 for none.
+    There is a prediction for each seed, with rows in the order of the targets. `seconds` is None if
+    no time was measured. With 0 `resamples` there are no intervals.
     """
     predictions = [round_prediction(prediction) for prediction in predictions]
     last = predictions[0].epochs[-1] - 1

@@ -34,7 +34,6 @@ class Setting:
 
     Attributes:
         results: Folder of all results.
-        release: The data; by default that of the installed package.
         seeds: Number of seeds of stochastic predictors.
         processes: Number of parallel processes.
     """
@@ -92,11 +91,7 @@ def evaluate_many(
 
 
 def _check_names(candidates: dict[str, Candidate]) -> None:
-    """Check that no two predictors have the same name, as they would write the same results.
-
-    Raises:
-        ValueError: If two do.
-    """
+    """Check that no two predictors have the same name, as they would write the same results."""
     owners: dict[str, str] = {}
     for predictor, candidate in candidates.items():
         other = owners.setdefault(candidate.name, predictor)
@@ -139,7 +134,7 @@ def _run_all(jobs: Sequence[Job], setting: Setting) -> dict[tuple[str, str], Res
     for number, results in run_in_processes(calls, setting.processes):
         job = jobs[number]
         if isinstance(results, EndedEarlyError):
-            results = _write_ended(job, setting, results)
+            results = _write_failed(job, setting, str(results))
         by_name |= {(result.task, job.predictor): result for result in results}
         progress.advance(len(job.tasks))
     return by_name
@@ -152,12 +147,11 @@ def run(job: Job, setting: Setting) -> list[Result]:
     return [write_result(setting.results, *outcome) for outcome in outcomes]
 
 
-def _write_ended(job: Job, setting: Setting, ended: EndedEarlyError) -> list[Result]:
+def _write_failed(job: Job, setting: Setting, failure: str) -> list[Result]:
     """Write failed results for a job whose process ended early."""
     candidate = find(job.predictor)
     headers = [header_of(candidate, task, setting.seeds) for task in job.tasks]
-    results = [header.fail(str(ended)) for header in headers]
-    return [write_result(setting.results, result, None) for result in results]
+    return [write_result(setting.results, header.fail(failure), None) for header in headers]
 
 
 def try_many(
