@@ -92,14 +92,8 @@ def predict_in_isolation(
 ) -> list[TimedPrediction]:
     """Fit a predictor with each seed in an isolated process, and return its predictions.
 
-    Seconds are not measured; they are 0.
-
-    Args:
-        code: The code to run.
-        data: Data of a task; its targets are not passed to the process.
-        seeds: Seeds to fit with.
-        minutes: Time limit, after which the process is killed.
-        release: The data; by default that of the installed package.
+    The process does not get the targets of `data`, and is killed after some `minutes`. Seconds are
+    not measured; they are 0.
 
     Raises:
         ValueError: If the code fails, takes too long, or its predictions break the protocol.
@@ -125,23 +119,17 @@ def copy_tree(tree: Path, data: Path) -> None:
         ignored = shutil.ignore_patterns("data", "__pycache__")
         shutil.copytree(here / package, tree / package, ignore=ignored)
     shutil.copy(here / "peephole.py", tree / "peephole.py")
-    copied = tree / "benchmark" / "data"
+    sources = [data / name for name in COPIED_FILES]
+    sources += (data / "tasks").glob("*.json")  # run ids, no measurements
     for images in IMAGES:
+        sources.append(data / "images" / f"{images}.json")
         for split in VISIBLE_SPLITS:
-            for path_of in (split_path, correct_path):
-                _copy(path_of(images, split, data), path_of(images, split, copied))
-        _copy(data / "images" / f"{images}.json", copied / "images" / f"{images}.json")
-    for name in COPIED_FILES:
-        _copy(data / name, copied / name)
-    for path in sorted((data / "tasks").glob("*.json")):  # run ids, no measurements
-        _copy(path, copied / "tasks" / path.name)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file if it exists; a release may lack it."""
-    if source.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(source, target)
+            sources += [split_path(images, split, data), correct_path(images, split, data)]
+    for source in sources:
+        if source.is_file():  # a release may lack it
+            target = tree / "benchmark" / "data" / source.relative_to(data)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
 
 
 def _run_process(home: Path, minutes: float) -> None:
@@ -186,9 +174,8 @@ def _read_predictions(
             raise ValueError(f"there is no prediction with seed {seed}")
         epochs = tuple(int(epoch) for epoch in values[f"epochs_{seed}"].ravel())
         prediction = Prediction(values[f"mean_{seed}"], epochs, values.get(f"std_{seed}"))
-        timed.append(
-            TimedPrediction(check_prediction(prediction, queries), Seconds(0.0, 0.0), counts[index])
-        )
+        checked = check_prediction(prediction, queries)
+        timed.append(TimedPrediction(checked, Seconds(0.0, 0.0), counts[index]))
     return timed
 
 
