@@ -48,7 +48,6 @@ class Request:
         predictors: Names of the predictors to verify; all if empty.
         shard: (i, n) checks the intervals of every n-th result of reference predictors, starting
             with the i-th. Scores, and intervals of submissions, are always checked.
-        release: The data; by default that of the installed package.
         processes: How many processes run at a time.
     """
 
@@ -172,16 +171,12 @@ def seconds_of(submission: Submission) -> Seconds | None:
 
 def _check_level(path: Path, result: Result, reruns: Reruns, submissions: Path) -> None:
     """Check that a result claims no verification level that cannot be shown."""
-    if result.verification != "self-reported" and not can_be_rescored(path, result):
-        raise ValueError(
-            f"{path}: `verification` (={result.verification!r}) must be 'self-reported': the "
-            "predictions of each seed are missing"
-        )
-    if result.status == "failed" and result.verification != "self-reported":
-        raise ValueError(
-            f"{path}: `verification` (={result.verification!r}) must be 'self-reported' for a "
-            "failed predictor"
-        )
+    if result.verification != "self-reported":
+        claim = f"{path}: `verification` (={result.verification!r}) must be 'self-reported'"
+        if not can_be_rescored(path, result):
+            raise ValueError(f"{claim}: the predictions of each seed are missing")
+        if result.status == "failed":
+            raise ValueError(f"{claim} for a failed predictor")
     check_claim(path, result, reruns)
     if result.verification == "rerun":
         digest = find_code(result.predictor, submissions)[1]
@@ -227,11 +222,8 @@ def rerun_all(request: Request, paths: Sequence[Path], *, minutes: float = MINUT
     """
     entries = []
     for path in paths:
-        entry = rerun(
-            Rescoring(path, intervals=False, release=request.release),
-            submissions_folder(request.results),
-            minutes=minutes,
-        )
+        job = Rescoring(path, intervals=False, release=request.release)
+        entry = rerun(job, submissions_folder(request.results), minutes=minutes)
         write_rerun(request.results, entry)
         raise_level(path, "rerun")
         entries.append(entry)

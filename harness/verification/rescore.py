@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 from benchmark.release import INSTALLED, Release
-from benchmark.tasks import Task
 from benchmark.util.atomic import write_atomically
 from benchmark.util.processes import EndedEarlyError, run_in_processes
 from benchmark.util.progress import Progress
@@ -48,7 +47,6 @@ class Rescoring:
     Attributes:
         path: Path of the result.
         intervals: Whether to compute intervals too, which takes most of the time.
-        release: The data; by default that of the installed package.
     """
 
     path: Path
@@ -77,7 +75,10 @@ def rescore(job: Rescoring) -> Result:
                 f"{source}: the predictions of each of the {len(result.seeds)} seeds are missing, "
                 "so the scores cannot be checked; evaluate the predictor again"
             )
-    task = _task(job.path, result, job.release)
+    try:
+        task = job.release.task(result.task)
+    except ValueError as error:
+        raise ValueError(f"{job.path}: {error}") from error
     resamples = RESAMPLES if job.intervals else 0
     again, table = score_predictions(source, task, release=job.release, resamples=resamples)
     check_proven(job.path, result, again, intervals=job.intervals)
@@ -87,21 +88,10 @@ def rescore(job: Rescoring) -> Result:
     return result
 
 
-def _task(path: Path, result: Result, release: Release) -> Task:
-    try:
-        return release.task(result.task)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
 def check_proven(path: Path, result: Result, again: Result, *, intervals: bool) -> None:
-    """Check that a result has the values that its predictions give when scored again.
+    """Check that a result has the values of `again`, the score of the same predictions now.
 
-    Args:
-        path: Path of the result, for messages.
-        result: The stored result.
-        again: The result of scoring the same predictions now.
-        intervals: Whether to compare intervals too.
+    Messages start with `path`. Intervals are compared only if `intervals` is true.
 
     Raises:
         ValueError: If a value is missing, superfluous or different.
