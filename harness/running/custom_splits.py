@@ -35,9 +35,6 @@ class TrialScore:
     """Scores of a predictor for the final epoch, means over seeds and over the trials of a label.
 
     Attributes:
-        predictor: Name of the predictor.
-        label: Label of the trials.
-        observed: Number of observed epochs.
         tau: Kendall's tau-b; 0 for a constant prediction, None if no fit succeeded.
         r2: 1 - SSE / SST; None if no fit succeeded.
         mse: Mean squared error; None if no fit succeeded.
@@ -129,7 +126,10 @@ def skeleton_trials(task: Task, release: Release = INSTALLED) -> list[Trial]:
         ValueError: If the rows are not those that the task was frozen on.
     """
     train, validation, _ = _load_splits(task, release)
-    names = [_skeletons(runs) for runs in (train, validation)]
+    names = [
+        np.array([network.skeleton if network else "" for network in runs.architectures])
+        for runs in (train, validation)
+    ]
     trials = []
     for left_out in sorted(set(names[0])):
         inside = [np.flatnonzero(skeletons != left_out) for skeletons in names]
@@ -166,7 +166,3 @@ def _load_splits(task: Task, release: Release) -> tuple[Runs, Runs, Runs]:
         for split in ("train", "validation", "test")
     )
     return train, validation, test
-
-
-def _skeletons(runs: Runs) -> "np.ndarray[tuple[int], np.dtype[np.str_]]":
-    return np.array([network.skeleton if network else "" for network in runs.architectures])

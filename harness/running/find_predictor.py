@@ -1,8 +1,6 @@
 """Finds a predictor by a text that names it.
 
-The text is a name in the registry or an entry point of an installed package,
-`package.module:Class`, `path/to/file.py:Class`, or the folder of a submission. Importing a class
-executes its module; scoring a file of predictions never does this.
+Importing a class executes its module; scoring a file of predictions never does this.
 """
 
 import importlib
@@ -30,7 +28,6 @@ class Candidate:
     """A predictor to evaluate.
 
     Attributes:
-        name: Name of the predictor in its results.
         title: What the predictor does, in one line.
         make: Returns a new predictor that is not fitted.
         uses_curve: Whether it uses the observed epochs.
@@ -137,10 +134,7 @@ def _name(attribute: str) -> str:
 def import_module_of(source: str, text: str, what: str) -> ModuleType:
     """Return the module of a file or of a dotted name, which may be in the current folder.
 
-    Args:
-        source: Path of the file, or dotted name of the module.
-        text: What the user wrote, for messages.
-        what: What the text names, for messages.
+    Messages have the `text` that the user wrote and `what` it names.
 
     Raises:
         FileNotFoundError: If the file does not exist.

@@ -8,13 +8,13 @@ scores are stored only with all other results, as `results/<task>/<name>.json` w
 import hashlib
 import re
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 import yaml
 
-from benchmark.util.strict_json import decode, encode, refuse
+from benchmark.util.strict_json import decode, refuse
 from harness.predictors.registry import PREDICTORS
 
 Kind = Literal["predictions", "code"]
@@ -116,8 +116,7 @@ class _Loader(yaml.SafeLoader):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"field `{name}` must be given once, not twice")
-        mapping: dict[Hashable, object] = super().construct_mapping(node, deep)
-        return mapping
+        return super().construct_mapping(node, deep)
 
 
 def read_submission(folder: Path) -> Submission:
@@ -215,8 +214,6 @@ def to_yaml(submission: Submission) -> str:
     seeds: 1
     <BLANKLINE>
     """
-    fields = encode(submission)
-    assert isinstance(fields, dict)
-    given = {name: value for name, value in fields.items() if value is not None}
+    given = {name: value for name, value in asdict(submission).items() if value is not None}
     text: str = yaml.safe_dump(given, sort_keys=False, allow_unicode=True, width=100)
     return text
