@@ -52,12 +52,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A fit of a predictor, and the tasks that share it.
-
-    Attributes:
-        predictor: An argument of `harness.running.find_predictor.find`.
-        tasks: Tasks that differ only in their observed epochs.
-    """
+    """A fit of a predictor that `find` takes; its tasks differ only in their observed epochs."""
 
     predictor: str
     tasks: tuple[Task, ...]
@@ -73,11 +68,18 @@ def evaluate_many(
 
     Raises:
         FileNotFoundError: If a split is missing from the data.
-        ValueError: If a name is unknown, or the rows are not those that a task was frozen on.
+        ValueError: If a name is unknown or that of two predictors, or the rows are not those that
+            a task was frozen on.
         OSError: If a result cannot be written.
     """
     candidates = {name: find(name) for name in dict.fromkeys(predictors)}
-    _check_names(candidates)
+    owners: dict[str, str] = {}
+    for name, candidate in candidates.items():
+        other = owners.setdefault(candidate.name, name)
+        if other != name:  # they would write the same results
+            raise ValueError(
+                f"predictors {other!r} and {name!r} have the same name {candidate.name!r}"
+            )
     chosen = [setting.release.task(name) for name in dict.fromkeys(tasks)]
     results: dict[tuple[str, str], Result] = {}
     jobs: list[Job] = []
@@ -88,17 +90,6 @@ def evaluate_many(
         jobs += [Job(name, group) for group in _group_by_fit(candidate, missing)]
     results |= _run_all(jobs, setting)
     return [results[task.name, name] for task in chosen for name in candidates]
-
-
-def _check_names(candidates: dict[str, Candidate]) -> None:
-    """Check that no two predictors have the same name, as they would write the same results."""
-    owners: dict[str, str] = {}
-    for predictor, candidate in candidates.items():
-        other = owners.setdefault(candidate.name, predictor)
-        if other != predictor:
-            raise ValueError(
-                f"predictors {other!r} and {predictor!r} have the same name {candidate.name!r}"
-            )
 
 
 def _read_stored(candidate: Candidate, task: Task, setting: Setting) -> Result | None:

@@ -121,8 +121,7 @@ def _find_submission(folder: Path) -> Candidate:
         )
     source = folder / submission.predictor if submission.file else submission.predictor
     make = find(str(source)).make
-    stochastic = submission.seeds > 1
-    return Candidate(submission.name, submission.title, make, stochastic=stochastic)
+    return Candidate(submission.name, submission.title, make, stochastic=submission.seeds > 1)
 
 
 def _name(attribute: str) -> str:

@@ -14,13 +14,7 @@ from harness.results.result import Seconds
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TimedPrediction:
-    """A valid prediction, and what it cost.
-
-    Attributes:
-        prediction: The prediction, rows in the order of the queries.
-        seconds: Measured time to fit and to predict.
-        counts: Counts of the predictor by name.
-    """
+    """A valid prediction in the order of the queries, what it cost, and the predictor's counts."""
 
     prediction: Prediction
     seconds: Seconds

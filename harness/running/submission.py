@@ -161,10 +161,9 @@ def code_files(folder: Path) -> list[Path]:
     """
     files = sorted(folder.glob("*.py"))
     for path in files:
-        if path.stat().st_size > MOST_BYTES:
-            raise ValueError(
-                f"{path}: {path.stat().st_size:,} bytes must be at most {MOST_BYTES:,}"
-            )
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise ValueError(f"{path}: {size:,} bytes must be at most {MOST_BYTES:,}")
     return files
 
 

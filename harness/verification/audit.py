@@ -177,15 +177,12 @@ def _check_level(path: Path, result: Result, reruns: Reruns, submissions: Path) 
             raise ValueError(f"{claim}: the predictions of each seed are missing")
         if result.status == "failed":
             raise ValueError(f"{claim} for a failed predictor")
-    check_claim(path, result, reruns)
-    if result.verification == "rerun":
-        digest = find_code(result.predictor, submissions)[1]
-        recorded = {(r.task, r.predictor): r.code_sha256 for r in reruns.reruns}
-        if digest != recorded[result.task, result.predictor]:
-            raise ValueError(
-                f"{path}: `verification` (='rerun') must be 'rescored' at most: the code has "
-                "changed since"
-            )
+    entry = check_claim(path, result, reruns)
+    if entry is not None and find_code(result.predictor, submissions)[1] != entry.code_sha256:
+        raise ValueError(
+            f"{path}: `verification` (='rerun') must be 'rescored' at most: the code has changed "
+            "since"
+        )
 
 
 def _find_missing(request: Request, submissions: Path) -> list[str]:

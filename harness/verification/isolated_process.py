@@ -34,7 +34,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from benchmark.release import INSTALLED, Release
+from benchmark.release import Release
 from benchmark.runs import correct_path, split_path
 from benchmark.space.imagesets import IMAGES
 from benchmark.util.processes import ONE_THREAD
@@ -46,7 +46,6 @@ from harness.running.fit_predict import TimedPrediction, check_prediction, fit_p
 from harness.task_data import TaskData
 
 VISIBLE_SPLITS = ("train", "validation")  # splits whose full curves a predictor may see
-COPIED_FILES = ("recipes.json", "environments.json")
 INPUT, PREDICTIONS, COUNTS, ERRORS = "input.pickle", "predictions.npz", "counts.json", "errors.txt"
 
 
@@ -83,12 +82,7 @@ class Counts:
 
 
 def predict_in_isolation(
-    code: Code,
-    data: TaskData,
-    seeds: tuple[int, ...],
-    *,
-    minutes: float,
-    release: Release = INSTALLED,
+    code: Code, data: TaskData, seeds: tuple[int, ...], *, minutes: float, release: Release
 ) -> list[TimedPrediction]:
     """Fit a predictor with each seed in an isolated process, and return its predictions.
 
@@ -119,7 +113,7 @@ def copy_tree(tree: Path, data: Path) -> None:
         ignored = shutil.ignore_patterns("data", "__pycache__")
         shutil.copytree(here / package, tree / package, ignore=ignored)
     shutil.copy(here / "peephole.py", tree / "peephole.py")
-    sources = [data / name for name in COPIED_FILES]
+    sources = [data / "recipes.json", data / "environments.json"]
     sources += (data / "tasks").glob("*.json")  # run ids, no measurements
     for images in IMAGES:
         sources.append(data / "images" / f"{images}.json")
@@ -148,7 +142,6 @@ def _run_process(home: Path, minutes: float) -> None:
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 timeout=60 * minutes,
-                check=False,
             )
         except subprocess.TimeoutExpired as error:
             raise ValueError(f"the predictor must finish within {minutes:g} minutes") from error

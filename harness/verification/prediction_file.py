@@ -26,7 +26,13 @@ from harness.running.evaluate import Outcome, ResultHeader, score_outcome
 from harness.task_data import load_targets
 
 REQUIRED = ("run_id", "epoch", "mean")
-COLUMNS = (*REQUIRED, "std", "seed")
+COLUMNS = {  # the type of each, in words and as checks of which one must hold
+    "run_id": ("text", (pa.types.is_string, pa.types.is_large_string)),
+    "epoch": ("integers", (pa.types.is_integer,)),
+    "mean": ("floats", (pa.types.is_floating,)),
+    "std": ("floats", (pa.types.is_floating,)),
+    "seed": ("integers", (pa.types.is_integer,)),
+}
 MAGIC = b"PAR1"  # start of a Parquet file: https://parquet.apache.org/docs/file-format/
 
 
@@ -57,13 +63,7 @@ def score_predictions(
 ) -> Outcome:
     """Return the result of a file of predictions, and its sorted rows.
 
-    The predictor is named after the file.
-
-    Args:
-        path: Path of the file.
-        task: The task that is predicted.
-        release: The data; by default that of the installed package.
-        resamples: Number of resamples for the intervals; 0 for none.
+    The predictor is named after the file. With 0 `resamples` there are no intervals.
 
     Raises:
         FileNotFoundError: If the file does not exist, or a split is missing from the data.
@@ -102,52 +102,38 @@ def _read_rows(path: Path) -> _Rows:
 def _check_columns(table: pa.Table) -> _Rows:
     """Return the columns of a table, after checking them."""
     for name in table.column_names:
-        if name not in COLUMNS or table.column_names.count(name) > 1:
-            twice = f"column {name!r} must be given once"
-            raise ValueError(twice if name in COLUMNS else unknown_name("column", name, COLUMNS))
+        if name not in COLUMNS:
+            raise ValueError(unknown_name("column", name, COLUMNS))
+        if table.column_names.count(name) > 1:
+            raise ValueError(f"column {name!r} must be given once")
     for name in REQUIRED:
         if name not in table.column_names:
             given = ", ".join(map(repr, table.column_names)) or "none"
             raise ValueError(f"column {name!r} is missing; given: {given}")
     for name in table.column_names:
-        _check_type(name, table.schema.field(name).type)
+        kind = table.schema.field(name).type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        rule, checks = COLUMNS[name]
+        if not any(check(kind) for check in checks):
+            raise ValueError(f"column {name!r} must hold {rule}, not {kind}")
     for name in ("run_id", "epoch", "seed"):
         if name in table.column_names and table[name].null_count:
             row = table[name].is_null().to_pylist().index(True)
             raise ValueError(f"`{name}` of row {row} must be given{_more(table[name].null_count)}")
+    seeds = table["seed"].to_numpy() if "seed" in table.column_names else np.zeros(len(table))
     return _Rows(
         table["run_id"].to_pylist(),
-        _ints(table, "epoch"),
+        table["epoch"].to_numpy().astype(np.int64),
         table["mean"].to_numpy().astype(np.float64),
         _deviations(table),
-        _ints(table, "seed") if "seed" in table.column_names else np.zeros(len(table), np.int64),
+        seeds.astype(np.int64),
     )
-
-
-def _ints(table: pa.Table, name: str) -> NDArray[np.int64]:
-    """Return a column of integers without nulls."""
-    values: NDArray[np.int64] = table[name].to_numpy().astype(np.int64)
-    return values
 
 
 def _more(count: int) -> str:
     """Return how many rows break a rule, if there is more than the one that is named."""
     return f" ({count} rows break this rule)" if count > 1 else ""
-
-
-def _check_type(name: str, kind: pa.DataType) -> None:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    rules = {
-        "run_id": ("text", pa.types.is_string(kind) or pa.types.is_large_string(kind)),
-        "epoch": ("integers", pa.types.is_integer(kind)),
-        "mean": ("floats", pa.types.is_floating(kind)),
-        "std": ("floats", pa.types.is_floating(kind)),
-        "seed": ("integers", pa.types.is_integer(kind)),
-    }
-    rule, kept = rules[name]
-    if not kept:
-        raise ValueError(f"column {name!r} must hold {rule}, not {kind}")
 
 
 def _deviations(table: pa.Table) -> Array | None:

@@ -39,7 +39,6 @@ class _Suite:
     """The predictor and the runs that rules are checked with.
 
     Attributes:
-        make: Returns a new predictor.
         train: Runs to fit on, half of all.
         validation: An eighth of all runs.
         queried: The remaining runs, which are predicted.
@@ -67,7 +66,9 @@ class _Suite:
 def _predict_typed(predictor: Predictor, queries: Queries) -> Prediction:
     """Predict copies of queries, and check the type of the prediction."""
     prediction = predictor.predict(queries.copy())
-    _require(type_problem(prediction))
+    problem = type_problem(prediction)
+    if problem:
+        raise BrokenRule(problem)
     return prediction
 
 
@@ -105,15 +106,11 @@ def check_predictor(make: Callable[[], Predictor], runs: Runs) -> list[Finding]:
     return findings
 
 
-def _require(problem: str) -> None:
-    if problem:
-        raise BrokenRule(problem)
-
-
 def _require_rule(rule: str, prediction: Prediction, queries: Queries, when: str = "") -> None:
     """Check one of `PREDICTION_RULES`; `when` starts the message."""
     problem = PREDICTION_RULES[rule](prediction, query_scope(queries))
-    _require(problem and when + problem)
+    if problem:
+        raise BrokenRule(when + problem)
 
 
 def _check_works(observed: int, suite: _Suite) -> str:

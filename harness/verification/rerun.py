@@ -34,8 +34,6 @@ class Rerun:
     """A record of code that gave the predictions of a result again.
 
     Attributes:
-        task: Name of the task.
-        predictor: Name of the predictor.
         predictions_sha256: SHA-256 of the stored predictions, as in the result.
         code_sha256: SHA-256 of the submission; None for a reference predictor.
         harness_version: Version of the harness that ran the code.
@@ -90,20 +88,22 @@ def write_rerun(results: Path, rerun: Rerun) -> None:
     write_atomically(reruns_path(results), f"{to_text(encode(record))}\n")
 
 
-def check_claim(path: Path, result: Result, reruns: Reruns) -> None:
-    """Check that a result at level `rerun` has an entry in the record.
+def check_claim(path: Path, result: Result, reruns: Reruns) -> Rerun | None:
+    """Return the entry of a result at level `rerun` in the record; None at other levels.
 
     Raises:
         ValueError: If it has none, or an entry of other predictions.
     """
     if result.verification != "rerun":
-        return
+        return None
     key = (result.task, result.predictor, result.predictions_sha256)
-    if key not in [(r.task, r.predictor, r.predictions_sha256) for r in reruns.reruns]:
-        raise ValueError(
-            f"{path}: `verification` (='rerun') must be 'rescored' at most: reruns.json has no "
-            "entry for these predictions"
-        )
+    for entry in reruns.reruns:
+        if (entry.task, entry.predictor, entry.predictions_sha256) == key:
+            return entry
+    raise ValueError(
+        f"{path}: `verification` (='rerun') must be 'rescored' at most: reruns.json has no "
+        "entry for these predictions"
+    )
 
 
 def find_code(predictor: str, submissions: Path) -> tuple[Code, str | None]:
@@ -126,13 +126,9 @@ def find_code(predictor: str, submissions: Path) -> tuple[Code, str | None]:
 def rerun(
     job: Rescoring, submissions: Path, *, minutes: float = MINUTES, tolerance: float = TOLERANCE
 ) -> Rerun:
-    """Run the code of a result again and return an entry for the record.
+    """Rescore a result, run its code again for at most `minutes`, and return an entry.
 
-    Args:
-        job: The result, which is rescored first.
-        submissions: Folder of submissions.
-        minutes: Time limit of the code.
-        tolerance: Largest allowed difference of a predicted accuracy or standard deviation.
+    A predicted accuracy or standard deviation may differ by at most `tolerance`.
 
     Raises:
         ValueError: If the scores do not follow from the stored predictions, the code fails, or it

@@ -17,26 +17,16 @@ from benchmark.util.processes import EndedEarlyError, run_in_processes
 from benchmark.util.progress import Progress
 from benchmark.util.strict_json import encode, to_text
 from harness.metrics.bootstrap import RESAMPLES
-from harness.results.predictions import mean_table, read_predictions
-from harness.results.result import Result, Verification, query_count, read_result, seeds_path
+from harness.results.predictions import mean_table
+from harness.results.result import Result, Verification, read_with_predictions, seeds_path
 from harness.verification.prediction_file import score_predictions
 
 TOLERANCE = 1e-9  # absolute and relative; sums differ by less between processors
 PROVEN = (
-    "task_digest",
-    "images",
-    "observed",
-    "target",
-    "harness_version",
-    "seeds",
-    "flags",
-    "networks",
-    "observed_epochs_total",
-    "scores",
-    "scores_test_accuracy",
-    "scores_valid_loss",
+    "task_digest", "images", "observed", "target", "harness_version", "seeds", "flags",
+    "networks", "observed_epochs_total", "scores", "scores_test_accuracy", "scores_valid_loss",
     "tau_resamples",
-)
+)  # fmt: skip
 INTERVAL = (".low", ".high", "tau_resamples")
 
 
@@ -66,7 +56,7 @@ def rescore(job: Rescoring) -> Result:
         ValueError: If they do not; the message names the result, the field and both values.
         OSError: If a file cannot be read.
     """
-    result = read_result(job.path)
+    result, stored = read_with_predictions(job.path)
     source = job.path.with_suffix(".parquet")
     if len(result.seeds) > 1:
         source = seeds_path(job.path)
@@ -82,7 +72,6 @@ def rescore(job: Rescoring) -> Result:
     resamples = RESAMPLES if job.intervals else 0
     again, table = score_predictions(source, task, release=job.release, resamples=resamples)
     check_proven(job.path, result, again, intervals=job.intervals)
-    stored = read_predictions(job.path.with_suffix(".parquet"), query_count(result))
     if table is not None and not mean_table(table).equals(stored):
         raise ValueError(f"{source}: the mean over seeds must be {result.predictor}.parquet")
     return result
@@ -132,9 +121,7 @@ def _is_equal(one: object, other: object) -> bool:
 def rescore_all(jobs: Sequence[Rescoring], *, processes: int = 2) -> list[str]:
     """Return the problem of each result, in order; an empty string if there is none.
 
-    Args:
-        jobs: The results to rescore.
-        processes: How many run at a time. With 1, no process is started.
+    If `processes` is 1, no process is started.
     """
     progress = Progress("results", len(jobs))
     calls = [partial(_find_problem, job) for job in jobs]
@@ -161,8 +148,9 @@ def _find_problem(job: Rescoring) -> str:
 
 def raise_level(path: Path, verification: Verification) -> None:
     """Change the verification level of a stored result."""
-    result = replace(read_result(path), verification=verification)
-    write_atomically(path, f"{to_text(encode(result))}\n")
+    result, _ = read_with_predictions(path)
+    raised = replace(result, verification=verification)
+    write_atomically(path, f"{to_text(encode(raised))}\n")
 
 
 def result_paths(results: Path, predictors: Sequence[str] = ()) -> list[Path]:

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from benchmark.release import Release
 from benchmark.runs import read_pages
+from benchmark.tasks import Task
 from benchmark.util.atomic import write_atomically
 from harness.results.result import Result, result_path, seeds_path, write_result
 from harness.running.evaluate import Outcome
@@ -35,19 +36,12 @@ PREDICTIONS = "predictions"  # folder of the files <task>.parquet
 
 @dataclass(frozen=True, slots=True)
 class SubmissionFiles:
-    """A submission and the files that it is made from.
-
-    Attributes:
-        submission: The content of `submission.yaml`.
-        text: The text of `submission.yaml`.
-        code: Python files.
-        predictions: The Parquet file of each task, for a submission of predictions.
-    """
+    """A submission, the text of its `submission.yaml`, and its Python or Parquet files."""
 
     submission: Submission
     text: str
     code: tuple[Path, ...]
-    predictions: Mapping[str, Path]
+    predictions: Mapping[str, Path]  # by task
 
 
 def read_submission_files(folder: Path) -> SubmissionFiles:
@@ -77,17 +71,15 @@ def read_submission_files(folder: Path) -> SubmissionFiles:
 def make_submission_files(what: str, fields: Mapping[str, object]) -> SubmissionFiles:
     """Return the submission of a file of predictions, or of a predictor, without a folder.
 
-    Args:
-        what: A Parquet file with the predictions of one task, or a predictor as
-            `harness.running.find_predictor.find` takes it.
-        fields: The fields of `submission.yaml` except `kind` and `predictor`, which follow from
-            `what`.
+    `what` is a Parquet file with the predictions of one task, or a predictor as
+    `harness.running.find_predictor.find` takes it. `fields` are those of `submission.yaml` except
+    `kind` and `predictor`, which follow from `what`.
 
     Raises:
         ValueError: If a field is missing or a rule is broken.
         FileNotFoundError: If there is no such file.
     """
-    source, colon, attribute = what.rpartition(":")
+    source, _, attribute = what.rpartition(":")
     plain = {n: list(v) if isinstance(v, tuple) else v for n, v in fields.items()}
     if what.endswith(".parquet"):
         submission = make_submission(plain | {"kind": "predictions"})
@@ -96,10 +88,9 @@ def make_submission_files(what: str, fields: Mapping[str, object]) -> Submission
                 f"{what}: a file holds the predictions of one task, not {len(submission.tasks)}; "
                 f"for more, make a folder with {FILE} as in template/"
             )
-        return SubmissionFiles(
-            submission, to_yaml(submission), (), {submission.tasks[0]: Path(what)}
-        )
-    is_file = bool(colon) and source.endswith(".py")
+        predictions = {submission.tasks[0]: Path(what)}
+        return SubmissionFiles(submission, to_yaml(submission), (), predictions)
+    is_file = source.endswith(".py")
     if is_file and not Path(source).is_file():
         raise FileNotFoundError(f"no file {source!r} for the predictor {what!r}")
     predictor = f"{Path(source).name}:{attribute}" if is_file else what
@@ -113,10 +104,8 @@ def submit_files(
 ) -> list[Result]:
     """Check and score a submission, write it and its results, and return the results.
 
-    Args:
-        files: The submission.
-        setting: Folder of results, with `submissions` beside it; its `seeds` are ignored.
-        replace_existing: Whether to replace an earlier submission of the same name.
+    The folder `submissions` lies beside the folder of results. The seeds are those of the
+    submission, not those of the setting.
 
     Raises:
         ValueError: If the submission exists already, breaks a rule, or fails.
@@ -129,28 +118,22 @@ def submit_files(
     tasks = [setting.release.task(task) for task in submission.tasks]
     with TemporaryDirectory(prefix="peephole-submit-") as name:
         temporary = Path(name) / submission.name
-        _write_submission(files, temporary)
+        write_atomically(temporary / FILE, files.text)
+        for path in files.code:
+            shutil.copy(path, temporary)
+        read_submission(temporary)
         if submission.kind == "code":
             _check_code(temporary, submission, {task.images for task in tasks}, setting)
-            out = replace(setting, results=Path(name) / "out")
+            out = replace(setting, results=Path(name) / "out", seeds=submission.seeds)
             outcomes = _run_code(temporary, submission, out)
         else:
-            outcomes = [_score(files, task, setting.release) for task in submission.tasks]
+            outcomes = [_score(files, task, setting.release) for task in tasks]
         results = [write_result(setting.results, *outcome) for outcome in outcomes]
         _remove_earlier(setting.results, submission)
         if folder.exists():
             shutil.rmtree(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(temporary, folder, ignore=shutil.ignore_patterns("__pycache__"))
     return results
-
-
-def _write_submission(files: SubmissionFiles, folder: Path) -> None:
-    folder.mkdir(parents=True)
-    write_atomically(folder / FILE, files.text)
-    for path in files.code:
-        shutil.copy(path, folder)
-    read_submission(folder)
 
 
 def _check_code(folder: Path, submission: Submission, images: set[str], setting: Setting) -> None:
@@ -166,23 +149,20 @@ def _check_code(folder: Path, submission: Submission, images: set[str], setting:
 
 def _run_code(folder: Path, submission: Submission, setting: Setting) -> list[Outcome]:
     """Fit and score the predictor in a folder on every task."""
-    own = replace(setting, seeds=submission.seeds)
-    results = evaluate_many([str(folder)], submission.tasks, own)
     outcomes: list[Outcome] = []
-    for result in results:
+    for result in evaluate_many([str(folder)], submission.tasks, setting):
         if result.failure is not None:
             raise ValueError(f"{submission.predictor} failed on {result.task}: {result.failure}")
-        path = result_path(own.results, result.task, result.predictor)
+        path = result_path(setting.results, result.task, result.predictor)
         of_seeds = seeds_path(path)
         table = read_pages(of_seeds if of_seeds.is_file() else path.with_suffix(".parquet"))
         outcomes.append((result, table))
     return outcomes
 
 
-def _score(files: SubmissionFiles, name: str, release: Release) -> Outcome:
+def _score(files: SubmissionFiles, task: Task, release: Release) -> Outcome:
     """Score the predictions of a task."""
-    submission, path = files.submission, files.predictions[name]
-    task = release.task(name)
+    submission, path = files.submission, files.predictions[task.name]
     result, table = score_predictions(path, task, release=release)
     if len(result.seeds) != submission.seeds:
         raise ValueError(

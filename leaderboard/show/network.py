@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from textwrap import wrap
 
 import click
 import pyarrow.compute as pc
@@ -33,7 +34,6 @@ class Network:
     """A network and its runs, by seed.
 
     Attributes:
-        rows: Layer walk of the network.
         seeds: Seed of each trained run.
         statuses: Status of each trained run.
         valid: Valid accuracy of each trained run (runs, epochs).
@@ -68,12 +68,9 @@ class Line:
 
 
 def load_network(name: str, images: str | None = None, release: Release = INSTALLED) -> Network:
-    """Read a network of the release.
+    """Read a network of the release by its architecture id, a prefix of it, or a run id.
 
-    Args:
-        name: An architecture id, an unambiguous prefix of one, or a run id.
-        images: Image set; by default the first in which the network was trained.
-        release: The data; by default that of the installed package.
+    The default image set is the first in which the network was trained.
 
     Raises:
         FileNotFoundError: If there is no data.
@@ -89,7 +86,22 @@ def load_network(name: str, images: str | None = None, release: Release = INSTAL
     if len(matches) > 1:
         shown = ", ".join(sorted(matches)[:3])
         raise ValueError(f"{name!r} is a prefix of {len(matches)} networks: {shown}, ...")
-    return _read(*runs.get(name, networks[matches[0]]), release)
+    architecture_id, image_set, split = runs.get(name, networks[matches[0]])
+    table = release.runs(image_set, split, columns=COLUMNS)
+    rows = table.filter(pc.equal(table["architecture_id"], architecture_id)).sort_by("seed")
+    first = rows.slice(0, 1).to_pylist()[0]
+    trained = rows.filter(pc.greater(pc.list_value_length(rows["valid_accuracy"]), 0))
+    return Network(
+        architecture_id,
+        first["skeleton"],
+        image_set,
+        split,
+        walk(from_record(first["architecture"]), get_images(image_set)),
+        tuple(trained["seed"].to_pylist()),
+        tuple(trained["status"].to_pylist()),
+        series(trained, "valid_accuracy"),
+        series(trained, "test_accuracy"),
+    )
 
 
 def _read_ids(images: str | None, release: Release) -> dict[str, tuple[str, str, str]]:
@@ -106,24 +118,6 @@ def _read_ids(images: str | None, release: Release) -> dict[str, tuple[str, str,
     if not runs:
         raise FileNotFoundError(f"no runs in {str(release.folder)!r}")
     return runs
-
-
-def _read(architecture_id: str, images: str, split: str, release: Release) -> Network:
-    table = release.runs(images, split, columns=COLUMNS)
-    rows = table.filter(pc.equal(table["architecture_id"], architecture_id)).sort_by("seed")
-    first = rows.slice(0, 1).to_pylist()[0]
-    trained = rows.filter(pc.greater(pc.list_value_length(rows["valid_accuracy"]), 0))
-    return Network(
-        architecture_id,
-        first["skeleton"],
-        images,
-        split,
-        walk(from_record(first["architecture"]), get_images(images)),
-        tuple(trained["seed"].to_pylist()),
-        tuple(trained["status"].to_pylist()),
-        series(trained, "valid_accuracy"),
-        series(trained, "test_accuracy"),
-    )
 
 
 def drawn_lines(rows: tuple[LayerRow, ...]) -> list[Line]:
@@ -170,17 +164,11 @@ def _line(line: Line, stage: str) -> Iterator[str]:
     """Yield the layers of a line, wrapped, with a bar at the left if there is a shortcut."""
     side = line.rows[0].in_resolution
     start = f"{stage:8} {f'{side}x{side}':>7}  {line.name:8} "
-    wrapped: list[list[LayerRow]] = [[]]
-    width = 0
-    for row in line.rows:
-        size = len(layer_word(row)) + 1
-        if width + size > WIDTH - len(start) - 2:
-            wrapped, width = [*wrapped, []], 0
-        wrapped[-1].append(row)
-        width += size
-    for index, part in enumerate(wrapped):
+    text = " ".join(map(layer_word, line.rows))
+    kinds = (row.kind for row in line.rows)
+    for index, part in enumerate(wrap(text, WIDTH - len(start) - 3)):
         rail = "  " if line.shortcut is None else ("┌ " if index == 0 else "│ ")
-        words = " ".join(click.style(layer_word(r), fg=COLOURS.get(r.kind)) for r in part)
+        words = " ".join(click.style(word, fg=COLOURS.get(next(kinds))) for word in part.split())
         yield f"{start if index == 0 else ' ' * len(start)}{rail}{words}"
     if line.shortcut is not None:
         yield f"{' ' * len(start)}└ + {line.shortcut}"

@@ -18,6 +18,7 @@ from harness.task_data import load_targets
 from leaderboard.show.chart import Array, density
 
 GRID = (32, 12)  # columns and rows of a density plot in the terminal
+WIDTH = GRID[0] + 6  # columns of a density plot with its axis
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,12 +46,6 @@ def load_predictor(
     name: str, task_name: str, results: Path, release: Release = INSTALLED
 ) -> ShownPredictor:
     """Read the result and the predictions of a predictor.
-
-    Args:
-        name: Name of the predictor.
-        task_name: Name of a frozen task.
-        results: Folder of all results.
-        release: The data; by default that of the installed package.
 
     Raises:
         ValueError: If the task is unknown, or the predictor has no scored result on it; the
@@ -96,7 +91,11 @@ def predictor_lines(shown: ShownPredictor) -> Iterator[str]:
             yield _stratum(shown, stratum)
     yield ""
     yield "true (y-axis) against predicted final accuracy; darker: more networks"
-    yield from _densities(shown)
+    heads = [f"{split}, {len(shown.of(split)[0])} networks" for split in SCORED_SPLITS]
+    yield f"{heads[0]:^{WIDTH}}  {heads[1]:^{WIDTH}}".rstrip()
+    drawn = [density(*shown.of(split), *GRID) for split in SCORED_SPLITS]
+    for one, other in zip(*drawn, strict=True):
+        yield f"{one:{WIDTH}}  {other}".rstrip()
 
 
 def _stratum(shown: ShownPredictor, stratum: str) -> str:
@@ -109,13 +108,3 @@ def _stratum(shown: ShownPredictor, stratum: str) -> str:
     start = f"{indent + name:28}{count or '':>8}"
     numbers = f"{number_text(tau, 3) + ends:>22} {number_text(r2, 3):>7} {number_text(mse, 5):>9}"
     return f"{start}  {numbers}"
-
-
-def _densities(shown: ShownPredictor) -> Iterator[str]:
-    """Yield the density plots of both splits, side by side."""
-    width = GRID[0] + 6
-    heads = [f"{split}, {len(shown.of(split)[0])} networks" for split in SCORED_SPLITS]
-    yield f"{heads[0]:^{width}}  {heads[1]:^{width}}".rstrip()
-    drawn = [list(density(*shown.of(split), *GRID)) for split in SCORED_SPLITS]
-    for one, other in zip(*drawn, strict=True):
-        yield f"{one:{width}}  {other}".rstrip()

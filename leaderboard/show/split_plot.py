@@ -8,7 +8,7 @@ import numpy as np
 from benchmark.space.imagesets import get_images
 from benchmark.util.colours import BLUE, CYCLE, GREY
 from leaderboard.show.chart import Array, new_figure, save
-from leaderboard.show.split import Group, pooled
+from leaderboard.show.split import QUANTILES, Group, pooled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,9 +72,7 @@ def _draw_finals(axes: "Axes", groups: list[Group], chance: float) -> None:
 def _draw_curves(axes: "Axes", split: str, curves: Array, chance: float) -> None:
     """Draw the median curve, and the bands of the middle 50 % and 90 % of the networks."""
     epochs = np.arange(1, curves.shape[1] + 1)
-    outer_low, low, middle, high, outer_high = np.quantile(
-        curves, (0.05, 0.25, 0.5, 0.75, 0.95), axis=0
-    )
+    outer_low, low, middle, high, outer_high = np.quantile(curves, QUANTILES, axis=0)
     axes.fill_between(epochs, outer_low, outer_high, color=BLUE, alpha=0.15, linewidth=0,
                       label="5 to 95 %")  # fmt: skip
     axes.fill_between(epochs, low, high, color=BLUE, alpha=0.35, linewidth=0, label="25 to 75 %")
