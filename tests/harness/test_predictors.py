@@ -22,6 +22,7 @@ from harness.predictors.baselines import LastPlusGain, LastValue, MeanCurve
 from harness.predictors.bnn.predictor import Bnn
 from harness.predictors.bnn.sghmc import Sampling
 from harness.predictors.counts import ForestCounts, IsotonicCount
+from harness.predictors.ensemble import Ensemble
 from harness.predictors.extrapolation.predictor import Extrapolation
 from harness.predictors.gaussian import EmpiricalGaussian
 from harness.predictors.nearest import NearestNeighbours
@@ -55,6 +56,11 @@ QUICK: dict[str, Callable[[], Predictor]] = {
     "peephole": lambda: Peephole(training_epochs=2),
     "peephole-curve": lambda: Peephole(every_epoch=True, training_epochs=2),
     "gru": lambda: Gru(training_epochs=2),
+    "peephole-x5": lambda: Ensemble(lambda: Peephole(training_epochs=2), members=2),
+    "peephole-curve-x5": lambda: Ensemble(
+        lambda: Peephole(every_epoch=True, training_epochs=2), members=2
+    ),
+    "gru-x5": lambda: Ensemble(lambda: Gru(training_epochs=2), members=2),
     "nearest-neighbours": NearestNeighbours,
     "extrapolation": lambda: Extrapolation(iterations=20),
     "nu-svr": lambda: NuSvr(candidates=3),
@@ -359,3 +365,16 @@ def test_recurrent_predictors_learn_from_layers(build: Callable[[], Predictor]) 
     predictor.fit(runs, runs, observed=0, seed=0)
     mean = predictor.predict(runs.observe(0)).mean[:, -1]
     assert np.corrcoef(mean, curves[:, -1])[0, 1] > 0.9
+
+
+def test_an_ensemble_predicts_the_mean_of_its_members() -> None:
+    queries = OTHERS.observe(0)
+    alone = [fitted("bnn", 0, seed=seed).predict(queries) for seed in (0, 1)]
+    both = Ensemble(QUICK["bnn"], members=2)
+    with pytest.raises(ValueError, match=r"^`predict` needs a fitted predictor"):
+        both.predict(queries)
+    both.fit(TRAIN, VALIDATION, observed=0, seed=7)
+    found = both.predict(queries)
+    assert found.mean == pytest.approx((alone[0].mean + alone[1].mean) / 2, abs=1e-12)
+    stds = [prediction.std for prediction in alone if prediction.std is not None]
+    assert found.std == pytest.approx(np.mean(stds, axis=0), abs=1e-12)

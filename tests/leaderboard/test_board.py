@@ -1,7 +1,8 @@
-"""The board: ranks and tie bands, agreement of the results of a task, and networks."""
+"""The board: ranks, ceilings, agreement of the results of a task, and networks."""
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,81 +16,133 @@ from benchmark.runs import read_table, rows_to_table, split_path, write_table
 from benchmark.space.architectures import from_record
 from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import walk
+from harness.metrics.bootstrap import RESAMPLES
+from harness.results.ceiling import Ceiling
 from harness.results.predictions import predictions_table
-from harness.results.result import Result, Seconds, read_result, result_path, write_result
-from harness.scoring.scores import SeedScore
+from harness.results.result import (
+    Result,
+    Seconds,
+    pack_resamples,
+    read_result,
+    result_path,
+    write_result,
+)
+from harness.scoring.scores import Score, SeedScore
 from leaderboard.board import (
+    ABOVE_CEILING,
+    TaskBoard,
     TaskNetworks,
-    bands,
     check_agreement,
-    rank_results,
-    ranks,
     results_here,
+    task_board,
 )
 from leaderboard.board import read_board as read
 from tests.toys.data import toy_release
-from tests.toys.results import EPOCHS, toy_networks, toy_result
+from tests.toys.results import EPOCHS, toy_ceiling, toy_networks, toy_result
 
 
-def with_tau(predictor: str, low: float, value: float, high: float) -> Result:
-    scores = {"test": {"tau": SeedScore(value, low, high, None)}}
-    seconds = Seconds(1, 1)
+def with_tau(
+    predictor: str, shift: float, *, skeletons: Mapping[str, float] | None = None
+) -> Result:
+    """Return a result whose tau on test is .6 + shift, also on each of the shared resamples.
+
+    Args:
+        predictor: Name of the predictor.
+        shift: Added to tau.
+        skeletons: tau on held-out skeletons.
+    """
+    rng = np.random.default_rng(0)
+    own = np.random.default_rng(len(predictor) + ord(predictor[0]))
+    samples = 0.6 + shift + 0.1 * rng.normal(size=RESAMPLES) + 0.01 * own.normal(size=RESAMPLES)
+    samples = samples.clip(-1, 1)
+    low, high = np.quantile(samples, [0.025, 0.975])
+    scores = {"test": {"tau": SeedScore(0.6 + shift, float(low), float(high), None)}}
+    for name, tau in (skeletons or {}).items():
+        scores[f"skeleton/{name}"] = {"tau": SeedScore(tau, None, None, None)}
     return replace(
-        toy_result(predictor), status="scored", failure=None, scores=scores, seconds=seconds
+        toy_result(predictor),
+        status="scored",
+        failure=None,
+        scores=scores,
+        tau_resamples=pack_resamples(samples),
+        seconds=Seconds(1, 1),
     )
 
 
-# By hand, intervals of tau:
-#   a  .70 ====== .90
-#   b     .65 === .75         overlaps a
-#   c  .55 == .68             below a, so a new band; overlaps b, so their ranks overlap
-#   d     .50 = .58           overlaps c
-#   e  .10 = .20
-FIVE = [
-    with_tau("c", 0.55, 0.6, 0.68),
-    with_tau("a", 0.70, 0.8, 0.9),
-    with_tau("e", 0.10, 0.15, 0.2),
-    with_tau("b", 0.65, 0.7, 0.75),
-    with_tau("d", 0.50, 0.55, 0.58),
-]
+def board_of(results: list[Result], ceiling: Ceiling | None = None) -> TaskBoard:
+    return task_board([(result, None) for result in results], ceiling)
 
 
-def test_ranks_and_bands_of_five_predictors_by_hand() -> None:
-    found = [(result.predictor, band, rank) for result, band, rank in rank_results(FIVE)]
-    assert found == [
-        ("a", 1, (1, 2)),
-        ("b", 1, (1, 3)),
-        ("c", 2, (2, 4)),
-        ("d", 2, (3, 4)),
-        ("e", 3, (5, 5)),
-    ]
-
-
-def test_a_chain_of_overlaps_is_not_one_band() -> None:
-    # A comparison of neighbours alone would tie the first with the last
-    assert bands([(0.6, 0.7, 0.8), (0.5, 0.6, 0.7), (0.4, 0.5, 0.59)]) == [1, 1, 2]
+def test_paired_differences_rank_predictors_whose_intervals_overlap() -> None:
+    # Intervals are .6 +- .2; differences of .1 between predictors vary by .014 alone
+    board = board_of([with_tau("c", -0.1), with_tau("a", 0.1), with_tau("b", 0.0)])
+    assert [(row.result.predictor, row.rank) for row in board.rows] == [
+        ("a", (1, 1)), ("b", (2, 2)), ("c", (3, 3)),
+    ]  # fmt: skip
+    taus = [row.result.scores["test"]["tau"] for row in board.rows]
+    assert all(tau.low is not None and tau.low < 0.6 < (tau.high or 0) for tau in taus)
+    close = board_of([with_tau("a", 0.001), with_tau("b", 0.0), with_tau("c", -0.1)])
+    assert [row.rank for row in close.rows] == [(1, 2), (1, 2), (3, 3)]
+    assert close.differences.names == ("a", "b", "c")
+    assert close.differences.value[0, 2] == pytest.approx(0.101)
+    assert close.differences.significant[0].tolist() == [False, False, True]
 
 
 def test_the_order_of_the_results_does_not_matter() -> None:
-    assert rank_results(FIVE) == rank_results(FIVE[::-1])
-
-
-def test_dropping_a_predictor_moves_no_rank_of_those_above_it() -> None:
-    full = {result.predictor: rank for result, _, rank in rank_results(FIVE)}
-    fewer = {r.predictor: rank for r, _, rank in rank_results(FIVE) if r.predictor != "e"}
-    assert all(full[name] == rank for name, rank in fewer.items())
+    results = [with_tau(name, shift) for name, shift in (("a", 0.1), ("b", 0.0), ("c", 0.02))]
+    one, other = board_of(results), board_of(results[::-1])
+    assert [(r.result, r.rank) for r in one.rows] == [(r.result, r.rank) for r in other.rows]
 
 
 def test_the_rank_includes_the_position_in_the_sorted_rows() -> None:
-    rng = np.random.default_rng(0)
-    values = np.sort(rng.random(30))[::-1]
-    intervals = [(v - d, v, v + d) for v, d in zip(values, rng.random(30) / 10, strict=True)]
-    for position, (first, last) in enumerate(ranks(intervals), start=1):
-        assert first <= position <= last
+    shifts = np.random.default_rng(0).random(20) / 3
+    board = board_of([with_tau(f"{i:02}", shift) for i, shift in enumerate(shifts.tolist())])
+    for position, row in enumerate(board.rows, start=1):
+        assert row.rank is not None
+        assert row.rank[0] <= position <= row.rank[1]
 
 
 def test_a_failed_predictor_comes_last_without_rank() -> None:
-    assert rank_results([toy_result("aaa"), *FIVE])[-1] == (toy_result("aaa"), None, None)
+    last = board_of([toy_result("aaa"), with_tau("b", 0.0)]).rows[-1]
+    assert (last.result, last.rank, last.flags) == (toy_result("aaa"), None, ())
+
+
+def test_a_result_without_resamples_is_refused() -> None:
+    message = "result 'a' on 'digits-k0-v1' has no `tau_resamples`"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        board_of([replace(with_tau("a", 0.0), tau_resamples=())])
+
+
+def test_held_out_is_shown_relative_to_what_can_be_known() -> None:
+    """Two skeletons with ceilings .8 and .2, the second one's interval reaching 0."""
+    known, unknown = Score(0.8, 0.7, 0.9), Score(0.2, 0.0, 0.4)
+    base = toy_ceiling()
+    scores = {
+        "test": base.scores["test"],
+        "heldout": {"r2": known, "tau": Score(0.5, 0.4, 0.6)},
+        "skeleton/deep-3x3": {"r2": known, "tau": known},
+        "skeleton/residual-3x2": {"r2": known, "tau": unknown},
+    }
+    networks = dict.fromkeys(scores, 10)
+    losses = {stratum: {"tau": metrics["tau"]} for stratum, metrics in scores.items()}
+    ceiling = replace(base, networks=networks, scores=scores, scores_valid_loss=losses)
+    taus = {"deep-3x3": 0.6, "residual-3x2": 0.1}
+    (row,) = board_of([with_tau("a", 0.0, skeletons=taus)], ceiling).rows
+    assert row.share == pytest.approx(0.35 / 0.5)
+    assert row.rankable == pytest.approx(0.6)
+    assert row.spread == pytest.approx(0.5 / np.sqrt(2))
+    assert row.flags == ()
+    after = replace(with_tau("a", 0.0, skeletons=taus), observed=1)
+    (later,) = board_of([after], ceiling).rows
+    assert (later.share, later.rankable, later.spread) == (None, None, row.spread)
+
+
+def test_a_score_above_the_ceiling_is_flagged() -> None:
+    """Predictions copied from the answers have tau 1; the ceiling is .85 [.75, .9]."""
+    copied, honest = with_tau("copied", 0.4), with_tau("honest", 0.2)
+    rows = board_of([copied, honest], toy_ceiling()).rows
+    assert [row.flags for row in rows] == [(ABOVE_CEILING,), ()]
+    assert board_of([replace(copied, observed=1)], toy_ceiling()).rows[0].flags == ()
 
 
 def test_a_board_has_every_task_and_every_predictor(board_results: Path) -> None:
@@ -112,7 +165,7 @@ def test_a_board_has_every_task_and_every_predictor(board_results: Path) -> None
 def test_results_of_one_task_must_share_what_the_task_fixes(
     change: dict[str, Any], field: str
 ) -> None:
-    one, two = with_tau("one", 0, 0.5, 1), replace(with_tau("two", 0, 0.5, 1), **change)
+    one, two = with_tau("one", 0.0), replace(with_tau("two", 0.0), **change)
     message = (
         f"task 'digits-k0-v1': `{field}` of 'one' (={getattr(one, field)!r}) and of 'two' "
         f"(={getattr(two, field)!r}) must be the same"

@@ -35,7 +35,7 @@ def test_the_picture_names_every_predictor_the_best_first(board: Board) -> None:
         "Before training",
         "After 1 epoch",
     ]
-    assert found.count("failed") == found.count("ceiling") == 1
+    assert found.count("failed") == found.count("ceilings") == 1
 
 
 def test_marks_lie_where_the_scores_are(board: Board) -> None:

@@ -14,8 +14,8 @@ from benchmark.space.sampler import sequence
 from benchmark.space.skeletons import SKELETONS
 from harness.metrics.registry import ORDER
 from harness.protocol import Array
-from harness.results.predictions import predictions_table
 from harness.results.ceiling import Ceiling, write_ceiling
+from harness.results.predictions import predictions_table
 from harness.results.result import (
     HARNESS_VERSION,
     SCHEMA_VERSION,
@@ -158,7 +158,7 @@ def toy_ceiling() -> Ceiling:
         HARNESS_VERSION,
         networks,
         dict.fromkeys(networks, scores),
-        dict.fromkeys(networks, {"tau": scores["tau"]}),
+        {stratum: {"tau": scores["tau"]} for stratum in networks},
     )
 
 
