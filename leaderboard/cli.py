@@ -31,13 +31,16 @@ def build(results: Path | None, output: Path, readme: Path | None) -> None:
     relative to its folder.
     """
     from benchmark.util.atomic import write_atomically
+    from harness.running.submission import submissions_folder
     from leaderboard.board import load_all_networks, read_board, results_here
     from leaderboard.page.page import render
     from leaderboard.readme.sync import bring_up_to_date, readme_files
 
-    results_board = read_board(results or results_here())
+    folder = results or results_here()
+    results_board = read_board(folder)
     files = {} if readme is None else readme_files(results_board, readme)
-    write_atomically(output, render(results_board, load_all_networks(results_board)))
+    networks = load_all_networks(results_board)
+    write_atomically(output, render(results_board, networks, submissions_folder(folder)))
     click.echo(f"{output}  {output.stat().st_size:,} bytes  {_counts(results_board)}")
     written = bring_up_to_date(files)
     for path in files:
@@ -56,12 +59,14 @@ def check(ctx: click.Context, results: Path | None, readme: Path | None, page: P
     Nothing is written. Fails if --readme, its pictures or --page differ from what `board build`
     writes.
     """
+    from harness.running.submission import submissions_folder
     from leaderboard.board import load_all_networks, read_board, results_here
     from leaderboard.page.page import render
     from leaderboard.readme.sync import outdated, readme_files
 
-    results_board = read_board(results or results_here())
-    html = render(results_board, load_all_networks(results_board))
+    folder = results or results_here()
+    results_board = read_board(folder)
+    html = render(results_board, load_all_networks(results_board), submissions_folder(folder))
     files = {} if readme is None else readme_files(results_board, readme)
     files |= {page: html} if page else {}
     old = outdated(files)

@@ -1,9 +1,10 @@
-"""Packs accuracies into few bytes for the page, with the precision that the page shows.
+"""Packs scores and accuracies into few bytes for the page, with the precision that it shows.
 
-The data of an image set is the length of a JSON text (four bytes, little-endian), the text, and
-bytes to which the text refers by offset; all are compressed with gzip and encoded in base64. True
-curves and predicted final accuracies are stored with four digits, the resolution of 10,000 images.
-Predicted curves are only drawn and are stored in steps of 1/200, which is half a pixel.
+A part of the data (a task, or the networks of an image set) is the length of a JSON text (four
+bytes, little-endian), the text, and bytes to which the text refers by offset; all are compressed
+with gzip and encoded in base64. Scores are integers, multiples of the last decimal that the page
+shows. True curves and predicted final accuracies are stored with four digits, the resolution of
+10,000 images. Predicted curves are only drawn and are stored in steps of 1/200, half a pixel.
 """
 
 import base64
@@ -62,17 +63,27 @@ def pack_curves(values: Array) -> bytes:
     return (differences % 256).astype(np.uint8).tobytes()
 
 
+def pack_integers(values: Array) -> bytes:
+    """Return which numbers are known, one byte each, then the known ones.
+
+    Each known number is stored as the difference to the one before it: sign in the lowest bit,
+    first the lowest bytes of all differences, then the next ones. Zeros and nearly equal bytes are
+    then neighbours, which gzip needs.
+
+    Args:
+        values: Integers, clipped to 30 bits; NaN where unknown.
+
+    >>> pack_integers(np.array([3.0, np.nan, 1.0])).hex(" ")
+    '01 00 01 06 03 00 00 00 00 00 00'
+    """
+    known = np.isfinite(values)
+    steps = np.diff(values[known].clip(-(2**29), 2**29).astype(np.int64), prepend=0)
+    signed = ((steps << 1) ^ (steps >> 63)).astype("<u4")
+    return known.astype(np.uint8).tobytes() + signed.view(np.uint8).reshape(-1, 4).T.tobytes()
+
+
 def compressed(record: dict[str, object], content: bytes) -> str:
     """Return a record and the bytes it refers to as text that is safe in a script element."""
     text = json.dumps(record, separators=(",", ":")).encode()
     packed = len(text).to_bytes(4, "little") + text + content
-    return base64.b64encode(gzip.compress(packed, mtime=0)).decode()
-
-
-def scaled(value: float | None, decimals: int) -> int | None:
-    """Return a number rounded to some decimals, as a multiple of the last decimal.
-
-    >>> scaled(0.5926, 3), scaled(None, 3)
-    (593, None)
-    """
-    return None if value is None else round(round(value, decimals) * 10**decimals)
+    return base64.b64encode(gzip.compress(packed, 9, mtime=0)).decode()

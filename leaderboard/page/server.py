@@ -6,6 +6,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from harness.running.submission import submissions_folder
 from leaderboard.board import TaskNetworks, load_networks, read_board
 from leaderboard.page.page import render
 
@@ -40,13 +41,15 @@ class Site:
                 for task in board.tasks:
                     if task.name not in self._networks:
                         self._networks[task.name] = load_networks(task.name)
-                self._page = render(board, self._networks).encode()
+                submissions = submissions_folder(self.results)
+                self._page = render(board, self._networks, submissions).encode()
                 self._stamp = stamp
             return self._page
 
     def stamp(self) -> Stamp:
-        """Return path, modification time and size of every file in the folder."""
-        files = sorted(path for path in self.results.rglob("*") if path.is_file())
+        """Return path, modification time and size of every file of results and submissions."""
+        folders = (self.results, submissions_folder(self.results))
+        files = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
         stats = [(str(path), path.stat()) for path in files]
         return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
 

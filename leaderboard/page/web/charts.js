@@ -3,19 +3,21 @@ const scale = (from, to, low, high) => v => low + ((v - from) / (to - from || 1)
 const clamp = (v, [low, high]) => Math.min(high, Math.max(low, v));
 const least = (list, of) => list.reduce((a, b) => (of(b) < of(a) ? b : a));
 
+/* At most `wanted` round numbers between two, but at least three. */
 function ticks(from, to, wanted = 5) {
-  const raw = (to - from) / wanted || 1,
-    power = 10 ** Math.floor(Math.log10(raw)),
-    at = [];
-  const step = [1, 2, 5, 10].map(m => m * power).find(s => s >= raw * 0.999);
-  for (let i = Math.ceil(from / step - 1e-9); i * step <= to + step * 1e-9; i++) at.push(i * step);
+  const power = 10 ** Math.floor(Math.log10((to - from || 1) / wanted));
+  const inside = step => Math.floor(to / step + 1e-9) - Math.ceil(from / step - 1e-9) + 1;
+  const steps = [10, 5, 2, 1, 0.5, 0.2].map(m => m * power).filter(s => inside(s) >= 3);
+  const step = steps.reduce((a, b) => (inside(b) <= wanted ? b : a));
+  const at = Array.from({ length: inside(step) }, (_, i) => (Math.ceil(from / step - 1e-9) + i) * step);
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
   return { at, text: v => signed(v.toFixed(digits)) };
 }
 
 function spread(values, room = 0.06) {
-  const low = Math.min(...values),
-    high = Math.max(...values),
+  const known = values.filter(v => v != null),
+    low = Math.min(...known),
+    high = Math.max(...known),
     pad = (high - low || 0.1) * room;
   return [low - pad, high + pad];
 }

@@ -1,19 +1,16 @@
 /* The shown rows and columns as comma-separated values, with all the digits that the page has. */
 function asText() {
   const shown = cells(),
-    quoted = text => `"${String(text).replaceAll('"', '""')}"`;
+    parts = c => (c.field ? [""] : ["", " low", " high"]);
   const head = [
     "task",
     "predictor",
     "status",
     "rank_first",
     "rank_last",
-    "verification",
-    ...shown.flatMap(c => [
-      `${c.metric} ${c.stratum}`,
-      `${c.metric} ${c.stratum} low`,
-      `${c.metric} ${c.stratum} high`,
-    ]),
+    "flags",
+    "checked",
+    ...shown.flatMap(c => parts(c).map(part => c.id + part)),
     "fit_seconds",
     "predict_seconds",
     "observed_epochs",
@@ -22,18 +19,14 @@ function asText() {
     view.task,
     r.predictor,
     r.failure ? "failed" : "scored",
-    ...(r.rank ?? ["", ""]),
-    r.verification,
-    ...shown.flatMap(c =>
-      score(r, c.stratum, c.metric)
-        .slice(0, 3)
-        .map(v => v ?? ""),
-    ),
-    r.fit ?? "",
-    r.predict ?? "",
+    ...(r.rank ?? [null, null]),
+    flagsOf(r).join("; "),
+    INDEX.checked[r.verification],
+    ...shown.flatMap(c => scoreOf(r, c).slice(0, parts(c).length)),
+    r.fit,
+    r.predict,
     r.observedEpochs,
   ];
-  return [head, ...ordered().map(line)]
-    .map(row => row.map(v => (typeof v === "string" ? quoted(v) : v)).join(","))
-    .join("\r\n");
+  const quoted = v => (typeof v === "string" ? `"${v.replaceAll('"', '""')}"` : (v ?? ""));
+  return [head, ...ordered().map(line)].map(row => row.map(quoted).join(",")).join("\r\n");
 }

@@ -15,6 +15,14 @@ function make(tag, attributes = {}, ...children) {
   return node;
 }
 
+/* A legend: pairs of class and text. */
+const key = (...entries) =>
+  make(
+    "p",
+    { class: "key" },
+    ...entries.filter(Boolean).map(([kind, text]) => make("span", { class: kind }, text)),
+  );
+
 function segments(id, entries, current, choose) {
   const focused = $(id).contains(document.activeElement);
   $(id).replaceChildren(

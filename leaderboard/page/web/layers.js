@@ -42,7 +42,7 @@ function picture(text) {
   });
   let x = 0,
     channels = 3,
-    resolution = data().resolution,
+    resolution = images().resolution,
     since = 0;
   const side = to => {
     svg.append(
@@ -88,18 +88,20 @@ function picture(text) {
   return svg;
 }
 
+const KINDS = { conv: "convolution, linear", pool: "pooling", thin: "other", add: "addition of a shortcut" };
+function pictureKey(text) {
+  const present = new Set(parse(text).flatMap(block => block.words.map(w => w.kind)));
+  const kinds = Object.keys(KINDS).filter(kind => present.has(kind));
+  const square = kind => make("span", {}, make("i", { class: `swatch ${kind}` }), KINDS[kind]);
+  const more = make("span", {}, "height: channels; below: pixels");
+  return make("p", { class: "key" }, ...kinds.map(square), more);
+}
+
 function layers(text) {
-  const shown = word =>
-    word
-      .replace(/(\d+)x(\d+)/, "$1×$2")
-      .replace(":", " → ")
-      .replace(/\/(\d+)$/, ", stride $1");
-  return make(
-    "dl",
-    { class: "layers" },
-    ...parse(text).flatMap(({ where, words: list }) => [
-      make("dt", {}, where),
-      make("dd", {}, ...list.map(w => make("span", { class: w.kind }, shown(w.word)))),
-    ]),
-  );
+  const rows = parse(text).flatMap(({ where, words: list }) => [
+    make("dt", {}, where),
+    make("dd", {}, ...list.map(w => make("span", { class: w.kind }, w.word))),
+  ]);
+  const example = "conv3x5:24/2 is a convolution with a kernel of 3 by 5, 24 channels and stride 2.";
+  return make("div", {}, make("dl", { class: "layers" }, ...rows), make("p", { class: "key" }, example));
 }

@@ -1,22 +1,19 @@
 /* The chart of score against observed epochs: one line per predictor, with its name at the end. */
 function series(tasks) {
-  const names = [...new Set(tasks.flatMap(t => compared(t).map(r => r.predictor)))];
-  return names
-    .map(name => ({
-      name,
-      chosen: name === view.predictor,
-      points: tasks
-        .map(t => [t.observed, compared(t).find(r => r.predictor === name)])
-        .filter(([, r]) => r)
-        .map(([k, r]) => [k, score(r, view.stratum, view.metric)])
-        .filter(([, s]) => s[0] != null),
-    }))
-    .filter(line => line.points.length);
+  const line = ({ predictor }) => ({
+    name: predictor,
+    chosen: predictor === view.predictor,
+    points: tasks
+      .map(t => [t.observed, rowOf(t, predictor)])
+      .filter(([, r]) => r && !r.failure)
+      .map(([k, r]) => [k, score(r, view.stratum, view.metric)])
+      .filter(([, s]) => s[0] != null),
+  });
+  return compared().map(line).filter(line => line.points.length);
 }
 
-function drawLines() {
-  const tasks = data().tasks,
-    ks = tasks.map(t => t.observed),
+function drawLines(tasks) {
+  const ks = tasks.map(t => t.observed),
     metric = view.metric,
     all = series(tasks);
   const useless = l =>
@@ -26,19 +23,18 @@ function drawLines() {
   if (!lines.length) return nothing("lines", "No predictor has this score.");
   const [svg, width] = canvas(
     $("lines"),
-    400,
+    420,
     `${label(metric)} against observed epochs, ${lines.length} predictors`,
   );
   const narrow = width < 430,
-    box = { left: 46, right: width - (narrow ? 112 : 150), top: 26, bottom: 350 };
-  const ends = spread(
-    lines
-      .flatMap(l => l.points.flatMap(([, s]) => withoutExtremes(metric, s.slice(0, 3))))
-      .filter(v => v != null),
-    0.03,
-  );
+    box = { left: 46, right: width - (narrow ? 112 : 150), top: 26, bottom: 370 };
+  const drawn = l => l.points.flatMap(([, s]) => withoutExtremes(metric, s.slice(0, l.chosen ? 3 : 1)));
+  const before = tasks.find(t => t.observed === 0),
+    limit = before && ceiling(view.stratum, metric, before)[0];
+  const ends = spread([...lines.flatMap(drawn), limit], 0.03);
   const x = scale(Math.min(...ks), Math.max(...ks, ks[0] + 1), box.left + 14, box.right - 14),
-    y = scale(...ends, box.bottom, box.top);
+    straight = scale(...ends, box.bottom, box.top),
+    y = v => straight(clamp(v, ends));
   axes(svg, box, {
     x,
     y,
@@ -46,16 +42,8 @@ function drawLines() {
     ys: ticks(...ends, 6),
     names: ["observed epochs", label(metric)],
   });
-  drawLimit(svg, x, v => y(clamp(v, ends)), ks);
-  const labels = lines.map((l, i) =>
-    drawLine(
-      svg,
-      l,
-      x,
-      v => y(clamp(v, ends)),
-      (i - (lines.length - 1) / 2) * Math.min(2.2, 22 / lines.length),
-    ),
-  );
+  if (limit != null) drawLimit(svg, x(0), y(limit));
+  const labels = lines.map(l => drawLine(svg, l, x, y));
   endLabels(
     svg,
     labels.sort((a, b) => a.y - b.y),
@@ -66,30 +54,23 @@ function drawLines() {
     l.at.map(([x, y, s, k]) => ({ x, y, predictor: l.name, s, k })),
   );
   naming(svg, width, points, p => `, ${moment(p.k)}: ${figure(p.s[0], metric)}`);
-  leftOut(
-    $("lines"),
-    all.filter(useless).map(l => l.name),
-  );
+  note($("lines"), "Not drawn, constant or out of range", all.filter(useless).map(l => l.name));
 }
 
-function drawLimit(svg, x, y, ks) {
-  const limit =
-    view.against === "scores" && view.stratum === "test" && ks.includes(0)
-      ? ceiling("all", view.metric)[0]
-      : null;
-  if (limit == null) return;
+function drawLimit(svg, x, y) {
   svg.append(
-    make("line", { class: "limit", x1: x(0) - 12, x2: x(0) + 12, y1: y(limit), y2: y(limit) }),
-    make("text", { x: x(0) + 16, y: y(limit) + 4 }, "ceiling"),
+    make("line", { class: "limit", x1: x - 12, x2: x + 12, y1: y, y2: y }),
+    make("text", { x: x + 16, y: y + 4 }, "ceiling"),
   );
 }
 
-function drawLine(svg, line, x, y, shift) {
-  const at = line.points.map(([k, s]) => [x(k) + shift, y(s[0]), s, k]);
+/* Draws a line through its points; the interval only of the highlighted one, as they overlap. */
+function drawLine(svg, line, x, y) {
+  const at = line.points.map(([k, s]) => [x(k), y(s[0]), s, k]);
   const kind = line.chosen ? `one ${view.stratum === "test" ? "test" : "held"}` : "other";
   const group = make("g", { class: kind }, make("path", { class: "line", d: path(at) }));
   for (const [px, py, s] of at) {
-    if (s[1] != null)
+    if (line.chosen && s[1] != null)
       group.append(make("line", { class: "whisker", x1: px, x2: px, y1: y(s[1]), y2: y(s[2]) }));
     group.append(make("circle", { class: "mark", cx: px, cy: py, r: line.chosen ? 4 : 2.4 }));
   }

@@ -20,25 +20,31 @@ function drawScatter() {
     .map((_, n) => n)
     .filter(isChosen)
     .sort((a, b) => finalTarget(a) - finalTarget(b));
-  const kept = architectures.indexOf(view.network);
-  if (kept >= 0 && !order.includes(kept)) order = [kept, ...order];
+  const asked = architectures.indexOf(view.network);
+  if (asked >= 0 && !order.includes(asked)) order = [asked, ...order];
   shownNetwork =
-    kept >= 0 ? kept : order.includes(shownNetwork) ? shownNetwork : order[order.length >> 1];
+    asked >= 0 ? asked : order.includes(shownNetwork) ? shownNetwork : order[order.length >> 1];
   moveRing = () => {};
-  if (r.failure)
-    return nothing("scatter", "This predictor failed on this task: it has no predictions.");
+  const kept = predictions(r);
+  if (!kept)
+    return nothing(
+      "scatter",
+      r.failure
+        ? "This predictor failed on this task: it has no predictions."
+        : `The page holds the predictions of the best ${images().kept} predictors of each task; those of ${r.predictor} are in the repository, in leaderboard/results/${view.task}.`,
+    );
   const height = clamp($("scatter").clientWidth, [300, 440]);
   const [svg, width] = canvas(
     $("scatter"),
     height,
-    `${r.predictor}: predicted against true final accuracy of ${order.length} networks`,
+    `${r.predictor}: true against predicted final accuracy of ${order.length} networks`,
   );
   const targets = order.map(finalTarget),
-    predictions = order.map(n => finalPrediction(r, n)),
-    ends = spread([...targets, ...predictions], 0.03);
+    predicted = order.map(n => finalPrediction(kept, n)),
+    ends = spread([...targets, ...predicted], 0.03);
   const box = { left: 46, right: width - 8, top: 26, bottom: height - 46 },
-    [x, y] = square(svg, box, ends, ["true final accuracy", "predicted"]);
-  const points = order.map((n, i) => ({ n, x: x(targets[i]), y: y(predictions[i]) })),
+    [x, y] = square(svg, box, ends, ["predicted final accuracy", "true"]);
+  const points = order.map((n, i) => ({ n, x: x(predicted[i]), y: y(targets[i]) })),
     opacity = clamp(180 / order.length, [0.4, 0.85]);
   svg.append(...points.map(p => mark(heldout[p.n], p.x, p.y, 2.8, { opacity })));
   const circle = make("circle", { class: "ring", r: 7.5 });
@@ -76,7 +82,8 @@ function drawWalk() {
     { architectures, skeletons } = networks();
   slider.max = order.length - 1;
   slider.value = order.indexOf(n);
-  const predicted = r.failure ? "" : `, ${finalPrediction(r, n).toFixed(3)} predicted`;
+  const kept = predictions(r),
+    predicted = kept ? `, ${finalPrediction(kept, n).toFixed(3)} predicted` : "";
   slider.setAttribute(
     "aria-valuetext",
     `${architectures[n]}, ${skeletons[n]}: ${finalTarget(n).toFixed(3)} true${predicted}`,
@@ -89,23 +96,20 @@ function drawNetwork() {
     { epochs, heldout, skeletons, architectures, parameters, macs } = networks(),
     curve = targetCurve(n),
     k = task().observed;
-  const predicted = r.failure ? [] : predictedCurve(r, n),
+  const predicted = predictions(r) ? predictedCurve(predictions(r), n) : [],
     kind = heldout[n] ? "held" : "test",
     holder = make("div"),
     facts = make("dl", { class: "facts" });
-  const key = make(
-    "p",
-    { class: "key" },
-    make("span", {}, "— true"),
-    predicted.length
-      ? make("span", { class: kind }, predicted.length > 1 ? "- - predicted" : "● predicted")
-      : null,
-    k ? make("span", {}, "▒ observed") : null,
+  const lineKey = key(
+    ["", "— true"],
+    predicted.length && [kind, predicted.length > 1 ? "- - predicted" : "● predicted"],
+    k && ["", "▒ observed"],
   );
   $("network").replaceChildren(
     holder,
-    key,
+    lineKey,
     picture(networks().layers[n]),
+    pictureKey(networks().layers[n]),
     layers(networks().layers[n]),
   );
   $("about-network").replaceChildren(facts);
@@ -158,20 +162,24 @@ function drawNetwork() {
 
 function drawFacts() {
   const r = chosen(),
-    facts = [
-      `${SIGNS[r.verification]} ${r.verification}`,
-      { "not known": "what it depends on is unknown", nothing: "depends on nothing" }[
-        inputs(r)
-      ] ?? `depends on ${inputs(r)}`,
-      `${r.seeds} seed${r.seeds > 1 ? "s" : ""}`,
-      r.fit == null
-        ? "cost not reported"
-        : `${seconds(r.fit)} s to fit, ${seconds(r.predict)} s to predict`,
-      `version ${r.version}`,
-    ];
+    { method, authors, link, code } = INDEX.sources[r.predictor];
+  const depends = { "not known": "what it depends on is unknown", nothing: "depends on nothing" };
+  const facts = [
+    checkedWords(r.verification),
+    depends[r.inputs] ?? `depends on ${r.inputs}`,
+    `${r.seeds} seed${r.seeds > 1 ? "s" : ""}`,
+    r.fit == null
+      ? "time not reported"
+      : `${seconds(r.fit)} s to fit, ${seconds(r.predict)} s to predict`,
+    `version ${r.version}`,
+    ...flagsOf(r),
+  ];
+  const source = [method && `method: ${method}`, authors && `by ${authors}`, code && `code: ${code}`].filter(Boolean).join(" · ");
+  const address = link && make("a", { href: link, rel: "noreferrer" }, link);
   $("facts").replaceChildren(
     make("p", {}, make("strong", {}, r.predictor), ` ${r.title}`),
     make("p", { class: "soft" }, facts.join(" · ")),
+    make("p", { class: "soft" }, source || "Authors and code are not known.", address ? " · " : "", address ?? ""),
     ...(r.failure ? [make("p", { class: "failure" }, r.failure)] : []),
   );
 }

@@ -3,23 +3,35 @@ let drawn = 0;
 async function draw() {
   const mine = ++drawn,
     checked = checkView();
-  await unpack(entry().images);
+  document.querySelector("main").setAttribute("aria-busy", "true");
+  await unpackTask(entry());
   if (mine !== drawn) return; // the view has changed in the meantime
   const focused = document.activeElement?.dataset?.key;
   checkViewOfTask(checked);
   drawControls();
+  drawHeadline();
+  drawPicture();
   drawTable();
   drawTransfer();
-  drawLines();
+  drawCost();
   drawSkeletons();
+  drawMatrix();
   drawFacts();
-  drawScatter();
-  drawNetwork();
-  drawWalk();
   if (focused)
     [...document.querySelectorAll("[data-key]")]
       .find(node => node.dataset.key === focused)
       ?.focus();
+  await new Promise(resolve => setTimeout(resolve)); // shows the above before the rest is unpacked
+  await unpack(`images-${entry().images}`);
+  if (mine !== drawn) return;
+  checkNetwork(checked);
+  drawScatter();
+  drawNetwork();
+  drawWalk();
+  const tasks = await Promise.all(ofSameImages().map(unpackTask));
+  if (mine !== drawn) return;
+  drawLines(tasks);
+  document.querySelector("main").setAttribute("aria-busy", "false");
 }
 
 function drawControls() {
@@ -48,23 +60,31 @@ function drawControls() {
     `${view.task}: ${count(test)} test and ${count(heldout)} held-out networks, predicted ${moment(observed)}.`;
   document.title = `peephole-bench: ${images}, ${moment(observed)}`;
   const rows = task().rows,
-    present = [...new Set(rows.map(inputs))].sort();
+    present = [...new Set(rows.map(r => r.inputs))].sort();
   if ($("find").value !== view.find) $("find").value = view.find;
   options($("input"), [["any", "anything"], ...present.map(name => [name, name])], view.input);
   options(
-    $("verified"),
-    [["any", "any"], ...LEVELS.map(level => [level, `${SIGNS[level]} ${level}`])],
-    view.verified,
+    $("checked"),
+    [["any", "any"], ...LEVELS.map(level => [level, checkedWords(level)])],
+    view.checked,
   );
+  options($("against"), Object.entries(INDEX.targets), view.against);
+  const filters = ["find", "input", "checked", "against"].filter(n => view[n] !== DEFAULTS[n]);
+  $("filters").open ||= filters.length > 0;
+  $("active").textContent = filters.length ? `: ${filters.length} in use` : "";
   options(
     $("columns"),
     Object.entries(COLUMNS).map(([name, [title]]) => [name, title]),
     view.columns,
   );
   $("cell-metric").hidden = COLUMNS[view.columns][1] !== null;
-  $("against").value = view.against;
-  const skeletons = [...new Set(networks().skeletons)].sort().map(name => [name, name]);
+  const skeletons = Object.keys(task().skeletons).map(name => [name, name]);
   options($("part"), [["all", "all"], ...SPLITS, ...skeletons], view.part);
+  const all = scored().length;
+  $("most").textContent =
+    all > MOST
+      ? `The charts show the best ${MOST} of the predictors that match the filters, and the highlighted one.`
+      : "";
   for (const select of document.querySelectorAll("select.metric"))
     options(
       select,
@@ -102,7 +122,7 @@ function saveTable() {
   showStatus("Saved");
 }
 
-for (const name of ["input", "verified", "against", "part"])
+for (const name of ["input", "checked", "against", "part"])
   $(name).addEventListener("change", event => go({ [name]: event.target.value }));
 $("columns").addEventListener("change", event =>
   go({ columns: event.target.value, sort: "rank", reversed: "" }),

@@ -1,7 +1,7 @@
 /* The chart of scores on each skeleton and on averages; intervals for the highlighted predictor. */
 function drawSkeletons() {
   const metric = view.metric,
-    rows = compared(task());
+    rows = compared();
   const strata = [...strataOf("seen"), ...strataOf("heldout")].filter(name =>
     rows.some(r => score(r, name, metric)[0] != null),
   );
@@ -17,13 +17,11 @@ function drawSkeletons() {
     box = { left: narrow ? 118 : 168, right: width - 12, bottom: height - 46 };
   const mine = chosen().failure ? [] : [chosen()];
   const values = strata.flatMap(name => [
+    ceiling(name, metric)[0],
     ...rows.flatMap(r => withoutExtremes(metric, score(r, name, metric).slice(0, 1))),
     ...mine.flatMap(r => withoutExtremes(metric, score(r, name, metric).slice(0, 3))),
   ]);
-  const ends = spread(
-      values.filter(v => v != null),
-      0.03,
-    ),
+  const ends = spread(values, 0.03),
     scaleX = scale(...ends, box.left, box.right),
     x = v => scaleX(clamp(v, ends)),
     marks = ticks(...ends, narrow ? 4 : 8);
@@ -44,6 +42,9 @@ function drawSkeletons() {
         stratumName(name),
       ),
     );
+    const [limit] = ceiling(name, metric);
+    if (limit != null)
+      svg.append(make("line", { class: "limit", x1: x(limit), x2: x(limit), y1: y - 11, y2: y + 11 }));
     for (const r of rows.filter(r => r.predictor !== view.predictor)) {
       const s = score(r, name, metric);
       if (s[0] == null) continue;
@@ -57,4 +58,12 @@ function drawSkeletons() {
     }
   });
   naming(svg, width, points, p => `: ${figure(p.s[0], metric)} (${range(p.s, metric)})`);
+  $("skeletons").append(
+    key(
+      ["", "❘ each other predictor"],
+      ["test", `● ${view.predictor}, with its interval`],
+      ["held", "◆ the same on held-out skeletons"],
+      strata.some(name => ceiling(name, metric)[0] != null) && ["", "┊ ceiling"],
+    ),
+  );
 }

@@ -1,4 +1,4 @@
-/* The table of predictors: sorted and filtered, with intervals, tie bands, ceiling and cost. */
+/* The table of predictors: sorted and filtered, with intervals, ceiling and cost. */
 function ariaSort(id) {
   if (view.sort !== id) return null;
   return higherIsBetter(id) === !view.reversed ? "descending" : "ascending";
@@ -17,48 +17,33 @@ function heading(id, text, name, kind) {
   );
 }
 
-function tableHead(shown, ends) {
-  const plain = text => make("span", {}, text);
-  const strip = make(
-    "th",
-    { class: "strip", "aria-hidden": "true" },
-    make("span", { class: "ends" }, ...ends.map(v => plain(figure(v, shown[0].metric)))),
-  );
+function tableHead(shown) {
+  const spanning = (title, span) =>
+    make("th", { scope: "colgroup", colspan: span, class: "first" }, make("span", {}, title));
   return make(
     "thead",
     {},
     make(
       "tr",
       {},
-      make("td", { colspan: 2 }),
-      make("td", { class: "strip" }),
-      ...shown.map(g =>
-        make(
-          "th",
-          { scope: "colgroup", colspan: g.cells.length, class: "first" },
-          make("span", {}, g.title),
-        ),
-      ),
+      make("td"),
+      make("td", { class: "name" }),
+      ...shown.map(g => spanning(g.title, g.cells.length)),
       make("td", { class: "first" }),
-      make(
-        "th",
-        { scope: "colgroup", colspan: COST.length, class: "first" },
-        make("span", {}, "cost"),
-      ),
+      spanning("cost", COST.length),
     ),
     make(
       "tr",
       {},
       heading("rank", "rank", "sort by rank", "rank"),
       heading("name", "predictor", "sort by name", "name"),
-      strip,
       ...shown.flatMap(g =>
         g.cells.map((c, i) =>
           heading(c.id, c.text, `sort by ${g.title}, ${c.text}`, i ? null : "first"),
         ),
       ),
-      heading("verification", "verified", "sort by verification", "text first"),
-      ...COST.map(([id, text], i) => heading(id, text, `sort by ${text}`, i ? null : "first")),
+      heading("checked", "checked", "sort by how it was checked", "text first"),
+      ...COST.map((c, i) => heading(c.id, c.text, `sort by ${c.text}`, i ? null : "first")),
     ),
   );
 }
@@ -75,30 +60,9 @@ function scoreCell(score, metric, kind, detailed = false) {
   );
 }
 
-/* The scores of the first two columns as whiskers on one scale. */
-function strip(scores, x, limit) {
-  const svg = make("svg", { viewBox: "0 0 110 34", width: 110, height: 34, "aria-hidden": "true" });
-  if (limit != null)
-    svg.append(make("line", { class: "limit", x1: x(limit), x2: x(limit), y1: -30, y2: 130 }));
-  scores.forEach(([score, held], i) => {
-    if (score[0] != null) svg.append(...whisker(x, 10 + 13 * i, score, held));
-  });
-  return make("td", { class: "strip" }, svg);
-}
-
-function limitOf(cell) {
-  if (
-    task().observed !== 0 ||
-    view.against !== "scores" ||
-    !/^test(\/learned)?$/.test(cell.stratum)
-  )
-    return NONE;
-  return ceiling(cell.stratum === "test" ? "all" : "learned", cell.metric);
-}
-
 function ceilingRow(shown) {
   const limits = shown.flatMap(g =>
-    g.cells.map((c, i) => [limitOf(c), c.metric, i ? null : "first"]),
+    g.cells.map((c, i) => [c.field ? NONE : ceiling(c.stratum, c.metric), c.metric, i ? null : "first"]),
   );
   if (limits.every(([limit]) => limit[0] == null)) return null;
   return make(
@@ -106,19 +70,11 @@ function ceilingRow(shown) {
     { class: "ceiling" },
     make("td"),
     make("th", { scope: "row", class: "name" }, "ceiling", make("small", {}, "noise of seeds")),
-    make("td", { class: "strip" }),
     ...limits.map(([limit, metric, kind]) =>
       limit[0] == null ? make("td", { class: kind }) : scoreCell(limit, metric, kind),
     ),
     make("td", { colspan: 1 + COST.length, class: "first" }),
   );
-}
-
-function flagsOf(r) {
-  const counted = Object.entries(r.counts)
-    .filter(([, n]) => n > 0)
-    .map(([name, n]) => `${n} ${name.replaceAll("_", " ")}`);
-  return [...(r.failure ? ["failed"] : []), ...r.flags, ...counted];
 }
 
 function nameCell(r) {
@@ -150,120 +106,66 @@ function costCells(r) {
   ];
 }
 
-function verifiedCell(r) {
-  return make(
-    "td",
-    { class: `text first ${r.verification}` },
-    make("span", { "aria-hidden": "true" }, `${SIGNS[r.verification]} `),
-    r.verification,
-  );
-}
+const checkedCell = r =>
+  make("td", { class: `text first checked ${r.verification}` }, checkedWords(r.verification));
+const rankText = r => (r.rank[0] === r.rank[1] ? `${r.rank[0]}` : r.rank.join("–"));
 
-function tableRow(r, shown, x, kinds) {
-  const kind = [...kinds, r.predictor === view.predictor && "chosen", r.failure && "failed"]
-    .filter(Boolean)
-    .join(" ");
+function tableRow(r, shown) {
+  const current = r.predictor === view.predictor,
+    kind = [current && "chosen", r.failure && "failed"].filter(Boolean).join(" ");
   const press = event => {
     if (!event.target.closest("button")) go({ predictor: r.predictor });
   };
-  const all = shown.flatMap(g => g.cells),
-    limit = limitOf(all[0])[0];
-  if (r.failure)
-    return make(
-      "tr",
-      { class: kind, onclick: press },
-      make("td"),
-      nameCell(r),
-      make("td", { class: "strip" }),
-      make("td", { class: "text first", colspan: all.length }, r.failure),
-      verifiedCell(r),
-      ...costCells(r),
-    );
-  const rank = r.rank[0] === r.rank[1] ? `${r.rank[0]}` : `${r.rank[0]}–${r.rank[1]}`;
-  const scores = all.map(c => score(r, c.stratum, c.metric));
+  const kindOf = (c, i) => [c.held ? "held" : "test", i ? "" : "first"].join(" ");
+  const middle = r.failure
+    ? [make("td", { class: "text first", colspan: cells().length }, r.failure)]
+    : shown.flatMap(g =>
+        g.cells.map((c, i) => scoreCell(scoreOf(r, c), c.metric, kindOf(c, i), current)),
+      );
   return make(
     "tr",
     { class: kind, onclick: press },
-    make("td", { class: "rank" }, rank, make("span", { class: "hidden" }, `, tie band ${r.band}`)),
+    make("td", { class: "rank" }, r.failure ? null : rankText(r)),
     nameCell(r),
-    strip(
-      scores.slice(0, 2).map((score, i) => [score, all[i].held]),
-      x,
-      limit,
-    ),
-    ...shown.flatMap(g =>
-      g.cells.map((c, i) =>
-        scoreCell(
-          score(r, c.stratum, c.metric),
-          c.metric,
-          [c.held ? "held" : "test", i ? "" : "first"].join(" "),
-          r.predictor === view.predictor,
-        ),
-      ),
-    ),
-    verifiedCell(r),
+    ...middle,
+    checkedCell(r),
     ...costCells(r),
   );
-}
-
-/* Classes that mark the start and end of tie bands; only while rows are sorted by rank. */
-function bandKinds(rows, i) {
-  const band = n => rows[n]?.band;
-  if (view.sort !== "rank" || band(i) == null) return [];
-  return ["banded", band(i - 1) !== band(i) && "band-start", band(i + 1) !== band(i) && "band-end"];
 }
 
 function drawTable() {
   const shown = groups(),
     rows = ordered(),
-    pair = shown[0].cells.slice(0, 2),
-    scored = task().rows.filter(r => !r.failure);
-  const inside = scored.flatMap(r =>
-    pair.flatMap(c => withoutExtremes(shown[0].metric, score(r, c.stratum, c.metric).slice(0, 3))),
+    all = task().rows.length;
+  const body = make("tbody", {}, ceilingRow(shown), ...rows.map(r => tableRow(r, shown)));
+  const clear = make(
+    "button",
+    { type: "button", class: "plain", "data-key": "clear", onclick: clearFilters },
+    "Clear filters",
   );
-  const known = [...inside, limitOf(pair[0])[0]].filter(v => v != null);
-  const ends = known.length ? spread(known, 0) : [0, 1],
-    clip = scale(...ends, 5, 105);
-  const x = v => clip(clamp(v, ends));
-  const body = make(
-    "tbody",
-    {},
-    ceilingRow(shown),
-    ...rows.map((r, i) => tableRow(r, shown, x, bandKinds(rows, i))),
+  const none = make(
+    "td",
+    { class: "text none", colspan: 3 + COST.length + cells().length },
+    "No predictor matches these filters. ",
+    clear,
   );
-  const width = 7 + shown.flatMap(g => g.cells).length;
-  if (!rows.length)
-    body.append(
-      make(
-        "tr",
-        {},
-        make(
-          "td",
-          { class: "text none", colspan: width },
-          "No predictor matches these filters. ",
-          make(
-            "button",
-            { type: "button", class: "plain", "data-key": "clear", onclick: clearFilters },
-            "Clear filters",
-          ),
-        ),
-      ),
-    );
-  const caption = `Predictors on ${entry().images}, ${moment(task().observed)}: ${COLUMNS[view.columns][0]}, verification and cost`;
-  $("board").replaceChildren(
-    make("caption", { class: "hidden" }, caption),
-    tableHead(shown, ends),
-    body,
-  );
+  if (!rows.length) body.append(make("tr", {}, none));
+  const caption = `Predictors on ${entry().images}, ${moment(task().observed)}: ${COLUMNS[view.columns][0]}, checks and cost`;
+  $("board").replaceChildren(make("caption", { class: "hidden" }, caption), tableHead(shown), body);
+  const { detailed } = task();
+  const partly =
+    all > detailed
+      ? ` All scores are on the page for the best ${detailed}, of the others those of ${label("tau")}, R² and MSE on test and held out.`
+      : "";
   $("count").textContent =
-    rows.length === task().rows.length
-      ? `${count(rows.length)} predictors`
-      : `${count(rows.length)} of ${count(task().rows.length)} predictors; ranks are among all predictors`;
+    (rows.length === all
+      ? `${count(all)} predictors.`
+      : `${count(rows.length)} of ${count(all)} predictors; ranks are among all predictors.`) + partly;
 }
 
 function clearFilters() {
-  const { find, input, verified } = DEFAULTS;
+  const { find, input, checked } = DEFAULTS;
   $("find").value = find;
-  go({ find, input, verified });
+  go({ find, input, checked });
   $("find").focus();
 }

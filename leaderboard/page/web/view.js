@@ -4,7 +4,7 @@ const DEFAULTS = {
   predictor: null,
   find: "",
   input: "any",
-  verified: "any",
+  checked: "any",
   columns: "final",
   metric: "tau",
   against: "scores",
@@ -56,30 +56,29 @@ function checkView() {
   );
   check("columns", Object.keys(COLUMNS), DEFAULTS.columns);
   check("metric", INDEX.charted, DEFAULTS.metric);
-  check("against", ["scores", "testAccuracy"], DEFAULTS.against);
+  check("against", TARGETS, DEFAULTS.against);
   check("stratum", ["test", "heldout"], DEFAULTS.stratum);
   check("reversed", ["", "yes"], "");
   return { missing, check };
 }
 
-/* Does the same for choices that depend on the task, and tells the reader what is missing. */
-function checkViewOfTask({ missing, check }) {
-  const { skeletons, architectures } = networks();
-  const rows = task().rows;
+/* Does the same for choices that depend on the task. */
+function checkViewOfTask({ check }) {
+  const { rows, skeletons } = task();
   check(
     "predictor",
     rows.map(r => r.predictor),
     rows[0].predictor,
   );
-  check("input", ["any", ...rows.map(inputs)], "any");
-  check("verified", ["any", ...LEVELS], "any");
-  check(
-    "sort",
-    ["rank", "name", "verification", ...COST.map(([id]) => id), ...cells().map(c => c.id)],
-    "rank",
-  );
-  check("part", ["all", "test", "heldout", ...skeletons], "all");
-  check("network", [null, ...architectures], null);
+  check("input", ["any", ...rows.map(r => r.inputs)], "any");
+  check("checked", ["any", ...LEVELS], "any");
+  check("sort", ["rank", "name", "checked", ...COST.map(c => c.id), ...cells().map(c => c.id)], "rank");
+  check("part", ["all", "test", "heldout", ...Object.keys(skeletons)], "all");
+}
+
+/* Does the same for the network, and tells the reader what is missing. */
+function checkNetwork({ missing, check }) {
+  check("network", [null, ...networks().architectures], null);
   $("notice").hidden = !missing.length;
   $("notice").textContent = missing.length
     ? `This board has ${missing.join(", ")}; the default is shown instead.`

@@ -1,0 +1,168 @@
+"""The part of the page's data that is a task: its rows and their scores.
+
+A board of a few hundred predictors on many tasks has millions of scores. The page holds all scores
+of the best predictors of each task, and of the others those of `HEADLINE` on test and held-out
+networks. How many are the best depends on the number of tasks, so that the page stays small.
+"""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.metrics.registry import HEADLINE, METRICS
+from harness.results.result import Ceiling, Result
+from harness.scoring.scores import Scores, SeedScore
+from harness.scoring.targets import SCORED_SPLITS
+from leaderboard.board import Board, Row, TaskBoard, TaskNetworks
+from leaderboard.page.packing import pack_integers
+from leaderboard.page.predictor_inputs import inputs_of
+
+DETAILED = 450  # rows of all tasks together with all their scores
+COMPARED = 25  # best predictors of a task in the matrix of differences
+PARTS = ("value", "low", "high", "seed_std")  # of a score
+TARGETS = {  # fields of a result with the titles that the page shows
+    "scores": "validation accuracy",
+    "scores_test_accuracy": "test accuracy",
+    "scores_valid_loss": "validation loss",
+}
+
+Array = NDArray[np.float64]
+
+
+def targets_of(board: Board) -> dict[str, str]:
+    """Return the fields of scores that any result has, with their titles."""
+    results = [row.result for task in board.tasks for row in task.rows]
+    return {f: t for f, t in TARGETS.items() if f == "scores" or any(_scores(r, f) for r in results)}
+
+
+def task_part(
+    board: Board, task: TaskBoard, networks: TaskNetworks
+) -> tuple[dict[str, object], bytes]:
+    """Return the record of a task for the page, and its packed scores."""
+    targets = list(targets_of(board))
+    found = [_scores(row.result, field) for row in task.rows for field in targets]
+    strata = list(dict.fromkeys(stratum for scores in found for stratum in scores))
+    detailed = DETAILED // len(board.tasks)
+    ceiling = board.ceilings.get(task.images) if task.observed == 0 else None
+    same_images = [other for other in board.tasks if other.images == task.images]
+    record: dict[str, object] = {
+        "name": task.name,
+        "observed": task.observed,
+        "networks": {split: task.networks[split] for split in SCORED_SPLITS},
+        "skeletons": networks.targets.skeleton_splits,
+        "strata": strata,
+        "detailed": detailed,
+        "ceiling": {} if ceiling is None else _ceiling(ceiling),
+        "differences": _differences(task),
+        "rows": [_row(row, inputs_of(row.result.predictor, same_images)) for row in task.rows],
+    }
+    return record, pack_integers(_numbers(task, targets, strata, detailed))
+
+
+def _numbers(task: TaskBoard, targets: list[str], strata: list[str], detailed: int) -> Array:
+    """Return scores as integers: (targets, strata, metrics, parts, rows), NaN where undefined."""
+    numbers = np.full((len(targets), len(strata), len(METRICS), len(PARTS), len(task.rows)), np.nan)
+    for place, row in enumerate(task.rows):
+        for a, target in enumerate(targets):
+            for stratum, metrics in _scores(row.result, target).items():
+                for m, (name, metric) in enumerate(METRICS.items()):
+                    shown = place < detailed or (stratum in SCORED_SPLITS and name in HEADLINE)
+                    if name in metrics and shown:
+                        s = strata.index(stratum)
+                        numbers[a, s, m, :, place] = _integers(metrics[name], metric.decimals)
+    return numbers
+
+
+def _integers(score: SeedScore, decimals: int) -> list[float]:
+    """Return the numbers of a score as multiples of the last decimal, NaN where undefined."""
+    values = [getattr(score, part) for part in PARTS]
+    return [math.nan if v is None else round(round(v, decimals) * 10**decimals) for v in values]
+
+
+def _row(row: Row, inputs: str) -> dict[str, object]:
+    """Return what the page shows of a result besides its scores."""
+    result = row.result
+    return {
+        "predictor": result.predictor,
+        "title": result.title,
+        "failure": result.failure,
+        "rank": row.rank,
+        "flags": list(_flags(row)),
+        "counts": dict(result.counts),
+        "seeds": len(result.seeds),
+        "inputs": inputs,
+        "fit": None if result.seconds is None else _short(result.seconds.fit),
+        "predict": None if result.seconds is None else _short(result.seconds.predict),
+        "observedEpochs": result.observed_epochs_total,
+        "verification": result.verification,
+        "version": result.harness_version,
+        **{name: _rounded(getattr(row, name, None)) for name in ("share", "rankable", "spread")},
+    }
+
+
+def _short(value: float) -> float:
+    """Return a number rounded to three significant digits."""
+    return float(f"{value:.3g}")
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+# Shims: each of the following four is one expression once the board has all fields.
+
+
+def _scores(result: Result, field: str) -> Scores:
+    scores: Scores = getattr(result, field, {})
+    return scores
+
+
+def _flags(row: Row) -> tuple[str, ...]:
+    flags: tuple[str, ...] = getattr(row, "flags", row.result.flags)
+    return flags
+
+
+def _ceiling(ceiling: Ceiling) -> dict[str, dict[str, list[float | None]]]:
+    """Return value, low and high of each metric by stratum."""
+    old = {"all": "test", "learned": "test/learned"}
+    return {
+        old.get(stratum, stratum): {
+            name: [_rounded(s.value), _rounded(s.low), _rounded(s.high)] for name, s in scores.items()
+        }
+        for stratum, scores in ceiling.scores.items()
+    }
+
+
+def _differences(task: TaskBoard) -> Mapping[str, object] | None:
+    """Return the differences in tau between the best predictors, in thousandths."""
+    known = getattr(task, "differences", None)
+    if known is None:
+        known = _Differences(task)
+    size = min(len(known.names), COMPARED)
+    matrices = {
+        part: np.rint(1000 * getattr(known, part)[:size, :size]).astype(int).tolist()
+        for part in ("value", "low", "high")
+    }
+    return {
+        "names": list(known.names[:size]),
+        **matrices,
+        "significant": known.significant[:size, :size].astype(int).tolist(),
+    }
+
+
+class _Differences:
+    """Stands in for `TaskBoard.differences`: intervals as wide as those of both scores."""
+
+    def __init__(self, task: TaskBoard) -> None:
+        rows = [row for row in task.rows if row.rank is not None]
+        tau = [row.result.scores["test"]["tau"] for row in rows]
+        value = np.array([t.value for t in tau], float)
+        low = np.array([t.value if t.low is None else t.low for t in tau], float)
+        high = np.array([t.value if t.high is None else t.high for t in tau], float)
+        half = np.hypot((high - low)[:, None], high - low) / 2
+        self.names = tuple(row.result.predictor for row in rows)
+        self.value = value[:, None] - value
+        self.low, self.high = self.value - half, self.value + half
+        self.significant = (low[:, None] > high) | (high[:, None] < low)
