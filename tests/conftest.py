@@ -116,7 +116,7 @@ def visit(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(address + hash_)
-        page.locator("#board tbody tr").first.wait_for()
+        page.locator("main[aria-busy=false]").wait_for()
         return page
 
     def at_home(route: Route) -> bool:

@@ -9,7 +9,7 @@ from harness.results.predictions import matrix, predicted_epochs
 from leaderboard.board import Board, Row, TaskNetworks
 from leaderboard.page.packing import Bytes, pack_curves, pack_exact
 
-PREDICTIONS = 300  # predictors of all tasks together whose predictions the page holds
+PREDICTIONS = 150  # predictors of all tasks together whose predictions the page holds
 
 
 def images_part(

@@ -77,9 +77,10 @@ def pack_integers(values: Array) -> bytes:
     '01 00 01 06 03 00 00 00 00 00 00'
     """
     known = np.isfinite(values)
-    steps = np.diff(values[known].clip(-(2**29), 2**29).astype(np.int64), prepend=0)
-    signed = ((steps << 1) ^ (steps >> 63)).astype("<u4")
-    return known.astype(np.uint8).tobytes() + signed.view(np.uint8).reshape(-1, 4).T.tobytes()
+    steps = np.diff(values[known].clip(-(2**29), 2**29), prepend=0.0)
+    signed = np.where(steps < 0, -2 * steps - 1, 2 * steps).astype("<u4")
+    planes = signed.view(np.uint8).reshape(-1, 4).T
+    return known.astype(np.uint8).tobytes() + planes.tobytes()
 
 
 def compressed(record: dict[str, object], content: bytes) -> str:

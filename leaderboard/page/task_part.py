@@ -6,7 +6,6 @@ networks. How many are the best depends on the number of tasks, so that the page
 """
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from leaderboard.board import Board, Row, TaskBoard, TaskNetworks
 from leaderboard.page.packing import pack_integers
 from leaderboard.page.predictor_inputs import inputs_of
 
-DETAILED = 450  # rows of all tasks together with all their scores
+DETAILED = 360  # rows of all tasks together with all their scores
 COMPARED = 25  # best predictors of a task in the matrix of differences
 PARTS = ("value", "low", "high", "seed_std")  # of a score
 TARGETS = {  # fields of a result with the titles that the page shows
@@ -34,7 +33,9 @@ Array = NDArray[np.float64]
 def targets_of(board: Board) -> dict[str, str]:
     """Return the fields of scores that any result has, with their titles."""
     results = [row.result for task in board.tasks for row in task.rows]
-    return {f: t for f, t in TARGETS.items() if f == "scores" or any(_scores(r, f) for r in results)}
+    return {
+        f: t for f, t in TARGETS.items() if f == "scores" or any(_scores(r, f) for r in results)
+    }
 
 
 def task_part(
@@ -89,7 +90,7 @@ def _row(row: Row, inputs: str) -> dict[str, object]:
         "title": result.title,
         "failure": result.failure,
         "rank": row.rank,
-        "flags": list(_flags(row)),
+        "flags": list(getattr(row, "flags", result.flags)),  # shim: row.flags
         "counts": dict(result.counts),
         "seeds": len(result.seeds),
         "inputs": inputs,
@@ -98,6 +99,7 @@ def _row(row: Row, inputs: str) -> dict[str, object]:
         "observedEpochs": result.observed_epochs_total,
         "verification": result.verification,
         "version": result.harness_version,
+        # shim: getattr(row, name) without a default
         **{name: _rounded(getattr(row, name, None)) for name in ("share", "rankable", "spread")},
     }
 
@@ -111,49 +113,37 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
 
-# Shims: each of the following four is one expression once the board has all fields.
-
-
 def _scores(result: Result, field: str) -> Scores:
-    scores: Scores = getattr(result, field, {})
+    scores: Scores = getattr(result, field, {})  # shim: no default once all results have the field
     return scores
-
-
-def _flags(row: Row) -> tuple[str, ...]:
-    flags: tuple[str, ...] = getattr(row, "flags", row.result.flags)
-    return flags
 
 
 def _ceiling(ceiling: Ceiling) -> dict[str, dict[str, list[float | None]]]:
     """Return value, low and high of each metric by stratum."""
-    old = {"all": "test", "learned": "test/learned"}
+    old = {"all": "test", "learned": "test/learned"}  # shim: the names of strata until 0.2.0
     return {
         old.get(stratum, stratum): {
-            name: [_rounded(s.value), _rounded(s.low), _rounded(s.high)] for name, s in scores.items()
+            name: [_rounded(score.value), _rounded(score.low), _rounded(score.high)]
+            for name, score in scores.items()
         }
         for stratum, scores in ceiling.scores.items()
     }
 
 
-def _differences(task: TaskBoard) -> Mapping[str, object] | None:
+def _differences(task: TaskBoard) -> dict[str, object]:
     """Return the differences in tau between the best predictors, in thousandths."""
-    known = getattr(task, "differences", None)
-    if known is None:
-        known = _Differences(task)
+    known = getattr(task, "differences", None) or _Differences(task)  # shim: task.differences
     size = min(len(known.names), COMPARED)
     matrices = {
         part: np.rint(1000 * getattr(known, part)[:size, :size]).astype(int).tolist()
         for part in ("value", "low", "high")
     }
-    return {
-        "names": list(known.names[:size]),
-        **matrices,
-        "significant": known.significant[:size, :size].astype(int).tolist(),
-    }
+    significant = known.significant[:size, :size].astype(int).tolist()
+    return {"names": list(known.names[:size]), **matrices, "significant": significant}
 
 
 class _Differences:
-    """Stands in for `TaskBoard.differences`: intervals as wide as those of both scores."""
+    """Stands in for `TaskBoard.differences` (a shim): intervals as wide as those of both scores."""
 
     def __init__(self, task: TaskBoard) -> None:
         rows = [row for row in task.rows if row.rank is not None]

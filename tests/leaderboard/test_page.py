@@ -14,13 +14,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.metrics.registry import METRICS
+import leaderboard.page.networks_part
+import leaderboard.page.page
+import leaderboard.page.task_part
+from harness.metrics.registry import HEADLINE, METRICS
+from harness.predictors.registry import PREDICTORS
 from harness.results.predictions import matrix
 from harness.results.result import read_result, result_path
 from leaderboard.board import Board, TaskNetworks
 from leaderboard.board import read_board as read
-from leaderboard.page.packing import Bytes, pack_curves, pack_exact
-from leaderboard.page.page import SCRIPTS, index, layers_text, page_data, render
+from leaderboard.page.networks_part import layers_text
+from leaderboard.page.packing import Bytes, pack_curves, pack_exact, pack_integers
+from leaderboard.page.page import SCRIPTS, index, parts, render
+from leaderboard.page.predictor_sources import sources_of
+from tests.toys.large_boards import large_board
 from tests.toys.results import EPOCHS, toy_networks
 
 
@@ -55,9 +62,11 @@ def parsed(board: Board, all_networks: dict[str, TaskNetworks]) -> Elements:
     return page
 
 
-def unpacked(board: Board, all_networks: dict[str, TaskNetworks]) -> tuple[Any, bytes]:
-    """Return the data of digits as a browser reads it."""
-    text = next(t for _, name, t in parsed(board, all_networks).texts if name == "data-digits")
+def unpacked(
+    board: Board, all_networks: dict[str, TaskNetworks], part: str = "images-digits"
+) -> tuple[Any, bytes]:
+    """Return a part of the data as a browser reads it."""
+    text = next(t for _, name, t in parsed(board, all_networks).texts if name == part)
     packed = gzip.decompress(base64.b64decode(text))
     length = int.from_bytes(packed[:4], "little")
     return json.loads(packed[4 : 4 + length]), packed[4 + length :]
@@ -72,13 +81,16 @@ def test_the_page_holds_its_data_whatever_a_title_says(
     assert tags == [
         ("style", None),
         ("script", "index"),
-        ("script", "data-digits"),
+        ("script", "task-0"),
+        ("script", "task-1"),
+        ("script", "images-digits"),
         ("script", None),
     ]
-    record, content = unpacked(board, all_networks)
-    expected = page_data(board, all_networks, "digits")
-    assert (record, content) == (json.loads(json.dumps(expected[0])), expected[1])
-    assert "Broken </script> | <b>" in [row["title"] for row in record["tasks"][0]["rows"]]
+    for name, expected in parts(board, all_networks).items():
+        record, content = unpacked(board, all_networks, name)
+        assert (record, content) == (json.loads(json.dumps(expected[0])), expected[1])
+    record, _ = unpacked(board, all_networks, "task-0")
+    assert "Broken </script> | <b>" in [row["title"] for row in record["rows"]]
 
 
 def test_the_page_needs_no_network(
@@ -115,22 +127,40 @@ def test_every_source_of_the_page_is_in_it(
     assert "{{" not in page
 
 
+def integers(content: bytes, size: int) -> np.ndarray:
+    """Return the numbers of `pack_integers`, NaN where unknown."""
+    known = np.frombuffer(content, np.uint8, size).astype(bool)
+    signed = np.frombuffer(content, np.uint8, -1, size).reshape(4, -1).T.copy().view("<u4")[:, 0]
+    steps = (signed >> 1).astype(np.int64) ^ -(signed & 1).astype(np.int64)
+    values = np.full(size, np.nan)
+    values[known] = steps.cumsum()
+    return values
+
+
 def test_scores_on_the_page_are_those_of_the_file(
     board_results: Path, all_networks: dict[str, TaskNetworks]
 ) -> None:
-    record, _ = unpacked(read(board_results), all_networks)
-    order = list(METRICS)
-    for shown in record["tasks"][1]["rows"]:
-        result = read_result(result_path(board_results, "digits-k1-v1", shown["predictor"]))
-        assert set(shown["scores"]) == set(result.scores)
-        for stratum, metrics in result.scores.items():
-            for name, score in metrics.items():
-                packed = shown["scores"][stratum][order.index(name)]
-                expected = [score.value, score.low, score.high]
-                decimals = METRICS[name].decimals
-                found = [None if v is None else v / 10**decimals for v in packed]
-                written = [None if v is None else round(v, decimals) for v in expected]
-                assert found + [None] * (3 - len(found)) == written
+    board = read(board_results)
+    record, content = unpacked(board, all_networks, "task-1")
+    shape = (2, len(record["strata"]), len(METRICS), 4, len(record["rows"]))
+    shown = integers(content, int(np.prod(shape))).reshape(shape)
+    assert list(json.loads(index(board))["targets"]) == ["scores", "scores_test_accuracy"]
+    expected = np.full(shape, np.nan)
+    for place, row in enumerate(record["rows"]):
+        result = read_result(result_path(board_results, "digits-k1-v1", row["predictor"]))
+        for target, scores in enumerate((result.scores, result.scores_test_accuracy)):
+            for stratum, metrics in scores.items():
+                for name, score in metrics.items():
+                    at = record["strata"].index(stratum), list(METRICS).index(name)
+                    numbers = np.array([score.value, score.low, score.high, np.nan], float)
+                    expected[target, *at, :, place] = numbers * 10 ** METRICS[name].decimals
+    assert np.allclose(shown, expected, 0, 0.5 + 1e-6, equal_nan=True)
+
+
+def test_integers_are_packed_with_gaps_and_signs() -> None:
+    values = np.array([np.nan, -5, 70_000, np.nan, 0, -(2.0**29), np.nan])
+    assert np.array_equal(integers(pack_integers(values), len(values)), values, equal_nan=True)
+    assert integers(pack_integers(np.array([1e12])), 1) == 2**29
 
 
 def test_predictions_on_the_page_are_those_of_the_file(
@@ -138,7 +168,8 @@ def test_predictions_on_the_page_are_those_of_the_file(
 ) -> None:
     board = read(board_results)
     record, content = unpacked(board, all_networks)
-    row, shown = board.tasks[1].rows[0], record["tasks"][1]["rows"][0]
+    row = board.tasks[1].rows[0]
+    shown = record["tasks"]["digits-k1-v1"]["predictions"][row.result.predictor]
     expected = matrix(row.predictions, "mean", toy_networks().targets.run_ids)
     networks, epochs = expected.shape
     assert shown["epochs"] == list(range(2, EPOCHS + 1))
@@ -153,7 +184,7 @@ def test_true_curves_of_an_image_set_are_stored_once(
     board_results: Path, all_networks: dict[str, TaskNetworks]
 ) -> None:
     record, content = unpacked(read(board_results), all_networks)
-    assert [task["set"] for task in record["tasks"]] == [0, 0]
+    assert [task["set"] for task in record["tasks"].values()] == [0, 0]
     [networks] = record["sets"]
     curves = toy_networks().targets.curves
     packed = np.frombuffer(content, "<u2", curves.size, networks["curves"]) / 10_000
@@ -220,3 +251,47 @@ def test_the_index_has_the_name_and_groups_of_every_metric(
     assert record["columns"]["learned"] == ["networks that learned", learned]
     assert record["charted"][:3] == ["tau", "r2", "mse"]
     assert record["charted"][-1] == "mae"
+
+
+@pytest.mark.slow
+def test_a_page_of_300_predictors_on_15_tasks_is_below_5_megabytes() -> None:
+    board, all_networks = large_board(300)
+    assert sum(len(task.rows) for task in board.tasks) == 4500
+    assert len(render(board, all_networks).encode()) < 5_000_000
+
+
+def test_a_large_board_keeps_all_scores_of_the_best_only(
+    board_results: Path, all_networks: dict[str, TaskNetworks], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaderboard.page.task_part, "DETAILED", 2)
+    monkeypatch.setattr(leaderboard.page.networks_part, "PREDICTIONS", 2)
+    board = read(board_results)
+    record, content = unpacked(board, all_networks, "task-0")
+    shape = (2, len(record["strata"]), len(METRICS), 4, len(record["rows"]))
+    shown = integers(content, int(np.prod(shape))).reshape(shape)[:, :, :, 0]
+    known = np.isfinite(shown).sum(axis=(0, 1, 2))
+    assert record["detailed"] == 1
+    assert known[0] > known[1] == 2 * 2 * len(HEADLINE)
+    images, _ = unpacked(board, all_networks)
+    assert list(images["tasks"]["digits-k0-v1"]["predictions"]) == ["good"]
+
+
+def test_authors_link_and_code_come_from_the_submission_or_the_registry(tmp_path: Path) -> None:
+    text = "name: mine\ntitle: Mine\nauthors: Ann\nkind: code\ntasks: [digits-k0-v2]\n"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.py").touch()
+    (tmp_path / "mine" / "submission.yaml").write_text(
+        f"{text}predictor: a.py:Mine\nurl: https://example.org/a\n"
+    )
+    assert sources_of("mine", tmp_path) == {
+        "authors": "Ann",
+        "code": "leaderboard/submissions/mine/a.py",
+        "link": "https://example.org/a",
+    }
+    assert sources_of("gru", None)["code"] == "harness/predictors/recurrent/gru.py"
+    assert sources_of("nobody", tmp_path) == sources_of("mine", None) == {}
+
+
+def test_the_code_of_every_reference_predictor_is_where_the_page_says() -> None:
+    root = Path(str(leaderboard.page.page.__file__)).parents[2]
+    assert all((root / sources_of(name, None)["code"]).is_file() for name in PREDICTORS)

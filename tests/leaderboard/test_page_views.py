@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from benchmark.space.layer_walk import layer_word
 from tests.toys.pages import HOSTILE
 from tests.toys.results import toy_networks
 
@@ -70,10 +71,11 @@ def test_failed_predictors_stay_last(visit: Visit, name: str, order: list[str]) 
 
 def test_words_are_found_in_names_and_descriptions(visit: Visit) -> None:
     page = visit(K0)
+    open_filters(page)
     page.get_by_label("Find").fill("BOLD src")
     assert names(page) == ["bad", "hostile"]
     assert (
-        page.locator("#count").inner_text() == "2 of 6 predictors; ranks are among all predictors"
+        page.locator("#count").inner_text() == "2 of 6 predictors; ranks are among all predictors."
     )
     page.get_by_label("Find").fill("nobody")
     assert names(page) == []
@@ -85,8 +87,8 @@ def test_words_are_found_in_names_and_descriptions(visit: Visit) -> None:
 @pytest.mark.parametrize(
     ("label", "option", "expected"),
     [
-        ("Verification", "rescored", ["rescored-one"]),
-        ("Verification", "rerun", []),
+        ("Checked", "rescored", ["rescored-one"]),
+        ("Checked", "rerun", []),
         ("Depends on", "architecture and curve", ["good", "rescored-one"]),
         ("Depends on", "architecture", ["bad"]),
         ("Depends on", "not known", ["constant", "broken", "hostile"]),
@@ -94,6 +96,7 @@ def test_words_are_found_in_names_and_descriptions(visit: Visit) -> None:
 )
 def test_rows_are_filtered(visit: Visit, label: str, option: str, expected: list[str]) -> None:
     page = visit(K0)
+    open_filters(page)
     page.get_by_role("combobox", name=label).select_option(option)
     assert names(page) == expected
 
@@ -101,6 +104,7 @@ def test_rows_are_filtered(visit: Visit, label: str, option: str, expected: list
 def test_filters_hold_for_the_charts(visit: Visit) -> None:
     page = visit(K0)
     expect(page.locator("#transfer text", has_text="rescored-one")).to_have_count(1)
+    open_filters(page)
     page.get_by_label("Find").fill("bad")
     expect(page.locator("#transfer text", has_text="rescored-one")).to_have_count(0)
     expect(page.locator("#transfer text", has_text="good")).to_have_count(1)  # highlighted
@@ -112,13 +116,18 @@ def pick(page: Page, label: str, task: str) -> None:
     expect(page.locator("#about")).to_contain_text(f"{task}: ")
 
 
+def open_filters(page: Page) -> None:
+    page.locator("summary").click()
+
+
 def change_everything(page: Page) -> None:
     pick(page, "digits", "digits-k0-v1")
     pick(page, "1", "digits-k1-v1")
-    page.get_by_role("combobox", name="Verification").select_option("self-reported")
+    open_filters(page)
+    page.get_by_role("combobox", name="Checked").select_option("self-reported")
     page.get_by_role("combobox", name="Columns").select_option("heldout")
     page.locator(METRIC).select_option("r2")
-    page.get_by_role("combobox", name="Scored against").select_option("testAccuracy")
+    page.get_by_role("combobox", name="Scored against").select_option("scores_test_accuracy")
     heading(page, "sort by R², deep-3x3")
     heading(page, "sort by R², deep-3x3")
     page.get_by_label("Find").fill("d")
@@ -131,9 +140,10 @@ def change_everything(page: Page) -> None:
 def test_a_link_restores_the_view(visit: Visit) -> None:
     page = visit()
     change_everything(page)
+    page.locator("main[aria-busy=false]").wait_for()
     link = page.url.partition("#")[2]
     assert [part.split("=")[0] for part in link.split("&")] == [
-        "task", "predictor", "find", "verified", "columns", "metric", "against", "sort",
+        "task", "predictor", "find", "checked", "columns", "metric", "against", "sort",
         "reversed", "stratum", "part", "network",
     ]  # fmt: skip
     again = visit(f"#{link}")
@@ -205,6 +215,82 @@ def test_each_held_out_skeleton_has_a_column(visit: Visit) -> None:
     assert values(page, "tau skeleton/deep-3x3") == values(page, "tau heldout")
 
 
+def test_a_sentence_says_first_who_is_best(visit: Visit) -> None:
+    page = visit(K0)
+    tau = page.locator("#board tr.chosen td").nth(1).inner_text().split()[0]
+    text = page.locator("#headline").inner_text()
+    assert text.startswith(
+        f"good predicts best: {tau} of a ceiling of 0.850 (Kendall’s τ on test, "
+    )  # noqa: RUF001
+    assert "before training). It is not significantly better than rescored-one (+0.0" in text
+    assert "of a ceiling" not in visit(K1).locator("#headline").inner_text()
+
+
+def test_every_predictor_is_named_beside_its_point_or_below_the_chart(visit: Visit) -> None:
+    for width in (375, 1280):
+        page = visit(f"{K0}&predictor=bad", width=width)
+        for chart in ("#transfer", "#cost"):
+            named = page.locator(f"{chart} text.start").all_text_contents()
+            below = " ".join(page.locator(f"{chart} .key").all_inner_texts())
+            assert "bad" in named
+            assert all(name in named or name in below for name in RANKED[:4])
+
+
+def test_lines_are_not_moved_sideways(visit: Visit) -> None:
+    page = visit(K0)
+    lines = [line.get_attribute("d") or "" for line in page.locator("#lines .line").all()]
+    assert len(lines) > 1
+    assert len({line.split()[0] for line in lines}) == 1  # the first epoch is at one place
+
+
+def test_layers_are_written_as_everywhere(visit: Visit) -> None:
+    shown = visit(K0).locator(".layers span").all_text_contents()
+    words = {layer_word(row) for rows in toy_networks().layer_rows for row in rows}
+    assert shown[:3] == ["conv3x3:8", "bn", "relu"]
+    assert set(shown) <= words
+
+
+def test_every_axis_has_three_ticks(visit: Visit) -> None:
+    page = visit(K0)
+    for low, high, wanted in ((0.4, 0.98, 4), (0.0, 1.0, 8), (-0.13, 0.71, 5), (0.501, 0.509, 4)):
+        at = page.evaluate("([a, b, n]) => ticks(a, b, n).at", [low, high, wanted])
+        assert 3 <= len(at) <= max(wanted, 5)
+        assert low - 1e-9 <= at[0] < at[-1] <= high + 1e-9
+
+
+def test_the_predicted_accuracy_lies_sideways_as_in_show_predictor(visit: Visit) -> None:
+    texts = visit(K0).locator("#scatter text").all_text_contents()
+    assert texts[-2:] == ["predicted final accuracy", "true"]
+
+
+def test_keys_move_in_the_matrix_of_differences(visit: Visit) -> None:
+    page = visit(K0)
+    assert page.locator("#matrix td[tabindex='0']").count() == 1
+    page.locator("#matrix td[tabindex='0']").focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowDown"):
+        page.keyboard.press(key)
+    text = page.locator("#difference").inner_text()
+    assert text.startswith("rescored-one minus constant: +0.")
+    assert text.endswith(", significant")
+    assert page.evaluate("document.activeElement.textContent").endswith("*")
+    page.locator("#matrix [data-at='1 0']").hover()
+    assert page.locator("#difference").inner_text().endswith("not significant")
+
+
+def test_headings_stay_in_sight(visit: Visit) -> None:
+    page = visit(K0, width=375)
+    page.set_viewport_size({"width": 375, "height": 300})
+    scroll = page.locator("#board").locator("xpath=..")
+    scroll.evaluate("node => node.scrollTo(120, 200)")
+    frame, head = scroll.bounding_box(), page.locator("thead th.name").bounding_box()
+    name = page.locator("tbody th.name").last.bounding_box()
+    assert frame is not None
+    assert head is not None
+    assert name is not None
+    assert head["x"] == name["x"] == frame["x"]
+    assert 0 <= head["y"] - frame["y"] < 40
+
+
 def test_pointing_at_a_network_shows_its_curve_and_layers(visit: Visit) -> None:
     page = visit(K0)
     targets = toy_networks().targets
@@ -244,7 +330,14 @@ def test_the_table_is_saved_as_comma_separated_values(visit: Visit, tmp_path: Pa
     found.value.save_as(tmp_path / "table.csv")
     assert found.value.suggested_filename == "digits-k0-v1.csv"
     head, first, *rest = (tmp_path / "table.csv").read_text().splitlines()
-    assert head.startswith('"task","predictor","status","rank_first","rank_last","verification",')
-    assert first.startswith('"digits-k0-v1","bad","scored",3,3,"self-reported",0.3')
+    assert head.startswith(
+        '"task","predictor","status","rank_first","rank_last","flags","checked",'
+    )
+    assert first.startswith('"digits-k0-v1","bad","scored",3,3,"<i>flag</i>","as reported",0.3')
     assert len(rest) == 5
+    shown = page.locator("#board td.rank").all_text_contents()
+    ranks = [line.split(",")[3:5] for line in [first, *rest]]
+    assert [t for t in shown if t] == [a if a == b else f"{a}–{b}" for a, b in ranks if a]  # noqa: RUF001
+    assert sum('"numbers recomputed"' in line for line in rest) == 1
+    assert sum('"2 failed fits"' in line for line in rest) == 1
     assert all(line.count(",") == head.count(",") for line in [first, *rest])

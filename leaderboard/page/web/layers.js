@@ -92,7 +92,7 @@ const KINDS = { conv: "convolution, linear", pool: "pooling", thin: "other", add
 function pictureKey(text) {
   const present = new Set(parse(text).flatMap(block => block.words.map(w => w.kind)));
   const kinds = Object.keys(KINDS).filter(kind => present.has(kind));
-  const square = kind => make("span", {}, make("i", { class: `swatch ${kind}` }), KINDS[kind]);
+  const square = kind => make("span", {}, make("span", { class: `swatch ${kind}` }), KINDS[kind]);
   const more = make("span", {}, "height: channels; below: pixels");
   return make("p", { class: "key" }, ...kinds.map(square), more);
 }
