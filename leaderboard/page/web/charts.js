@@ -9,7 +9,8 @@ function ticks(from, to, wanted = 5) {
   const inside = step => Math.floor(to / step + 1e-9) - Math.ceil(from / step - 1e-9) + 1;
   const steps = [10, 5, 2, 1, 0.5, 0.2].map(m => m * power).filter(s => inside(s) >= 3);
   const step = steps.reduce((a, b) => (inside(b) <= wanted ? b : a));
-  const at = Array.from({ length: inside(step) }, (_, i) => (Math.ceil(from / step - 1e-9) + i) * step);
+  const first = Math.ceil(from / step - 1e-9);
+  const at = Array.from({ length: inside(step) }, (_, i) => (first + i) * step);
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
   return { at, text: v => signed(v.toFixed(digits)) };
 }
@@ -33,10 +34,7 @@ const withoutExtremes = (metric, values) =>
 function canvas(holder, height, label) {
   const width = Math.max(280, holder.clientWidth);
   const svg = make("svg", {
-    viewBox: `0 0 ${width} ${height}`,
-    height,
-    role: "img",
-    "aria-label": label,
+    viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": label,
   });
   holder.replaceChildren(svg);
   return [svg, width];

@@ -12,12 +12,8 @@ function drawPoints(id, all, { title, axis, text, missing }) {
   const box = { left: 46, right: width - 8, top: 26, bottom: 370 },
     scales = axis(svg, box, shown);
   const points = shown.map(p => ({
-    x: scales[0](p.across),
-    y: scales[1](p.up),
-    text: p.r.predictor,
-    predictor: p.r.predictor,
-    strong: strong(p),
-    p,
+    x: scales[0](p.across), y: scales[1](p.up), text: p.r.predictor, predictor: p.r.predictor,
+    strong: strong(p), p,
   }));
   points.sort((a, b) => b.strong - a.strong);
   for (const at of [...points].reverse()) svg.append(cross(at, ...scales));
@@ -27,7 +23,7 @@ function drawPoints(id, all, { title, axis, text, missing }) {
   note($(id), "Not drawn, out of range", all.filter(off).map(p => p.r.predictor));
 }
 
-/* A point; with its intervals if it is the highlighted one, as those of all would hide the names. */
+/* A point; with its intervals if it is the highlighted one: those of all would hide names. */
 function cross(at, x, y) {
   const group = make("g", { class: at.strong ? "one" : "other" }),
     { sideways, upright } = at.p;

@@ -18,8 +18,7 @@ function make(tag, attributes = {}, ...children) {
 /* A legend: pairs of class and text. */
 const key = (...entries) =>
   make(
-    "p",
-    { class: "key" },
+    "p", { class: "key" },
     ...entries.filter(Boolean).map(([kind, text]) => make("span", { class: kind }, text)),
   );
 
@@ -31,12 +30,8 @@ function segments(id, entries, current, choose) {
         "label",
         {},
         make("input", {
-          type: "radio",
-          name: id,
-          value,
-          checked: value === current ? "" : null,
-          disabled: enabled ? null : "",
-          onchange: () => choose(value),
+          type: "radio", name: id, value, checked: value === current ? "" : null,
+          disabled: enabled ? null : "", onchange: () => choose(value),
         }),
         make("span", {}, label),
       ),

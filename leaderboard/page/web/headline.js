@@ -11,9 +11,7 @@ function drawHeadline() {
     possible = limit == null ? "" : ` of a ceiling of ${figure(limit, "tau")}`,
     share = best.share == null ? "" : `, ${Math.round(100 * best.share)} % of the ceilings`;
   $("headline").replaceChildren(
-    strong(best.predictor),
-    " predicts best: ",
-    strong(`${tau("test")}${possible}`),
+    strong(best.predictor), " predicts best: ", strong(`${tau("test")}${possible}`),
     ` (${label("tau")} on test, ${moment(task().observed)}). `,
     next ? leadText() : "No other predictor has been scored.",
     ` On held-out skeletons it has ${tau("heldout")}${share}.`,
@@ -26,29 +24,32 @@ function leadText() {
   const rest = names.slice(1),
     equal = rest.filter((_, i) => !significant[0][i + 1]);
   const named = name => `${name} (${differenceText(value[0][names.indexOf(name)])})`;
-  if (!equal.length) return `It is significantly better than all others; the next is ${named(rest[0])}.`;
-  const more = equal.length > 1 ? ` and ${equal.length - 1} other${equal.length > 2 ? "s" : ""}` : "";
+  if (!equal.length)
+    return `It is significantly better than all others; the next is ${named(rest[0])}.`;
+  const others = equal.length === 2 ? "1 other" : `${equal.length - 1} others`;
+  const more = equal.length > 1 ? ` and ${others}` : "";
   return `It is not significantly better than ${named(equal[0])}${more}.`;
 }
 
-/* The picture: tau of the best predictors on test and held-out networks, as in the README. */
+/* The picture: scores of the best predictors on test and held-out networks, as in the README. */
 function drawPicture() {
-  const rows = compared();
+  const rows = compared(),
+    metric = view.metric;
   if (!rows.length) return nothing("picture", "No scored predictor matches the filters.");
   const narrow = $("picture").clientWidth < 520,
     step = narrow ? 19 : 20;
   const box = { left: narrow ? 118 : 160, top: 22, bottom: 30 + step * rows.length };
   const [svg, width] = canvas(
-    $("picture"),
-    box.bottom + 26,
-    `${label(view.metric)} with its interval on test and on held-out skeletons, ${rows.length} predictors`,
+    $("picture"), box.bottom + 26,
+    `${label(metric)} on test and on held-out skeletons with intervals, ${rows.length} predictors`,
   );
   box.right = width - 12;
-  const shown = rows.map(r => SPLITS.map(([split]) => score(r, split, view.metric)));
-  const limits = SPLITS.map(([split]) => ceiling(split, view.metric)[0]);
-  const inside = shown.flat().flatMap(s => withoutExtremes(view.metric, s.slice(0, 3)));
-  const ends = spread([...inside, ...limits], 0.02);
-  const clip = scale(...ends, box.left, box.right),
+  const shown = rows.map(r => SPLITS.map(([split]) => score(r, split, metric)));
+  const limits = SPLITS.map(([split]) => ceiling(split, metric)[0]);
+  const inside = shown.flat().flatMap(s => withoutExtremes(metric, s.slice(0, 3)));
+  if (!inside.length) return nothing("picture", "No predictor has this score.");
+  const ends = spread([...inside, ...limits], 0.02),
+    clip = scale(...ends, box.left, box.right),
     x = v => clip(clamp(v, ends)),
     marks = ticks(...ends, narrow ? 4 : 8);
   for (const v of marks.at)
@@ -56,38 +57,54 @@ function drawPicture() {
       make("line", { class: "grid", x1: x(v), x2: x(v), y1: box.top, y2: box.bottom }),
       make("text", { x: x(v), y: box.bottom + 18, class: "middle" }, marks.text(v)),
     );
-  svg.append(make("text", { x: 0, y: box.bottom + 18 }, label(view.metric)));
-  limits.forEach((limit, i) => {
-    if (limit == null) return;
-    const kind = i ? "held" : "test";
-    svg.append(
-      make("line", { class: `limit ${kind}`, x1: x(limit), x2: x(limit), y1: 16, y2: box.bottom }),
-    );
-    const close = limits[1] != null && Math.abs(x(limits[0]) - x(limits[1])) < 110;
-    const anchor = !close ? "middle" : (i ? limits[1] < limits[0] : limits[0] <= limits[1]) ? "end" : "start";
-    svg.append(make("text", { x: x(limit), y: 11, class: anchor }, narrow ? "ceiling" : `ceiling, ${SPLITS[i][1]}`));
-  });
-  const points = rows.flatMap((r, i) => pictureRow(svg, r, shown[i], x, box.top + 6 + step * (i + 0.5), box));
-  naming(svg, width, points, p => `, ${p.where}: ${figure(p.s[0], view.metric)} (${range(p.s, view.metric)})`);
+  svg.append(make("text", { x: 0, y: box.bottom + 18 }, label(metric)));
+  drawCeilings(svg, limits, x, box);
+  const points = rows.flatMap((r, i) =>
+    pictureRow(svg, { r, scores: shown[i], x, y: box.top + 6 + step * (i + 0.5) }, box),
+  );
+  const text = p => `, ${p.where}: ${figure(p.s[0], metric)} (${range(p.s, metric)})`;
+  naming(svg, width, points, text);
 }
 
-function pictureRow(svg, r, scores, x, y, box) {
-  const current = r.predictor === view.predictor;
-  const letters = box.left < 150 ? 16 : 22;
-  const kinds = ["end pressed", r.rank[0] === 1 && "strong", current && "current"].filter(Boolean);
-  const group = make("g", { opacity: r.rank[0] === 1 || current ? null : 0.55 });
+/* The ceilings as lines; their names turn away from each other. */
+function drawCeilings(svg, limits, x, box) {
+  limits.forEach((limit, i) => {
+    if (limit == null) return;
+    const at = x(limit),
+      kind = i ? "held" : "test",
+      other = limits[1 - i],
+      anchor = other == null ? "middle" : limit < other || (limit === other && i) ? "end" : "start";
+    const beside = { end: at - 4, middle: Math.min(at, box.right - 24), start: at + 4 }[anchor];
+    const text = box.left < 150 && other == null ? "ceiling" : `ceiling, ${SPLITS[i][1]}`;
+    const fits = anchor !== "start" || beside + 6.3 * text.length < box.right + 12;
+    svg.append(
+      make("line", { class: `limit ${kind}`, x1: at, x2: at, y1: 14, y2: box.bottom }),
+      fits
+        ? make("text", { x: beside, y: 11, class: anchor }, text)
+        : make("text", { x: box.right + 12, y: 11, class: "end" }, text),
+    );
+  });
+}
+
+function pictureRow(svg, { r, scores, x, y }, box) {
+  const current = r.predictor === view.predictor,
+    isFirst = r.rank[0] === 1,
+    name = shortened(r.predictor, box.left < 150 ? 16 : 22);
+  const group = make("g", { opacity: isFirst || current ? null : 0.55 });
   const points = [];
-  [1, 0].forEach(i => {
-    if (scores[i][0] == null) return;
+  for (const i of [1, 0]) {
+    if (scores[i][0] == null) continue;
     const at = y + (i ? 3.5 : -3.5);
     group.append(...whisker(x, at, scores[i], i === 1));
-    points.push({ x: x(scores[i][0]), y: at, predictor: r.predictor, s: scores[i], where: SPLITS[i][1] });
-  });
-  const choose = () => go({ predictor: r.predictor });
+    const where = SPLITS[i][1];
+    points.push({ x: x(scores[i][0]), y: at, predictor: r.predictor, s: scores[i], where });
+  }
+  const choose = () => go({ predictor: r.predictor }),
+    kind = `end pressed ${isFirst ? "strong" : ""}`;
   svg.append(
     current ? make("rect", { class: "wash", x: 0, y: y - 9.5, width: box.right, height: 19 }) : "",
     group,
-    make("text", { x: box.left - 12, y: y + 4, class: kinds.join(" "), onclick: choose }, shortened(r.predictor, letters)),
+    make("text", { x: box.left - 12, y: y + 4, class: kind, onclick: choose }, name),
   );
   return points;
 }

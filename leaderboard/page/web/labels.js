@@ -36,9 +36,10 @@ function placeLabels(svg, points, box) {
       const along = line(p, end);
       if (!isFree(p, frame, along)) continue;
       taken.push(frame, ...along);
+      const kind = p.strong ? "start strong" : "start";
       svg.append(
         make("path", { class: "leader", d: `M${p.x} ${p.y}L${end[0]} ${end[1]}` }),
-        make("text", { x: left, y: end[1] + 4, class: `start ${p.strong ? "strong" : ""}` }, p.text),
+        make("text", { x: left, y: end[1] + 4, class: kind }, p.text),
       );
       return false;
     }

@@ -14,9 +14,7 @@ function parse(text) {
               ? "add"
               : "thin";
         return {
-          word,
-          kind,
-          channels: Number(/:(\d+)/.exec(word)?.[1]),
+          word, kind, channels: Number(/:(\d+)/.exec(word)?.[1]),
           stride: Number(/\/(\d+)$/.exec(word)?.[1] ?? 1),
         };
       }),
@@ -36,9 +34,7 @@ function picture(text) {
   );
   const most = Math.max(...blocks.flatMap(b => b.words.map(w => w.channels || 0)));
   const svg = make("svg", {
-    class: "picture",
-    viewBox: `0 0 ${Math.max(wide, 260)} 96`,
-    "aria-hidden": "true",
+    class: "picture", viewBox: `0 0 ${Math.max(wide, 260)} 96`, "aria-hidden": "true",
   });
   let x = 0,
     channels = 3,
@@ -66,11 +62,7 @@ function picture(text) {
       const high = 10 + 46 * Math.sqrt(channels / most);
       svg.append(
         make("rect", {
-          class: `layer ${w.kind}`,
-          x,
-          y: 74 - high,
-          width: widths[w.kind],
-          height: high,
+          class: `layer ${w.kind}`, x, y: 74 - high, width: widths[w.kind], height: high,
           rx: w.kind === "thin" ? 0 : 1.5,
         }),
       );
@@ -88,7 +80,9 @@ function picture(text) {
   return svg;
 }
 
-const KINDS = { conv: "convolution, linear", pool: "pooling", thin: "other", add: "addition of a shortcut" };
+const KINDS = {
+  conv: "convolution, linear", pool: "pooling", thin: "other", add: "addition of a shortcut",
+};
 function pictureKey(text) {
   const present = new Set(parse(text).flatMap(block => block.words.map(w => w.kind)));
   const kinds = Object.keys(KINDS).filter(kind => present.has(kind));
@@ -102,6 +96,6 @@ function layers(text) {
     make("dt", {}, where),
     make("dd", {}, ...list.map(w => make("span", { class: w.kind }, w.word))),
   ]);
-  const example = "conv3x5:24/2 is a convolution with a kernel of 3 by 5, 24 channels and stride 2.";
-  return make("div", {}, make("dl", { class: "layers" }, ...rows), make("p", { class: "key" }, example));
+  const example = "conv3x5:24/2 is a convolution with a kernel of 3 by 5, 24 channels, stride 2.";
+  return make("div", {}, make("dl", { class: "layers" }, ...rows), key(["", example]));
 }

@@ -22,13 +22,12 @@ function drawLines(tasks) {
   const lines = all.filter(l => !useless(l)).sort((a, b) => a.chosen - b.chosen);
   if (!lines.length) return nothing("lines", "No predictor has this score.");
   const [svg, width] = canvas(
-    $("lines"),
-    420,
-    `${label(metric)} against observed epochs, ${lines.length} predictors`,
+    $("lines"), 420, `${label(metric)} against observed epochs, ${lines.length} predictors`,
   );
   const narrow = width < 430,
     box = { left: 46, right: width - (narrow ? 112 : 150), top: 26, bottom: 370 };
-  const drawn = l => l.points.flatMap(([, s]) => withoutExtremes(metric, s.slice(0, l.chosen ? 3 : 1)));
+  const drawn = l =>
+    l.points.flatMap(([, s]) => withoutExtremes(metric, s.slice(0, l.chosen ? 3 : 1)));
   const before = tasks.find(t => t.observed === 0),
     limit = before && ceiling(view.stratum, metric, before)[0];
   const ends = spread([...lines.flatMap(drawn), limit], 0.03);
@@ -36,20 +35,12 @@ function drawLines(tasks) {
     straight = scale(...ends, box.bottom, box.top),
     y = v => straight(clamp(v, ends));
   axes(svg, box, {
-    x,
-    y,
-    xs: { at: ks, text: String },
-    ys: ticks(...ends, 6),
+    x, y, xs: { at: ks, text: String }, ys: ticks(...ends, 6),
     names: ["observed epochs", label(metric)],
   });
   if (limit != null) drawLimit(svg, x(0), y(limit));
   const labels = lines.map(l => drawLine(svg, l, x, y));
-  endLabels(
-    svg,
-    labels.sort((a, b) => a.y - b.y),
-    box,
-    narrow ? 15 : 21,
-  );
+  endLabels(svg, labels.sort((a, b) => a.y - b.y), box, narrow ? 15 : 21);
   const points = labels.flatMap(l =>
     l.at.map(([x, y, s, k]) => ({ x, y, predictor: l.name, s, k })),
   );
@@ -96,9 +87,7 @@ function endLabels(svg, labels, box, letters) {
       make(
         "text",
         {
-          x: box.right + 6,
-          y: l.at_y + 4,
-          class: l.chosen ? "strong pressed" : "pressed",
+          x: box.right + 6, y: l.at_y + 4, class: l.chosen ? "strong pressed" : "pressed",
           onclick: () => go({ predictor: l.name }),
         },
         shortened(l.name, letters),

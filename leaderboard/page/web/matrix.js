@@ -2,7 +2,7 @@
 function drawMatrix() {
   const { names, value, significant } = task().differences;
   const number = (i, j) =>
-    i === j ? "" : `${differenceText(value[i][j]).replace("0.", ".")}${significant[i][j] ? "*" : ""}`;
+    differenceText(value[i][j]).replace("0.", ".") + (significant[i][j] ? "*" : "");
   const cell = (i, j) =>
     make(
       "td",
@@ -12,7 +12,7 @@ function drawMatrix() {
         "data-at": `${i} ${j}`,
         "aria-label": i === j ? names[i] : differenceWords(i, j),
       },
-      number(i, j),
+      i === j ? "" : number(i, j),
     );
   const head = names.map(name => make("th", { scope: "col" }, make("span", {}, name)));
   const body = names.map((name, i) =>
@@ -31,7 +31,8 @@ function drawMatrix() {
 function differenceWords(i, j) {
   const { names, value, low, high, significant } = task().differences;
   const ends = `${differenceText(low[i][j])} to ${differenceText(high[i][j])}`;
-  return `${names[i]} minus ${names[j]}: ${differenceText(value[i][j])} (${ends}), ${significant[i][j] ? "" : "not "}significant`;
+  const not = significant[i][j] ? "" : "not ";
+  return `${names[i]} minus ${names[j]}: ${differenceText(value[i][j])} (${ends}), ${not}significant`;
 }
 
 /* Writes a difference below the matrix. */
@@ -41,7 +42,9 @@ function showDifference(at) {
 
 const cellAt = (i, j) => $("matrix").querySelector(`[data-at="${i} ${j}"]`);
 const placeOf = node => node.closest?.("[data-at]")?.dataset.at.split(" ").map(Number);
-const STEPS_OF_KEYS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+const STEPS_OF_KEYS = {
+  ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1],
+};
 
 /* The arrow keys move within the matrix, which is one stop of the Tab key. */
 function moveInMatrix(event) {

@@ -35,8 +35,7 @@ function drawScatter() {
     );
   const height = clamp($("scatter").clientWidth, [300, 440]);
   const [svg, width] = canvas(
-    $("scatter"),
-    height,
+    $("scatter"), height,
     `${r.predictor}: true against predicted final accuracy of ${order.length} networks`,
   );
   const targets = order.map(finalTarget),
@@ -106,17 +105,12 @@ function drawNetwork() {
     k && ["", "▒ observed"],
   );
   $("network").replaceChildren(
-    holder,
-    lineKey,
-    picture(networks().layers[n]),
-    pictureKey(networks().layers[n]),
+    holder, lineKey, picture(networks().layers[n]), pictureKey(networks().layers[n]),
     layers(networks().layers[n]),
   );
   $("about-network").replaceChildren(facts);
   const [svg, width] = canvas(
-    holder,
-    240,
-    `Accuracy of network ${architectures[n]} after each epoch, true and predicted`,
+    holder, 240, `Accuracy of network ${architectures[n]} after each epoch, true and predicted`,
   );
   const box = { left: 46, right: width - 10, top: 26, bottom: 196 },
     ends = spread([...curve, ...predicted.map(p => p[1])]);
@@ -125,18 +119,11 @@ function drawNetwork() {
   if (k)
     svg.append(
       make("rect", {
-        class: "seen",
-        x: x(0),
-        y: box.top,
-        width: x(k) - x(0),
-        height: box.bottom - box.top,
+        class: "seen", x: x(0), y: box.top, width: x(k) - x(0), height: box.bottom - box.top,
       }),
     );
   axes(svg, box, {
-    x,
-    y,
-    xs: ticks(0, epochs, 4),
-    ys: ticks(...ends, 4),
+    x, y, xs: ticks(0, epochs, 4), ys: ticks(...ends, 4),
     names: ["epoch", "validation accuracy"],
   });
   svg.append(make("path", { class: "line true", d: path(curve.map((v, e) => [x(e + 1), y(v)])) }));
@@ -174,12 +161,13 @@ function drawFacts() {
     `version ${r.version}`,
     ...flagsOf(r),
   ];
-  const source = [method && `method: ${method}`, authors && `by ${authors}`, code && `code: ${code}`].filter(Boolean).join(" · ");
-  const address = link && make("a", { href: link, rel: "noreferrer" }, link);
+  const source = [method && `method: ${method}`, authors && `by ${authors}`, code && `code: ${code}`];
+  const known = source.filter(Boolean).join(" · ") || "Authors and code are not known.";
+  const address = link ? [" · ", make("a", { href: link, rel: "noreferrer" }, link)] : [];
   $("facts").replaceChildren(
     make("p", {}, make("strong", {}, r.predictor), ` ${r.title}`),
     make("p", { class: "soft" }, facts.join(" · ")),
-    make("p", { class: "soft" }, source || "Authors and code are not known.", address ? " · " : "", address ?? ""),
+    make("p", { class: "soft" }, known, ...address),
     ...(r.failure ? [make("p", { class: "failure" }, r.failure)] : []),
   );
 }

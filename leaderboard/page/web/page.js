@@ -43,15 +43,11 @@ function drawControls() {
     ks = [...new Set(tasks.map(t => t.observed))].sort((a, b) => a - b);
   const hasTask = k => tasks.some(t => t.images === images && t.observed === k);
   segments(
-    "images",
-    sets.map(name => [name, name]),
-    images,
+    "images", sets.map(name => [name, name]), images,
     name => go({ task: taskOf(name, observed).name, part: "all", network: null }),
   );
   segments(
-    "observed",
-    ks.map(k => [k, k === 0 ? "0: before training" : `${k}`, hasTask(k)]),
-    observed,
+    "observed", ks.map(k => [k, k === 0 ? "0: before training" : `${k}`, hasTask(k)]), observed,
     k => go({ task: taskOf(images, k).name }),
   );
   segments("stratum", SPLITS, view.stratum, stratum => go({ stratum }));
@@ -64,8 +60,7 @@ function drawControls() {
   if ($("find").value !== view.find) $("find").value = view.find;
   options($("input"), [["any", "anything"], ...present.map(name => [name, name])], view.input);
   options(
-    $("checked"),
-    [["any", "any"], ...LEVELS.map(level => [level, checkedWords(level)])],
+    $("checked"), [["any", "any"], ...LEVELS.map(level => [level, checkedWords(level)])],
     view.checked,
   );
   options($("against"), Object.entries(INDEX.targets), view.against);
@@ -73,9 +68,7 @@ function drawControls() {
   $("filters").open ||= filters.length > 0;
   $("active").textContent = filters.length ? `: ${filters.length} in use` : "";
   options(
-    $("columns"),
-    Object.entries(COLUMNS).map(([name, [title]]) => [name, title]),
-    view.columns,
+    $("columns"), Object.entries(COLUMNS).map(([name, [title]]) => [name, title]), view.columns,
   );
   $("cell-metric").hidden = COLUMNS[view.columns][1] !== null;
   const skeletons = Object.keys(task().skeletons).map(name => [name, name]);
@@ -86,17 +79,9 @@ function drawControls() {
       ? `The charts show the best ${MOST} of the predictors that match the filters, and the highlighted one.`
       : "";
   for (const select of document.querySelectorAll("select.metric"))
-    options(
-      select,
-      INDEX.charted.map(m => [m, label(m)]),
-      view.metric,
-    );
+    options(select, INDEX.charted.map(m => [m, label(m)]), view.metric);
   for (const select of document.querySelectorAll("select.predictor"))
-    options(
-      select,
-      rows.map(r => [r.predictor, r.predictor]),
-      view.predictor,
-    );
+    options(select, rows.map(r => [r.predictor, r.predictor]), view.predictor);
 }
 
 function showStatus(text) {
@@ -134,7 +119,8 @@ for (const select of document.querySelectorAll("select.metric"))
   select.addEventListener("change", event => {
     const metric = event.target.value,
       [first, ...stratum] = view.sort.split(" ");
-    const follows = COLUMNS[view.columns][1] === null && first === view.metric; // the sorted column shows the chosen metric
+    // The sorted column shows the chosen metric
+    const follows = COLUMNS[view.columns][1] === null && first === view.metric;
     go({ metric, sort: follows ? [metric, ...stratum].join(" ") : view.sort });
   });
 $("walk").addEventListener("input", event =>

@@ -1,23 +1,18 @@
 /* Which scores are shown: names, columns, order, and the rows that match the filters. */
 const label = metric => INDEX.metrics[metric].label;
 const COLUMNS = {
-  ...INDEX.columns,
-  heldout: ["each held-out skeleton", null],
+  ...INDEX.columns, heldout: ["each held-out skeleton", null],
   seen: ["each seen skeleton", null],
 };
 const COST = [
-  { id: "fit", text: "fit, s" },
-  { id: "predict", text: "predict, s" },
+  { id: "fit", text: "fit, s" }, { id: "predict", text: "predict, s" },
   { id: "observedEpochs", text: "epochs" },
 ];
 const OVER_SKELETONS = { share: "of ceiling", rankable: "rankable", spread: "spread" };
 const LEVELS = Object.keys(INDEX.checked);
 const SIGNS = ["○", "◐", "●"];
 const checkedWords = level => `${SIGNS[LEVELS.indexOf(level)]} ${INDEX.checked[level]}`;
-const SPLITS = [
-  ["test", "test"],
-  ["heldout", "held out"],
-];
+const SPLITS = [["test", "test"], ["heldout", "held out"]];
 const MOST = 25; // predictors in a chart
 const isHeldOut = stratum =>
   stratum.startsWith("heldout") || task().skeletons[stratum.replace("skeleton/", "")] === "heldout";
@@ -36,11 +31,7 @@ const strataOf = group =>
    instead of the stratum for a number of the row). */
 function groups() {
   const cell = (metric, stratum, text) => ({
-    id: `${metric} ${stratum}`,
-    metric,
-    stratum,
-    text,
-    held: isHeldOut(stratum),
+    id: `${metric} ${stratum}`, metric, stratum, text, held: isHeldOut(stratum),
   });
   const [, metrics] = COLUMNS[view.columns];
   if (metrics === null) {
@@ -65,11 +56,7 @@ const cells = () => groups().flatMap(group => group.cells);
 function overSkeletons() {
   const fields = Object.keys(OVER_SKELETONS).filter(f => task().rows.some(r => r[f] != null));
   const columns = fields.map(field => ({
-    id: field,
-    field,
-    metric: "tau",
-    text: OVER_SKELETONS[field],
-    held: true,
+    id: field, field, metric: "tau", text: OVER_SKELETONS[field], held: true,
   }));
   return columns.length ? [{ title: `${label("tau")} of skeletons`, cells: columns }] : [];
 }

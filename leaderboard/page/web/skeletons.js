@@ -9,8 +9,7 @@ function drawSkeletons() {
   const step = 27,
     height = step * strata.length + 64;
   const [svg, width] = canvas(
-    $("skeletons"),
-    height,
+    $("skeletons"), height,
     `${label(metric)} in each stratum, ${rows.length} predictors, ${view.predictor} highlighted`,
   );
   const narrow = width < 520,
@@ -37,14 +36,14 @@ function drawSkeletons() {
       single = name.startsWith("skeleton/");
     svg.append(
       make(
-        "text",
-        { x: single ? 12 : 0, y: y + 4, class: single ? null : "strong" },
+        "text", { x: single ? 12 : 0, y: y + 4, class: single ? null : "strong" },
         stratumName(name),
       ),
     );
     const [limit] = ceiling(name, metric);
-    if (limit != null)
-      svg.append(make("line", { class: "limit", x1: x(limit), x2: x(limit), y1: y - 11, y2: y + 11 }));
+    const at = limit == null ? null : x(limit);
+    if (at != null)
+      svg.append(make("line", { class: "limit", x1: at, x2: at, y1: y - 11, y2: y + 11 }));
     for (const r of rows.filter(r => r.predictor !== view.predictor)) {
       const s = score(r, name, metric);
       if (s[0] == null) continue;
@@ -60,8 +59,7 @@ function drawSkeletons() {
   naming(svg, width, points, p => `: ${figure(p.s[0], metric)} (${range(p.s, metric)})`);
   $("skeletons").append(
     key(
-      ["", "❘ each other predictor"],
-      ["test", `● ${view.predictor}, with its interval`],
+      ["", "❘ each other predictor"], ["test", `● ${view.predictor}, with its interval`],
       ["held", "◆ the same on held-out skeletons"],
       strata.some(name => ceiling(name, metric)[0] != null) && ["", "┊ ceiling"],
     ),

@@ -10,8 +10,7 @@ function heading(id, text, name, kind) {
     "th",
     { scope: "col", class: kind, "aria-sort": ariaSort(id), "data-column": id },
     make(
-      "button",
-      { type: "button", "aria-label": name, "data-key": `sort ${id}`, onclick: press },
+      "button", { type: "button", "aria-label": name, "data-key": `sort ${id}`, onclick: press },
       text,
     ),
   );
@@ -24,12 +23,8 @@ function tableHead(shown) {
     "thead",
     {},
     make(
-      "tr",
-      {},
-      make("td"),
-      make("td", { class: "name" }),
-      ...shown.map(g => spanning(g.title, g.cells.length)),
-      make("td", { class: "first" }),
+      "tr", {}, make("td"), make("td", { class: "name" }),
+      ...shown.map(g => spanning(g.title, g.cells.length)), make("td", { class: "first" }),
       spanning("cost", COST.length),
     ),
     make(
@@ -52,17 +47,16 @@ function tableHead(shown) {
 function scoreCell(score, metric, kind, detailed = false) {
   const line = (shown, text) => (shown ? make("small", {}, text) : null);
   return make(
-    "td",
-    { class: kind },
-    figure(score[0], metric),
+    "td", { class: kind }, figure(score[0], metric),
     line(score[1] != null, range(score, metric)),
     line(detailed && score[3] != null, `± ${figure(score[3], metric)}`),
   );
 }
 
 function ceilingRow(shown) {
+  const limit = c => (c.field ? NONE : ceiling(c.stratum, c.metric));
   const limits = shown.flatMap(g =>
-    g.cells.map((c, i) => [c.field ? NONE : ceiling(c.stratum, c.metric), c.metric, i ? null : "first"]),
+    g.cells.map((c, i) => [limit(c), c.metric, i ? null : "first"]),
   );
   if (limits.every(([limit]) => limit[0] == null)) return null;
   return make(
@@ -85,11 +79,8 @@ function nameCell(r) {
     make(
       "button",
       {
-        type: "button",
-        class: "pick",
-        "data-key": `pick ${r.predictor}`,
-        "aria-pressed": current,
-        onclick: () => go({ predictor: r.predictor }),
+        type: "button", class: "pick", "data-key": `pick ${r.predictor}`,
+        "aria-pressed": current, onclick: () => go({ predictor: r.predictor }),
       },
       r.predictor,
     ),
@@ -100,8 +91,7 @@ function nameCell(r) {
 
 function costCells(r) {
   return [
-    make("td", { class: "first" }, seconds(r.fit)),
-    make("td", {}, seconds(r.predict)),
+    make("td", { class: "first" }, seconds(r.fit)), make("td", {}, seconds(r.predict)),
     make("td", {}, count(r.observedEpochs)),
   ];
 }
@@ -123,13 +113,9 @@ function tableRow(r, shown) {
         g.cells.map((c, i) => scoreCell(scoreOf(r, c), c.metric, kindOf(c, i), current)),
       );
   return make(
-    "tr",
-    { class: kind, onclick: press },
-    make("td", { class: "rank" }, r.failure ? null : rankText(r)),
-    nameCell(r),
-    ...middle,
-    checkedCell(r),
-    ...costCells(r),
+    "tr", { class: kind, onclick: press },
+    make("td", { class: "rank" }, r.failure ? null : rankText(r)), nameCell(r), ...middle,
+    checkedCell(r), ...costCells(r),
   );
 }
 
@@ -139,15 +125,12 @@ function drawTable() {
     all = task().rows.length;
   const body = make("tbody", {}, ceilingRow(shown), ...rows.map(r => tableRow(r, shown)));
   const clear = make(
-    "button",
-    { type: "button", class: "plain", "data-key": "clear", onclick: clearFilters },
+    "button", { type: "button", class: "plain", "data-key": "clear", onclick: clearFilters },
     "Clear filters",
   );
   const none = make(
-    "td",
-    { class: "text none", colspan: 3 + COST.length + cells().length },
-    "No predictor matches these filters. ",
-    clear,
+    "td", { class: "text none", colspan: 3 + COST.length + cells().length },
+    "No predictor matches these filters. ", clear,
   );
   if (!rows.length) body.append(make("tr", {}, none));
   const caption = `Predictors on ${entry().images}, ${moment(task().observed)}: ${COLUMNS[view.columns][0]}, checks and cost`;
@@ -160,7 +143,8 @@ function drawTable() {
   $("count").textContent =
     (rows.length === all
       ? `${count(all)} predictors.`
-      : `${count(rows.length)} of ${count(all)} predictors; ranks are among all predictors.`) + partly;
+      : `${count(rows.length)} of ${count(all)} predictors; ranks are among all predictors.`) +
+    partly;
 }
 
 function clearFilters() {

@@ -1,17 +1,7 @@
 /* The view: everything the reader has chosen. It is kept in the address, so links restore it. */
 const DEFAULTS = {
-  task: null,
-  predictor: null,
-  find: "",
-  input: "any",
-  checked: "any",
-  columns: "final",
-  metric: "tau",
-  against: "scores",
-  sort: "rank",
-  reversed: "",
-  stratum: "test",
-  part: "all",
+  task: null, predictor: null, find: "", input: "any", checked: "any", columns: "final",
+  metric: "tau", against: "scores", sort: "rank", reversed: "", stratum: "test", part: "all",
   network: null,
 };
 const view = { ...DEFAULTS };
@@ -49,11 +39,7 @@ function checkView() {
     if (view[name] != null) missing.push(`no ${name} “${shortened(view[name], 40)}”`);
     view[name] = fallback;
   };
-  check(
-    "task",
-    INDEX.tasks.map(t => t.name),
-    INDEX.tasks[0].name,
-  );
+  check("task", INDEX.tasks.map(t => t.name), INDEX.tasks[0].name);
   check("columns", Object.keys(COLUMNS), DEFAULTS.columns);
   check("metric", INDEX.charted, DEFAULTS.metric);
   check("against", TARGETS, DEFAULTS.against);
@@ -65,14 +51,11 @@ function checkView() {
 /* Does the same for choices that depend on the task. */
 function checkViewOfTask({ check }) {
   const { rows, skeletons } = task();
-  check(
-    "predictor",
-    rows.map(r => r.predictor),
-    rows[0].predictor,
-  );
+  check("predictor", rows.map(r => r.predictor), rows[0].predictor);
   check("input", ["any", ...rows.map(r => r.inputs)], "any");
   check("checked", ["any", ...LEVELS], "any");
-  check("sort", ["rank", "name", "checked", ...COST.map(c => c.id), ...cells().map(c => c.id)], "rank");
+  const columns = [...COST, ...cells()].map(c => c.id);
+  check("sort", ["rank", "name", "checked", ...columns], "rank");
   check("part", ["all", "test", "heldout", ...Object.keys(skeletons)], "all");
 }
 
