@@ -9,7 +9,7 @@ function drawHeadline() {
   const tau = stratum => figure(score(best, stratum, "tau", TARGETS[0])[0], "tau"),
     limit = task().ceiling.test?.tau[0],
     possible = limit == null ? "" : ` of a ceiling of ${figure(limit, "tau")}`,
-    share = best.share == null ? "" : `, ${Math.round(100 * best.share)} % of the ceilings`;
+    share = best.share == null ? "" : `, ${Math.round(100 * best.share)} % of their ceilings`;
   $("headline").replaceChildren(
     strong(best.predictor), " predicts best: ", strong(`${tau("test")}${possible}`),
     ` (${label("tau")} on test, ${moment(task().observed)}). `,
@@ -66,30 +66,26 @@ function drawPicture() {
   naming(svg, width, points, text);
 }
 
-/* The ceilings as lines; their names turn away from each other. */
+/* The ceilings as lines, with one name if there is no room for two. */
 function drawCeilings(svg, limits, x, box) {
-  limits.forEach((limit, i) => {
-    if (limit == null) return;
-    const at = x(limit),
-      kind = i ? "held" : "test",
-      other = limits[1 - i],
-      anchor = other == null ? "middle" : limit < other || (limit === other && i) ? "end" : "start";
-    const beside = { end: at - 4, middle: Math.min(at, box.right - 24), start: at + 4 }[anchor];
-    const text = box.left < 150 && other == null ? "ceiling" : `ceiling, ${SPLITS[i][1]}`;
-    const fits = anchor !== "start" || beside + 6.3 * text.length < box.right + 12;
+  const known = limits.map((limit, i) => ({ limit, i })).filter(c => c.limit != null),
+    at = known.map(c => x(c.limit)),
+    close = known.length > 1 && Math.abs(at[0] - at[1]) < 130;
+  known.forEach(({ i }, n) => {
+    const text = close ? "ceilings" : known.length > 1 ? `ceiling, ${SPLITS[i][1]}` : "ceiling";
+    const kind = i ? "held" : "test";
     svg.append(
-      make("line", { class: `limit ${kind}`, x1: at, x2: at, y1: 14, y2: box.bottom }),
-      fits
-        ? make("text", { x: beside, y: 11, class: anchor }, text)
-        : make("text", { x: box.right + 12, y: 11, class: "end" }, text),
+      make("line", { class: `limit ${kind}`, x1: at[n], x2: at[n], y1: 14, y2: box.bottom }),
+      close && n ? "" : make("text", { x: box.right + 12, y: 11, class: "end" }, text),
     );
+    if (!close) svg.lastChild.setAttribute("x", Math.min(at[n] + 3.2 * text.length, box.right + 12));
   });
 }
 
 function pictureRow(svg, { r, scores, x, y }, box) {
   const current = r.predictor === view.predictor,
     isFirst = r.rank[0] === 1,
-    name = shortened(r.predictor, box.left < 150 ? 16 : 22);
+    name = shortened(r.predictor, box.left < 150 ? 15 : 22);
   const group = make("g", { opacity: isFirst || current ? null : 0.55 });
   const points = [];
   for (const i of [1, 0]) {

@@ -1,5 +1,5 @@
 /* Names of predictors in charts: beside their points, and at the pointer. */
-const RINGS = [10, 20, 32, 46, 62, 80, 100]; // pixels between a point and its name
+const RINGS = [10, 20, 32, 46, 62, 80, 100, 125, 150, 180, 215]; // pixels between a point and its name
 const DIRECTIONS = Array.from({ length: 16 }, (_, i) => (i * Math.PI) / 8);
 const SIDEWAYS_FIRST = [0, 8, 15, 1, 9, 7, 14, 2, 10, 6, 13, 3, 11, 5, 12, 4];
 const meets = (a, b) => a[0] < b[2] && a[2] > b[0] && a[1] < b[3] && a[3] > b[1];
@@ -8,13 +8,13 @@ const meets = (a, b) => a[0] < b[2] && a[2] > b[0] && a[1] < b[3] && a[3] > b[1]
    nor lines lie on other points or names. Returns the points for which there was no room. */
 function placeLabels(svg, points, box) {
   const taken = [], // by names and lines
-    around = p => [p.x - 5, p.y - 5, p.x + 5, p.y + 5],
+    around = p => [p.x - 4, p.y - 4, p.x + 4, p.y + 4],
     inside = f => f[0] >= box.left && f[2] <= box.right && f[1] >= 14 && f[3] <= box.bottom;
   const line = (p, end) => {
     const steps = Math.ceil(Math.hypot(end[0] - p.x, end[1] - p.y) / 5);
     return Array.from({ length: steps }, (_, i) => {
       const [x, y] = [0, 1].map(k => [p.x, p.y][k] + ((i + 1) / steps) * (end[k] - [p.x, p.y][k]));
-      return [x - 1, y - 1, x + 1, y + 1];
+      return [x - 0.5, y - 0.5, x + 0.5, y + 0.5];
     }).slice(0, -1);
   };
   const isFree = (p, frame, along) => {

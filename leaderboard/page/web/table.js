@@ -136,15 +136,16 @@ function drawTable() {
   const caption = `Predictors on ${entry().images}, ${moment(task().observed)}: ${COLUMNS[view.columns][0]}, checks and cost`;
   $("board").replaceChildren(make("caption", { class: "hidden" }, caption), tableHead(shown), body);
   const { detailed } = task();
-  const partly =
-    all > detailed
-      ? ` All scores are on the page for the best ${detailed}, of the others those of ${label("tau")}, R² and MSE on test and held out.`
-      : "";
+  const notes = [
+    all > detailed &&
+      ` All scores are on the page for the best ${detailed}, of the others those of ${label("tau")}, R² and MSE on test and held out.`,
+    view.against !== TARGETS[0] && ` Ranks are by ${INDEX.targets[TARGETS[0]]}.`,
+  ];
   $("count").textContent =
     (rows.length === all
       ? `${count(all)} predictors.`
       : `${count(rows.length)} of ${count(all)} predictors; ranks are among all predictors.`) +
-    partly;
+    notes.filter(Boolean).join("");
 }
 
 function clearFilters() {
