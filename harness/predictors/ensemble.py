@@ -1,6 +1,7 @@
 """Several fits of one predictor, whose mean prediction is the prediction."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -18,7 +19,7 @@ class Ensemble:
 
     def __init__(self, member: str | Callable[[], Predictor], *, members: int = 5) -> None:
         """Take the name of a reference predictor, or a function that returns a new member."""
-        make = (lambda: load(member)) if isinstance(member, str) else member
+        make = partial(load, member) if isinstance(member, str) else member
         self._members = [make() for _ in range(members)]
         self._fitted = False
 

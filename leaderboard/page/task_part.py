@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.metrics.registry import HEADLINE, METRICS
-from harness.results.result import Ceiling, Result
-from harness.scoring.scores import Scores, SeedScore
+from harness.results.ceiling import Ceiling
+from harness.scoring.scores import SeedScore
 from harness.scoring.targets import SCORED_SPLITS
 from leaderboard.board import Board, Row, TaskBoard, TaskNetworks
 from leaderboard.page.packing import pack_integers
@@ -34,7 +34,7 @@ def targets_of(board: Board) -> dict[str, str]:
     """Return the fields of scores that any result has, with their titles."""
     results = [row.result for task in board.tasks for row in task.rows]
     return {
-        f: t for f, t in TARGETS.items() if f == "scores" or any(_scores(r, f) for r in results)
+        f: t for f, t in TARGETS.items() if f == "scores" or any(getattr(r, f) for r in results)
     }
 
 
@@ -43,7 +43,7 @@ def task_part(
 ) -> tuple[dict[str, object], bytes]:
     """Return the record of a task for the page, and its packed scores."""
     targets = list(targets_of(board))
-    found = [_scores(row.result, field) for row in task.rows for field in targets]
+    found = [getattr(row.result, field) for row in task.rows for field in targets]
     strata = list(dict.fromkeys(stratum for scores in found for stratum in scores))
     detailed = DETAILED // len(board.tasks)
     ceiling = board.ceilings.get(task.images) if task.observed == 0 else None
@@ -67,7 +67,7 @@ def _numbers(task: TaskBoard, targets: list[str], strata: list[str], detailed: i
     numbers = np.full((len(targets), len(strata), len(METRICS), len(PARTS), len(task.rows)), np.nan)
     for place, row in enumerate(task.rows):
         for a, target in enumerate(targets):
-            for stratum, metrics in _scores(row.result, target).items():
+            for stratum, metrics in getattr(row.result, target).items():
                 for m, (name, metric) in enumerate(METRICS.items()):
                     shown = place < detailed or (stratum in SCORED_SPLITS and name in HEADLINE)
                     if name in metrics and shown:
@@ -90,7 +90,7 @@ def _row(row: Row, inputs: str) -> dict[str, object]:
         "title": result.title,
         "failure": result.failure,
         "rank": row.rank,
-        "flags": list(getattr(row, "flags", result.flags)),  # shim: row.flags
+        "flags": list(row.flags),
         "counts": dict(result.counts),
         "seeds": len(result.seeds),
         "inputs": inputs,
@@ -99,8 +99,7 @@ def _row(row: Row, inputs: str) -> dict[str, object]:
         "observedEpochs": result.observed_epochs_total,
         "verification": result.verification,
         "version": result.harness_version,
-        # shim: getattr(row, name) without a default
-        **{name: _rounded(getattr(row, name, None)) for name in ("share", "rankable", "spread")},
+        **{name: _rounded(getattr(row, name)) for name in ("share", "rankable", "spread")},
     }
 
 
@@ -113,16 +112,10 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
 
-def _scores(result: Result, field: str) -> Scores:
-    scores: Scores = getattr(result, field, {})  # shim: no default once all results have the field
-    return scores
-
-
 def _ceiling(ceiling: Ceiling) -> dict[str, dict[str, list[float | None]]]:
     """Return value, low and high of each metric by stratum."""
-    old = {"all": "test", "learned": "test/learned"}  # shim: the names of strata until 0.2.0
     return {
-        old.get(stratum, stratum): {
+        stratum: {
             name: [_rounded(score.value), _rounded(score.low), _rounded(score.high)]
             for name, score in scores.items()
         }
@@ -132,27 +125,12 @@ def _ceiling(ceiling: Ceiling) -> dict[str, dict[str, list[float | None]]]:
 
 def _differences(task: TaskBoard) -> dict[str, object]:
     """Return the differences in tau between the best predictors, in thousandths."""
-    known = getattr(task, "differences", None) or _Differences(task)  # shim: task.differences
+    known = task.differences
     size = min(len(known.names), COMPARED)
+    parts = {"value": known.value, "low": known.low, "high": known.high}
     matrices = {
-        part: np.rint(1000 * getattr(known, part)[:size, :size]).astype(int).tolist()
-        for part in ("value", "low", "high")
+        name: np.rint(1000 * np.nan_to_num(matrix[:size, :size])).astype(int).tolist()
+        for name, matrix in parts.items()
     }
     significant = known.significant[:size, :size].astype(int).tolist()
     return {"names": list(known.names[:size]), **matrices, "significant": significant}
-
-
-class _Differences:
-    """Stands in for `TaskBoard.differences` (a shim): intervals as wide as those of both scores."""
-
-    def __init__(self, task: TaskBoard) -> None:
-        rows = [row for row in task.rows if row.rank is not None]
-        tau = [row.result.scores["test"]["tau"] for row in rows]
-        value = np.array([t.value for t in tau], float)
-        low = np.array([t.value if t.low is None else t.low for t in tau], float)
-        high = np.array([t.value if t.high is None else t.high for t in tau], float)
-        half = np.hypot((high - low)[:, None], high - low) / 2
-        self.names = tuple(row.result.predictor for row in rows)
-        self.value = value[:, None] - value
-        self.low, self.high = self.value - half, self.value + half
-        self.significant = (low[:, None] > high) | (high[:, None] < low)

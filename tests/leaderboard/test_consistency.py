@@ -14,12 +14,11 @@ from harness.running.evaluate import ResultHeader, score_outcome
 from harness.studies.compare import compare
 from harness.studies.early_selection import random_sets, select_by_scores
 from harness.task_data import load_targets
-from leaderboard.board import TaskBoard, read_board
-from leaderboard.page.page import page_data
+from leaderboard.board import TaskBoard, load_networks, read_board
+from leaderboard.page.task_part import task_part
 from leaderboard.readme.figure import THEMES, picture
 from leaderboard.readme.table import leaderboard_text, readme_table
 from tests.toys.data import toy_release
-from tests.toys.results import toy_networks
 
 NAME = "digits-k0-v1"
 NOISES = {"a": 0.02, "b": 0.03, "c": 0.1, "d": 0.12, "e": 0.3, "f": 0.5}
@@ -69,18 +68,14 @@ def test_everything_says_the_same(folder: Path, tmp_path: Path, seed: int) -> No
         assert set(re.findall(r"^\| (\w) \| \*\*", text, re.M)) == first
     drawn = picture(board, THEMES["light"])
     assert set(re.findall(r'font-weight="650">(\w)</text>', drawn)) == first
+    record, _ = task_part(board, task, load_networks(NAME, Release(folder)))
+    rows: object = record["rows"]
+    assert isinstance(rows, list)
+    assert {row["predictor"]: row["rank"] for row in rows} == ranks
     for name, rank in ranks.items():
         assert rank is not None
         shown = f"{rank[0]}" if rank[0] == rank[1] else f"{rank[0]}–{rank[1]}"  # noqa: RUF001
         assert f"| {shown} | {name} |" in leaderboard_text(board)
-
-
-def test_the_page_has_the_ranks_of_the_board(board_results: Path) -> None:
-    board = read_board(board_results)
-    networks = {task.name: toy_networks() for task in board.tasks}
-    record, _ = page_data(board, networks, "digits")
-    for task, shown in zip(board.tasks, record["tasks"], strict=True):  # type: ignore[call-overload]
-        assert [row["rank"] for row in shown["rows"]] == [row.rank for row in task.rows]
 
 
 def test_selecting_scores_single_fits_like_the_board() -> None:

@@ -1,15 +1,14 @@
 """A board of hundreds of predictors on many tasks, of stored results with changed numbers."""
 
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from harness.protocol import Array
 from harness.results.predictions import predictions_table
-from harness.results.result import Result, read_result
+from harness.results.result import SCORED_METRICS, Result, read_result
+from harness.scoring.differences import Differences
 from harness.scoring.scores import Scores, SeedScore
 from leaderboard.board import RESULTS, Board, Row, TaskBoard, TaskNetworks, load_networks
 
@@ -39,44 +38,36 @@ def _task(
     results = [_changed(stored[p % len(stored)], p, rng) for p in range(predictors)]
     results.sort(key=lambda result: -(result.scores["test"]["tau"].value or 0.0))
     rows = tuple(
-        made(
-            Row,
-            result=result,
-            rank=(1, predictors),
-            predictions=_predictions(networks, place, rng),
-            flags=result.flags,
-            band=1,
-            **dict.fromkeys(("share", "rankable", "spread"), 0.5),
+        Row(
+            result,
+            (1, predictors),
+            _predictions(networks, place, rng),
+            result.flags,
+            share=0.5,
+            rankable=0.5,
+            spread=0.5,
         )
         for place, result in enumerate(results)
     )
     names = tuple(result.predictor for result in results)
     wide = rng.normal(0, 0.1, (3, predictors, predictors))
-    board: TaskBoard = made(
-        TaskBoard,
-        name="",
-        images="digits",
-        observed=observed,
-        target="valid_accuracy",
-        networks=stored[0].networks,
-        rows=rows,
-        differences=SimpleNamespace(
-            names=names, value=wide[0], low=wide[1], high=wide[2], significant=wide[0] > 0.1
-        ),
+    return TaskBoard(
+        "",
+        "digits",
+        observed,
+        "valid_accuracy",
+        stored[0].networks,
+        rows,
+        Differences(names, *wide, p_value=abs(wide[0]), higher=True),
+        None,
     )
-    return board
-
-
-def made(kind: type[Any], **fields: object) -> Any:
-    """Return a record of those fields that it has: a shim until the board has all of them."""
-    return kind(**{name: fields[name] for name in kind.__slots__})
 
 
 def _changed(result: Result, place: int, rng: np.random.Generator) -> Result:
     """Return a copy for another predictor; its numbers keep no rule of scores."""
     title = f"{result.title}, made in another way by team {place}"
     changed = replace(result, predictor=f"predictor-{place}", title=title)
-    for field in ("scores", "scores_test_accuracy"):
+    for field in SCORED_METRICS:
         object.__setattr__(changed, field, _jittered(getattr(result, field), rng))
     return changed
 
