@@ -234,6 +234,18 @@ def test_every_predictor_is_named_beside_its_point_or_below_the_chart(visit: Vis
             assert all(name in named or name in below for name in RANKED[:4])
 
 
+def test_names_without_room_are_returned(visit: Visit) -> None:
+    drawn, left = visit(K0).evaluate("""() => {
+      const points = Array.from({ length: 90 }, (_, i) => ({ x: 150, y: 150 + i / 9, text: `p${i}` }));
+      const svg = make("svg", {});
+      const left = placeLabels(svg, points, { left: 46, right: 300, bottom: 300 });
+      return [[...svg.querySelectorAll("text")].map(t => t.textContent), left.map(p => p.text)];
+    }""")
+    assert drawn[0] == "p0"
+    assert left
+    assert sorted(drawn + left) == sorted(f"p{i}" for i in range(90))
+
+
 def test_lines_are_not_moved_sideways(visit: Visit) -> None:
     page = visit(K0)
     lines = [line.get_attribute("d") or "" for line in page.locator("#lines .line").all()]
@@ -250,7 +262,13 @@ def test_layers_are_written_as_everywhere(visit: Visit) -> None:
 
 def test_every_axis_has_three_ticks(visit: Visit) -> None:
     page = visit(K0)
-    for low, high, wanted in ((0.4, 0.98, 4), (0.0, 1.0, 8), (-0.13, 0.71, 5), (0.501, 0.509, 4)):
+    for low, high, wanted in (
+        (0.4, 0.98, 4),
+        (0.21, 0.79, 4),
+        (0.0, 1.0, 8),
+        (-0.13, 0.71, 5),
+        (0.501, 0.509, 4),
+    ):
         at = page.evaluate("([a, b, n]) => ticks(a, b, n).at", [low, high, wanted])
         assert 3 <= len(at) <= max(wanted, 5)
         assert low - 1e-9 <= at[0] < at[-1] <= high + 1e-9
@@ -259,6 +277,8 @@ def test_every_axis_has_three_ticks(visit: Visit) -> None:
 def test_the_predicted_accuracy_lies_sideways_as_in_show_predictor(visit: Visit) -> None:
     texts = visit(K0).locator("#scatter text").all_text_contents()
     assert texts[-2:] == ["predicted final accuracy", "true"]
+    marks = visit(f"{K0}&predictor=constant").locator("#scatter circle.mark").all()
+    assert len({mark.get_attribute("cx") for mark in marks}) == 1
 
 
 def test_keys_move_in_the_matrix_of_differences(visit: Visit) -> None:
