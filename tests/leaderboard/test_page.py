@@ -20,7 +20,7 @@ import leaderboard.page.task_part
 from harness.metrics.registry import HEADLINE, METRICS
 from harness.predictors.registry import PREDICTORS
 from harness.results.predictions import matrix
-from harness.results.result import read_result, result_path
+from harness.results.result import SCORED_METRICS, read_result, result_path
 from leaderboard.board import Board, TaskNetworks
 from leaderboard.board import read_board as read
 from leaderboard.page.networks_part import layers_text
@@ -142,14 +142,14 @@ def test_scores_on_the_page_are_those_of_the_file(
 ) -> None:
     board = read(board_results)
     record, content = unpacked(board, all_networks, "task-1")
-    shape = (2, len(record["strata"]), len(METRICS), 4, len(record["rows"]))
+    shape = (3, len(record["strata"]), len(METRICS), 4, len(record["rows"]))
     shown = integers(content, int(np.prod(shape))).reshape(shape)
-    assert list(json.loads(index(board))["targets"]) == ["scores", "scores_test_accuracy"]
+    assert list(json.loads(index(board))["targets"]) == list(SCORED_METRICS)
     expected = np.full(shape, np.nan)
     for place, row in enumerate(record["rows"]):
         result = read_result(result_path(board_results, "digits-k1-v1", row["predictor"]))
-        for target, scores in enumerate((result.scores, result.scores_test_accuracy)):
-            for stratum, metrics in scores.items():
+        for target, field in enumerate(SCORED_METRICS):
+            for stratum, metrics in getattr(result, field).items():
                 for name, score in metrics.items():
                     at = record["strata"].index(stratum), list(METRICS).index(name)
                     numbers = np.array([score.value, score.low, score.high, np.nan], float)
@@ -267,11 +267,11 @@ def test_a_large_board_keeps_all_scores_of_the_best_only(
     monkeypatch.setattr(leaderboard.page.networks_part, "PREDICTIONS", 2)
     board = read(board_results)
     record, content = unpacked(board, all_networks, "task-0")
-    shape = (2, len(record["strata"]), len(METRICS), 4, len(record["rows"]))
+    shape = (3, len(record["strata"]), len(METRICS), 4, len(record["rows"]))
     shown = integers(content, int(np.prod(shape))).reshape(shape)[:, :, :, 0]
     known = np.isfinite(shown).sum(axis=(0, 1, 2))
     assert record["detailed"] == 1
-    assert known[0] > known[1] == 2 * 2 * len(HEADLINE)
+    assert known[0] > known[1] == 2 * (2 * len(HEADLINE) + 1)  # of the loss, tau alone
     images, _ = unpacked(board, all_networks)
     assert list(images["tasks"]["digits-k0-v1"]["predictions"]) == ["good"]
 

@@ -236,7 +236,8 @@ def test_every_predictor_is_named_beside_its_point_or_below_the_chart(visit: Vis
 
 def test_names_without_room_are_returned(visit: Visit) -> None:
     drawn, left = visit(K0).evaluate("""() => {
-      const points = Array.from({ length: 90 }, (_, i) => ({ x: 150, y: 150 + i / 9, text: `p${i}` }));
+      const at = i => ({ x: 150, y: 150 + i / 9, text: `p${i}` });
+      const points = Array.from({ length: 90 }, (_, i) => at(i));
       const svg = make("svg", {});
       const left = placeLabels(svg, points, { left: 46, right: 300, bottom: 300 });
       return [[...svg.querySelectorAll("text")].map(t => t.textContent), left.map(p => p.text)];
@@ -351,11 +352,11 @@ def test_the_table_is_saved_as_comma_separated_values(visit: Visit, tmp_path: Pa
     assert head.startswith(
         '"task","predictor","status","rank_first","rank_last","flags","checked",'
     )
-    assert first.startswith('"digits-k0-v1","bad","scored",3,3,"<i>flag</i>","as reported",0.3')
+    assert first.startswith('"digits-k0-v1","bad","scored",3,4,"<i>flag</i>","as reported",0.3')
     assert len(rest) == 5
     shown = page.locator("#board td.rank").all_text_contents()
     ranks = [line.split(",")[3:5] for line in [first, *rest]]
     assert [t for t in shown if t] == [a if a == b else f"{a}–{b}" for a, b in ranks if a]  # noqa: RUF001
     assert sum('"numbers recomputed"' in line for line in rest) == 1
-    assert sum('"2 failed fits"' in line for line in rest) == 1
+    assert sum('; 2 failed fits"' in line for line in rest) == 1
     assert all(line.count(",") == head.count(",") for line in [first, *rest])

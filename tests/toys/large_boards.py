@@ -58,7 +58,7 @@ def _task(
         "valid_accuracy",
         stored[0].networks,
         rows,
-        Differences(names, *wide, p_value=abs(wide[0]), higher=True),
+        Differences(names, wide[0], wide[1], wide[2], abs(wide[0]), higher=True),
         None,
     )
 
