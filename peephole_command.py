@@ -86,7 +86,8 @@ def demo(output: Path, task_name: str, networks: int) -> None:
     """
     from benchmark.release import INSTALLED
     from harness.running.evaluate_many import Setting, evaluate_many
-    from leaderboard.board import load_all_networks, read_board
+    from leaderboard.board import read_board
+    from leaderboard.networks import load_all_networks
     from leaderboard.page.page import render
 
     task = INSTALLED.task(task_name)
@@ -97,7 +98,9 @@ def demo(output: Path, task_name: str, networks: int) -> None:
     print_results(results, as_json=False)
     page = output / "board.html"
     leaderboard = read_board(output / "results")
-    page.write_text(render(leaderboard, load_all_networks(leaderboard)), "utf-8")
+    page.write_text(
+        render(leaderboard, load_all_networks(task.name for task in leaderboard.tasks)), "utf-8"
+    )
     click.echo(f"\n3. The page: {page.resolve().as_uri()}")
     if any(result.status == "failed" for result in results):
         raise click.ClickException("a predictor failed")

@@ -16,10 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from benchmark.release import INSTALLED, Release
-from benchmark.space.architectures import from_record
-from benchmark.space.imagesets import IMAGES, get_images
-from benchmark.space.layer_walk import LayerRow, walk
+from benchmark.space.imagesets import IMAGES
 from benchmark.space.skeletons import SKELETONS
 from harness.results.ceiling import Ceiling, read_ceiling
 from harness.results.folder import results_folder
@@ -27,8 +24,7 @@ from harness.results.predictions import predicted_epochs
 from harness.results.result import Result, read_with_predictions, tau_samples
 from harness.scoring.differences import Differences, pairwise_differences
 from harness.scoring.score_rules import is_average, variance
-from harness.scoring.targets import SCORED_SPLITS, Targets
-from harness.task_data import build_targets, evaluation_rows
+from harness.scoring.targets import SCORED_SPLITS
 from harness.verification.rerun import check_claim, read_reruns
 
 RESULTS = Path(__file__).parent / "results"
@@ -104,52 +100,6 @@ class Board:
 
     tasks: tuple[TaskBoard, ...]
     ceilings: Mapping[str, Ceiling]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TaskNetworks:
-    """The networks of a task, which the page shows together with the predictions.
-
-    Attributes:
-        targets: True curves of the task's test and held-out runs.
-        layer_rows: Layer walk of each run's network, in the order of the targets.
-    """
-
-    targets: Targets
-    layer_rows: tuple[tuple[LayerRow, ...], ...]
-
-    def __post_init__(self) -> None:
-        """Check that there is one layer walk for each run."""
-        if len(self.layer_rows) != len(self.targets.run_ids):
-            raise ValueError(
-                f"layer_rows (={len(self.layer_rows)} networks) must have one entry per run "
-                f"({len(self.targets.run_ids)})"
-            )
-
-
-def load_networks(task_name: str, release: Release = INSTALLED) -> TaskNetworks:
-    """Read the networks of a task from the data.
-
-    Args:
-        task_name: Name of a frozen task.
-        release: The data; by default that of the installed package.
-
-    Raises:
-        ValueError: If the task is unknown, or its runs are missing from the data or differ.
-        FileNotFoundError: If a split is missing from the data.
-    """
-    task = release.task(task_name)
-    images = get_images(task.images)
-    rows, splits = evaluation_rows(release.task_tables(task))
-    targets = build_targets(task, rows, splits).valid_accuracy
-    architectures = map(from_record, rows["architecture"].to_pylist())
-    layer_rows = tuple(walk(architecture, images) for architecture in architectures)
-    return TaskNetworks(targets, layer_rows)
-
-
-def load_all_networks(board: Board) -> dict[str, TaskNetworks]:
-    """Return the networks of every task of a board, by task name. Raises as `load_networks`."""
-    return {task.name: load_networks(task.name) for task in board.tasks}
 
 
 def read_board(folder: Path) -> Board:

@@ -32,14 +32,15 @@ def build(results: Path | None, output: Path, readme: Path | None) -> None:
     """
     from benchmark.util.atomic import write_atomically
     from harness.running.submission import submissions_folder
-    from leaderboard.board import load_all_networks, read_board, results_here
+    from leaderboard.board import read_board, results_here
+    from leaderboard.networks import load_all_networks
     from leaderboard.page.page import render
     from leaderboard.readme.sync import bring_up_to_date, readme_files
 
     folder = results or results_here()
     results_board = read_board(folder)
     files = {} if readme is None else readme_files(results_board, readme)
-    networks = load_all_networks(results_board)
+    networks = load_all_networks(task.name for task in results_board.tasks)
     write_atomically(output, render(results_board, networks, submissions_folder(folder)))
     click.echo(f"{output}  {output.stat().st_size:,} bytes  {_counts(results_board)}")
     written = bring_up_to_date(files)
@@ -60,13 +61,18 @@ def check(ctx: click.Context, results: Path | None, readme: Path | None, page: P
     writes.
     """
     from harness.running.submission import submissions_folder
-    from leaderboard.board import load_all_networks, read_board, results_here
+    from leaderboard.board import read_board, results_here
+    from leaderboard.networks import load_all_networks
     from leaderboard.page.page import render
     from leaderboard.readme.sync import outdated, readme_files
 
     folder = results or results_here()
     results_board = read_board(folder)
-    html = render(results_board, load_all_networks(results_board), submissions_folder(folder))
+    html = render(
+        results_board,
+        load_all_networks(task.name for task in results_board.tasks),
+        submissions_folder(folder),
+    )
     files = {} if readme is None else readme_files(results_board, readme)
     files |= {page: html} if page else {}
     old = outdated(files)

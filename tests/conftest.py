@@ -14,7 +14,7 @@ import pytest
 import generators.workers.scheduler
 from generators.workers.scheduler import RunOptions, start_processes
 from generators.workers.worker import prepare
-from leaderboard.board import TaskNetworks
+from leaderboard.networks import TaskNetworks
 from tests.toys.pages import write_toy_page
 from tests.toys.results import toy_networks, write_toy_board
 

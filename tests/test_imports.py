@@ -37,7 +37,7 @@ ROOMS = {  # of each folder, from the lowest; a module imports from its own room
         "predictors.bnn", "predictors.arc", "running", "verification", "api", "studies",
         "score_text", "studies_cli", "cli",
     ),
-    "leaderboard": ("words", "board", "page", "readme", "show", "cli"),
+    "leaderboard": ("words", "networks", "board", "page", "readme", "show", "cli"),
 }  # fmt: skip
 MOST_MODULES = 12  # in a room, so that it can be seen at a glance
 

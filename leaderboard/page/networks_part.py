@@ -6,7 +6,8 @@ from itertools import groupby
 from benchmark.space.imagesets import IMAGES
 from benchmark.space.layer_walk import LayerRow, layer_word, macs, parameters
 from harness.results.predictions import matrix, predicted_epochs
-from leaderboard.board import Board, Row, TaskNetworks
+from leaderboard.board import Board, Row
+from leaderboard.networks import TaskNetworks
 from leaderboard.page.packing import Bytes, pack_curves, pack_exact
 
 PREDICTIONS = 150  # predictors of all tasks together whose predictions the page holds

@@ -13,7 +13,8 @@ from importlib import resources
 from pathlib import Path
 
 from harness.metrics.registry import HEADLINE, METRICS, Group
-from leaderboard.board import Board, TaskNetworks
+from leaderboard.board import Board
+from leaderboard.networks import TaskNetworks
 from leaderboard.page.networks_part import images_part
 from leaderboard.page.packing import compressed
 from leaderboard.page.predictor_sources import sources_of

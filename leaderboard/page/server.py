@@ -7,7 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from harness.running.submission import submissions_folder
-from leaderboard.board import TaskNetworks, load_networks, read_board
+from leaderboard.board import read_board
+from leaderboard.networks import TaskNetworks, load_networks
 from leaderboard.page.page import render
 
 HOST = "127.0.0.1"

@@ -14,7 +14,8 @@ from harness.metrics.registry import HEADLINE, METRICS
 from harness.results.ceiling import Ceiling
 from harness.scoring.scores import SeedScore
 from harness.scoring.targets import SCORED_SPLITS
-from leaderboard.board import Board, Row, TaskBoard, TaskNetworks
+from leaderboard.board import Board, Row, TaskBoard
+from leaderboard.networks import TaskNetworks
 from leaderboard.page.packing import pack_integers
 from leaderboard.page.predictor_inputs import inputs_of
 

@@ -28,15 +28,9 @@ from harness.results.result import (
     write_result,
 )
 from harness.scoring.scores import Score, SeedScore
-from leaderboard.board import (
-    ABOVE_CEILING,
-    TaskBoard,
-    TaskNetworks,
-    check_agreement,
-    results_here,
-    task_board,
-)
+from leaderboard.board import ABOVE_CEILING, TaskBoard, check_agreement, results_here, task_board
 from leaderboard.board import read_board as read
+from leaderboard.networks import TaskNetworks
 from tests.toys.data import toy_release
 from tests.toys.results import EPOCHS, toy_ceiling, toy_networks, toy_result
 
@@ -220,7 +214,7 @@ def test_networks_without_layers_are_refused() -> None:
 
 def test_the_networks_of_a_task_are_those_of_its_runs(tmp_path: Path) -> None:
     task = Release(toy_release(tmp_path)).task("digits-k1-v1")
-    found = leaderboard.board.load_networks(task.name, Release(tmp_path))
+    found = leaderboard.networks.load_networks(task.name, Release(tmp_path))
     asked = (*task.parts["test"], *task.parts["heldout"])
     rows = {
         row["run_id"]: row
@@ -244,7 +238,7 @@ def test_networks_of_changed_runs_are_refused(tmp_path: Path) -> None:
         row["started_at"] = 0
     write_table(rows_to_table(rows), path)
     with pytest.raises(ValueError, match=r"^the rows of task 'digits-k1-v1' have digest "):
-        leaderboard.board.load_networks("digits-k1-v1", Release(tmp_path))
+        leaderboard.networks.load_networks("digits-k1-v1", Release(tmp_path))
 
 
 def test_results_here_come_before_those_of_the_package(

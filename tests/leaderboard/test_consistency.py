@@ -14,7 +14,8 @@ from harness.running.evaluate import ResultHeader, score_outcome
 from harness.studies.compare import compare
 from harness.studies.early_selection import random_sets, select_by_scores
 from harness.task_data import load_targets
-from leaderboard.board import TaskBoard, load_networks, read_board
+from leaderboard.board import TaskBoard, read_board
+from leaderboard.networks import load_networks
 from leaderboard.page.task_part import task_part
 from leaderboard.readme.figure import THEMES, picture
 from leaderboard.readme.table import leaderboard_text, readme_table

@@ -21,8 +21,9 @@ from harness.metrics.registry import HEADLINE, METRICS
 from harness.predictors.registry import PREDICTORS
 from harness.results.predictions import matrix
 from harness.results.result import SCORED_METRICS, read_result, result_path
-from leaderboard.board import Board, TaskNetworks
+from leaderboard.board import Board
 from leaderboard.board import read_board as read
+from leaderboard.networks import TaskNetworks
 from leaderboard.page.networks_part import layers_text
 from leaderboard.page.packing import Bytes, pack_curves, pack_exact, pack_integers
 from leaderboard.page.page import SCRIPTS, index, parts, render

@@ -236,8 +236,8 @@ def test_every_predictor_is_named_beside_its_point_or_below_the_chart(visit: Vis
 
 def test_names_without_room_are_returned(visit: Visit) -> None:
     drawn, left = visit(K0).evaluate("""() => {
-      const at = i => ({ x: 150, y: 150 + i / 9, text: `p${i}` });
-      const points = Array.from({ length: 90 }, (_, i) => at(i));
+      const point = (_, i) => ({ x: 150, y: 150 + i / 9, text: `p${i}` });
+      const points = Array.from({ length: 90 }, point);
       const svg = make("svg", {});
       const left = placeLabels(svg, points, { left: 46, right: 300, bottom: 300 });
       return [[...svg.querySelectorAll("text")].map(t => t.textContent), left.map(p => p.text)];

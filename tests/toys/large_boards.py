@@ -10,7 +10,8 @@ from harness.results.predictions import predictions_table
 from harness.results.result import SCORED_METRICS, Result, read_result
 from harness.scoring.differences import Differences
 from harness.scoring.scores import Scores, SeedScore
-from leaderboard.board import RESULTS, Board, Row, TaskBoard, TaskNetworks, load_networks
+from leaderboard.board import RESULTS, Board, Row, TaskBoard
+from leaderboard.networks import TaskNetworks, load_networks
 
 IMAGES, OBSERVED = ("digits", "cifar10", "mnist"), (0, 1, 2, 3, 5)
 PREDICTED = 20  # best rows of a task with predictions of their own

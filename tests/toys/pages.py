@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.results.result import read_with_predictions, result_path, write_result
-from leaderboard.board import TaskNetworks, read_board
+from leaderboard.board import read_board
+from leaderboard.networks import TaskNetworks
 from leaderboard.page.page import render
 from tests.toys.results import toy_networks, toy_result, write_toy, write_toy_board
 

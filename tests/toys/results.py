@@ -28,7 +28,7 @@ from harness.results.result import (
 from harness.scoring.scores import Score, Scores, SeedScore, flags, score_prediction
 from harness.scoring.strata import strata, tabulate
 from harness.scoring.targets import Targets
-from leaderboard.board import TaskNetworks
+from leaderboard.networks import TaskNetworks
 
 EPOCHS = 6
 PER_SKELETON = 12

@@ -18,17 +18,16 @@ function drawHeadline() {
   );
 }
 
-/* Says whether the best predictor is significantly better, and than which. */
+/* Says whether the best predictor is significantly better, and than which. The matrix has the best
+   predictors only; the last possible rank of the best one says how many are not worse. */
 function leadText() {
-  const { names, value, significant } = task().differences;
-  const rest = names.slice(1),
-    equal = rest.filter((_, i) => !significant[0][i + 1]);
-  const named = name => `${name} (${differenceText(value[0][names.indexOf(name)])})`;
-  if (!equal.length)
-    return `It is significantly better than all others; the next is ${named(rest[0])}.`;
-  const others = equal.length === 2 ? "1 other" : `${equal.length - 1} others`;
-  const more = equal.length > 1 ? ` and ${others}` : "";
-  return `It is not significantly better than ${named(equal[0])}${more}.`;
+  const { names, value, significant } = task().differences,
+    tied = scored()[0].rank[1] - 1;
+  const named = i => `${names[i]} (${differenceText(value[0][i])})`;
+  if (!tied) return `It is significantly better than all others; the next is ${named(1)}.`;
+  const first = Math.max(1, significant[0].findIndex((is, i) => i > 0 && !is));
+  const more = ["", " and 1 other"][tied - 1] ?? ` and ${tied - 1} others`;
+  return `It is not significantly better than ${named(first)}${more}.`;
 }
 
 /* The picture: scores of the best predictors on test and held-out networks, as in the README. */
