@@ -34,13 +34,25 @@ def read_record(path: Path, kind: type[Record]) -> Record:
             the wrong type, or against the rules of the dataclass; the message starts with the path.
         OSError: If the file cannot be read.
     """
+    return parse_record(path.read_bytes(), kind, str(path))
+
+
+def parse_record(text: bytes, kind: type[Record], source: str) -> Record:
+    """Return the dataclass that a JSON text holds: a file, or a line of JSON lines.
+
+    Args:
+        text: The text, in UTF-8.
+        kind: The dataclass.
+        source: Where the text is from; every message starts with it.
+
+    Raises:
+        ValueError: As for `read_record`.
+    """
     try:
-        value = json.loads(
-            path.read_bytes(), object_pairs_hook=_unique_fields, parse_constant=_refuse_constant
-        )
+        value = json.loads(text, object_pairs_hook=_unique_fields)
         record = decode(kind, value, "")
     except (ValueError, RecursionError) as error:  # RecursionError: deeply nested brackets
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{source}: {error}") from error
     assert isinstance(record, kind)
     return record
 
@@ -53,10 +65,6 @@ def _unique_fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
             raise ValueError(f"field `{name}` must appear only once")
         result[name] = value
     return result
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"the number {name} must be finite")
 
 
 def decode(kind: object, value: object, where: str) -> object:
@@ -106,7 +114,7 @@ def _decode_scalar(kind: object, value: object, where: str) -> object:
         return float(value) if abs(value) < LARGEST else refuse(where, value, FINITE)
     if type(value) is not kind:
         refuse(where, value, _TYPE_NAMES[kind])  # type: ignore[index]
-    if isinstance(value, float) and not math.isfinite(value):  # JSON reads 1e999 as infinite
+    if isinstance(value, float) and not math.isfinite(value):  # 1e999 is read as infinite
         refuse(where, value, FINITE)
     return value
 

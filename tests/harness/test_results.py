@@ -210,7 +210,6 @@ def test_signs_may_differ_where_a_score_is_a_mean_of_skeletons(tmp_path: Path) -
     [
         ("[]", "`file` (=[]) must be an object"),
         ('{"task": 1, "task": 2}', "field `task` must appear only once"),
-        ('{"task": NaN}', "the number NaN must be finite"),
         ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
     ],
 )
@@ -221,8 +220,8 @@ def test_a_file_that_is_no_record_is_refused(tmp_path: Path, text: str, message:
         read_result(path)
 
 
-@pytest.mark.parametrize("number", ["1e999", "-1e999", "1" + "0" * 400])
-def test_a_number_beyond_floats_is_refused(tmp_path: Path, number: str) -> None:
+@pytest.mark.parametrize("number", ["NaN", "1e999", "-1e999", "1" + "0" * 400])
+def test_a_number_that_is_not_finite_is_refused(tmp_path: Path, number: str) -> None:
     path = edited(written(tmp_path), put("scores>test>mse>high", "HERE"))
     path.write_text(path.read_text().replace('"HERE"', number))
     message = (
