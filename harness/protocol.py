@@ -71,8 +71,9 @@ class Queries:
 
     Attributes:
         ids: Opaque names that have no meaning outside this object.
-        images: Name of the image set.
-        recipe: The training recipe of all networks.
+        images: Name of the image set; of external data, the one with the nearest resolution.
+        classes: Number of classes; chance is 1 / classes.
+        recipe: The training recipe of all networks; of external data, only `epochs` is known.
         observed: Number of observed epochs (k).
         architectures: Architecture of each network; None if no skeleton expresses it.
         layer_rows: The layer walk of each network.
@@ -83,6 +84,7 @@ class Queries:
 
     ids: tuple[str, ...]
     images: str
+    classes: int
     recipe: Recipe
     observed: int
     architectures: tuple[Architecture | None, ...]
@@ -109,6 +111,7 @@ class Runs:
 
     ids: tuple[str, ...]
     images: str
+    classes: int
     recipe: Recipe
     architectures: tuple[Architecture | None, ...]
     layer_rows: tuple[tuple[LayerRow, ...], ...]
@@ -151,7 +154,9 @@ class Runs:
     def observe(self, epochs: int) -> Queries:
         """Return the runs as queries with their first epochs, with the same ids and order."""
         taken = _take_networks(self, np.arange(len(self)), epochs)
-        return Queries(images=self.images, recipe=self.recipe, observed=epochs, **taken)
+        names = ("images", "classes", "recipe")
+        known = {name: getattr(self, name) for name in names}
+        return Queries(observed=epochs, **known, **taken)
 
 
 def _take_networks(networks: Queries | Runs, index: Index, epochs: int) -> dict[str, Any]:

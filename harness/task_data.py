@@ -158,6 +158,7 @@ def build_runs(rows: pa.Table, recipe: Recipe, prefix: str, release: Release) ->
     return Runs(
         tuple(f"{prefix}{i:04d}" for i in range(len(rows))),
         images.name,
+        images.classes,
         recipe,
         architectures,
         tuple(walk(architecture, images) for architecture in architectures),

@@ -48,7 +48,7 @@ def read_metaqnn(path: Path) -> tuple[Runs, tuple[str, ...]]:
     ids = tuple(f"m{i:04d}" for i in range(len(texts)))
     nothing: tuple[None, ...] = (None,) * len(texts)
     recipe, series = Recipe("cifar10"), _series(np.array(curves))
-    runs = Runs(ids, "cifar10", recipe, nothing, tuple(walks), series, proxies=None)
+    runs = Runs(ids, "cifar10", 10, recipe, nothing, tuple(walks), series, proxies=None)
     return runs, tuple(texts)
 
 

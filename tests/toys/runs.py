@@ -37,6 +37,7 @@ def toy_runs(networks: int = 40, *, skeleton: str = "peephole-3x2", seed: int = 
     return Runs(
         tuple(f"network-{i}" for i in range(networks)),
         images.name,
+        images.classes,
         RECIPES["digits"],
         architectures,
         layer_rows,

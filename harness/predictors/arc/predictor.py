@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from benchmark.space.imagesets import get_images, learned_above
+from benchmark.space.imagesets import learned_above
 from harness.features.logits import to_logits
 from harness.predictors.arc.calibration import (
     AccuracyMap,
@@ -127,8 +127,7 @@ class Arc:
             self._encoder = load_or_pretrain(train.images, self.pretraining, self.cache)
             self.counts = {"pretraining_seconds": self._encoder.seconds}
         inputs = self._inputs(train.observe(observed))
-        classes = get_images(train.images).classes
-        failed = (train.final_accuracy <= learned_above(classes)).astype(np.int64)
+        failed = (train.final_accuracy <= learned_above(train.classes)).astype(np.int64)
         curves = to_logits(train.series.valid_accuracy)
         later = curves[:, observed:]
         with preserve_numpy_state():
@@ -141,7 +140,7 @@ class Arc:
         accuracy = train.series.valid_accuracy[:, observed:]
         self._accuracy_map = fit_accuracy_map(logits, accuracy)
         held_out = MixedPrediction(logits, self._accuracy_map(logits), failure)
-        self._std_model = fit_std_model(held_out, accuracy, 1 / classes)
+        self._std_model = fit_std_model(held_out, accuracy, 1 / train.classes)
         self._observed = observed
 
     def _inputs(self, queries: Queries) -> Inputs:

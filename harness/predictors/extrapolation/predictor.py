@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.space.imagesets import get_images
 from harness.predictors.base import Index, check_observed, check_runs, later_epochs
 from harness.predictors.baselines import mean_curve
 from harness.predictors.extrapolation.families import FAMILIES, Family
@@ -92,7 +91,7 @@ class Extrapolation:
         prefixes = queries.series.valid_accuracy
         distances = ((prefixes[:, None] - self._curves[None, :, :observed]) ** 2).sum(axis=2)
         nearest = distances.argmin(axis=1)  # the training prefix nearest to each prefix
-        chance = get_images(queries.images).chance
+        chance = 1 / queries.classes
         predictions = [self._extrapolate(f, prefixes, nearest, chance) for f in self._families]
         mean, std, failed = _mix(predictions)
         self.failed_fits = int(failed.sum())
