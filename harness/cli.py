@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from benchmark.release import Release
     from benchmark.tasks import Task
     from harness.results.result import Result
-    from harness.running.custom_splits import Trial
+    from harness.running.trials import Trial, TrialScore
 
 
 @click.command(context_settings=HELP)
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 @RESULTS_OPTION
 @click.option(
     "--external",
-    nargs=2,
-    metavar="ORIGIN FILE",
-    help="Score on external data instead: `metaqnn` and the path of its CSV file.",
+    type=FILE,
+    metavar="FILE",
+    help="Score on data of another origin instead, in the format of docs/external_data.md.",
 )
 @click.option(
     "--leave-one-skeleton-out",
@@ -51,6 +51,12 @@ if TYPE_CHECKING:
     type=int,
     help="Fit on this many training networks; repeatable.",
 )
+@click.option(
+    "--output",
+    type=FILE,
+    metavar="FILE",
+    help="Store the fits of these three in FILE; those that are there are not made again.",
+)
 @click.option("--processes", default=2, show_default=True, type=COUNT, help="Parallel processes.")
 @DATA_OPTION
 @JSON_OPTION
@@ -63,9 +69,10 @@ def evaluate(
     tasks: tuple[str, ...],
     seeds: int,
     results: Path | None,
-    external: tuple[str, str] | None,
+    external: Path | None,
     leave_out: bool,
     train_sizes: tuple[int, ...],
+    output: Path | None,
     processes: int,
     release: "Release",
     as_json: bool,
@@ -74,15 +81,15 @@ def evaluate(
 
     A PREDICTOR is a name in the registry, package.module:Class or path/to/file.py:Class. Existing
     results of the registry's predictors are reused; your own class always runs. The noise ceiling
-    of each image set with repeated runs is written too. Exits with code 1 if a predictor failed. On
-    data without zero-cost proxies, --all skips the predictors that need them.
+    of each image set with repeated runs is written too. --all skips predictors that need zero-cost
+    proxies where the data has none. Exits with code 1 if a predictor failed.
     """
     from harness.predictors.registry import PREDICTORS
     from harness.results.ceiling import write_ceilings
     from harness.results.folder import results_folder
-    from harness.running.custom_splits import applicable
-    from harness.running.evaluate_many import Setting, evaluate_many, try_many
-    from harness.score_text import json_lines, trial_lines
+    from harness.running.evaluate_many import Setting, evaluate_many
+    from harness.running.trials import applicable
+    from harness.running.try_many import try_many
 
     if every == bool(predictors):
         raise click.UsageError("give either predictors or --all")
@@ -90,45 +97,46 @@ def evaluate(
     if not task_names:
         raise click.UsageError("there is no frozen task; `peephole task freeze` creates them")
     frozen = [release.task(name) for name in task_names]
-    trials = _select_trials(frozen[0], external, leave_out, train_sizes, release)
+    trials = _select_trials(frozen[0], external, leave_out, train_sizes, output, release)
     folder, names = results_folder(results), predictors or applicable(tuple(PREDICTORS), trials)
     setting = Setting(folder, release, seeds, processes)
     if trials:
-        observed = sorted({task.observed for task in frozen})
-        scores = try_many(names, trials, observed, setting)
-        echo_lines(json_lines(scores) if as_json else trial_lines(scores))
-        if any(score.failures for score in scores):
-            ctx.exit(1)
-        return
-    evaluated = evaluate_many(names, task_names, setting)
-    write_ceilings(list(dict.fromkeys(result.images for result in evaluated)), folder, release)
-    print_results(evaluated, as_json)
-    if any(result.status == "failed" for result in evaluated):
+        scores = try_many(names, trials, [task.observed for task in frozen], setting, output)
+        print_trials(scores, as_json)
+        failed = any(score.failures for score in scores)
+    else:
+        evaluated = evaluate_many(names, task_names, setting)
+        write_ceilings(list(dict.fromkeys(result.images for result in evaluated)), folder, release)
+        print_results(evaluated, as_json)
+        failed = any(result.status == "failed" for result in evaluated)
+    if failed:
         ctx.exit(1)
 
 
 def _select_trials(
     task: "Task",
-    external: tuple[str, str] | None,
+    external: Path | None,
     leave_out: bool,
     train_sizes: tuple[int, ...],
+    output: Path | None,
     release: "Release",
 ) -> "list[Trial]":
     """Return the trials that the options select on the runs of a task; empty without options."""
-    from benchmark.util.unknown_name import unknown_name
     from harness.running.custom_splits import ladder_trials, skeleton_trials
-    from harness.studies.metaqnn import metaqnn_trials
+    from harness.studies.external import external_trials
 
+    options = "--external, --leave-one-skeleton-out, --train-size"
     if (external is not None) + leave_out + bool(train_sizes) > 1:
-        raise click.UsageError("give one of --external, --leave-one-skeleton-out, --train-size")
+        raise click.UsageError(f"give one of {options}")
     if external is not None:
-        origin, file = external
-        if origin != "metaqnn":
-            raise ValueError(unknown_name("origin", origin, ["metaqnn"]))
-        return metaqnn_trials(Path(file))
+        return external_trials(external)
     if leave_out:
         return skeleton_trials(task, release)
-    return ladder_trials(task, train_sizes, release) if train_sizes else []
+    if train_sizes:
+        return ladder_trials(task, train_sizes, release)
+    if output is not None:
+        raise click.UsageError(f"--output goes with one of {options}; results go to --results")
+    return []
 
 
 @click.command(context_settings=HELP)
@@ -229,3 +237,10 @@ def print_results(results: "Sequence[Result]", as_json: bool) -> None:
     from harness.score_text import result_lines
 
     echo_lines([json.dumps(encode(r)) for r in results] if as_json else result_lines(results))
+
+
+def print_trials(scores: "Sequence[TrialScore]", as_json: bool) -> None:
+    """Print scores on trials as a table, or one JSON object a line."""
+    from harness.score_text import json_lines, trial_lines
+
+    echo_lines(json_lines(scores) if as_json else trial_lines(scores))

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.results.result import Result
-from harness.running.custom_splits import TrialScore
+from harness.running.trials import TrialScore
 from harness.scoring.scores import Score, SeedScore
 from harness.studies.compare import Difference
 from harness.studies.early_selection import StrategyOutcome
@@ -31,7 +31,7 @@ def result_lines(results: Sequence[Result]) -> Iterator[str]:
         yield f"{start}{scores} {seconds:>8}"
 
 
-def _format_scores(metrics: Mapping[str, SeedScore]) -> str:
+def _format_scores(metrics: Mapping[str, SeedScore | Score]) -> str:
     """Return tau with its interval, R2 and MSE of a stratum."""
     tau, r2, mse = (metrics.get(name) for name in ("tau", "r2", "mse"))
     interval = "" if tau is None else _format_interval(tau.low, tau.high, ".2f")
@@ -56,14 +56,12 @@ def _format_interval(low: float | None, high: float | None, form: str) -> str:
 def trial_lines(scores: Sequence[TrialScore]) -> Iterator[str]:
     """Yield a header and a line for each score on trials."""
     header = f"{'predictor':20} {'trial':22} {'observed':>8} {'fitted':>6} {'tested':>6}"
-    yield f"{header} {'tau':>7} {'R2':>7} {'MSE':>8}"
+    yield f"{header} {'tau (95 %)':>20} {'R2':>6} {'MSE':>7}"
     for s in scores:
         start = f"{s.predictor:20} {s.label:22} {s.observed:8} {s.fitted:6.0f} {s.asked:6.0f}"
+        numbers = f" {_format_scores(s.scores)}" if s.scores else ""
         failures = f"  {len(s.failures)} failed: {s.failures[0]}" if s.failures else ""
-        if s.tau is None or s.r2 is None or s.mse is None:
-            yield f"{start}{failures}"
-            continue
-        yield f"{start} {s.tau:7.3f} {s.r2:7.3f} {s.mse:8.5f}{failures}"
+        yield f"{start}{numbers}{failures}"
 
 
 def finding_lines(findings: Sequence[Finding]) -> Iterator[str]:

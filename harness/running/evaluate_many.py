@@ -4,7 +4,7 @@ Each fit runs in a separate process. A result is written as soon as it is availa
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +21,6 @@ from harness.results.result import (
     seeds_path,
     write_result,
 )
-from harness.running.custom_splits import Trial, TrialScore, failed_trials, score_trials
 from harness.running.evaluate import evaluate_shared, header_of
 from harness.running.find_predictor import SEEDS, Candidate, find
 
@@ -73,13 +72,7 @@ def evaluate_many(
         OSError: If a result cannot be written.
     """
     candidates = {name: find(name) for name in dict.fromkeys(predictors)}
-    owners: dict[str, str] = {}
-    for name, candidate in candidates.items():
-        other = owners.setdefault(candidate.name, name)
-        if other != name:  # they would write the same results
-            raise ValueError(
-                f"predictors {other!r} and {name!r} have the same name {candidate.name!r}"
-            )
+    check_names(candidates)
     chosen = [setting.release.task(name) for name in dict.fromkeys(tasks)]
     results: dict[tuple[str, str], Result] = {}
     jobs: list[Job] = []
@@ -90,6 +83,21 @@ def evaluate_many(
         jobs += [Job(name, group) for group in _group_by_fit(candidate, missing)]
     results |= _run_all(jobs, setting)
     return [results[task.name, name] for task in chosen for name in candidates]
+
+
+def check_names(candidates: dict[str, Candidate]) -> None:
+    """Check that no two predictors have the same name, as they would write the same results.
+
+    Raises:
+        ValueError: If two do.
+    """
+    owners: dict[str, str] = {}
+    for predictor, candidate in candidates.items():
+        other = owners.setdefault(candidate.name, predictor)
+        if other != predictor:
+            raise ValueError(
+                f"predictors {other!r} and {predictor!r} have the same name {candidate.name!r}"
+            )
 
 
 def _read_stored(candidate: Candidate, task: Task, setting: Setting) -> Result | None:
@@ -143,36 +151,3 @@ def _write_failed(job: Job, setting: Setting, failure: str) -> list[Result]:
     candidate = find(job.predictor)
     headers = [header_of(candidate, task, setting.seeds) for task in job.tasks]
     return [write_result(setting.results, header.fail(failure), None) for header in headers]
-
-
-def try_many(
-    predictors: Sequence[str], trials: Sequence[Trial], observed: Sequence[int], setting: Setting
-) -> list[TrialScore]:
-    """Return scores on trials by predictor, observed epochs and label; nothing is written.
-
-    A predictor that does not use curves is fitted once for all numbers of observed epochs.
-
-    Raises:
-        ValueError: If a predictor is unknown.
-    """
-    candidates = {name: find(name) for name in predictors}
-    fits = [
-        (candidate, name, k)
-        for name, candidate in candidates.items()
-        for k in (observed if candidate.uses_curve else (min(observed),))
-    ]
-    progress = Progress("fits", len(fits))
-    calls = [partial(_try, name, trials, k, setting.seeds) for _, name, k in fits]
-    by_fit: dict[tuple[str, int], list[TrialScore]] = {}
-    for number, scores in run_in_processes(calls, setting.processes):
-        candidate, name, k = fits[number]
-        if isinstance(scores, EndedEarlyError):
-            scores = failed_trials(candidate.name, trials, k, str(scores))
-        for shared in (k,) if candidate.uses_curve else observed:
-            by_fit[name, shared] = [replace(score, observed=shared) for score in scores]
-        progress.advance()
-    return [score for name in predictors for k in observed for score in by_fit[name, k]]
-
-
-def _try(name: str, trials: Sequence[Trial], observed: int, seeds: int) -> list[TrialScore]:
-    return score_trials(find(name), trials, observed, seeds)

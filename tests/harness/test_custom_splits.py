@@ -7,21 +7,33 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from scipy.stats import kendalltau
 
 from benchmark.release import INSTALLED
 from harness.cli import evaluate
 from harness.protocol import Prediction, Queries, Runs
-from harness.running.custom_splits import (
-    TrialScore,
-    failed_trials,
-    ladder_trials,
-    score_trials,
-    skeleton_trials,
-)
-from harness.running.evaluate_many import Setting, try_many
+from harness.running.custom_splits import ladder_trials, skeleton_trials
+from harness.running.evaluate_many import Setting
 from harness.running.find_predictor import Candidate, find
+from harness.running.trials import Trial, TrialScore, average, failed_fits, fit_trial
+from harness.running.try_many import Job, try_many
 
 TASK = "digits-k1-v2"
+
+
+def score_of(
+    candidate: Candidate, trials: Sequence[Trial], observed: int, seeds: int
+) -> TrialScore:
+    """Return the mean score of fits in this process."""
+    chosen = candidate.seeds(seeds)
+    made = [fit_trial(candidate, trial, [observed], seed) for trial in trials for seed in chosen]
+    return average(trials, [fit for fits in made for fit in fits])
+
+
+def value(score: TrialScore, metric: str) -> float:
+    found = score.scores[metric].value
+    assert found is not None
+    return found
 
 
 def skeletons(runs: object) -> set[str]:
@@ -65,23 +77,24 @@ def test_each_training_set_contains_the_smaller_ones() -> None:
 
 def test_scores_are_those_of_a_fit_by_hand() -> None:
     (trial,) = ladder_trials(INSTALLED.task(TASK), [100])
-    (score,) = score_trials(find("last-plus-gain"), [trial], 5, 1)
+    score = score_of(find("last-plus-gain"), [trial], 5, 1)
     y = trial.test.series.valid_accuracy
     gain = (
         trial.train.series.valid_accuracy[:, -1] - trial.train.series.valid_accuracy[:, 4]
     ).mean()
     p = np.clip(y[:, 4] + gain, 0, 1)
-    assert score.mse == pytest.approx(np.square(p - y[:, -1]).mean())
-    assert score.r2 == pytest.approx(1 - np.square(p - y[:, -1]).mean() / y[:, -1].var())
+    assert value(score, "mse") == pytest.approx(np.square(p - y[:, -1]).mean())
+    assert value(score, "tau") == pytest.approx(kendalltau(p, y[:, -1]).statistic)
+    assert value(score, "r2") == pytest.approx(1 - np.square(p - y[:, -1]).mean() / y[:, -1].var())
     assert (score.fitted, score.asked) == (100, 480)
 
 
 def test_more_training_networks_improve_a_predictor_that_learns() -> None:
     trials = ladder_trials(INSTALLED.task(TASK), [50, 600])
-    few, many = score_trials(find("curve-svd"), trials, 3, 1)
+    few, many = (score_of(find("curve-svd"), [trial], 3, 1) for trial in trials)
     assert (few.failures, many.failures) == ((), ())
-    assert (many.tau or 0) > (few.tau or 0)
-    assert (many.mse or 0) < (few.mse or 0)
+    assert value(many, "tau") > value(few, "tau")
+    assert value(many, "mse") < value(few, "mse")
 
 
 class Fussy:
@@ -97,13 +110,13 @@ class Fussy:
 
 def test_fits_that_fail_are_counted_and_the_others_scored() -> None:
     trials = ladder_trials(INSTALLED.task(TASK), [50])
-    (score,) = score_trials(Candidate("fussy", "", Fussy), trials, 1, 4)
+    score = score_of(Candidate("fussy", "", Fussy), trials, 1, 4)
     assert score.failures == ("ZeroDivisionError: odd",) * 2
     y = trials[0].test.final_accuracy
-    assert score.tau == 0.0
-    assert score.mse == pytest.approx(np.square(0.5 - y).mean())
-    (always,) = failed_trials("fussy", trials, 1, "killed")
-    assert (always.tau, always.r2, always.mse, always.asked) == (None, None, None, 480)
+    assert value(score, "tau") == 0.0
+    assert value(score, "mse") == pytest.approx(np.square(0.5 - y).mean())
+    always = average(trials, failed_fits("fussy", trials[0], [1], 0, "killed"))
+    assert (always.scores, always.asked) == ({}, 480)
     assert always.failures == ("killed",)
 
 
@@ -118,7 +131,7 @@ def test_the_command_counts_failed_fits_and_ends_with_1(tmp_path: Path) -> None:
     done = CliRunner().invoke(evaluate, words)
     assert done.exit_code == 1
     _, dying, mean = done.stdout.splitlines()
-    said = "  1 failed: the process ended early: killed, or out of memory"
+    said = "  5 failed: the process ended early: killed, or out of memory"
     assert dying == f"{'dying':20} {'50 networks':22} {1:8} {50:6} {480:6}{said}"
     assert "failed" not in mean
 
@@ -126,26 +139,24 @@ def test_the_command_counts_failed_fits_and_ends_with_1(tmp_path: Path) -> None:
 def test_a_predictor_that_uses_no_curve_is_fitted_once_for_all_observed_epochs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ran: list[tuple[str, int]] = []
+    ran: list[tuple[str, tuple[int, ...]]] = []
 
-    def alone(
-        calls: Sequence[partial[list[TrialScore]]], _: int
-    ) -> Iterator[tuple[int, list[TrialScore]]]:
+    def alone(calls: Sequence[partial[None]], _: int) -> Iterator[tuple[int, None]]:
         for number, call in enumerate(calls):
-            name, _, observed, _ = call.args
-            ran.append((name, observed))
-            yield number, call()
+            job = call.args[0]
+            assert isinstance(job, Job)
+            ran.append((job.predictor, job.observed))
+            call()
+            yield number, None
 
-    monkeypatch.setattr("harness.running.evaluate_many.run_in_processes", alone)
+    monkeypatch.setattr("harness.running.try_many.run_in_processes", alone)
     trials = ladder_trials(INSTALLED.task(TASK), [50])
     found = try_many(["parameters", "last-value"], trials, [0, 1, 3], Setting(tmp_path))
-    assert ran == [("parameters", 0), ("last-value", 0), ("last-value", 1), ("last-value", 3)]
+    assert ran == [("parameters", (0, 1, 3)), *(("last-value", (k,)) for k in (0, 1, 3))]
     assert [(s.predictor, s.observed) for s in found] == [
         (name, k) for name in ("parameters", "last-value") for k in (0, 1, 3)
     ]
-    assert found[1:3] == score_trials(find("parameters"), trials, 1, 1) + score_trials(
-        find("parameters"), trials, 3, 1
-    )
+    assert found[1:3] == [score_of(find("parameters"), trials, k, 1) for k in (1, 3)]
 
 
 def test_the_command_prints_a_line_for_each_trial(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Structure features: a network counted by hand, and networks of every skeleton."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,14 +11,16 @@ from benchmark.space.sampler import sequence
 from benchmark.space.skeletons import SKELETONS
 from harness.features.architecture import KINDS, expressible
 from harness.features.structure import OCTAVES, STRUCTURE_FEATURES, structure_features
-from harness.studies.metaqnn import metaqnn_rows
+from tests.toys.external import metaqnn_rows
 
 NET = "[C(64,3,1), C(128,1,1), P(2,2), C(32,5,1), D(1,2), P(4,4), FC(256), D(2,2), SM(10)]"
 
 
-def test_a_network_is_counted_by_hand() -> None:
+def test_a_network_is_counted_by_hand(tmp_path: Path) -> None:
     """Two convolutions at 32x32 (3x3 to 64, 1x1 to 128), one at 16x16 (5x5 to 32), dense on 4x4."""
-    found = dict(zip(STRUCTURE_FEATURES, structure_features(metaqnn_rows(NET)), strict=True))
+    found = dict(
+        zip(STRUCTURE_FEATURES, structure_features(metaqnn_rows(NET, tmp_path)), strict=True)
+    )
     assert found["convolutions_at_above_16"] == 2
     assert found["mean_log2_width_at_above_16"] == 6.5
     assert found["mean_log2_kernel_area_at_above_16"] == pytest.approx(np.log2(9) / 2)
