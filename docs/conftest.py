@@ -1,12 +1,14 @@
 """Runs the tutorials, so that what they show is what a reader gets.
 
-The blocks of a document run in order, in an empty folder: `python` in one namespace, `bash` with
-the installed command. What a block prints must be what the next `text` block shows, `...` standing
-for what differs between machines. A Python block that starts with `# name.py` is saved as that.
+The blocks of a document run in order, in a folder that holds the converters alone: `python` in one
+namespace, `bash` with the installed command. What a block prints must be what the next `text` block
+shows, `...` standing for what differs between machines. A Python block that starts with `# name.py`
+is saved as that.
 """
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,9 +63,11 @@ def compare(block: sybil.Example) -> str | None:
 
 
 def enter(namespace: dict[str, object]) -> None:
-    """Go to an empty folder where `peephole` is the code under test and nothing is kept at home."""
+    """Go to a new folder where `peephole` is the code under test and nothing is kept at home."""
     undo = ExitStack()
     folder = undo.enter_context(TemporaryDirectory(prefix="peephole-docs-"))
+    for converter in Path(__file__).parent.resolve().glob("convert_*.py"):
+        shutil.copy(converter, folder)
     patch = undo.enter_context(pytest.MonkeyPatch.context())
     patch.chdir(folder)
     patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
