@@ -21,7 +21,8 @@ from benchmark.space.skeletons import SKELETONS
 from harness.results.ceiling import Ceiling, read_ceiling
 from harness.results.folder import results_folder
 from harness.results.predictions import predicted_epochs
-from harness.results.result import Result, read_with_predictions, tau_samples
+from harness.results.result import Result, tau_samples
+from harness.results.store import read_with_predictions
 from harness.scoring.differences import Differences, pairwise_differences
 from harness.scoring.score_rules import is_average, variance
 from harness.scoring.targets import SCORED_SPLITS

@@ -19,7 +19,7 @@ from benchmark.release import Release
 from benchmark.tasks import Task
 from harness.protocol import Prediction
 from harness.results.predictions import round_prediction
-from harness.results.result import read_result, result_path
+from harness.results.store import read_result, result_path
 from harness.running.submission import FILE, read_submission
 from harness.scoring.scores import score_prediction
 from harness.task_data import TaskTargets, load_targets

@@ -10,7 +10,7 @@ from benchmark.util.unknown_name import unknown_name
 from harness.metrics.bootstrap import Array
 from harness.metrics.registry import METRICS
 from harness.results.predictions import check_seeds, matrix, predicted_epochs
-from harness.results.result import query_count, read_with_predictions, result_path, seeds_path
+from harness.results.store import query_count, read_with_predictions, result_path, seeds_path
 from harness.scoring.strata import strata, tabulate
 from harness.scoring.targets import Targets
 

@@ -13,14 +13,8 @@ from benchmark.tasks import Task
 from benchmark.util.processes import EndedEarlyError, run_in_processes
 from benchmark.util.progress import Progress
 from harness.predictors.registry import PREDICTORS
-from harness.results.result import (
-    HARNESS_VERSION,
-    Result,
-    read_result,
-    result_path,
-    seeds_path,
-    write_result,
-)
+from harness.results.result import HARNESS_VERSION, Result
+from harness.results.store import read_result, result_path, seeds_path, write_result
 from harness.running.evaluate import evaluate_shared, header_of
 from harness.running.find_predictor import SEEDS, Candidate, find
 

@@ -17,8 +17,9 @@ from benchmark.tasks import Task
 from benchmark.util.unknown_name import unknown_name
 from harness.metrics.bootstrap import Array
 from harness.metrics.registry import METRICS
-from harness.results.result import read_result, result_path, tau_samples
+from harness.results.result import tau_samples
 from harness.results.samples import score_samples, seed_predictions
+from harness.results.store import read_result, result_path
 from harness.scoring.differences import pairwise_differences
 from harness.scoring.score_rules import STRATA
 from harness.task_data import load_targets

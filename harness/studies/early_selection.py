@@ -24,8 +24,8 @@ from benchmark.release import INSTALLED, Release
 from benchmark.tasks import Task
 from benchmark.util.rng import generator_for
 from harness.results.predictions import matrix
-from harness.results.result import read_result, result_path
 from harness.results.samples import seed_predictions
+from harness.results.store import read_result, result_path
 from harness.task_data import load_targets
 
 Array = NDArray[np.float64]

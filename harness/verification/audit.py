@@ -12,7 +12,8 @@ from pathlib import Path
 from benchmark.release import INSTALLED, Release
 from benchmark.util.unknown_name import unknown_name
 from harness.predictors.registry import PREDICTORS
-from harness.results.result import Result, Seconds, read_result, result_path
+from harness.results.result import Result, Seconds
+from harness.results.store import read_result, result_path
 from harness.running.submission import (
     FILE,
     Submission,

@@ -16,7 +16,8 @@ from benchmark.util.atomic import write_atomically
 from benchmark.util.strict_json import encode, read_record, refuse, to_text
 from harness.predictors.registry import PREDICTORS
 from harness.results.predictions import predictions_table, round_prediction, seeds_table
-from harness.results.result import Result, seeds_path
+from harness.results.result import Result
+from harness.results.store import seeds_path
 from harness.running.evaluate import SECONDS, all_counts, drop_observed
 from harness.running.fit_predict import TimedPrediction
 from harness.running.submission import code_digest, code_files, find_submission

@@ -18,7 +18,8 @@ from benchmark.util.progress import Progress
 from benchmark.util.strict_json import encode, to_text
 from harness.metrics.bootstrap import RESAMPLES
 from harness.results.predictions import mean_table
-from harness.results.result import Result, Verification, read_with_predictions, seeds_path
+from harness.results.result import Result, Verification
+from harness.results.store import read_with_predictions, seeds_path
 from harness.verification.prediction_file import score_predictions
 
 TOLERANCE = 1e-9  # absolute and relative; sums differ by less between processors

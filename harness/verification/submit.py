@@ -13,7 +13,8 @@ from benchmark.release import Release
 from benchmark.runs import read_pages
 from benchmark.tasks import Task
 from benchmark.util.atomic import write_atomically
-from harness.results.result import Result, result_path, seeds_path, write_result
+from harness.results.result import Result
+from harness.results.store import result_path, seeds_path, write_result
 from harness.running.evaluate import Outcome
 from harness.running.evaluate_many import Setting, evaluate_many
 from harness.running.find_predictor import find

@@ -10,7 +10,8 @@ from benchmark.release import INSTALLED, Release
 from benchmark.util.unknown_name import unknown_name
 from harness.predictors.registry import PREDICTORS
 from harness.results.predictions import matrix
-from harness.results.result import Result, read_with_predictions, result_path
+from harness.results.result import Result
+from harness.results.store import read_with_predictions, result_path
 from harness.score_text import number_text
 from harness.scoring.score_rules import STRATA
 from harness.scoring.targets import SCORED_SPLITS, Targets

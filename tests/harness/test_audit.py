@@ -13,7 +13,8 @@ import leaderboard.board
 from benchmark.release import Release
 from benchmark.util.shard import parse_shard
 from harness.results.predictions import read_predictions
-from harness.results.result import Seconds, read_result, result_path, write_result
+from harness.results.result import Seconds
+from harness.results.store import read_result, result_path, write_result
 from harness.running.submission import FILE
 from harness.verification.audit import Request, raise_levels, verify
 from harness.verification.rerun import Rerun, Reruns, read_reruns, reruns_path, write_rerun

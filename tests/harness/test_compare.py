@@ -11,8 +11,9 @@ from click.testing import CliRunner
 from benchmark.release import Release
 from benchmark.tasks import Task
 from harness.protocol import Prediction
-from harness.results.result import read_result, result_path, tau_samples, write_result
+from harness.results.result import tau_samples
 from harness.results.samples import score_samples, seed_predictions
+from harness.results.store import read_result, result_path, write_result
 from harness.running.evaluate import ResultHeader, score_outcome
 from harness.studies.compare import compare
 from harness.studies_cli import compare as command

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from benchmark.release import Release
 from harness.protocol import Prediction
-from harness.results.result import write_result
+from harness.results.store import write_result
 from harness.running.evaluate import ResultHeader, score_outcome
 from harness.studies.early_selection import (
     StrategyOutcome,

@@ -21,7 +21,7 @@ from harness.results.ceiling import (
     write_ceilings,
 )
 from harness.results.predictions import check_seeds, mean_table, read_predictions, round_prediction
-from harness.results.result import read_result, result_path, seeds_path, write_result
+from harness.results.store import read_result, result_path, seeds_path, write_result
 from harness.running.evaluate import (
     drop_observed,
     evaluate,

@@ -18,7 +18,8 @@ from benchmark.util.unknown_name import unknown_name
 from harness.cli import check, evaluate, score
 from harness.predictors.recurrent.gru import Gru
 from harness.predictors.registry import PREDICTORS
-from harness.results.result import HARNESS_VERSION, read_result, result_path
+from harness.results.result import HARNESS_VERSION
+from harness.results.store import read_result, result_path
 from harness.running.evaluate_many import Setting, evaluate_many
 from harness.running.find_predictor import Candidate, find
 from peephole_command import Root

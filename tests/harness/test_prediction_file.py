@@ -15,7 +15,7 @@ from benchmark.release import Release
 from benchmark.tasks import Task
 from harness.protocol import Array
 from harness.results.predictions import STEP
-from harness.results.result import write_result
+from harness.results.store import write_result
 from harness.scoring.scores import score_prediction
 from harness.task_data import TaskTargets, load_targets
 from harness.verification.prediction_file import score_predictions

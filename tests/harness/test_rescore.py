@@ -14,7 +14,8 @@ from benchmark.release import Release
 from benchmark.util import processes
 from benchmark.util.processes import EndedEarlyError
 from harness.results.predictions import check_seeds, mean_table, seeds_table
-from harness.results.result import HARNESS_VERSION, read_result, result_path, seeds_path
+from harness.results.result import HARNESS_VERSION
+from harness.results.store import read_result, result_path, seeds_path
 from harness.verification.audit import Request, verify
 from harness.verification.prediction_file import score_predictions
 from harness.verification.rescore import Rescoring, check_proven, raise_level, rescore, rescore_all

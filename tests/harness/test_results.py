@@ -16,15 +16,9 @@ from benchmark.space.imagesets import IMAGES
 from harness.metrics.registry import METRICS
 from harness.results.ceiling import read_ceiling, write_ceiling
 from harness.results.predictions import predictions_table, read_predictions
-from harness.results.result import (
-    Result,
-    Seconds,
-    environment,
-    read_result,
-    result_path,
-    write_result,
-)
+from harness.results.result import Result, Seconds, environment
 from harness.results.schema import result_schema
+from harness.results.store import read_result, result_path, write_result
 from harness.scoring.score_rules import STRATA
 from harness.scoring.scores import SeedScore
 from tests.toys.results import NETWORKS, toy_ceiling, toy_networks, toy_result, write_toy

@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from benchmark.release import Release
 from benchmark.runs import data_folder, split_path
 from harness.cli import check, submit
-from harness.results.result import Seconds, read_result, result_path, seeds_path
+from harness.results.result import Seconds
+from harness.results.store import read_result, result_path, seeds_path
 from harness.running.evaluate_many import Setting
 from harness.running.find_predictor import find
 from harness.running.submission import FILE, submissions_folder

@@ -19,14 +19,8 @@ from benchmark.space.layer_walk import walk
 from harness.metrics.bootstrap import RESAMPLES
 from harness.results.ceiling import Ceiling
 from harness.results.predictions import predictions_table
-from harness.results.result import (
-    Result,
-    Seconds,
-    pack_resamples,
-    read_result,
-    result_path,
-    write_result,
-)
+from harness.results.result import Result, Seconds, pack_resamples
+from harness.results.store import read_result, result_path, write_result
 from harness.scoring.scores import Score, SeedScore
 from leaderboard.board import ABOVE_CEILING, TaskBoard, check_agreement, results_here, task_board
 from leaderboard.board import read_board as read

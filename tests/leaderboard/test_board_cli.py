@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 import leaderboard.board
 import leaderboard.page.server
-from harness.results.result import result_path
+from harness.results.store import result_path
 from leaderboard.board import Board, read_board
 from leaderboard.cli import board as command
 from leaderboard.page.server import Server, Site

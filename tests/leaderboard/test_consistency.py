@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.release import Release
 from harness.protocol import Prediction
-from harness.results.result import write_result
+from harness.results.store import write_result
 from harness.running.evaluate import ResultHeader, score_outcome
 from harness.studies.compare import compare
 from harness.studies.early_selection import random_sets, select_by_scores

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness.results.result import read_result, result_path, write_result
+from harness.results.store import read_result, result_path, write_result
 from leaderboard.board import Board, read_board
 from leaderboard.readme.figure import ROWS, THEMES, picture
 from leaderboard.readme.sync import LEADERBOARD, PICTURES, bring_up_to_date, outdated, readme_files

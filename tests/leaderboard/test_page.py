@@ -20,7 +20,8 @@ import leaderboard.page.task_part
 from harness.metrics.registry import HEADLINE, METRICS
 from harness.predictors.registry import PREDICTORS
 from harness.results.predictions import matrix
-from harness.results.result import SCORED_METRICS, read_result, result_path
+from harness.results.result import SCORED_METRICS
+from harness.results.store import read_result, result_path
 from leaderboard.board import Board
 from leaderboard.board import read_board as read
 from leaderboard.networks import TaskNetworks

@@ -7,7 +7,7 @@ import pytest
 
 from harness.predictors.registry import PREDICTORS
 from harness.results.predictions import predictions_table
-from harness.results.result import write_result
+from harness.results.store import write_result
 from leaderboard.board import read_board
 from leaderboard.page.predictor_inputs import inputs_of
 from tests.toys.results import EPOCHS, toy_networks, write_toy

@@ -20,7 +20,7 @@ from benchmark.space.sampler import sequence
 from benchmark.space.skeletons import SKELETONS
 from benchmark.space.splits import SPLITS
 from harness.protocol import Predictor
-from harness.results.result import read_result, write_result
+from harness.results.store import read_result, write_result
 from harness.running.evaluate import evaluate
 from harness.running.find_predictor import Candidate, find
 from leaderboard.show.chart import chart, density, histogram, new_figure

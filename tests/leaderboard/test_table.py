@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.results.result import read_result, result_path
+from harness.results.store import read_result, result_path
 from leaderboard.board import read_board as read
 from leaderboard.readme.table import (
     END,

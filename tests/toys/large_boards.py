@@ -7,7 +7,8 @@ import pyarrow as pa
 
 from harness.protocol import Array
 from harness.results.predictions import predictions_table
-from harness.results.result import SCORED_METRICS, Result, read_result
+from harness.results.result import SCORED_METRICS, Result
+from harness.results.store import read_result
 from harness.scoring.differences import Differences
 from harness.scoring.scores import Scores, SeedScore
 from leaderboard.board import RESULTS, Board, Row, TaskBoard

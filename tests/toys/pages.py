@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from harness.results.result import read_with_predictions, result_path, write_result
+from harness.results.store import read_with_predictions, result_path, write_result
 from leaderboard.board import read_board
 from leaderboard.networks import TaskNetworks
 from leaderboard.page.page import render

@@ -23,8 +23,8 @@ from harness.results.result import (
     Result,
     Seconds,
     pack_resamples,
-    write_result,
 )
+from harness.results.store import write_result
 from harness.scoring.scores import Score, Scores, SeedScore, flags, score_prediction
 from harness.scoring.strata import strata, tabulate
 from harness.scoring.targets import Targets
