@@ -19,8 +19,8 @@ ALLOWED = {  # which other folders each one may import
 OWN = {*ALLOWED, "peephole"}
 HEAVY = {"torch", "torchvision", "sklearn", "datasets", "ray"}
 LIGHT_HARNESS = (
-    "protocol", "task_data", "metrics.registry", "scoring.scores", "results.result", "results.store",
-    "results.predictions", "predictors.registry",
+    "protocol", "task_data", "metrics.registry", "scoring.scores", "results.result",
+    "results.store", "results.predictions", "predictors.registry",
 )  # fmt: skip
 ROOMS = {  # of each folder, from the lowest; a module imports from its own room or a lower one
     "benchmark": (

@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from benchmark.release import INSTALLED, Release
 from benchmark.tasks import Task
-from harness.metrics.bootstrap import RESAMPLES, Array
-from harness.metrics.registry import METRICS, ORDER
+from harness.metrics.bootstrap import RESAMPLES
+from harness.metrics.registry import ORDER
 from harness.protocol import Prediction
 from harness.results.predictions import predictions_table, round_prediction, seeds_table
 from harness.results.result import (
@@ -28,9 +28,7 @@ from harness.results.result import (
 )
 from harness.running.find_predictor import SEEDS, Candidate
 from harness.running.fit_predict import TimedPrediction, fit_predict
-from harness.scoring.scores import Scores, SeedScore, flags, score_of
-from harness.scoring.strata import strata, tabulate
-from harness.scoring.targets import Targets
+from harness.scoring.scores import Scores, flags, mean_scores, seed_samples
 from harness.task_data import TaskTargets, load_task_data
 
 SECONDS = "_seconds"  # suffix of the names of counts that are times
@@ -210,46 +208,3 @@ def score_outcome(
         seconds=seconds,
     )
     return result, seeds_table(header.seeds, tables)
-
-
-SeedSamples = dict[str, dict[str, Array]]  # stratum -> metric -> (seeds, 1 + resamples)
-
-
-def seed_samples(
-    targets: Targets,
-    predictions: Sequence[Prediction],
-    resamples: int = RESAMPLES,
-    *,
-    metrics: Sequence[str] = tuple(METRICS),
-) -> SeedSamples:
-    """Return the samples of each seed, by stratum and metric.
-
-    Args:
-        targets: The runs.
-        predictions: The prediction of each seed, rows in the order of the targets, all of the same
-            epochs.
-        resamples: Number of resamples for the intervals; 0 for none.
-        metrics: The metrics to compute, if they apply.
-    """
-    tables = [tabulate(targets, p.mean, epochs=p.epochs, std=p.std) for p in predictions]
-    samples = [strata(table, resamples=resamples, metrics=metrics) for table in tables]
-    return {
-        stratum: {name: np.stack([seed[stratum][name] for seed in samples]) for name in values}
-        for stratum, values in samples[0].items()
-    }
-
-
-def mean_scores(samples: SeedSamples) -> Scores:
-    """Return the scores by stratum and metric, means over seeds.
-
-    The interval is that of the mean over seeds, which is computed for each resample.
-    """
-    scores: dict[str, dict[str, SeedScore]] = {}
-    for stratum, metrics in samples.items():
-        scores[stratum] = {}
-        for name, values in metrics.items():
-            score = score_of(values.mean(axis=0))
-            several = len(values) > 1 and score.value is not None
-            spread = float(values[:, 0].std(ddof=1)) if several else None
-            scores[stratum][name] = SeedScore(score.value, score.low, score.high, spread)
-    return scores

@@ -5,13 +5,14 @@ Strata are `test`; `heldout` and its two kinds of novelty, each the average of i
 architectures, with the same resamples for all predictions of the same networks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmark.space.skeletons import Novelty
-from harness.metrics.bootstrap import Array, interval
+from harness.metrics.bootstrap import RESAMPLES, Array, interval
+from harness.metrics.registry import METRICS
 from harness.prediction_rules import Scope, require_valid
 from harness.protocol import Prediction
 from harness.scoring.strata import strata, tabulate
@@ -92,6 +93,49 @@ def score_prediction(
         stratum: {name: score_of(values) for name, values in samples.items()}
         for stratum, samples in strata(table, novelty).items()
     }
+
+
+SeedSamples = dict[str, dict[str, Array]]  # stratum -> metric -> (seeds, 1 + resamples)
+
+
+def seed_samples(
+    targets: Targets,
+    predictions: Sequence[Prediction],
+    resamples: int = RESAMPLES,
+    *,
+    metrics: Sequence[str] = tuple(METRICS),
+) -> SeedSamples:
+    """Return the samples of each seed, by stratum and metric.
+
+    Args:
+        targets: The runs.
+        predictions: The prediction of each seed, rows in the order of the targets, all of the same
+            epochs.
+        resamples: Number of resamples for the intervals; 0 for none.
+        metrics: The metrics to compute, if they apply.
+    """
+    tables = [tabulate(targets, p.mean, epochs=p.epochs, std=p.std) for p in predictions]
+    samples = [strata(table, resamples=resamples, metrics=metrics) for table in tables]
+    return {
+        stratum: {name: np.stack([seed[stratum][name] for seed in samples]) for name in values}
+        for stratum, values in samples[0].items()
+    }
+
+
+def mean_scores(samples: SeedSamples) -> Scores:
+    """Return the scores by stratum and metric, means over seeds.
+
+    The interval is that of the mean over seeds, which is computed for each resample.
+    """
+    scores: dict[str, dict[str, SeedScore]] = {}
+    for stratum, metrics in samples.items():
+        scores[stratum] = {}
+        for name, values in metrics.items():
+            score = score_of(values.mean(axis=0))
+            several = len(values) > 1 and score.value is not None
+            spread = float(values[:, 0].std(ddof=1)) if several else None
+            scores[stratum][name] = SeedScore(score.value, score.low, score.high, spread)
+    return scores
 
 
 def flags(mean: Array, skeletons: tuple[str, ...] = ()) -> tuple[str, ...]:

@@ -22,17 +22,11 @@ from harness.results.ceiling import (
 )
 from harness.results.predictions import check_seeds, mean_table, read_predictions, round_prediction
 from harness.results.store import read_result, result_path, seeds_path, write_result
-from harness.running.evaluate import (
-    drop_observed,
-    evaluate,
-    evaluate_shared,
-    mean_scores,
-    seed_samples,
-)
+from harness.running.evaluate import drop_observed, evaluate, evaluate_shared
 from harness.running.find_predictor import Candidate
 from harness.running.fit_predict import counts_of
 from harness.scoring.noise_ceiling import ceiling_samples
-from harness.scoring.scores import score_of, score_prediction
+from harness.scoring.scores import mean_scores, score_of, score_prediction, seed_samples
 from harness.task_data import TaskData
 from tests.harness.conftest import OBSERVED
 from tests.toys.data import EPOCHS, REPEATED
