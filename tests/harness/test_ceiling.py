@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmark.space.imagesets import IMAGES
+from benchmark.space.skeletons import SKELETONS
 from harness.metrics.bootstrap import Array, Counts
+from harness.results.ceiling import build_ceiling, repeated_networks
 from harness.scoring import noise_ceiling as module
 from harness.scoring.noise_ceiling import RepeatedNetwork, ceiling_samples, keep_learned
 from harness.scoring.scores import Score, score_of
@@ -290,3 +293,23 @@ def test_tau_over_all_choices_equals_a_loop_over_drawn_networks(averaged: int) -
 def test_wrong_finals_are_refused(finals: Array, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         RepeatedNetwork("a", finals, np.ones(finals.shape, bool))
+
+
+def test_the_seed_std_of_digits_is_that_of_its_repeated_networks() -> None:
+    (networks,) = repeated_networks("digits")["test"].values()
+    stds = [network.finals.std(ddof=1) for network in keep_learned(networks)]
+    assert IMAGES["digits"].seed_std == pytest.approx(np.median(stds), abs=5e-5)
+
+
+def test_the_ceilings_of_digits_are_those_of_the_audit() -> None:
+    """Test alone with the repeats of train .732, and by skeleton as measured from outside."""
+    found = build_ceiling("digits")
+    assert found is not None
+    taus = {name.split("/")[-1]: scores["tau"].value for name, scores in found.scores.items()}
+    assert {name: round(tau or 0, 3) for name, tau in taus.items() if name != "learned"} == {
+        "test": 0.732, "heldout": 0.625, "deep-3x3": 0.803, "residual-3x2": 0.160,
+        "stages-4x1": 0.756, "strided-3x2": 0.780,
+    }  # fmt: skip
+    assert [name for name in taus if name in SKELETONS and not found.is_rankable(name)] == [
+        "residual-3x2"
+    ]
