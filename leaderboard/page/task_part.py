@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.metrics.registry import HEADLINE, METRICS
-from harness.results.ceiling import Ceiling
+from harness.results.ceiling import CEILING_METRICS, Ceiling
 from harness.scoring.scores import SeedScore
 from harness.scoring.targets import SCORED_SPLITS
 from leaderboard.board import Board, Row, TaskBoard
@@ -113,14 +113,17 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
 
-def _ceiling(ceiling: Ceiling) -> dict[str, dict[str, list[float | None]]]:
-    """Return value, low and high of each metric by stratum."""
+def _ceiling(ceiling: Ceiling) -> dict[str, object]:
+    """Return value, low and high of each metric by target and stratum."""
     return {
-        stratum: {
-            name: [_rounded(score.value), _rounded(score.low), _rounded(score.high)]
-            for name, score in scores.items()
+        target: {
+            stratum: {
+                name: [_rounded(score.value), _rounded(score.low), _rounded(score.high)]
+                for name, score in scores.items()
+            }
+            for stratum, scores in getattr(ceiling, target).items()
         }
-        for stratum, scores in ceiling.scores.items()
+        for target in CEILING_METRICS
     }
 
 

@@ -62,9 +62,9 @@ function score(r, stratum, metric, against = view.against) {
     return value === null ? null : value / unit;
   });
 }
-/* The ceiling is known before training only, for the accuracy on which it was measured. */
+/* The ceiling is known before training only, for the targets on which it was measured. */
 const ceiling = (stratum, metric, of = task()) =>
-  (view.against === TARGETS[0] && of.ceiling[stratum]?.[metric]) || NONE;
+  of.ceiling[view.against]?.[stratum]?.[metric] || NONE;
 
 /* True and predicted accuracies of the n-th network of a task. */
 const exact = at => images().bytes.getUint16(at, true) / STEPS;

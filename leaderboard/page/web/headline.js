@@ -7,7 +7,7 @@ function drawHeadline() {
   const strong = text => make("strong", {}, text);
   if (!best) return $("headline").replaceChildren("No predictor has been scored on this task.");
   const tau = stratum => figure(score(best, stratum, "tau", TARGETS[0])[0], "tau"),
-    limit = task().ceiling.test?.tau[0],
+    limit = task().ceiling[TARGETS[0]]?.test?.tau[0],
     possible = limit == null ? "" : ` of a ceiling of ${figure(limit, "tau")}`,
     share = best.share == null ? "" : `, ${Math.round(100 * best.share)} % of their ceilings`;
   $("headline").replaceChildren(
