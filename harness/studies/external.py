@@ -107,7 +107,7 @@ def split_of(name: str, group: str, division: int) -> Split:
     """Return the split of a group in one of the divisions of the data of that name.
 
     >>> [split_of("mine", "net-7", division) for division in range(DIVISIONS)]
-    ['train', 'train', 'train']
+    ['train', 'train', 'validation']
     """
     digest = hashlib.sha256(f"{name}-v1:{division}:{group}".encode()).digest()
     uniform = int.from_bytes(digest[:8], "big") / 2**64
