@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import leaderboard.board
+import leaderboard.networks
 import leaderboard.page.server
 from harness.results.store import result_path
 from leaderboard.board import Board, read_board
@@ -27,7 +27,7 @@ COUNTS = "2 tasks, 6 results, 1 failed"
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(leaderboard.board, "load_networks", lambda name: toy_networks())
+    monkeypatch.setattr(leaderboard.networks, "load_networks", lambda name: toy_networks())
     monkeypatch.setattr(leaderboard.page.server, "load_networks", lambda name: toy_networks())
     write_toy_board(tmp_path / "results")
     return tmp_path / "results"
@@ -93,7 +93,7 @@ def test_check_finds_predictions_of_networks_that_the_data_lacks(
     other = toy_networks(1)
     ids = tuple(f"other-{i}" for i in range(len(other.targets.run_ids)))
     object.__setattr__(other.targets, "run_ids", ids)
-    monkeypatch.setattr(leaderboard.board, "load_networks", lambda name: other)
+    monkeypatch.setattr(leaderboard.networks, "load_networks", lambda name: other)
     with pytest.raises(ValueError, match=r"^runs of the predictions are not those of the task"):
         run("check")
 
