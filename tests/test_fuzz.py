@@ -260,7 +260,7 @@ def test_a_text_is_no_result(result: Path, text: str) -> None:
 
 FIELDS = st.sampled_from(
     ["name", "title", "authors", "kind", "tasks", "predictor", "requirement", "seeds",
-     "fit_seconds", "predict_seconds", "hardware", "contact", "url", "other"]
+     "fit_seconds", "predict_seconds", "hardware", "contact", "url", "date", "other"]
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ code, if any; `submission.yaml` names their class as `predictor.py:Class`. The p
 scores are stored only with all other results, as `results/<task>/<name>.json` with Parquet files.
 """
 
+import datetime
 import hashlib
 import re
 from collections.abc import Hashable
@@ -43,6 +44,7 @@ class Submission:
         hardware: The hardware on which these times were measured.
         contact: How to reach the authors, in any form.
         url: Address of a paper, page or repository.
+        date: When it was submitted, as YYYY-MM-DD.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Submission:
     hardware: str | None = None
     contact: str | None = None
     url: str | None = None
+    date: str | None = None
 
     def __post_init__(self) -> None:
         """Check each field, and fields against each other."""
@@ -75,6 +78,8 @@ class Submission:
             refuse("seeds", self.seeds, "at least 1")
         if self.url is not None and not self.url.startswith(("https://", "http://")):
             refuse("url", self.url, "a URL that starts with https:// or http://")
+        if self.date is not None and not _is_date(self.date):
+            refuse("date", self.date, "a day as YYYY-MM-DD")
         self._check_kind()
 
     def _check_kind(self) -> None:
@@ -97,6 +102,13 @@ class Submission:
         """Name of the file of the predictor's class; None for predictions and code in a package."""
         source, colon, _ = (self.predictor or "").rpartition(":")
         return source if colon and (source.endswith(".py") or "/" in source) else None
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 class _Loader(yaml.SafeLoader):
@@ -131,7 +143,10 @@ def read_submission(folder: Path) -> Submission:
     try:
         if len(content) > MOST_BYTES:
             raise ValueError(f"{len(content):,} bytes must be at most {MOST_BYTES:,}")
-        submission = make_submission(yaml.load(content, Loader=_Loader))
+        fields = yaml.load(content, Loader=_Loader)
+        if isinstance(fields, dict) and isinstance(fields.get("date"), datetime.date):
+            fields["date"] = str(fields["date"])  # YAML reads a day as a date
+        submission = make_submission(fields)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: {error}") from error
     except yaml.YAMLError as error:

@@ -6,6 +6,7 @@ Everything is done in a temporary folder first, so a submission that fails leave
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -82,6 +83,7 @@ def make_submission_files(what: str, fields: Mapping[str, object]) -> Submission
     """
     source, _, attribute = what.rpartition(":")
     plain = {n: list(v) if isinstance(v, tuple) else v for n, v in fields.items()}
+    plain.setdefault("date", datetime.now(UTC).date().isoformat())
     if what.endswith(".parquet"):
         submission = make_submission(plain | {"kind": "predictions"})
         if len(submission.tasks) > 1:

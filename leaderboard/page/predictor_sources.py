@@ -7,7 +7,7 @@ from harness.running.submission import FILE, find_submission
 
 
 def sources_of(predictor: str, submissions: Path | None) -> dict[str, str]:
-    """Return method or authors, link and code of a predictor, without what is not known.
+    """Return method or authors, date, link and code of a predictor, without what is not known.
 
     Args:
         predictor: Name of the predictor.
@@ -26,5 +26,6 @@ def sources_of(predictor: str, submissions: Path | None) -> dict[str, str]:
     code = f"{known.requirement or ''} {known.predictor or ''}".strip() or "predictions only"
     if known.file is not None:
         code = f"leaderboard/submissions/{predictor}/{known.file}"
-    link = {} if known.url is None else {"link": known.url}
-    return {"authors": known.authors, "code": code, **link}
+    optional = {"link": known.url, "date": known.date}
+    given = {name: value for name, value in optional.items() if value is not None}
+    return {"authors": known.authors, "code": code, **given}

@@ -113,9 +113,10 @@ OFFENCES = [
     (line("seeds", "seeds: 1.5"), "`seeds` (=1.5) must be a whole number"),
     (line("seeds", "url: ftp://a"), "`url` (='ftp://a') must be a URL that starts with "
      "https:// or http://"),
+    (line("seeds", "date: 31/1/2026"), "`date` (='31/1/2026') must be a day as YYYY-MM-DD"),
     (line("seeds", "sed: 1"), "unknown field 'sed'; did you mean 'seeds'? Known: name, title, "
      "authors, kind, tasks, predictor, requirement, seeds, fit_seconds, predict_seconds, hardware, "
-     "contact, url"),
+     "contact, url, date"),
     (line("predictor", ""), "`predictor` (=None) must be given for code and only for code"),
     (line("predictor", "predictor: a/b.py:Net"), "`predictor` (='a/b.py:Net') must be a class in a "
      ".py file of the submission's folder"),

@@ -284,12 +284,13 @@ def test_authors_link_and_code_come_from_the_submission_or_the_registry(tmp_path
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "a.py").touch()
     (tmp_path / "mine" / "submission.yaml").write_text(
-        f"{text}predictor: a.py:Mine\nurl: https://example.org/a\n"
+        f"{text}predictor: a.py:Mine\nurl: https://example.org/a\ndate: 2026-01-31\n"
     )
     assert sources_of("mine", tmp_path) == {
         "authors": "Ann",
         "code": "leaderboard/submissions/mine/a.py",
         "link": "https://example.org/a",
+        "date": "2026-01-31",
     }
     assert sources_of("gru", None)["code"] == "harness/predictors/recurrent/gru.py"
     assert sources_of("nobody", tmp_path) == sources_of("mine", None) == {}

@@ -149,7 +149,7 @@ function drawNetwork() {
 
 function drawFacts() {
   const r = chosen(),
-    { method, authors, link, code } = INDEX.sources[r.predictor];
+    { method, authors, date, link, code } = INDEX.sources[r.predictor];
   const depends = { "not known": "what it depends on is unknown", nothing: "depends on nothing" };
   const facts = [
     checkedWords(r.verification),
@@ -161,7 +161,12 @@ function drawFacts() {
     `version ${r.version}`,
     ...flagsOf(r),
   ];
-  const source = [method && `method: ${method}`, authors && `by ${authors}`, code && `code: ${code}`];
+  const source = [
+    method && `method: ${method}`,
+    authors && `by ${authors}`,
+    date && `submitted ${date}`,
+    code && `code: ${code}`,
+  ];
   const known = source.filter(Boolean).join(" · ") || "Authors and code are not known.";
   const address = link ? [" · ", make("a", { href: link, rel: "noreferrer" }, link)] : [];
   $("facts").replaceChildren(
