@@ -184,8 +184,7 @@ def _score_row(
     )
     flags = (*result.flags, ABOVE_CEILING) if above else result.flags
     whole = ceiling.tau("heldout").value
-    mean = float(np.mean(list(taus.values()))) if taus else None
-    share = mean / whole if mean is not None and whole else None
+    share = float(np.mean(list(taus.values()))) / whole if taus and whole else None
     rankable = [tau for name, tau in taus.items() if ceiling.is_rankable(name)]
     mean_of_rankable = float(np.mean(rankable)) if rankable else None
     return Row(result, rank, predictions, flags, share, mean_of_rankable, spread)
@@ -194,9 +193,9 @@ def _score_row(
 def held_out_taus(result: Result) -> dict[str, float]:
     """Return tau on each held-out skeleton on which it is defined."""
     taus = {}
-    for name in (name for name, skeleton in SKELETONS.items() if skeleton.held_out):
+    for name, skeleton in SKELETONS.items():
         tau = result.scores.get(f"skeleton/{name}", {}).get("tau")
-        if tau is not None and tau.value is not None:
+        if skeleton.held_out and tau is not None and tau.value is not None:
             taus[name] = tau.value
     return taus
 
