@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.space.skeletons import SKELETONS, Novelty
-from harness.metrics.bootstrap import RESAMPLES, Array, candidate_sets, resample_counts
+from harness.metrics.bootstrap import RESAMPLES, Array, Counts, candidate_sets, resample_counts
 from harness.metrics.metric_input import MetricInput
 from harness.metrics.registry import METRICS, Metric
 from harness.scoring.targets import Targets
@@ -160,6 +160,12 @@ def _groups(table: Table, novelty: Mapping[str, Novelty | None]) -> dict[str, li
     return {name: of for name, of in filled.items() if of}
 
 
+@lru_cache(maxsize=64)
+def _candidate_sets(architecture_ids: tuple[str, ...]) -> Counts:
+    """Return the sets of a group, drawn once for all predictors, seeds and targets."""
+    return candidate_sets(architecture_ids)
+
+
 def _metric_input(table: Table, resamples: int, group: _Group) -> MetricInput:
     """Return the input of the metrics of a group; only skeletons have paired networks."""
     rows = group.rows(table)
@@ -176,7 +182,7 @@ def _metric_input(table: Table, resamples: int, group: _Group) -> MetricInput:
         paired_mean=table.paired_mean[rows] if paired else None,
         seed_difference=table.seed_difference,
         counts=np.concatenate([np.ones((1, counts.shape[1]), counts.dtype), counts]),
-        candidates=candidate_sets(names),
+        candidates=_candidate_sets(tuple(names)),
     )
 
 

@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.metrics import r2_score, roc_auc_score
 
 from harness.metrics import errors, pair_counts, ranks, selection
-from harness.metrics.bootstrap import Array, Counts, candidate_sets, interval, resample_counts
+from harness.metrics.bootstrap import Array, Counts, resample_counts
 from harness.metrics.metric_input import MetricInput
 from harness.metrics.registry import HEADLINE, METRICS, Direction, Metric
 
@@ -345,41 +345,6 @@ def test_r2_over_skeletons_is_of_the_sums_of_squares() -> None:
     assert METRICS["r2"].compute(alike)[0] < -1000
     sse, sst = 0.05**2 + 0.049**2 + 0.1**2, 2 * 0.0005**2 + 2 * 0.3**2
     assert METRICS["r2"].compute(alike, apart)[0] == pytest.approx(1 - sse / sst, abs=1e-12)
-
-
-def test_candidate_sets_are_random_halves_or_hundreds_that_depend_on_ids_alone() -> None:
-    few = candidate_sets([str(i) for i in range(60)])
-    assert few.shape == (1000, 60)
-    assert set(few.sum(axis=1).tolist()) == {30}
-    assert few.mean(axis=0) == pytest.approx(np.full(60, 0.5), abs=0.08)
-    many = candidate_sets([str(i) for i in range(480)], sets=20)
-    assert set(many.sum(axis=1).tolist()) == {100}
-    turned = candidate_sets([str(i) for i in range(479, -1, -1)], sets=20)
-    assert np.array_equal(turned[:, ::-1], many)
-
-
-def test_resamples_draw_architectures_and_depend_only_on_their_ids() -> None:
-    counts = resample_counts(["b", "a", "b", "c"], resamples=50)
-    assert np.array_equal(counts[:, 0], counts[:, 2])
-    assert np.all(counts[:, [0, 1, 3]].sum(axis=1) == 3)
-    assert np.array_equal(resample_counts(["c", "a", "b"], resamples=50), counts[:, [3, 1, 0]])
-    assert not np.array_equal(resample_counts(["c", "a", "d"], resamples=50), counts[:, [3, 1, 0]])
-
-
-def test_resamples_are_multinomial() -> None:
-    counts = resample_counts([str(index) for index in range(100)])
-    assert counts.shape == (1000, 100)
-    # Binomial(100, 1/100): mean 1, variance .99, none drawn .366; 100,000 counts
-    assert counts.mean() == 1.0
-    assert counts.var() == pytest.approx(0.99, abs=0.02)
-    assert np.mean(counts == 0) == pytest.approx(0.366, abs=0.005)
-
-
-def test_an_interval_leaves_out_undefined_resamples_up_to_half() -> None:
-    samples = np.append(np.linspace(0, 1, 101), np.full(101, np.nan))
-    assert interval(samples) == pytest.approx((0.025, 0.975))
-    assert interval(np.append(samples, np.nan)) is None
-    assert interval(np.array([])) is None
 
 
 def test_names_are_unique_and_every_metric_says_what_ties_and_constants_do() -> None:
