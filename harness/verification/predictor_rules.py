@@ -9,7 +9,6 @@ from functools import partial
 
 import numpy as np
 
-from benchmark.space.imagesets import get_images
 from harness.prediction_rules import PREDICTION_RULES, query_scope, type_problem
 from harness.protocol import Array, Prediction, Predictor, Queries, Runs, Series
 
@@ -198,7 +197,7 @@ def _check_diverged(suite: _Suite) -> str:
 def diverge(runs: Runs, number: int) -> Runs:
     """Return a copy whose first runs diverged in their first epoch, as released runs record it."""
     copied = runs.copy()
-    chance = get_images(runs.images).chance
+    chance = 1 / runs.classes
     for entry in fields(Series):
         values: Array = getattr(copied.series, entry.name)
         if entry.name == "learning_rate" or entry.name.startswith("initial_"):
