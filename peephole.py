@@ -24,7 +24,7 @@ The data:
         `task_rows` and `manifest` read it; functions take it as `release=`.
 
 The tasks:
-    load_task(name, *, release=...): The data of a frozen task, as "digits-k3-v2": `task`, `train`
+    load_task(name, *, release=...): The data of a frozen task, as "digits-k3-v3": `task`, `train`
         and `validation` (`Runs`), `queries` (`Queries`: test and held-out networks), `targets`, and
         `run_ids` of the queries.
     evaluate(predictor, task, *, seeds=5, release=...): Fits a predictor (a class, or a name of

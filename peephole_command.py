@@ -21,7 +21,7 @@ from leaderboard.cli import board
 from leaderboard.show.cli import show
 from peephole import __version__
 
-DEMO_TASK = "digits-k3-v2"
+DEMO_TASK = "digits-k3-v3"
 DEMO_PREDICTORS = ("last-value", "extrapolation", "peephole", "gru")
 WRONG_INPUT = (ValueError, FileNotFoundError, IsADirectoryError, NotADirectoryError)
 

@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from benchmark.manifest import Manifest, read_manifest
-from benchmark.proxies import read_proxies
+from benchmark.proxies import PROXIES, read_proxies
 from benchmark.recipes import RECIPES, Recipe, read_recipes
 from benchmark.runs import data_folder, read_table, split_path
 from benchmark.space.imagesets import get_images
 from benchmark.space.splits import SPLITS
-from benchmark.tasks import Task, read_task_file, rows_digest, select_rows
+from benchmark.tasks import Task, digest_rows, read_task_file, select_rows
 from benchmark.util.unknown_name import unknown_name
 
 
@@ -50,6 +52,27 @@ class Release:
             ValueError: If the name is unknown, or the file is damaged or has another schema.
         """
         return read_proxies(images, self.folder)
+
+    def proxy_values(
+        self, images: str, architecture_ids: Sequence[str]
+    ) -> NDArray[np.float64] | None:
+        """Return the proxies of some networks, (networks, proxies); None if there are none.
+
+        Raises:
+            ValueError: If there are proxies, but not of all these networks.
+        """
+        table = self.proxies(images)
+        if table is None:
+            return None
+        row_of = {name: i for i, name in enumerate(table["architecture_id"].to_pylist())}
+        missing = [name for name in architecture_ids if name not in row_of]
+        if missing:
+            raise ValueError(
+                f"the proxies of {images!r} lack {len(missing)} networks, first {missing[0]!r}; "
+                f"compute them with `peephole generate proxies --images {images}`"
+            )
+        values = np.stack([table[name].to_numpy() for name in PROXIES], axis=1)
+        return values[[row_of[name] for name in architecture_ids]].copy()
 
     def recipe(self, recipe_id: str) -> Recipe:
         """Return a recipe of this version or of the release.
@@ -117,13 +140,22 @@ class Release:
             ValueError: If the data lacks a run of the task or has changed values.
         """
         tables: dict[str, pa.Table] = {split: self.task_rows(task, split) for split in SPLITS}
-        digest = rows_digest([tables[split] for split in SPLITS])
-        if digest != task.digest:
+        digest = self.rows_digest(task.images, [tables[split] for split in SPLITS])
+        if digest != task.rows_digest:
             raise ValueError(
-                f"the rows of task {task.name!r} have digest {digest}, not {task.digest} as when "
-                "frozen"
+                f"the rows of task {task.name!r} have digest {digest}, not {task.rows_digest} as "
+                "when frozen"
             )
         return tables
+
+    def rows_digest(self, images: str, tables: Sequence[pa.Table]) -> str:
+        """Return the digest of the rows of a task's splits, with their proxies.
+
+        Raises:
+            ValueError: If proxies are missing or damaged.
+        """
+        names = [name for table in tables for name in table.column("architecture_id").to_pylist()]
+        return digest_rows(tables, self.proxy_values(images, names))
 
 
 INSTALLED = Release()

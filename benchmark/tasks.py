@@ -1,21 +1,31 @@
-"""Tasks: fixed prediction problems, as versioned files with a digest of their rows."""
+"""Tasks: fixed prediction problems, as versioned files with a digest.
+
+The digest covers everything that a predictor sees or is scored on: the rows of the runs, their
+proxies, and the fields of the task. It does not change when other rows or columns are added.
+"""
 
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from benchmark.runs import series
 from benchmark.schema import EPOCH_SERIES, TRAINED_STATUSES
 
 OBSERVED = (0, 1, 2, 3, 5)
 TARGET, SECOND_TARGET = "valid_accuracy", "test_accuracy"
-NAMED = ("run_id", "architecture_id", "skeleton", "status")
+NAMED = (
+    "run_id", "architecture_id", "paired_architecture_id", "skeleton", "images", "recipe_id",
+    "status",
+)  # fmt: skip
+INITIAL = ("initial_valid_loss", "initial_valid_accuracy")
 MEASURED = (*(name for name in EPOCH_SERIES if name != "epoch_seconds"), "train_loss_tenths")
 
 
@@ -30,7 +40,9 @@ class Task:
         target: Name of the series to predict.
         second_target: Name of a second series that the same predictions are scored on.
         parts: Sorted run ids of each split.
-        digest: SHA-256 of the rows, in hexadecimal; see `rows_digest`.
+        rows_digest: SHA-256 of the rows, in hexadecimal; see `digest_rows`. Tasks that differ only
+            in their observed epochs have the same.
+        digest: SHA-256 of all other fields, in hexadecimal; computed if it is not given.
     """
 
     name: str
@@ -41,12 +53,19 @@ class Task:
     second_target: str
     classes: int
     parts: dict[str, tuple[str, ...]]
-    digest: str
+    rows_digest: str
+    digest: str = ""
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check the range of `observed`, and the digest."""
         if not 0 <= self.observed < self.epochs:
             raise ValueError(f"`observed` (={self.observed}) must be in 0..{self.epochs - 1}")
+        fields = {name: value for name, value in asdict(self).items() if name != "digest"}
+        text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        if self.digest not in ("", digest):
+            raise ValueError(f"`digest` (={self.digest!r}) must be {digest!r}, that of the fields")
+        object.__setattr__(self, "digest", digest)
 
 
 def read_task_file(path: Path) -> Task:
@@ -87,16 +106,30 @@ def has_full_curve(runs: pa.Table) -> pa.ChunkedArray:
     )
 
 
-def rows_digest(tables: list[pa.Table]) -> str:
-    """Return the SHA-256 of rows: names, then series as little-endian float32, null as NaN.
+def digest_rows(tables: Sequence[pa.Table], proxies: NDArray[np.float64] | None) -> str:
+    """Return the SHA-256 of rows and their proxies.
 
-    It changes when a value of these rows changes, not when rows or columns are added to the data.
+    It covers names, architectures, then numbers: initial values and series as little-endian
+    float32, proxies as float64, null as NaN. Times, devices and versions are left out.
+
+    Args:
+        tables: The rows of each split.
+        proxies: Proxies of all these rows, (rows, proxies); None if the data has none.
     """
     digest = hashlib.sha256()
+
+    def update(texts: list[str], numbers: Sequence[NDArray[np.float64]]) -> None:
+        digest.update("\n".join(texts).encode() + b"\0")
+        for values in numbers:
+            digest.update(np.ascontiguousarray(values, dtype="<f4").tobytes())
+
     for table in tables:
         for name in NAMED:
-            digest.update("\n".join(map(str, table.column(name).to_pylist())).encode())
-            digest.update(b"\0")
-        for name in MEASURED:
-            digest.update(np.ascontiguousarray(series(table, name), dtype="<f4").tobytes())
+            update(list(map(str, table.column(name).to_pylist())), ())
+        initial = [table.column(name).to_numpy().astype(np.float64) for name in INITIAL]
+        architectures = table.column("architecture").to_pylist()
+        texts = [json.dumps(record, sort_keys=True) for record in architectures]
+        update(texts, [*initial, *(series(table, name) for name in MEASURED)])
+    if proxies is not None:
+        digest.update(np.ascontiguousarray(proxies, dtype="<f8").tobytes())
     return digest.hexdigest()

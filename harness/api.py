@@ -16,7 +16,7 @@ def load_task(name: str, *, release: Release = INSTALLED) -> TaskData:
     """Return the data of a frozen task.
 
     Args:
-        name: Name of the task, for example "digits-k3-v2".
+        name: Name of the task, for example "digits-k3-v3".
         release: The data; by default that of the installed package.
 
     Raises:

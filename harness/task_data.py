@@ -11,7 +11,6 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import pyarrow as pa
 
-from benchmark.proxies import PROXIES
 from benchmark.recipes import Recipe
 from benchmark.release import INSTALLED, Release
 from benchmark.runs import series
@@ -163,25 +162,8 @@ def build_runs(rows: pa.Table, recipe: Recipe, prefix: str, release: Release) ->
         architectures,
         tuple(walk(architecture, images) for architecture in architectures),
         _build_series(rows, recipe.epochs),
-        _build_proxies(rows, images.name, release),
+        release.proxy_values(images.name, rows["architecture_id"].to_pylist()),
     )
-
-
-def _build_proxies(rows: pa.Table, images: str, release: Release) -> Array | None:
-    """Return the proxies of the networks, (rows, proxies); None if the data has none."""
-    table = release.proxies(images)
-    if table is None:
-        return None
-    row_of = {name: i for i, name in enumerate(table["architecture_id"].to_pylist())}
-    names = rows["architecture_id"].to_pylist()
-    missing = [name for name in names if name not in row_of]
-    if missing:
-        raise ValueError(
-            f"the proxies of {images!r} lack {len(missing)} networks, first {missing[0]!r}; "
-            f"compute them with `peephole generate proxies --images {images}`"
-        )
-    values = np.stack([table[name].to_numpy() for name in PROXIES], axis=1)
-    return values[[row_of[name] for name in names]].copy()
 
 
 def _build_series(rows: pa.Table, epochs: int) -> Series:

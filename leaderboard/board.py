@@ -20,7 +20,7 @@ from benchmark.space.imagesets import IMAGES
 from benchmark.space.skeletons import SKELETONS
 from harness.results.ceiling import Ceiling, read_ceiling
 from harness.results.folder import results_folder
-from harness.results.predictions import predicted_epochs
+from harness.results.predictions import mean_table, predicted_epochs
 from harness.results.result import Result, tau_samples
 from harness.results.store import read_with_predictions
 from harness.scoring.differences import Differences, pairwise_differences
@@ -46,7 +46,7 @@ class Row:
     Attributes:
         result: The result.
         rank: First and last rank that the significant differences allow, from 1.
-        predictions: Rows of the predictions file.
+        predictions: Mean predictions over seeds, a table of `mean_table`.
         flags: Warnings for readers of the scores: those of the result, and `above the ceiling`.
         share: Mean tau over held-out skeletons, divided by the mean of their ceilings; None after
             training has started.
@@ -115,9 +115,10 @@ def read_board(folder: Path) -> Board:
     entries: dict[str, list[tuple[Result, pa.Table | None]]] = {}
     reruns = read_reruns(folder)
     for path in sorted(folder.glob("*/*.json")):
-        result, predictions = read_with_predictions(path)
+        result, table = read_with_predictions(path)
         check_claim(path, result, reruns)
-        entries.setdefault(result.task, []).append((result, predictions))
+        mean = None if table is None else mean_table(table)
+        entries.setdefault(result.task, []).append((result, mean))
     if not entries:
         raise ValueError(f"no result <task>/<predictor>.json in {str(folder)!r}")
     ceilings = {c.images: c for c in map(read_ceiling, sorted(folder.glob("ceiling-*.json")))}

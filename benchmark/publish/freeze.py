@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmark.release import Release
 from benchmark.space.imagesets import get_images
 from benchmark.space.splits import SPLITS
-from benchmark.tasks import SECOND_TARGET, TARGET, Task, has_full_curve, rows_digest
+from benchmark.tasks import SECOND_TARGET, TARGET, Task, has_full_curve
 from benchmark.util.atomic import write_atomically
 
 
@@ -37,7 +37,7 @@ def freeze(images: str, observed: int, release: Release, *, version: int = 1) ->
         second_target=SECOND_TARGET,
         classes=get_images(images).classes,
         parts=parts,
-        digest=rows_digest(tables),
+        rows_digest=release.rows_digest(images, tables),
     )
 
 

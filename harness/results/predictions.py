@@ -1,10 +1,9 @@
-"""The predictions stored beside a result, one row per run and epoch.
+"""The predictions stored beside a result, one row per seed, run and epoch.
 
 Columns: run_id (string), epoch (int32, from 1), mean and std (float64, accuracies as fractions; std
-is null if not predicted), sorted by run_id and epoch. Values are means over seeds. With several
-seeds, a second file holds the predictions of each seed, with a first column seed (int32) by which
-it is sorted first: scores are means over seeds and can be recomputed only from these. All values
-are rounded before scoring, by `round_prediction`, so that files are small.
+is null if not predicted), sorted by run_id and epoch. With several seeds there is a first column
+seed (int32), by which rows are sorted first. All values are rounded before scoring, by
+`round_prediction`, so that files are small.
 """
 
 import io
@@ -116,41 +115,41 @@ def mean_table(table: pa.Table) -> pa.Table:
     return pa.table(columns, schema=PREDICTIONS)
 
 
-def check_seeds(table: pa.Table, networks: int, seeds: Sequence[int]) -> None:
-    """Check the rows of a file with several seeds.
+def check_predictions(table: pa.Table, networks: int, seeds: Sequence[int]) -> None:
+    """Check the rows of a file of predictions.
 
     Args:
         table: The rows.
         networks: Expected number of networks of each seed.
-        seeds: Expected seeds.
+        seeds: Expected seeds; the file has a column of seeds if there are several.
 
     Raises:
         ValueError: If columns, seeds, order, epochs or values break a rule.
     """
+    if len(seeds) == 1:
+        _check_columns(table, PREDICTIONS)
+        _check_rows(table, networks)
+        return
     _check_columns(table, SEEDED)
     numbers = table["seed"].to_numpy()
     given = np.unique(numbers).tolist()
     if given != sorted(seeds) or np.any(np.diff(numbers) < 0):
         raise ValueError(f"seeds (={given}) must be {sorted(seeds)}, in order")
-    rows = len(table) // len(given)
-    for start in range(0, rows * len(given), rows):
-        of_seed = table.slice(start, rows)
-        if len(np.unique(of_seed["seed"].to_numpy())) > 1:
-            raise ValueError(f"the {len(table)} rows must be equally many for every seed")
-        check_predictions(of_seed.drop_columns(["seed"]), networks)
+    if np.ptp(np.bincount(np.searchsorted(given, numbers))):
+        raise ValueError(f"the {len(table)} rows must be equally many for every seed")
+    for of_seed in split_seeds(table, len(given)):
+        _check_rows(of_seed, networks)
 
 
-def check_predictions(table: pa.Table, networks: int) -> None:
-    """Check the rows of a predictions file.
+def split_seeds(table: pa.Table, seeds: int) -> list[pa.Table]:
+    """Return the rows of each seed of valid predictions, without the column `seed`."""
+    rows = len(table) // seeds
+    plain = table.select(PREDICTIONS.names)
+    return [plain.slice(rows * index, rows) for index in range(seeds)]
 
-    Args:
-        table: The rows.
-        networks: Expected number of networks.
 
-    Raises:
-        ValueError: If columns, order, epochs or values break a rule.
-    """
-    _check_columns(table, PREDICTIONS)
+def _check_rows(table: pa.Table, networks: int) -> None:
+    """Check the rows of one seed."""
     names, epochs = np.asarray(table["run_id"].to_pylist(), np.str_), table["epoch"].to_numpy()
     same = names[1:] == names[:-1]
     if not np.all((names[1:] > names[:-1]) | (same & (epochs[1:] > epochs[:-1]))):
@@ -193,8 +192,8 @@ def to_parquet(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
-def read_predictions(path: Path, networks: int) -> pa.Table:
-    """Return the checked rows of a predictions file.
+def read_predictions(path: Path, networks: int, seeds: Sequence[int]) -> pa.Table:
+    """Return the checked rows of a file of predictions. Arguments as for `check_predictions`.
 
     Raises:
         ValueError: If it is not a Parquet file, is damaged or breaks a rule; the message starts
@@ -203,7 +202,7 @@ def read_predictions(path: Path, networks: int) -> pa.Table:
     """
     table = read_pages(path)
     try:
-        check_predictions(table, networks)
+        check_predictions(table, networks, seeds)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return table

@@ -65,7 +65,7 @@ class Result:
     Attributes:
         schema_version: `SCHEMA_VERSION`.
         task: Name of the task and of the folder.
-        task_digest: SHA-256 of the task's rows.
+        task_digest: Digest of the task, which covers its rows.
         images: Name of the image set.
         observed: Number of observed epochs (k).
         target: The predicted quantity.
@@ -88,7 +88,7 @@ class Result:
         networks: Number of networks in each split of the task.
         seconds: Measured time; None if the predictor failed or its predictions were submitted.
         observed_epochs_total: Number of observed epochs, summed over all queries.
-        predictions_sha256: SHA-256 of the Parquet file of the predictions; None if failed.
+        predictions_sha256: SHA-256 of the file of the predictions of all seeds; None if failed.
         verification: `self-reported` by its author, `rescored` from its predictions, or `rerun`
             with data that has only the splits train and validation.
     """

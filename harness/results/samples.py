@@ -5,12 +5,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from benchmark.runs import read_pages
 from benchmark.util.unknown_name import unknown_name
 from harness.metrics.bootstrap import Array
 from harness.metrics.registry import METRICS
-from harness.results.predictions import check_seeds, matrix, predicted_epochs
-from harness.results.store import query_count, read_with_predictions, result_path, seeds_path
+from harness.results.predictions import matrix, predicted_epochs, split_seeds
+from harness.results.store import read_with_predictions, result_path
 from harness.scoring.strata import strata, tabulate
 from harness.scoring.targets import Targets
 
@@ -19,26 +18,17 @@ def seed_predictions(results: Path, task: str, predictor: str) -> list[pa.Table]
     """Return the stored predictions of each seed of a result, in the order of the seeds.
 
     Raises:
-        FileNotFoundError: If there is no such result.
-        ValueError: If the predictor failed, or a file is missing or breaks a rule.
+        FileNotFoundError: If there is no such result, or its predictions are missing.
+        ValueError: If the predictor failed, or a file breaks a rule.
     """
     path = result_path(results, task, predictor)
     if not path.exists():
         known = [p.stem for p in path.parent.glob("*.json")]
         raise FileNotFoundError(f"no result: {unknown_name('predictor', predictor, known)}")
-    result, mean = read_with_predictions(path)
-    if mean is None:
+    result, table = read_with_predictions(path)
+    if table is None:
         raise ValueError(f"predictor {predictor!r} failed on {task!r}: {result.failure}")
-    if len(result.seeds) == 1:
-        return [mean]
-    source = seeds_path(path)
-    if not source.is_file():
-        raise ValueError(f"{source}: the predictions of each seed are missing")
-    table = read_pages(source)
-    check_seeds(table, query_count(result), result.seeds)
-    rows = len(table) // len(result.seeds)
-    plain = table.drop_columns(["seed"])
-    return [plain.slice(rows * index, rows) for index in range(len(result.seeds))]
+    return split_seeds(table, len(result.seeds))
 
 
 def score_samples(

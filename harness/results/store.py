@@ -1,8 +1,9 @@
 """Reads and writes results and their predictions.
 
 A result is stored as `<folder>/<task>/<predictor>.json` (harness/results/result.schema.json). The
-mean over seeds of its predictions is `<predictor>.parquet` beside it; with several seeds, the
-predictions of each seed are `<predictor>.seeds.parquet` (`harness.results.predictions`).
+predictions of all its seeds are one file beside it (`harness.results.predictions`), which is named
+after the start of its digest: `<predictor>.<16 digits>.parquet`. So the predictions of an earlier
+result stay until the new JSON file replaces the old one, and the two never get mixed.
 """
 
 import hashlib
@@ -12,15 +13,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from benchmark.util.atomic import replacing, write_atomically
+from benchmark.util.locks import locked
 from benchmark.util.strict_json import encode, read_record, to_text
-from harness.results.predictions import (
-    check_predictions,
-    check_seeds,
-    mean_table,
-    read_predictions,
-    to_parquet,
-)
+from harness.results.predictions import check_predictions, read_predictions, to_parquet
 from harness.results.result import Result
+
+DIGITS = 16  # of the digest in the name of a file of predictions
+LOCK = ".lock"  # file that a process locks while it changes a folder of results
 
 
 def result_path(folder: Path, task: str, predictor: str) -> Path:
@@ -28,15 +27,16 @@ def result_path(folder: Path, task: str, predictor: str) -> Path:
     return folder / task / f"{predictor}.json"
 
 
-def seeds_path(path: Path) -> Path:
-    """Return the path of the predictions of each seed, for a result with several seeds."""
-    return path.with_suffix(".seeds.parquet")
+def predictions_path(path: Path, result: Result) -> Path:
+    """Return the path of the predictions of a scored result that is stored at `path`."""
+    return path.with_name(f"{path.stem}.{str(result.predictions_sha256)[:DIGITS]}.parquet")
 
 
 def write_result(folder: Path, result: Result, predictions: pa.Table | None) -> Result:
     """Write a result and its predictions, replacing an earlier one.
 
-    The result is written after its predictions, with their digest, and returned as written.
+    The result is written after its predictions, with their digest, and returned as written. If the
+    process is killed, the folder has either the new or the earlier result.
 
     Args:
         folder: Folder of all results.
@@ -48,32 +48,43 @@ def write_result(folder: Path, result: Result, predictions: pa.Table | None) -> 
         ValueError: If the predictions do not fit the result.
         OSError: If a file cannot be written.
     """
-    path = result_path(folder, result.task, result.predictor)
-    mean_path = path.with_suffix(".parquet")
     if (predictions is None) != (result.status == "failed"):
         rule = "if and only if it is scored"
         raise ValueError(f"result {result.predictor!r} must have predictions {rule}")
-    digest = None
-    seeds_path(path).unlink(missing_ok=True)
+    path = result_path(folder, result.task, result.predictor)
+    content = None
     if predictions is not None:
-        mean = mean_table(predictions)
-        check_predictions(mean, query_count(result))
-        if mean is not predictions:
-            check_seeds(predictions, query_count(result), result.seeds)
-            _write_bytes(seeds_path(path), to_parquet(predictions))
-        content = to_parquet(mean)
-        digest = hashlib.sha256(content).hexdigest()
-        _write_bytes(mean_path, content)
+        check_predictions(predictions, query_count(result), result.seeds)
+        content = to_parquet(predictions)
+    digest = None if content is None else hashlib.sha256(content).hexdigest()
     record = replace(result, predictions_sha256=digest)
-    write_atomically(path, f"{to_text(encode(record))}\n")
-    if predictions is None:
-        mean_path.unlink(missing_ok=True)
+    with locked(folder / LOCK):
+        if content is not None:
+            with replacing(predictions_path(path, record)) as draft:
+                draft.write_bytes(content)
+        write_json(path, record)
+        _remove_predictions(path, kept=record)
     return record
 
 
-def _write_bytes(path: Path, content: bytes) -> None:
-    with replacing(path) as draft:
-        draft.write_bytes(content)
+def write_json(path: Path, record: object) -> None:
+    """Write a result, or another record, as JSON."""
+    write_atomically(path, f"{to_text(encode(record))}\n")
+
+
+def remove_result(folder: Path, task: str, predictor: str) -> None:
+    """Remove a result and its predictions, if they exist."""
+    path = result_path(folder, task, predictor)
+    with locked(folder / LOCK):
+        path.unlink(missing_ok=True)
+        _remove_predictions(path)
+
+
+def _remove_predictions(path: Path, kept: Result | None = None) -> None:
+    """Remove the files of predictions of the result at `path`, except those of `kept`."""
+    for other in path.parent.glob(f"{path.stem}.{'[0-9a-f]' * DIGITS}.parquet"):
+        if kept is None or other != predictions_path(path, kept):
+            other.unlink()
 
 
 def query_count(result: Result) -> int:
@@ -87,12 +98,13 @@ def read_result(path: Path) -> Result:
 
 
 def read_with_predictions(path: Path) -> tuple[Result, pa.Table | None]:
-    """Return a checked result and the rows of its predictions file; None for a failed predictor.
+    """Return a checked result and its predictions, as a table of `seeds_table`; None if it failed.
 
     Raises:
         ValueError: If a field, a type, the path or the predictions break a rule; the message starts
             with the path.
-        OSError: If the result cannot be read.
+        FileNotFoundError: If the result or its predictions are missing.
+        OSError: If a file cannot be read.
     """
     result = read_record(path, Result)
     if path.stem != result.predictor:
@@ -101,17 +113,18 @@ def read_with_predictions(path: Path) -> tuple[Result, pa.Table | None]:
         raise ValueError(f"{path}: `task` (={result.task!r}) must be the folder's name")
     if result.status != "scored":
         return result, None
-    return result, _read_stored(path.with_suffix(".parquet"), result)
-
-
-def _read_stored(path: Path, result: Result) -> pa.Table:
-    """Return the predictions of a result, with digest and rows checked."""
-    if not path.is_file():
-        raise ValueError(f"{path}: the predictions of a scored result are missing")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if result.predictions_sha256 is None:
+        raise ValueError(f"{path}: `predictions_sha256` (=None) must be given for a scored result")
+    source = predictions_path(path, result)
+    if not source.is_file():
+        raise FileNotFoundError(
+            f"{source}: the predictions of a scored result are missing; those of this repository "
+            "come with a checkout, not with an installed package"
+        )
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
     if digest != result.predictions_sha256:
         raise ValueError(
-            f"{path}: SHA-256 {digest} must be `predictions_sha256` "
+            f"{source}: SHA-256 {digest} must be `predictions_sha256` "
             f"(={result.predictions_sha256!r}) of {result.predictor}.json"
         )
-    return read_predictions(path, query_count(result))
+    return result, read_predictions(source, query_count(result), result.seeds)

@@ -120,7 +120,7 @@ def evaluate_shared(
     the fewest observed epochs, and each task gets the predictions after its own observed epochs.
     Arguments and errors are otherwise those of `evaluate`.
     """
-    assert len({task.digest for task in tasks}) == 1, "tasks of one fit must have the same rows"
+    assert len({t.rows_digest for t in tasks}) == 1, "tasks of one fit must have the same rows"
     assert len(tasks) == 1 or not candidate.uses_curve, "a user of curves must be fitted on each"
     data = load_task_data(min(tasks, key=lambda task: task.observed), release)
     headers = [header_of(candidate, task, seeds) for task in tasks]

@@ -14,7 +14,7 @@ from benchmark.util.processes import EndedEarlyError, run_in_processes
 from benchmark.util.progress import Progress
 from harness.predictors.registry import PREDICTORS
 from harness.results.result import HARNESS_VERSION, Result
-from harness.results.store import read_result, result_path, seeds_path, write_result
+from harness.results.store import read_result, result_path, write_result
 from harness.running.evaluate import evaluate_shared, header_of
 from harness.running.find_predictor import SEEDS, Candidate, find
 
@@ -101,9 +101,7 @@ def _read_stored(candidate: Candidate, task: Task, setting: Setting) -> Result |
         return None
     try:
         result = read_result(path)
-    except ValueError:  # damaged or of an older schema
-        return None
-    if len(result.seeds) > 1 and not seeds_path(path).exists():  # cannot be rescored
+    except (ValueError, FileNotFoundError):  # damaged, incomplete or of an older schema
         return None
     expected = ("scored", task.digest, HARNESS_VERSION, candidate.seeds(setting.seeds))
     actual = (result.status, result.task_digest, result.harness_version, result.seeds)
@@ -114,7 +112,7 @@ def _group_by_fit(candidate: Candidate, tasks: Sequence[Task]) -> list[tuple[Tas
     """Return the tasks in groups that share a fit."""
     groups: dict[tuple[str, ...], list[Task]] = {}
     for task in tasks:
-        key = (task.images, task.digest, task.name if candidate.uses_curve else "")
+        key = (task.images, task.rows_digest, task.name if candidate.uses_curve else "")
         groups.setdefault(key, []).append(task)
     return [tuple(group) for group in groups.values()]
 

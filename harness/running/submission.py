@@ -218,13 +218,13 @@ def submission_names(folder: Path) -> list[str]:
 def to_yaml(submission: Submission) -> str:
     """Return the text of a `submission.yaml`, without fields that are None.
 
-    >>> print(to_yaml(Submission("a", "A title", "Ann", "predictions", ("digits-k0-v2",))))
+    >>> print(to_yaml(Submission("a", "A title", "Ann", "predictions", ("digits-k0-v3",))))
     name: a
     title: A title
     authors: Ann
     kind: predictions
     tasks:
-    - digits-k0-v2
+    - digits-k0-v3
     seeds: 1
     <BLANKLINE>
     """

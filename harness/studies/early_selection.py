@@ -84,7 +84,7 @@ def simulate_selection(
     Raises:
         ValueError: If the tasks have different rows, or N is out of range.
     """
-    if len({task.digest for task in tasks}) != 1:
+    if len({task.rows_digest for task in tasks}) != 1:
         raise ValueError("all tasks must have the same rows")
     targets = load_targets(tasks[0], release).valid_accuracy
     order = np.argsort(targets.run_ids)  # sorted, so that the sets do not depend on the task

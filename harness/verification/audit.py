@@ -31,13 +31,7 @@ from harness.verification.rerun import (
     rerun,
     write_rerun,
 )
-from harness.verification.rescore import (
-    Rescoring,
-    can_be_rescored,
-    raise_level,
-    rescore_all,
-    result_paths,
-)
+from harness.verification.rescore import Rescoring, raise_level, rescore_all, result_paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +66,7 @@ class Report:
     Attributes:
         proven: Results whose scores and intervals follow from their predictions.
         values: Results whose scores follow from their predictions; intervals were not checked.
-        unproven: Results that cannot be rescored: failed ones, and those of several seeds that
-            lack the predictions of each seed.
+        unproven: Results that cannot be rescored: those of failed predictors.
         problems: Messages about wrong results, most of which start with a path.
     """
 
@@ -105,7 +98,7 @@ def verify(request: Request) -> Report:
         except (ValueError, OSError) as error:
             problems.append(str(error))
             continue
-        if result.status == "failed" or not can_be_rescored(path, result):
+        if result.status == "failed":
             unproven.append(path)
             continue
         references += result.predictor in PREDICTORS
@@ -172,12 +165,11 @@ def seconds_of(submission: Submission) -> Seconds | None:
 
 def _check_level(path: Path, result: Result, reruns: Reruns, submissions: Path) -> None:
     """Check that a result claims no verification level that cannot be shown."""
-    if result.verification != "self-reported":
-        claim = f"{path}: `verification` (={result.verification!r}) must be 'self-reported'"
-        if not can_be_rescored(path, result):
-            raise ValueError(f"{claim}: the predictions of each seed are missing")
-        if result.status == "failed":
-            raise ValueError(f"{claim} for a failed predictor")
+    if result.verification != "self-reported" and result.status == "failed":
+        raise ValueError(
+            f"{path}: `verification` (={result.verification!r}) must be 'self-reported' for a "
+            "failed predictor"
+        )
     entry = check_claim(path, result, reruns)
     if entry is not None and find_code(result.predictor, submissions)[1] != entry.code_sha256:
         raise ValueError(

@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from benchmark.runs import read_pages
 from benchmark.util.atomic import write_atomically
 from benchmark.util.strict_json import encode, read_record, refuse, to_text
 from harness.predictors.registry import PREDICTORS
 from harness.results.predictions import predictions_table, round_prediction, seeds_table
 from harness.results.result import Result
-from harness.results.store import seeds_path
+from harness.results.store import read_with_predictions
 from harness.running.evaluate import SECONDS, all_counts, drop_observed
 from harness.running.fit_predict import TimedPrediction
 from harness.running.submission import code_digest, code_files, find_submission
@@ -146,9 +145,8 @@ def rerun(
         predictions = [round_prediction(drop_observed(a.prediction, task.observed)) for a in timed]
         run_ids = data.targets.valid_accuracy.run_ids
         tables = [predictions_table(run_ids, p.epochs, p.mean, p.std) for p in predictions]
-        several = len(result.seeds) > 1
-        source = seeds_path(job.path) if several else job.path.with_suffix(".parquet")
-        largest, where = _largest_difference(read_pages(source), seeds_table(result.seeds, tables))
+        _, stored = read_with_predictions(job.path)
+        largest, where = _largest_difference(stored, seeds_table(result.seeds, tables))
         if largest > tolerance:
             raise ValueError(f"{where}; they may differ by at most {tolerance:g}")
     except ValueError as error:

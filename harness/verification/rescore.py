@@ -12,14 +12,13 @@ from functools import partial
 from pathlib import Path
 
 from benchmark.release import INSTALLED, Release
-from benchmark.util.atomic import write_atomically
+from benchmark.util.locks import locked
 from benchmark.util.processes import EndedEarlyError, run_in_processes
 from benchmark.util.progress import Progress
-from benchmark.util.strict_json import encode, to_text
+from benchmark.util.strict_json import encode
 from harness.metrics.bootstrap import RESAMPLES
-from harness.results.predictions import mean_table
 from harness.results.result import Result, Verification
-from harness.results.store import read_with_predictions, seeds_path
+from harness.results.store import LOCK, predictions_path, read_result, write_json
 from harness.verification.prediction_file import score_predictions
 
 TOLERANCE = 1e-9  # absolute and relative; sums differ by less between processors
@@ -45,11 +44,6 @@ class Rescoring:
     release: Release = INSTALLED
 
 
-def can_be_rescored(path: Path, result: Result) -> bool:
-    """Return whether the predictions of every seed are stored."""
-    return len(result.seeds) == 1 or seeds_path(path).is_file()
-
-
 def rescore(job: Rescoring) -> Result:
     """Return a result after checking that its scores follow from its stored predictions.
 
@@ -57,24 +51,15 @@ def rescore(job: Rescoring) -> Result:
         ValueError: If they do not; the message names the result, the field and both values.
         OSError: If a file cannot be read.
     """
-    result, stored = read_with_predictions(job.path)
-    source = job.path.with_suffix(".parquet")
-    if len(result.seeds) > 1:
-        source = seeds_path(job.path)
-        if not source.is_file():
-            raise ValueError(
-                f"{source}: the predictions of each of the {len(result.seeds)} seeds are missing, "
-                "so the scores cannot be checked; evaluate the predictor again"
-            )
+    result = read_result(job.path)
     try:
         task = job.release.task(result.task)
     except ValueError as error:
         raise ValueError(f"{job.path}: {error}") from error
     resamples = RESAMPLES if job.intervals else 0
-    again, table = score_predictions(source, task, release=job.release, resamples=resamples)
+    source = predictions_path(job.path, result)
+    again, _ = score_predictions(source, task, release=job.release, resamples=resamples)
     check_proven(job.path, result, again, intervals=job.intervals)
-    if table is not None and not mean_table(table).equals(stored):
-        raise ValueError(f"{source}: the mean over seeds must be {result.predictor}.parquet")
     return result
 
 
@@ -149,9 +134,8 @@ def _find_problem(job: Rescoring) -> str:
 
 def raise_level(path: Path, verification: Verification) -> None:
     """Change the verification level of a stored result."""
-    result, _ = read_with_predictions(path)
-    raised = replace(result, verification=verification)
-    write_atomically(path, f"{to_text(encode(raised))}\n")
+    with locked(path.parents[1] / LOCK):
+        write_json(path, replace(read_result(path), verification=verification))
 
 
 def result_paths(results: Path, predictors: Sequence[str] = ()) -> list[Path]:

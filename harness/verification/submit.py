@@ -11,11 +11,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmark.release import Release
-from benchmark.runs import read_pages
 from benchmark.tasks import Task
 from benchmark.util.atomic import write_atomically
 from harness.results.result import Result
-from harness.results.store import result_path, seeds_path, write_result
+from harness.results.store import read_with_predictions, remove_result, result_path, write_result
 from harness.running.evaluate import Outcome
 from harness.running.evaluate_many import Setting, evaluate_many
 from harness.running.find_predictor import find
@@ -157,9 +156,7 @@ def _run_code(folder: Path, submission: Submission, setting: Setting) -> list[Ou
         if result.failure is not None:
             raise ValueError(f"{submission.predictor} failed on {result.task}: {result.failure}")
         path = result_path(setting.results, result.task, result.predictor)
-        of_seeds = seeds_path(path)
-        table = read_pages(of_seeds if of_seeds.is_file() else path.with_suffix(".parquet"))
-        outcomes.append((result, table))
+        outcomes.append((result, read_with_predictions(path)[1]))
     return outcomes
 
 
@@ -186,5 +183,4 @@ def _remove_earlier(results: Path, submission: Submission) -> None:
     """Remove an earlier submission's results on tasks that the new one does not have."""
     for path in results.glob(f"*/{submission.name}.json"):
         if path.parent.name not in submission.tasks:
-            for file in (path, path.with_suffix(".parquet"), seeds_path(path)):
-                file.unlink(missing_ok=True)
+            remove_result(results, path.parent.name, submission.name)

@@ -9,7 +9,7 @@ import numpy as np
 from benchmark.release import INSTALLED, Release
 from benchmark.util.unknown_name import unknown_name
 from harness.predictors.registry import PREDICTORS
-from harness.results.predictions import matrix
+from harness.results.predictions import matrix, mean_table
 from harness.results.result import Result
 from harness.results.store import read_with_predictions, result_path
 from harness.score_text import number_text
@@ -58,20 +58,13 @@ def load_predictor(
     if name not in known:
         raise ValueError(unknown_name(f"predictor with a result on {task.name}", name, known))
     path = result_path(results, task.name, name)
-    try:
-        result, predictions = read_with_predictions(path)
-    except ValueError as error:
-        if path.with_suffix(".parquet").exists():
-            raise
-        raise FileNotFoundError(
-            f"the predictions of {name!r} on {task.name} are not in {str(results)!r}; they come "
-            "with a checkout, not with an installed package"
-        ) from error
+    result, predictions = read_with_predictions(path)
     if predictions is None:
         reason = str(result.failure).splitlines()[0]
         raise ValueError(f"predictor {name!r} failed on {task.name}: {reason}")
     targets = load_targets(task, release).valid_accuracy
-    return ShownPredictor(result, targets, matrix(predictions, "mean", targets.run_ids)[:, -1])
+    mean = matrix(mean_table(predictions), "mean", targets.run_ids)[:, -1]
+    return ShownPredictor(result, targets, mean)
 
 
 def predictor_lines(shown: ShownPredictor) -> Iterator[str]:

@@ -18,14 +18,23 @@ from benchmark.release import Release, load_runs
 from benchmark.runs import read_table, rows_to_table, split_path, write_table
 from benchmark.schema import EPOCH_SERIES
 from benchmark.space.splits import SPLITS
-from benchmark.tasks import Task, rows_digest
+from benchmark.tasks import INITIAL, Task
 from tests.toys.campaign import edit, published_rows, toy_release
 
 MEASURED = [name for name in EPOCH_SERIES if name != "epoch_seconds"]
-DIGESTED = ["architecture_id", "skeleton", "status", "train_loss_tenths", *MEASURED]
+DIGESTED = [
+    "architecture_id", "paired_architecture_id", "skeleton", "images", "recipe_id", "status",
+    "architecture", *INITIAL, "train_loss_tenths", *MEASURED,
+]  # fmt: skip
 OTHER: dict[str, object] = {
     "skeleton": "deep-3x3",
     "architecture_id": "0123456789abcdef",
+    "paired_architecture_id": "0123456789abcdef",
+    "images": "mnist",
+    "recipe_id": "0123456789ab",
+    "architecture": {"skeleton": "deep-3x3", "widths": [8, 16, 32], "blocks": []},
+    "initial_valid_loss": 9.0,
+    "initial_valid_accuracy": 0.5,
     "status": "failed",
     "train_loss_tenths": [0.5] * 20,
 }
@@ -60,7 +69,9 @@ def test_a_task_asks_for_all_networks_once(original: Path, task: Task) -> None:
         rows = [(r["run_id"], r["seed"]) for r in table.select(["run_id", "seed"]).to_pylist()]
         assert list(ids) == sorted(name for name, seed in rows if seed == 0)
     assert re.fullmatch("[0-9a-f]{64}", task.digest)
-    assert freeze("digits", 0, Release(original)).digest == task.digest  # k is no part of the rows
+    other = freeze("digits", 0, Release(original))
+    assert other.rows_digest == task.rows_digest  # k is no part of the rows
+    assert other.digest != task.digest
 
 
 @pytest.mark.parametrize(("status", "taken"), [("diverged", True), ("failed", False)])
@@ -86,7 +97,7 @@ def test_a_frozen_task_is_never_overwritten(task: Task, tmp_path: Path) -> None:
     write_task(task, Release(tmp_path))  # the same content again is fine
     message = "task 'digits-k1-v1' is frozen with other rows; a changed task needs a new version"
     with pytest.raises(FileExistsError, match=f"^{re.escape(message)}$"):
-        write_task(replace(task, digest="0" * 64), Release(tmp_path))
+        write_task(replace(task, rows_digest="0" * 64, digest=""), Release(tmp_path))
     assert path.read_bytes() == before
 
 
@@ -116,7 +127,7 @@ def test_observed_epochs_out_of_range_are_refused(original: Path, observed: int)
 
 def test_a_version_is_in_the_name_and_no_part_of_the_rows(original: Path, task: Task) -> None:
     second = freeze("digits", 1, Release(original), version=2)
-    assert (second.name, second.digest) == ("digits-k1-v2", task.digest)
+    assert (second.name, second.rows_digest) == ("digits-k1-v2", task.rows_digest)
     with pytest.raises(ValueError, match=r"^`version` \(=0\) must be at least 1$"):
         freeze("digits", 1, Release(original), version=0)
 
@@ -152,11 +163,25 @@ def test_one_changed_value_changes_the_digest(folder: Path, task: Task, name: st
     edit(folder, "heldout", 0, **{name: OTHER.get(name, [0.125, 0.25])})
     tables = [Release(folder).task_rows(task, split) for split in SPLITS]
     message = (
-        f"the rows of task 'digits-k1-v1' have digest {rows_digest(tables)}, not {task.digest} as "
-        "when frozen"
+        "the rows of task 'digits-k1-v1' have digest "
+        f"{Release(folder).rows_digest('digits', tables)}, not {task.rows_digest} as when frozen"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         Release(folder).task_tables(task)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("observed", 0), ("epochs", 3), ("classes", 2), ("second_target", "valid_accuracy")],
+)
+def test_an_edited_field_of_a_task_is_refused(
+    task: Task, tmp_path: Path, field: str, value: object
+) -> None:
+    path = write_task(task, Release(tmp_path))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
+    message = rf"`digest` \(='{task.digest}'\) must be '[0-9a-f]{{64}}', that of the fields$"
+    with pytest.raises(ValueError, match=message):
+        Release(tmp_path).task(task.name)
 
 
 @pytest.mark.parametrize("name", ["epoch_seconds", "device", "generator_version"])

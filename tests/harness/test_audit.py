@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
 import leaderboard.board
 from benchmark.release import Release
 from benchmark.util.shard import parse_shard
-from harness.results.predictions import read_predictions
 from harness.results.result import Seconds
 from harness.results.store import read_result, result_path, write_result
 from harness.running.submission import FILE
@@ -23,7 +23,7 @@ from leaderboard.board import read_board
 from leaderboard.cli import board
 from peephole_command import Root
 from tests.toys.data import toy_release
-from tests.toys.results import toy_result, write_toy
+from tests.toys.results import predictions_of, toy_result, write_toy
 from tests.toys.submissions import TASK, submit_predictions
 
 ROOT = Root("peephole", commands={"board": board})
@@ -132,8 +132,7 @@ def retime(path: Path) -> None:
 
 def rewrite(path: Path, **fields: object) -> None:
     result = read_result(path)
-    table = read_predictions(path.with_suffix(".parquet"), 24)
-    write_result(path.parent.parent, replace(result, **fields), table)  # type: ignore[arg-type]
+    write_result(path.parent.parent, replace(result, **fields), pq.read_table(predictions_of(path)))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +170,7 @@ def test_a_submission_that_is_edited_is_refused(
 def test_intervals_of_reference_results_are_taken_in_turns(results: Path, folder: Path) -> None:
     path = result_path(results, TASK, "ours")
     for name in ("gru", "macs", "arc"):
-        table = read_predictions(path.with_suffix(".parquet"), 24)
+        table = pq.read_table(predictions_of(path))
         write_result(results, replace(read_result(path), predictor=name), table)
     seen = []
     for index in (1, 2):

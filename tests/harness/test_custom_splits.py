@@ -18,7 +18,7 @@ from harness.running.find_predictor import Candidate, find
 from harness.running.trials import Trial, TrialScore, average, failed_fits, fit_trial
 from harness.running.try_many import Job, try_many
 
-TASK = "digits-k1-v2"
+TASK = "digits-k1-v3"
 
 
 def score_of(

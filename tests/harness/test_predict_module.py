@@ -234,7 +234,7 @@ def test_the_latest_task_is_the_one_of_the_highest_version(folder: Path, tmp_pat
     assert Release(tmp_path).latest_task("digits", 0).name == "digits-k0-v10"
     message = (
         "this release has no data of 'mnist' with 0 epochs observed; its tasks: digits-k0-v10, "
-        "digits-k0-v2"
+        "digits-k0-v3"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         Release(tmp_path).latest_task("mnist", 0)

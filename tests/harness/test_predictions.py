@@ -42,15 +42,15 @@ GOOD = {"run_id": ["a", "a", "b", "b"], "epoch": [1, 2, 1, 2], "mean": [0.5] * 4
 def test_predictions_that_break_a_rule_are_refused(
     column: str, values: list[object], message: str
 ) -> None:
-    check_predictions(pa.table(GOOD, schema=PREDICTIONS), 2)
+    check_predictions(pa.table(GOOD, schema=PREDICTIONS), 2, (0,))
     table = pa.table(GOOD | {column: values}, schema=PREDICTIONS)
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        check_predictions(table, 2)
+        check_predictions(table, 2, (0,))
 
 
 def test_predictions_of_too_few_networks_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^predictions must be of 3 networks, not 2$"):
-        check_predictions(pa.table(GOOD, schema=PREDICTIONS), 3)
+        check_predictions(pa.table(GOOD, schema=PREDICTIONS), 3, (0,))
 
 
 def test_predictions_with_other_columns_are_refused() -> None:
@@ -59,7 +59,7 @@ def test_predictions_with_other_columns_are_refused() -> None:
         "(run_id string, epoch int32, mean double, std double)"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        check_predictions(pa.table({"run_id": ["a"], "epoch": [1]}), 1)
+        check_predictions(pa.table({"run_id": ["a"], "epoch": [1]}), 1, (0,))
 
 
 def test_a_matrix_of_other_networks_is_refused() -> None:

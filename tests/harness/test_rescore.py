@@ -13,13 +13,14 @@ import pytest
 from benchmark.release import Release
 from benchmark.util import processes
 from benchmark.util.processes import EndedEarlyError
-from harness.results.predictions import check_seeds, mean_table, seeds_table
+from harness.results.predictions import check_predictions, mean_table, seeds_table
 from harness.results.result import HARNESS_VERSION
-from harness.results.store import read_result, result_path, seeds_path
+from harness.results.store import read_result, result_path, write_result
 from harness.verification.audit import Request, verify
 from harness.verification.prediction_file import score_predictions
-from harness.verification.rescore import Rescoring, check_proven, raise_level, rescore, rescore_all
+from harness.verification.rescore import Rescoring, check_proven, rescore, rescore_all
 from tests.toys.data import toy_release
+from tests.toys.results import predictions_of
 from tests.toys.submissions import TASK, submit_predictions, toy_task
 
 OPEN = ("seconds", "environment", "predictions_sha256")  # not proven by predictions
@@ -46,6 +47,8 @@ def path(results: Path) -> Iterator[Path]:
     path = result_path(results, TASK, "ours")
     kept = {p: p.read_bytes() for p in path.parent.iterdir()}
     yield path
+    for file in set(path.parent.iterdir()) - kept.keys():
+        file.unlink()
     for file, content in kept.items():
         file.write_bytes(content)
 
@@ -78,7 +81,7 @@ def test_every_number_that_is_edited_is_refused_with_its_name_and_both_values(
     path: Path, folder: Path
 ) -> None:
     content = path.read_text()
-    again, _ = score_predictions(seeds_path(path), toy_task(folder), release=Release(folder))
+    again, _ = score_predictions(predictions_of(path), toy_task(folder), release=Release(folder))
     found = [n for n in numbers(json.loads(content)) if n[0][0] not in OPEN]
     found = [n for n in found if n[0][0] not in SCORES or n[0][1] in ("test", "heldout")]
     by_rescoring = 0
@@ -145,7 +148,6 @@ def test_a_score_that_is_added_or_removed_is_refused(path: Path, folder: Path) -
     ("keys", "forged", "message"),
     [
         (("flags",), ["constant"], "`flags` (=['constant']) is [] from its predictions"),
-        (("seeds",), [0, 1, 5], "`seeds` (=[0, 1, 5]) is [0, 1, 2] from its predictions"),
         (("task_digest",), "0" * 64, f"`task_digest` (='{'0' * 64}') is '.*' from its predictions"),
         (
             ("harness_version",),
@@ -166,31 +168,15 @@ def test_what_follows_from_the_task_cannot_be_edited(
 
 
 def test_another_seed_in_place_of_the_predictions_is_refused(path: Path, folder: Path) -> None:
-    table = pq.read_table(seeds_path(path))
+    table = pq.read_table(predictions_of(path))
     rows = len(table) // 3
     seeds = pa.array([n for n in (0, 1, 2) for _ in range(rows)], pa.int32())
     twice = pa.concat_tables([table.slice(0, rows), table.slice(0, rows), table.slice(rows, rows)])
-    pq.write_table(twice.set_column(0, table.schema.field(0), seeds), seeds_path(path))
+    write_result(
+        path.parents[1], read_result(path), twice.set_column(0, table.schema.field(0), seeds)
+    )
     with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: .* from its predictions$"):
         rescore(Rescoring(path, False, Release(folder)))
-
-
-def test_seeds_that_are_not_there_are_named(path: Path, folder: Path) -> None:
-    seeds_path(path).unlink()
-    message = (
-        f"{seeds_path(path)}: the predictions of each of the 3 seeds are missing, so the scores "
-        "cannot be checked; evaluate the predictor again"
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        rescore(Rescoring(path, False, Release(folder)))
-    report = verify(Request(path.parent.parent, ("ours",), release=Release(folder), processes=1))
-    assert (report.unproven, report.problems) == ((path,), ())
-    raise_level(path, "rescored")
-    report = verify(Request(path.parent.parent, ("ours",), release=Release(folder), processes=1))
-    assert report.problems == (
-        f"{path}: `verification` (='rescored') must be 'self-reported': the predictions of each "
-        "seed are missing",
-    )
 
 
 def test_processes_find_what_one_finds(path: Path, folder: Path) -> None:
@@ -231,7 +217,7 @@ def seeded(table: pa.Table) -> pa.Table:
 
 def test_the_mean_over_seeds_is_that_of_each_run_and_epoch() -> None:
     good = seeded(GOOD)
-    check_seeds(good, 2, (1, 0))
+    check_predictions(good, 2, (1, 0))
     mean = mean_table(good)
     assert mean.to_pydict() == {
         "run_id": ["a", "b"], "epoch": [20, 20], "mean": [0.5, 0.5], "std": [None, None],
@@ -257,4 +243,4 @@ def test_the_mean_over_seeds_is_that_of_each_run_and_epoch() -> None:
 def test_seeds_that_break_a_rule_are_refused(table: pa.Table, message: str) -> None:
     table = seeded(table) if "seed" in table.column_names else table
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        check_seeds(table, 2, (0, 1))
+        check_predictions(table, 2, (0, 1))

@@ -14,14 +14,22 @@ import pytest
 
 from benchmark.space.imagesets import IMAGES
 from harness.metrics.registry import METRICS
+from harness.results import store
 from harness.results.ceiling import read_ceiling, write_ceiling
-from harness.results.predictions import predictions_table, read_predictions
+from harness.results.predictions import predictions_table, read_predictions, seeds_table
 from harness.results.result import Result, Seconds, environment
 from harness.results.schema import result_schema
 from harness.results.store import read_result, result_path, write_result
 from harness.scoring.score_rules import STRATA
 from harness.scoring.scores import SeedScore
-from tests.toys.results import NETWORKS, toy_ceiling, toy_networks, toy_result, write_toy
+from tests.toys.results import (
+    NETWORKS,
+    predictions_of,
+    toy_ceiling,
+    toy_networks,
+    toy_result,
+    write_toy,
+)
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads(
@@ -71,15 +79,15 @@ def test_a_failed_result_comes_back_without_predictions(tmp_path: Path) -> None:
 
 def test_a_predictor_that_fails_later_leaves_no_predictions_behind(tmp_path: Path) -> None:
     path = written(tmp_path)
-    assert path.with_suffix(".parquet").exists()
+    assert predictions_of(path).exists()
     write_result(tmp_path, toy_result(), None)
-    assert not path.with_suffix(".parquet").exists()
+    assert [file.name for file in path.parent.iterdir()] == ["toy.json"]
 
 
 def test_the_same_result_gives_the_same_bytes(tmp_path: Path) -> None:
     one, two = written(tmp_path / "one"), written(tmp_path / "two")
     assert one.read_bytes() == two.read_bytes()
-    assert one.with_suffix(".parquet").read_bytes() == two.with_suffix(".parquet").read_bytes()
+    assert predictions_of(one).read_bytes() == predictions_of(two).read_bytes()
 
 
 def test_the_schema_version_is_the_first_field(tmp_path: Path) -> None:
@@ -95,8 +103,8 @@ def test_several_seeds_keep_their_spread(tmp_path: Path) -> None:
     changed = {"seeds": (0, 1), "scores": scores, "seconds": Seconds(1, 1)}
     result = replace(toy_result(), status="scored", failure=None, **changed)  # type: ignore[arg-type]
     targets = toy_networks().targets
-    table = predictions_table(targets.run_ids, [6], targets.curves[:, -1:])
-    written = write_result(tmp_path, result, table)
+    one = predictions_table(targets.run_ids, [6], targets.curves[:, -1:])
+    written = write_result(tmp_path, result, seeds_table((0, 1), [one, one]))
     assert written.scores == scores
     assert read_result(result_path(tmp_path, result.task, result.predictor)) == written
 
@@ -232,19 +240,41 @@ def test_brackets_without_end_are_refused(tmp_path: Path) -> None:
         read_result(path)
 
 
+def test_an_earlier_result_stays_until_the_new_one_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path)
+    before = read_result(path)
+
+    def fail(path: Path, record: object) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(store, "write_json", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_toy(tmp_path, "toy", 0.3)
+    monkeypatch.undo()
+    assert read_result(path) == before
+    write_toy(tmp_path, "toy", 0.3)
+    assert read_result(path) != before
+    assert predictions_of(path).exists()  # and no other
+
+
 def test_missing_predictions_are_named(tmp_path: Path) -> None:
     path = written(tmp_path)
-    beside = path.with_suffix(".parquet")
+    beside = predictions_of(path)
     beside.unlink()
-    message = f"{beside}: the predictions of a scored result are missing"
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+    message = (
+        f"{beside}: the predictions of a scored result are missing; those of this repository come "
+        "with a checkout, not with an installed package"
+    )
+    with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
         read_result(path)
 
 
 def test_changed_predictions_are_refused(tmp_path: Path) -> None:
     path = written(tmp_path)
     expected = json.loads(path.read_text())["predictions_sha256"]
-    beside = path.with_suffix(".parquet")
+    beside = predictions_of(path)
     beside.write_bytes(beside.read_bytes()[:-1])
     message = rf"^{re.escape(str(beside))}: SHA-256 [0-9a-f]{{64}} must be `predictions_sha256` "
     with pytest.raises(ValueError, match=message + rf"\(='{expected}'\) of toy\.json$"):
@@ -252,12 +282,12 @@ def test_changed_predictions_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_damaged_predictions_file_is_refused(tmp_path: Path) -> None:
-    beside = written(tmp_path).with_suffix(".parquet")
+    beside = predictions_of(written(tmp_path))
     content = bytearray(beside.read_bytes())
     content[len(content) // 3] ^= 1
     beside.write_bytes(content)
     with pytest.raises(ValueError, match=f"^{re.escape(str(beside))}: "):
-        read_predictions(beside, 3 * 12)
+        read_predictions(beside, 3 * 12, (0,))
 
 
 def test_a_failed_result_takes_no_predictions(tmp_path: Path) -> None:

@@ -27,14 +27,14 @@ authors: Ann and Bob
 kind: code
 predictor: predictor.py:Net
 seeds: 5
-tasks: [digits-k0-v2, digits-k1-v2]
+tasks: [digits-k0-v3, digits-k1-v3]
 """
 PREDICTIONS = """
 name: ours
 title: A title
 authors: Ann
 kind: predictions
-tasks: [digits-k0-v2]
+tasks: [digits-k0-v3]
 """
 
 
@@ -52,7 +52,7 @@ def test_a_submission_comes_back_as_it_was_written(tmp_path: Path) -> None:
         title="A title: with a colon",
         authors="Ann and Bob",
         kind="code",
-        tasks=("digits-k0-v2", "digits-k1-v2"),
+        tasks=("digits-k0-v3", "digits-k1-v3"),
         predictor="predictor.py:Net",
         seeds=5,
     )

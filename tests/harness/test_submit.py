@@ -15,7 +15,7 @@ from benchmark.release import Release
 from benchmark.runs import data_folder, split_path
 from harness.cli import check, submit
 from harness.results.result import Seconds
-from harness.results.store import read_result, result_path, seeds_path
+from harness.results.store import predictions_path, read_result, result_path
 from harness.running.evaluate_many import Setting
 from harness.running.find_predictor import find
 from harness.running.submission import FILE, submissions_folder
@@ -49,7 +49,7 @@ def test_the_template_is_checked_submitted_and_rerun(folder: Path, tmp_path: Pat
     mine, results = tmp_path / "mine", tmp_path / "results"
     shutil.copytree(TEMPLATE, mine, ignore=shutil.ignore_patterns("__pycache__"))
     file = mine / FILE
-    file.write_text(file.read_text().replace("-v2", "-v1"))
+    file.write_text(file.read_text().replace("-v3", "-v1"))
     given = ("--folder", folder)
     code, out, error = run("check", mine, *given)
     assert (code, out.count("ok  ")) == (0, len(out.splitlines())), out + error
@@ -80,7 +80,8 @@ def test_predictions_of_several_seeds_are_submitted(folder: Path, tmp_path: Path
     assert (result.predictor, result.title, result.seeds) == ("ours", "Ours", (0, 1))
     assert (result.verification, result.seconds) == ("self-reported", None)
     path = result_path(tmp_path / "results", TASK, "ours")
-    assert pq.read_table(seeds_path(path)).equals(toy_predictions(folder, toy_task(folder), 2))
+    stored = pq.read_table(predictions_path(path, read_result(path)))
+    assert stored.equals(toy_predictions(folder, toy_task(folder), 2))
     assert list((tmp_path / "submissions" / "ours").iterdir()) == [
         tmp_path / "submissions" / "ours" / FILE
     ]
@@ -123,8 +124,7 @@ def test_a_submission_is_replaced_only_if_asked_for(folder: Path, tmp_path: Path
         mine / "predictions" / "digits-k0-v1.parquet",
     )
     submit_files(read_submission_files(mine), setting, replace_existing=True)
-    assert not path.exists()
-    assert not seeds_path(path).exists()
+    assert list(path.parent.iterdir()) == []
     assert verify(Request(setting.results, release=Release(folder), processes=1)).problems == ()
 
 

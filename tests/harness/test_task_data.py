@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from benchmark.proxies import PROXIES, proxies_path
+from benchmark.publish.freeze import freeze
 from benchmark.release import Release, load_runs
 from benchmark.runs import series, write_table
 from benchmark.schema import EPOCH_SERIES
@@ -234,11 +236,25 @@ def test_changing_a_copy_changes_no_other_proxies(parts: TaskData) -> None:
 def test_without_a_file_there_are_no_proxies(folder: Path, tmp_path: Path) -> None:
     place = Path(shutil.copytree(folder, tmp_path / "data"))
     (place / "digits" / "proxies.parquet").unlink()
-    parts = load_task_data(Release(place).task("digits-k1-v1"), Release(place))
+    parts = load_task_data(freeze("digits", 1, Release(place)), Release(place))
     for networks in (parts.queries, parts.train, parts.queries.copy()):
         assert networks.proxies is None
+    with pytest.raises(ValueError, match=r"^the rows of task 'digits-k1-v1' have digest "):
+        load_task_data(Release(place).task("digits-k1-v1"), Release(place))
     assert parts.queries.take([0]).proxies is None
     assert parts.train.take(np.arange(3)).observe(1).proxies is None
+
+
+def test_changed_proxies_change_the_digest(folder: Path, tmp_path: Path) -> None:
+    place = Path(shutil.copytree(folder, tmp_path / "data"))
+    path = proxies_path("digits", place)
+    proxies = pq.read_table(path)
+    column = pa.array([value + 1e-9 for value in proxies["snip"].to_pylist()])
+    column_index = proxies.column_names.index("snip")
+    field = proxies.schema.field(column_index)
+    write_table(proxies.set_column(column_index, field, column), path)
+    with pytest.raises(ValueError, match=r"^the rows of task 'digits-k1-v1' have digest "):
+        load_task_data(Release(place).task("digits-k1-v1"), Release(place))
 
 
 def test_proxies_that_lack_a_network_are_refused(folder: Path, tmp_path: Path) -> None:
@@ -312,9 +328,11 @@ def test_targets_loaded_alone_are_those_of_the_task_data(
 
 
 def test_other_rows_than_the_task_was_frozen_on_are_refused(task: Task, folder: Path) -> None:
-    message = f"the rows of task '{task.name}' have digest {task.digest}, not {'0' * 64} as when "
+    message = (
+        f"the rows of task '{task.name}' have digest {task.rows_digest}, not {'0' * 64} as when "
+    )
     with pytest.raises(ValueError, match=f"^{message}frozen$"):
-        load_task_data(replace(task, digest="0" * 64), Release(folder))
+        load_task_data(replace(task, rows_digest="0" * 64, digest=""), Release(folder))
 
 
 def test_runs_of_several_recipes_are_refused(task: Task, folder: Path) -> None:

@@ -21,7 +21,7 @@ from harness.studies.external import external_trials
 from tests.toys.external import network, write_external
 from tests.toys.runs import toy_runs
 
-TASKS = ("--task", "digits-k0-v2", "--task", "digits-k2-v2")
+TASKS = ("--task", "digits-k0-v3", "--task", "digits-k2-v3")
 
 
 @pytest.fixture

@@ -282,7 +282,7 @@ def test_a_large_board_keeps_all_scores_of_the_best_only(
 
 
 def test_authors_link_and_code_come_from_the_submission_or_the_registry(tmp_path: Path) -> None:
-    text = "name: mine\ntitle: Mine\nauthors: Ann\nkind: code\ntasks: [digits-k0-v2]\n"
+    text = "name: mine\ntitle: Mine\nauthors: Ann\nkind: code\ntasks: [digits-k0-v3]\n"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "a.py").touch()
     (tmp_path / "mine" / "submission.yaml").write_text(

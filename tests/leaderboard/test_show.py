@@ -30,6 +30,7 @@ from leaderboard.show.predictor import load_predictor
 from leaderboard.show.split import group_lines, load_groups
 from peephole_command import Root
 from tests.toys.data import TAKEN, toy_release
+from tests.toys.results import predictions_of
 
 ROOT = Root("peephole", commands={"show": show})
 GOLDEN = """\
@@ -244,7 +245,7 @@ def test_show_predictor_prints_its_scores(folder: Path, results: Path) -> None:
 
 def test_predictions_are_those_of_the_parquet_file(folder: Path, results: Path) -> None:
     shown = load_predictor("macs", "digits-k0-v1", results, Release(folder))
-    table = pq.read_table(results / "digits-k0-v1" / "macs.parquet").to_pylist()
+    table = pq.read_table(predictions_of(results / "digits-k0-v1" / "macs.json")).to_pylist()
     last = {row["run_id"]: row["mean"] for row in table if row["epoch"] == 20}
     assert shown.predicted.tolist() == [last[run_id] for run_id in shown.targets.run_ids]
     predicted, true = shown.of("deep-3x3")

@@ -21,7 +21,7 @@ PREDICTED = 20  # best rows of a task with predictions of their own
 def large_board(predictors: int) -> tuple[Board, dict[str, TaskNetworks]]:
     """Return a board of 15 tasks, all with the networks of digits, and these networks."""
     rng = np.random.default_rng(0)
-    networks = load_networks("digits-k0-v2")
+    networks = load_networks("digits-k0-v3")
     of_digits = [_task(observed, predictors, networks, rng) for observed in OBSERVED]
     # The page packs each task by itself, so the tasks of the image sets may have the same rows
     tasks = tuple(
@@ -35,7 +35,7 @@ def large_board(predictors: int) -> tuple[Board, dict[str, TaskNetworks]]:
 def _task(
     observed: int, predictors: int, networks: TaskNetworks, rng: np.random.Generator
 ) -> TaskBoard:
-    folder = RESULTS / f"digits-k{observed}-v2"
+    folder = RESULTS / f"digits-k{observed}-v3"
     stored = [read_result(path) for path in sorted(folder.glob("*.json"))]
     results = [_changed(stored[p % len(stored)], p, rng) for p in range(predictors)]
     results.sort(key=lambda result: -(result.scores["test"]["tau"].value or 0.0))

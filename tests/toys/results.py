@@ -24,7 +24,7 @@ from harness.results.result import (
     Seconds,
     pack_resamples,
 )
-from harness.results.store import write_result
+from harness.results.store import DIGITS, write_result
 from harness.scoring.scores import Score, Scores, SeedScore, flags, score_prediction
 from harness.scoring.strata import strata, tabulate
 from harness.scoring.targets import Targets
@@ -174,3 +174,9 @@ def write_toy_board(folder: Path) -> dict[str, TaskNetworks]:
     write_result(folder, failed, None)
     write_ceiling(folder, toy_ceiling())
     return {name: toy_networks() for name in ("digits-k0-v1", "digits-k1-v1")}
+
+
+def predictions_of(path: Path) -> Path:
+    """Return the path of the predictions of the result at `path`."""
+    (found,) = path.parent.glob(f"{path.stem}.{'?' * DIGITS}.parquet")
+    return found
