@@ -42,19 +42,23 @@ def resample_counts(architecture_ids: Sequence[str], *, resamples: int = RESAMPL
     return counts[:, columns].astype(np.int32)
 
 
-def candidate_sets(architecture_ids: Sequence[str], *, sets: int = RESAMPLES) -> Counts:
-    """Return random sets of rows: 1 for the rows of each set, else 0, (sets, rows).
+def candidate_sets(architecture_ids: Sequence[str], *, sets: int = RESAMPLES) -> NDArray[np.intp]:
+    """Return the rows of random sets, (sets, rows of the largest set), -1 where a set has fewer.
 
     A set has `CANDIDATES` architectures, or half of them if there are fewer than twice as many, and
     depends only on the architecture ids.
 
-    >>> candidate_sets(["b", "a", "c", "d"], sets=3).sum(axis=1).tolist()
-    [2, 2, 2]
+    >>> candidate_sets(["b", "a", "c", "d"], sets=3).tolist()
+    [[0, 1], [0, 1], [2, 3]]
     """
     names, columns = np.unique(np.asarray(architecture_ids, dtype=np.str_), return_inverse=True)
     size = max(1, min(CANDIDATES, len(names) // 2))
     order = _generator("candidates", names).random((sets, len(names))).argsort(axis=1)
-    return (order < size)[:, columns].astype(np.int32)
+    owners, rows = np.nonzero((order < size)[:, columns])
+    sizes = np.bincount(owners, minlength=sets)
+    members = np.full((sets, sizes.max(initial=0)), -1)
+    members[owners, np.arange(len(rows)) - (np.cumsum(sizes) - sizes)[owners]] = rows
+    return members
 
 
 def _generator(purpose: str, names: NDArray[np.str_]) -> np.random.Generator:

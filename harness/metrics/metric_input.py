@@ -24,7 +24,7 @@ class MetricInput:
         seed_difference: Difference of final accuracies that two runs of a typical network exceed in
             5 % of cases; None if it is not known.
         counts: How often each network is drawn, (resamples, networks).
-        candidates: 1 for the networks of each random candidate set, else 0, (sets, networks).
+        candidates: Networks of each random candidate set, as in `bootstrap.candidate_sets`.
     """
 
     target: Array
@@ -35,7 +35,7 @@ class MetricInput:
     paired_mean: Array | None = None
     seed_difference: float | None = None
     counts: Counts
-    candidates: Counts
+    candidates: NDArray[np.intp]
     _pairs: dict[int, PairCounts] = field(init=False, default_factory=dict)
 
     @property

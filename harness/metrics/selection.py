@@ -5,41 +5,14 @@ set), NaN where it is undefined. Networks tied at the boundary of a chosen set s
 slots, so the result does not depend on the order of rows.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.metrics.bootstrap import Array, Counts
+from harness.metrics.bootstrap import Array
 from harness.metrics.metric_input import MetricInput
 from harness.metrics.pair_counts import count_pairs
 
 TOP_PARTS = 5  # the top set is a fifth of the networks, rounded up
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Ranking:
-    """Networks in the order in which they are chosen, in groups of ties.
-
-    Attributes:
-        group: Index of each network's group, from 0, (networks,).
-        drawn: Number of draws of each network, (resamples, networks).
-        size: Number of draws of each group, (resamples, groups).
-        before: Number of draws of all earlier groups, (resamples, groups).
-    """
-
-    group: NDArray[np.intp]
-    drawn: Array
-    size: Array
-    before: Array
-
-
-def _rank_sorted(keys: Array, counts: Counts) -> _Ranking:
-    """Return the ranking of networks that are already in order; equal keys are ties."""
-    first = np.append(True, keys[1:] != keys[:-1])
-    drawn = counts.astype(np.float64)
-    size = np.add.reduceat(drawn, np.flatnonzero(first), axis=1)
-    return _Ranking(np.cumsum(first) - 1, drawn, size, np.cumsum(size, axis=1) - size)
 
 
 def tau_top(sample: MetricInput) -> Array:
@@ -52,11 +25,15 @@ def tau_top(sample: MetricInput) -> Array:
 def _top_weights(sample: MetricInput) -> Array:
     """Return how many draws of each network are in the true top set, (resamples, networks)."""
     order = np.argsort(-sample.final_target, kind="stable")
-    ranking = _rank_sorted(sample.final_target[order], sample.counts[:, order])
-    top = -(-sample.counts.sum(axis=1, keepdims=True) // TOP_PARTS)
-    fraction = np.clip(top - ranking.before, 0, ranking.size) / np.maximum(ranking.size, 1)
-    weights = np.empty_like(ranking.drawn)
-    weights[:, order] = ranking.drawn * fraction[:, ranking.group]
+    ranked, drawn = sample.final_target[order], sample.counts[:, order].astype(np.float64)
+    first = np.append(True, ranked[1:] != ranked[:-1])  # of each group of ties
+    group = np.cumsum(first) - 1
+    size = np.add.reduceat(drawn, np.flatnonzero(first), axis=1)
+    before = np.cumsum(size, axis=1) - size
+    top = -(-drawn.sum(axis=1, keepdims=True) // TOP_PARTS)
+    fraction = np.clip(top - before, 0, size) / np.maximum(size, 1)
+    weights = np.empty_like(drawn)
+    weights[:, order] = drawn * fraction[:, group]
     return weights
 
 
@@ -66,44 +43,47 @@ def regret(sample: MetricInput, chosen: int) -> Array:
     For ties in the prediction it is the expected value of a random choice. If a set has fewer
     networks than slots, all of it is chosen.
     """
-    target, mean, counts = sample.final_target, sample.final_mean, sample.candidates
-    best: Array = np.where(counts > 0, target, -np.inf).max(axis=1)
-    # Best predicted first; among ties the best true first, so that the first one chosen counts
-    order = np.lexsort((-target, -mean))
-    # Leave out networks that no set ever reaches
-    order = order[(np.cumsum(counts[:, order], axis=1) - counts[:, order] < chosen).any(axis=0)]
-    reached = np.flatnonzero(mean >= mean[order[-1]])
-    order = reached[np.lexsort((-target[reached], -mean[reached]))]
-    ranking = _rank_sorted(mean[order], counts[:, order])
-    slots = np.clip(chosen - ranking.before, 0, ranking.size)
-    return best - _expected_best(target[order], ranking, slots)
+    target, mean = (  # (sets, members); index -1, where a set has no more networks, is -inf
+        np.append(values, -np.inf)[sample.candidates]
+        for values in (sample.final_target, sample.final_mean)
+    )
+    chosen = min(chosen, mean.shape[1])
+    last = -np.partition(-mean, chosen - 1, axis=1)[:, chosen - 1, None]
+    certain, tied = mean > last, mean == last
+    slots = chosen - certain.sum(axis=1)
+    best_certain = np.where(certain, target, -np.inf).max(axis=1)
+    of_tied = np.where(tied, target, -np.inf)
+    best = np.maximum(best_certain, of_tied.max(axis=1))
+    some = np.flatnonzero((tied.sum(axis=1) > slots) & np.isfinite(last[:, 0]))
+    if len(some):
+        best[some] = _expected_best(of_tied[some], best_certain[some], slots[some])
+    difference: Array = target.max(axis=1) - best
+    return difference
 
 
-def _expected_best(target: Array, ranking: _Ranking, slots: Array) -> Array:
-    """Return the expected best target of the chosen networks, (resamples,).
-
-    All of each group is chosen, except in the last group reached, of which a random part is chosen.
+def _expected_best(tied: Array, best_certain: Array, slots: NDArray[np.intp]) -> Array:
+    """Return the expected best target if some of the tied networks are chosen at random, (sets,).
 
     Args:
-        target: True accuracies, (networks,), falling within each group.
-        ranking: The networks in the order of their prediction.
-        slots: Number of chosen networks of each group, (resamples, groups).
+        tied: Targets of tied networks, -inf for others, (sets, members).
+        best_certain: Best target of the networks that are chosen in any case, (sets,).
+        slots: Number of tied networks that are chosen, (sets,).
     """
-    last = slots.shape[1] - 1 - np.argmax(slots[:, ::-1] > 0, axis=1)[:, None]
-    certain = (ranking.group < last) & (ranking.drawn > 0)
-    best_certain = np.where(certain, target, -np.inf).max(axis=1, keepdims=True)
-    size, slots = (np.take_along_axis(values, last, axis=1) for values in (ranking.size, slots))
-    through = np.cumsum(ranking.drawn, axis=1) - ranking.before[:, ranking.group]
-    earlier = through - ranking.drawn
-    probability = _missed(earlier, size, slots) - _missed(through, size, slots)
-    values = np.maximum(target, best_certain)
-    expected: Array = np.where(ranking.group == last, probability * values, 0.0).sum(axis=1)
+    size = np.isfinite(tied).sum(axis=1, keepdims=True)
+    falling = -np.sort(-tied, axis=1)[:, : size.max()]
+    missed = _missed(np.arange(falling.shape[1] + 1.0), size, slots[:, None])
+    probability = missed[:, :-1] - missed[:, 1:]  # that this is the best one chosen
+    values = np.where(np.isfinite(falling), np.maximum(falling, best_certain[:, None]), 0.0)
+    expected: Array = (probability * values).sum(axis=1)
     return expected
 
 
-def _missed(first: Array, size: Array, slots: Array) -> Array:
-    """Return the probability that a random choice of `slots` out of `size` misses the `first`."""
-    missed = np.ones_like(first)
+def _missed(first: Array, size: NDArray[np.intp], slots: NDArray[np.intp]) -> Array:
+    """Return the probability that a random choice of `slots` out of `size` misses the `first`.
+
+    `first` has shape (numbers,), the others (sets, 1), the result (sets, numbers).
+    """
+    missed = np.ones((len(size), len(first)))
     for slot in range(int(slots.max())):
         left = size - slot
         factor = np.clip(left - first, 0.0, left) / np.maximum(left, 1.0)

@@ -221,12 +221,18 @@ def _check_status(result: Result) -> None:
 
 def environment() -> Environment:
     """Return the environment of this process, without importing the packages that it lists."""
-    installed = {d.metadata["Name"].lower(): d.version for d in metadata.distributions()}
     return Environment(
         platform.python_version(),
         f"{platform.system()} {platform.machine()}",
-        installed["numpy"],
-        installed["scipy"],
-        installed.get("torch"),
-        installed.get("scikit-learn"),
+        metadata.version("numpy"),
+        metadata.version("scipy"),
+        _version("torch"),
+        _version("scikit-learn"),
     )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -184,7 +184,7 @@ def _samples(trial: Trial, predicted: Array, counts: Counts) -> dict[str, Array]
         mean=predicted[:, None],
         learned=learned,
         counts=counts[drawn],
-        candidates=counts[:0],
+        candidates=np.empty((0, 1), np.intp),
     )
     samples = {name: np.full(len(counts), np.nan) for name in HEADLINE}
     for name, values in samples.items():

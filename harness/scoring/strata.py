@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.space.skeletons import SKELETONS, Novelty
-from harness.metrics.bootstrap import RESAMPLES, Array, Counts, candidate_sets, resample_counts
+from harness.metrics.bootstrap import RESAMPLES, Array, candidate_sets, resample_counts
 from harness.metrics.metric_input import MetricInput
 from harness.metrics.registry import METRICS, Metric
 from harness.scoring.targets import Targets
@@ -161,7 +161,7 @@ def _groups(table: Table, novelty: Mapping[str, Novelty | None]) -> dict[str, li
 
 
 @lru_cache(maxsize=64)
-def _candidate_sets(architecture_ids: tuple[str, ...]) -> Counts:
+def _candidate_sets(architecture_ids: tuple[str, ...]) -> NDArray[np.intp]:
     """Return the sets of a group, drawn once for all predictors, seeds and targets."""
     return candidate_sets(architecture_ids)
 

@@ -8,13 +8,18 @@ from harness.metrics.bootstrap import candidate_sets, interval, resample_counts
 
 def test_candidate_sets_are_random_halves_or_hundreds_that_depend_on_ids_alone() -> None:
     few = candidate_sets([str(i) for i in range(60)])
-    assert few.shape == (1000, 60)
-    assert set(few.sum(axis=1).tolist()) == {30}
-    assert few.mean(axis=0) == pytest.approx(np.full(60, 0.5), abs=0.08)
+    assert few.shape == (1000, 30)
+    assert all(len(set(rows)) == 30 for rows in few.tolist())
+    assert np.bincount(few.ravel()) / 1000 == pytest.approx(np.full(60, 0.5), abs=0.08)
     many = candidate_sets([str(i) for i in range(480)], sets=20)
-    assert set(many.sum(axis=1).tolist()) == {100}
+    assert many.shape == (20, 100)
     turned = candidate_sets([str(i) for i in range(479, -1, -1)], sets=20)
-    assert np.array_equal(turned[:, ::-1], many)
+    assert np.array_equal(np.sort(479 - turned, axis=1), many)
+
+
+def test_a_candidate_set_holds_all_rows_of_an_architecture() -> None:
+    rows = candidate_sets(["a", "b", "a"], sets=40)
+    assert {tuple(row) for row in rows.tolist()} == {(0, 2), (1, -1)}
 
 
 def test_resamples_draw_architectures_and_depend_only_on_their_ids() -> None:

@@ -7,6 +7,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import r2_score, roc_auc_score
 
@@ -38,8 +39,15 @@ def make_sample(
         paired_mean=None if paired is None else paired[1],
         seed_difference=0.05,
         counts=drawn,
-        candidates=drawn,
+        candidates=members(drawn),
     )
+
+
+def members(drawn: Counts) -> NDArray[np.intp]:
+    """Return the networks of each resample, -1 where it has fewer than others."""
+    listed = [np.repeat(np.arange(len(row)), row) for row in drawn]
+    size = max(map(len, listed))
+    return np.stack([np.append(row, np.full(size - len(row), -1)) for row in listed])
 
 
 def value(name: str, target: Array, mean: Array, std: Array | None = None) -> float:
