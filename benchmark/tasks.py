@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +60,8 @@ class Task:
         """Check the range of `observed`, and the digest."""
         if not 0 <= self.observed < self.epochs:
             raise ValueError(f"`observed` (={self.observed}) must be in 0..{self.epochs - 1}")
-        fields = {name: value for name, value in asdict(self).items() if name != "digest"}
-        text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+        covered = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "digest"}
+        text = json.dumps(covered, sort_keys=True, separators=(",", ":"))
         digest = hashlib.sha256(text.encode()).hexdigest()
         if self.digest not in ("", digest):
             raise ValueError(f"`digest` (={self.digest!r}) must be {digest!r}, that of the fields")
@@ -70,9 +70,9 @@ class Task:
 
 def read_task_file(path: Path) -> Task:
     """Return the task stored in a file."""
-    fields = json.loads(path.read_text())
-    fields["parts"] = {split: tuple(ids) for split, ids in fields["parts"].items()}
-    return Task(**fields)
+    stored = json.loads(path.read_text())
+    stored["parts"] = {split: tuple(ids) for split, ids in stored["parts"].items()}
+    return Task(**stored)
 
 
 def select_rows(task: Task, split: str, runs: pa.Table) -> pa.Table:

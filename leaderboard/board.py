@@ -16,21 +16,20 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from benchmark.release import INSTALLED, Release
 from benchmark.space.imagesets import IMAGES
 from benchmark.space.skeletons import SKELETONS
-from harness.results.ceiling import Ceiling, read_ceiling
+from harness.results.ceiling import Ceiling, ceiling_paths, read_ceiling
 from harness.results.folder import results_folder
-from harness.results.predictions import mean_table, predicted_epochs
+from harness.results.predictions import mean_table
 from harness.results.result import Result, tau_samples
 from harness.results.store import read_with_predictions
 from harness.scoring.differences import Differences, pairwise_differences
-from harness.scoring.score_rules import is_average, variance
 from harness.scoring.targets import SCORED_SPLITS
-from harness.verification.rerun import check_claim, read_reruns
+from harness.verification.audit import Request, verify
 
 RESULTS = Path(__file__).parent / "results"
 ABOVE_CEILING = "above the ceiling"  # flag of a tau above the interval of its ceiling
-RELATIVE_TOLERANCE = 1e-6  # between variances of the targets that are computed from mse and r2
 
 
 def results_here() -> Path:
@@ -97,35 +96,59 @@ class Board:
     Attributes:
         tasks: Tasks, sorted by image set and observed epochs.
         ceilings: Ceiling of each image set that has one, by image set.
+        left_out: The problem of each result or ceiling that was left out.
     """
 
     tasks: tuple[TaskBoard, ...]
     ceilings: Mapping[str, Ceiling]
+    left_out: tuple[str, ...] = ()
 
 
-def read_board(folder: Path) -> Board:
-    """Read and check all results of a folder and return their board.
+def verified_board(folder: Path, release: Release = INSTALLED) -> Board:
+    """Return the board of the results whose every value follows from the release.
+
+    Values are computed again from the predictions, ceilings from the runs. Wrong ones are left out.
 
     Raises:
-        ValueError: If there is no result, a result breaks a rule, or two contradict each other.
+        ValueError: If no result is right.
+        FileNotFoundError: If the folder does not exist.
+    """
+    request = Request(folder, release=release, intervals=False, published=False)
+    return read_board(folder, verify(request).wrong)
+
+
+def read_board(folder: Path, left_out: Mapping[Path, str] | None = None) -> Board:
+    """Return the board of the results of a folder, without computing their values again.
+
+    Args:
+        folder: Folder of results.
+        left_out: The results and ceilings to leave out, each with its problem.
+
+    Raises:
+        ValueError: If there is no result, or one breaks a rule.
         FileNotFoundError: If the folder does not exist.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder of results {str(folder)!r}")
+    problems = left_out or {}
     entries: dict[str, list[tuple[Result, pa.Table | None]]] = {}
-    reruns = read_reruns(folder)
     for path in sorted(folder.glob("*/*.json")):
+        if path in problems:
+            continue
         result, table = read_with_predictions(path)
-        check_claim(path, result, reruns)
         mean = None if table is None else mean_table(table)
         entries.setdefault(result.task, []).append((result, mean))
     if not entries:
-        raise ValueError(f"no result <task>/<predictor>.json in {str(folder)!r}")
-    ceilings = {c.images: c for c in map(read_ceiling, sorted(folder.glob("ceiling-*.json")))}
+        found = "; ".join(
+            [f"no result <task>/<predictor>.json in {str(folder)!r}", *problems.values()]
+        )
+        raise ValueError(found)
+    paths = [path for path in ceiling_paths(folder) if path not in problems]
+    ceilings = {ceiling.images: ceiling for ceiling in map(read_ceiling, paths)}
     tasks = [task_board(of, ceilings.get(of[0][0].images)) for of in entries.values()]
     order = list(IMAGES)
     tasks.sort(key=lambda task: (order.index(task.images), task.observed, task.name))
-    return Board(tuple(tasks), ceilings)
+    return Board(tuple(tasks), ceilings, tuple(problems.values()))
 
 
 def task_board(
@@ -138,13 +161,11 @@ def task_board(
         ceiling: Ceiling of the image set, if it has one.
 
     Raises:
-        ValueError: If two results contradict each other, or one was scored without resamples.
+        ValueError: If a result was scored without resamples.
     """
     results = [result for result, _ in entries]
-    check_agreement(results)
     first = results[0]
     tables = {result.predictor: table for result, table in entries if table is not None}
-    _check_networks(first.task, tables)
     known = ceiling if first.observed == 0 else None
     scored = [result for result in results if result.status == "scored"]
     scored.sort(key=lambda result: (-float(tau_samples(result)[0]), result.predictor))
@@ -199,53 +220,3 @@ def held_out_taus(result: Result) -> dict[str, float]:
         if skeleton.held_out and tau is not None and tau.value is not None:
             taus[name] = tau.value
     return taus
-
-
-def check_agreement(results: Sequence[Result]) -> None:
-    """Check that results of a task agree with each other.
-
-    Raises:
-        ValueError: If the task's digest, image set, observed epochs, target or networks differ, or
-            if mse and r2 imply different variances of the targets.
-    """
-    first = results[0]
-    for other in results[1:]:
-        for field in ("task_digest", "images", "observed", "target", "networks"):
-            one, two = getattr(first, field), getattr(other, field)
-            if one != two:
-                raise ValueError(
-                    f"task {first.task!r}: `{field}` of {first.predictor!r} (={one!r}) and of "
-                    f"{other.predictor!r} (={two!r}) must be the same"
-                )
-    for field in ("scores", "scores_test_accuracy"):
-        _check_variance(results, field)
-
-
-def _check_variance(results: Sequence[Result], field: str) -> None:
-    """Check that mse / (1 - r2), the variance of the targets, is the same for all predictors."""
-    known: dict[str, tuple[str, float]] = {}
-    for result in results:
-        for stratum, metrics in getattr(result, field).items():
-            implied = None if is_average(stratum) else variance(metrics)
-            if implied is None:
-                continue
-            predictor, expected = known.setdefault(stratum, (result.predictor, implied))
-            if abs(implied - expected) > RELATIVE_TOLERANCE * expected:
-                raise ValueError(
-                    f"task {result.task!r}: `{field}.{stratum}` of {result.predictor!r} implies "
-                    f"targets with variance mse / (1 - r2) = {implied:.6g}, that of {predictor!r} "
-                    f"{expected:.6g}"
-                )
-
-
-def _check_networks(task: str, tables: Mapping[str, pa.Table]) -> None:
-    """Check that all predictions are for the same networks and have the same last epoch."""
-    first: tuple[str, tuple[frozenset[str], int]] | None = None
-    for predictor, table in tables.items():
-        predicted = (frozenset(table["run_id"].to_pylist()), predicted_epochs(table)[-1])
-        if first is not None and predicted != first[1]:
-            raise ValueError(
-                f"task {task!r}: predictions of {predictor!r} and of {first[0]!r} must be for the "
-                "same networks and have the same last epoch"
-            )
-        first = first or (predictor, predicted)

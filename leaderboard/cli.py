@@ -22,23 +22,25 @@ def board() -> None:
 @SHOWN_RESULTS_OPTION
 @click.option("--output", type=FILE, default="board.html", show_default=True, help="Page to write.")
 @click.option("--readme", type=FILE, help="Markdown file whose table and pictures are updated.")
-def build(results: Path | None, output: Path, readme: Path | None) -> None:
+@click.pass_context
+def build(ctx: click.Context, results: Path | None, output: Path, readme: Path | None) -> None:
     """Write the page that shows all results.
 
-    Results are checked individually and against each other. The page contains its data and needs
-    no network connection. The table of --readme is between the lines <!-- board --> and
+    Every value is computed again from the predictions; wrong results are left out and named, with
+    exit code 1. Results that were right before are not scored again. The page contains its data
+    and needs no network connection. The table of --readme is between the lines <!-- board --> and
     <!-- /board -->; its pictures are leaderboard/board-light.svg and leaderboard/board-dark.svg,
     relative to its folder.
     """
     from benchmark.util.atomic import write_atomically
     from harness.running.submission import submissions_folder
-    from leaderboard.board import read_board, results_here
+    from leaderboard.board import results_here, verified_board
     from leaderboard.networks import load_all_networks
     from leaderboard.page.page import render
     from leaderboard.readme.sync import bring_up_to_date, readme_files
 
     folder = results or results_here()
-    results_board = read_board(folder)
+    results_board = verified_board(folder)
     files = {} if readme is None else readme_files(results_board, readme)
     networks = load_all_networks(task.name for task in results_board.tasks)
     write_atomically(output, render(results_board, networks, submissions_folder(folder)))
@@ -46,6 +48,7 @@ def build(results: Path | None, output: Path, readme: Path | None) -> None:
     written = bring_up_to_date(files)
     for path in files:
         click.echo(f"{path}  {'updated' if path in written else 'up to date'}")
+    _fail_if_left_out(ctx, results_board)
 
 
 @board.command(context_settings=HELP)
@@ -56,18 +59,18 @@ def build(results: Path | None, output: Path, readme: Path | None) -> None:
 def check(ctx: click.Context, results: Path | None, readme: Path | None, page: Path | None) -> None:
     """Check all results and the files built from them.
 
-    Results are checked individually, against each other and against the networks of the data.
-    Nothing is written. Fails if --readme, its pictures or --page differ from what `board build`
+    Every value is computed again from the predictions. Nothing is written. Fails if a result is
+    wrong, or if --readme, its pictures or --page differ from what `board build`
     writes.
     """
     from harness.running.submission import submissions_folder
-    from leaderboard.board import read_board, results_here
+    from leaderboard.board import results_here, verified_board
     from leaderboard.networks import load_all_networks
     from leaderboard.page.page import render
     from leaderboard.readme.sync import outdated, readme_files
 
     folder = results or results_here()
-    results_board = read_board(folder)
+    results_board = verified_board(folder)
     html = render(
         results_board,
         load_all_networks(task.name for task in results_board.tasks),
@@ -83,6 +86,7 @@ def check(ctx: click.Context, results: Path | None, readme: Path | None, page: P
     if old:
         ctx.exit(1)
     click.echo("  ".join([*(f"{path} up to date" for path in files), _counts(results_board)]))
+    _fail_if_left_out(ctx, results_board)
 
 
 @board.command(context_settings=HELP)
@@ -103,7 +107,7 @@ def serve(results: Path | None, port: int) -> None:
     from leaderboard.page.server import Server, Site
 
     site = Site(results or results_here())
-    site.page()  # reports wrong results before the server starts
+    site.page()  # is slow the first time
     with Server(site, port) as server:
         click.echo(f"{server.address}  shows {site.results}; press Ctrl-C to stop")
         with suppress(KeyboardInterrupt):
@@ -115,6 +119,7 @@ def serve(results: Path | None, port: int) -> None:
 @SHOWN_RESULTS_OPTION
 @DATA_OPTION
 @click.option("--check", is_flag=True, help="Write nothing; fail if a score differs.")
+@click.option("--refit", "fit_again", is_flag=True, help="Fit deterministic references again.")
 @click.option("--rerun", "run_again", is_flag=True, help="Also run the code again.")
 @click.option("--minutes", default=60.0, show_default=True, help="Time limit of code for a task.")
 @click.option("--shard", default="1/1", show_default=True, help="i/n: share of the intervals.")
@@ -127,6 +132,7 @@ def rescore(
     results: Path | None,
     release: "Release",
     check: bool,
+    fit_again: bool,
     run_again: bool,
     minutes: float,
     shard: str,
@@ -136,31 +142,62 @@ def rescore(
 
     All values are computed, and all intervals of submissions. Intervals of reference predictors are
     computed for every n-th result, starting with the i-th (--shard i/n). Results with the same
-    scores become `rescored`. With --rerun, which needs PREDICTORS, their code runs in a process
-    whose data folder holds train and validation only. Results with the same predictions become
-    `rerun`.
+    scores become `rescored`. With --refit, reference predictors without randomness are fitted again
+    in seconds and must give their stored predictions. With --rerun, which needs PREDICTORS, their
+    code runs in a process whose data folder holds train and validation only. Results with the same
+    predictions become `rerun`.
     """
     from benchmark.util.shard import parse_shard
     from harness.verification.audit import Request, raise_levels, rerun_all, verify
+    from harness.verification.references import refit_all
     from leaderboard.board import results_here
 
     if run_again and (check or not predictors):
         raise click.UsageError("--rerun needs PREDICTORS and cannot be combined with --check")
     folder = results or results_here()
-    request = Request(folder, predictors, parse_shard(shard), release, processes)
+    request = Request(folder, predictors, parse_shard(shard), release, processes=processes)
     report = verify(request)
-    for problem in report.problems:
+    right = (*report.proven, *report.values)
+    problems = [*report.problems, *(refit_all(right, release) if fit_again else ())]
+    for problem in problems:
         click.echo(f"peephole: error: {problem}", err=True)
     raised = [] if check else raise_levels(report)
     rerun = rerun_all(request, report.proven, minutes=minutes) if run_again else []
     click.echo(
         f"{folder}  {len(report.proven)} rescored, {len(report.values)} without intervals, "
-        f"{len(report.unproven)} not rescorable, {len(report.problems)} wrong; "
+        f"{len(report.unproven)} not rescorable, {len(problems)} wrong; "
         f"{len(raised)} raised to rescored, {len(rerun)} to rerun"
     )
     for entry in rerun:
         click.echo(f"{entry.task} {entry.predictor}  rerun within {entry.largest_difference:.2g}")
-    if report.problems:
+    if problems:
+        ctx.exit(1)
+
+
+@board.command(context_settings=HELP)
+@SHOWN_RESULTS_OPTION
+@DATA_OPTION
+def record(results: Path | None, release: "Release") -> None:
+    """Record the predictions of all reference predictors, and write the ceilings, of a folder.
+
+    Run it after an evaluation that is to be published: `rescore` and `build` refuse the rows of
+    reference predictors that are not recorded in references.json.
+    """
+    from harness.results.ceiling import write_ceilings
+    from harness.verification.references import write_references
+    from leaderboard.board import results_here
+
+    folder = results or results_here()
+    path, images = write_references(folder)
+    for written in (path, *write_ceilings(images, folder, release)):
+        click.echo(written)
+
+
+def _fail_if_left_out(ctx: click.Context, board: "Board") -> None:
+    """Name the results that were left out, and exit with 1 if there are any."""
+    for problem in board.left_out:
+        click.echo(f"peephole: error: left out: {problem}", err=True)
+    if board.left_out:
         ctx.exit(1)
 
 

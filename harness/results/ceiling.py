@@ -107,6 +107,11 @@ def read_ceiling(path: Path) -> Ceiling:
     return ceiling
 
 
+def ceiling_paths(folder: Path) -> list[Path]:
+    """Return the paths of all ceilings of a folder of results."""
+    return sorted(folder.glob("ceiling-*.json"))
+
+
 def repeated_networks(
     images: str, target: str = "valid_accuracy", release: Release = INSTALLED
 ) -> dict[str, Group]:
@@ -188,12 +193,12 @@ def write_ceilings(
     built = [ceiling for name in images if (ceiling := build_ceiling(name, release)) is not None]
     paths = [ceiling_path(results, ceiling.images) for ceiling in built]
     for path, ceiling in zip(paths, built, strict=True):
-        if not path.is_file() or not _same(read_ceiling(path), ceiling):
+        if not path.is_file() or not is_same(read_ceiling(path), ceiling):
             write_ceiling(results, ceiling)
     return paths
 
 
-def _same(one: Ceiling, other: Ceiling) -> bool:
+def is_same(one: Ceiling, other: Ceiling) -> bool:
     """Return whether two ceilings are equal, numbers within `ROUNDING`."""
     numbers, others = (
         np.array(

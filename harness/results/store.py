@@ -93,16 +93,11 @@ def query_count(result: Result) -> int:
 
 
 def read_result(path: Path) -> Result:
-    """Return a result, after checking it and its predictions. Raises as `read_with_predictions`."""
-    return read_with_predictions(path)[0]
-
-
-def read_with_predictions(path: Path) -> tuple[Result, pa.Table | None]:
-    """Return a checked result and its predictions, as a table of `seeds_table`; None if it failed.
+    """Return a checked result; of its predictions, the digest is checked.
 
     Raises:
-        ValueError: If a field, a type, the path or the predictions break a rule; the message starts
-            with the path.
+        ValueError: If a field, a type, the path or the digest break a rule; the message starts with
+            the path.
         FileNotFoundError: If the result or its predictions are missing.
         OSError: If a file cannot be read.
     """
@@ -112,7 +107,7 @@ def read_with_predictions(path: Path) -> tuple[Result, pa.Table | None]:
     if path.resolve().parent.name != result.task:
         raise ValueError(f"{path}: `task` (={result.task!r}) must be the folder's name")
     if result.status != "scored":
-        return result, None
+        return result
     if result.predictions_sha256 is None:
         raise ValueError(f"{path}: `predictions_sha256` (=None) must be given for a scored result")
     source = predictions_path(path, result)
@@ -127,4 +122,18 @@ def read_with_predictions(path: Path) -> tuple[Result, pa.Table | None]:
             f"{source}: SHA-256 {digest} must be `predictions_sha256` "
             f"(={result.predictions_sha256!r}) of {result.predictor}.json"
         )
+    return result
+
+
+def read_with_predictions(path: Path) -> tuple[Result, pa.Table | None]:
+    """Return a checked result and its predictions, as a table of `seeds_table`; None if it failed.
+
+    Raises:
+        ValueError: As for `read_result`, or if the predictions break a rule.
+        OSError: As for `read_result`.
+    """
+    result = read_result(path)
+    if result.status != "scored":
+        return result, None
+    source = predictions_path(path, result)
     return result, read_predictions(source, query_count(result), result.seeds)

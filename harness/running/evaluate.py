@@ -189,7 +189,7 @@ def score_outcome(
     """Score valid predictions, rounded as they are stored; return the result and their table.
 
     There is a prediction for each seed, with rows in the order of the targets. `seconds` is None if
-    no time was measured. With 0 `resamples` there are no intervals.
+    no time was measured. With 0 `resamples` there are no intervals, but `tau_resamples`.
     """
     predictions = [round_prediction(prediction) for prediction in predictions]
     last = predictions[0].epochs[-1] - 1
@@ -198,11 +198,12 @@ def score_outcome(
     tables = [predictions_table(run_ids, p.epochs, p.mean, p.std) for p in predictions]
     mean = np.mean([prediction.mean for prediction in predictions], axis=0)
     samples = seed_samples(targets.valid_accuracy, predictions, resamples)
+    of_tau = seed_samples(targets.valid_accuracy, finals, names=["test"], metrics=["tau"])
     result = header.complete(
         mean_scores(samples),
         mean_scores(seed_samples(targets.test_accuracy, finals, resamples)),
         mean_scores(seed_samples(targets.valid_likelihood, finals, resamples, metrics=ORDER)),
-        tau_resamples=pack_resamples(samples["test"]["tau"].mean(axis=0)[1:]),
+        tau_resamples=pack_resamples(of_tau["test"]["tau"].mean(axis=0)[1:]),
         flags=flags(mean, targets.valid_accuracy.skeletons),
         counts=counts or {},
         seconds=seconds,

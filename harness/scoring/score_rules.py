@@ -113,21 +113,3 @@ def _check_relations(
 
 def _sign(value: float) -> int:
     return 0 if abs(value) <= TOLERANCE else (1 if value > 0 else -1)
-
-
-def variance(metrics: Mapping[str, SeedScore]) -> float | None:
-    """Return the variance of the targets that mse and r2 imply; None if they imply none.
-
-    r2 = 1 - mse / variance, also for means over seeds, so all predictors of a task must imply the
-    same variance in a stratum that is not an average over skeletons.
-
-    >>> score = SeedScore(0.5, None, None, None)
-    >>> variance({"mse": SeedScore(0.02, None, None, None), "r2": score})
-    0.04
-    """
-    if "mse" not in metrics or "r2" not in metrics:
-        return None
-    mse, r2 = metrics["mse"].value, metrics["r2"].value
-    if mse is None or r2 is None or 1 - r2 < TOLERANCE:
-        return None
-    return mse / (1 - r2)

@@ -103,6 +103,7 @@ def seed_samples(
     predictions: Sequence[Prediction],
     resamples: int = RESAMPLES,
     *,
+    names: Sequence[str] | None = None,
     metrics: Sequence[str] = tuple(METRICS),
 ) -> SeedSamples:
     """Return the samples of each seed, by stratum and metric.
@@ -112,10 +113,11 @@ def seed_samples(
         predictions: The prediction of each seed, rows in the order of the targets, all of the same
             epochs.
         resamples: Number of resamples for the intervals; 0 for none.
+        names: The strata; by default all.
         metrics: The metrics to compute, if they apply.
     """
     tables = [tabulate(targets, p.mean, epochs=p.epochs, std=p.std) for p in predictions]
-    samples = [strata(table, resamples=resamples, metrics=metrics) for table in tables]
+    samples = [strata(t, resamples=resamples, names=names, metrics=metrics) for t in tables]
     return {
         stratum: {name: np.stack([seed[stratum][name] for seed in samples]) for name in values}
         for stratum, values in samples[0].items()

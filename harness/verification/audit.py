@@ -1,17 +1,18 @@
 """Verifies folders of results: their sources, their numbers and, on request, their code.
 
 Verification levels: `self-reported` means that nothing is verified; `rescored` that the scores
-follow from the stored predictions; `rerun` that the code gave the same predictions again in a
-process that can read only train and validation runs.
+follow from the stored predictions; `rerun` that the stored predictions are those that the code gave
+when a maintainer ran it (`harness.verification.rerun`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.release import INSTALLED, Release
 from benchmark.util.unknown_name import unknown_name
 from harness.predictors.registry import PREDICTORS
+from harness.results.ceiling import ceiling_paths
 from harness.results.result import Result, Seconds
 from harness.results.store import read_result, result_path
 from harness.running.submission import (
@@ -21,6 +22,7 @@ from harness.running.submission import (
     submission_names,
     submissions_folder,
 )
+from harness.verification.references import References, check_reference, read_references
 from harness.verification.rerun import (
     MINUTES,
     Rerun,
@@ -31,7 +33,13 @@ from harness.verification.rerun import (
     rerun,
     write_rerun,
 )
-from harness.verification.rescore import Rescoring, raise_level, rescore_all, result_paths
+from harness.verification.rescore import (
+    Rescoring,
+    ceiling_problem,
+    raise_level,
+    rescore_all,
+    result_paths,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,10 @@ class Request:
         predictors: Names of the predictors to verify; all if empty.
         shard: (i, n) checks the intervals of every n-th result of reference predictors, starting
             with the i-th. Scores, and intervals of submissions, are always checked.
+        intervals: Whether to check intervals at all; those of tau on test follow from
+            `tau_resamples`, which are always checked.
+        published: Whether every result must be of a reference predictor or of a submission, and
+            every submission and recorded reference have its results.
         processes: How many processes run at a time.
     """
 
@@ -50,6 +62,8 @@ class Request:
     predictors: tuple[str, ...] = ()
     shard: tuple[int, int] = (1, 1)
     release: Release = INSTALLED
+    intervals: bool = True
+    published: bool = True
     processes: int = 2
 
     def __post_init__(self) -> None:
@@ -67,13 +81,20 @@ class Report:
         proven: Results whose scores and intervals follow from their predictions.
         values: Results whose scores follow from their predictions; intervals were not checked.
         unproven: Results that cannot be rescored: those of failed predictors.
-        problems: Messages about wrong results, most of which start with a path.
+        wrong: The problem of each wrong result or ceiling, by path; it starts with a path.
+        missing: Messages about results that are not there.
     """
 
     proven: tuple[Path, ...]
     values: tuple[Path, ...]
     unproven: tuple[Path, ...]
-    problems: tuple[str, ...]
+    wrong: Mapping[Path, str]
+    missing: tuple[str, ...]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """All problems."""
+        return (*self.wrong.values(), *self.missing)
 
 
 def verify(request: Request) -> Report:
@@ -85,34 +106,40 @@ def verify(request: Request) -> Report:
     """
     paths = _select_paths(request)
     submissions = submissions_folder(request.results)
-    reruns = read_reruns(request.results)
-    problems: list[str] = []
+    reruns, references = read_reruns(request.results), read_references(request.results)
+    wrong: dict[Path, str] = {}
     jobs: list[Rescoring] = []
     unproven: list[Path] = []
-    references = 0  # results of reference predictors so far
+    number = 0  # results of reference predictors so far
     for path in paths:
         try:
             result = read_result(path)
-            _check_source(path, result, submissions)
+            if request.published:
+                _check_source(path, result, submissions, references)
             _check_level(path, result, reruns, submissions)
         except (ValueError, OSError) as error:
-            problems.append(str(error))
+            wrong[path] = str(error)
             continue
         if result.status == "failed":
             unproven.append(path)
             continue
-        references += result.predictor in PREDICTORS
-        in_shard = references % request.shard[1] == request.shard[0] % request.shard[1]
-        intervals = in_shard or result.predictor not in PREDICTORS
+        number += result.predictor in PREDICTORS
+        in_shard = number % request.shard[1] == request.shard[0] % request.shard[1]
+        intervals = request.intervals and (in_shard or result.predictor not in PREDICTORS)
         jobs.append(Rescoring(path, intervals, request.release))
-    problems += _find_missing(request, submissions)
     rescored = rescore_all(jobs, processes=request.processes)
-    right = [job for job, problem in zip(jobs, rescored, strict=True) if not problem]
+    wrong |= {job.path: text for job, text in zip(jobs, rescored, strict=True) if text}
+    for path in ceiling_paths(request.results):
+        if problem := ceiling_problem(path, request.release):
+            wrong[path] = problem
+    missing = _find_missing(request, submissions, references) if request.published else []
+    right = [job for job in jobs if job.path not in wrong]
     return Report(
         tuple(job.path for job in right if job.intervals),
         tuple(job.path for job in right if not job.intervals),
         tuple(unproven),
-        (*problems, *(problem for problem in rescored if problem)),
+        wrong,
+        tuple(missing),
     )
 
 
@@ -126,9 +153,12 @@ def _select_paths(request: Request) -> list[Path]:
     return result_paths(request.results, request.predictors)
 
 
-def _check_source(path: Path, result: Result, submissions: Path) -> None:
-    """Check that a result is of a reference predictor, or agrees with its submission."""
+def _check_source(
+    path: Path, result: Result, submissions: Path, references: References | None
+) -> None:
+    """Check that a result agrees with its reference predictor or its submission."""
     if result.predictor in PREDICTORS:
+        check_reference(path, result, references)
         return
     if result.predictor not in submission_names(submissions):
         raise ValueError(
@@ -147,7 +177,7 @@ def _shared_fields(submission: Submission, result: Result) -> dict[str, tuple[ob
     """Return, by field, the value in a result and the value in its submission."""
     shared: dict[str, tuple[object, object]] = {
         "title": (result.title, submission.title),
-        "seeds": (len(result.seeds), submission.seeds),
+        "seeds": (result.seeds, tuple(range(submission.seeds))),
         "task": (result.task, result.task if result.task in submission.tasks else None),
     }
     if submission.kind == "predictions":
@@ -178,8 +208,12 @@ def _check_level(path: Path, result: Result, reruns: Reruns, submissions: Path) 
         )
 
 
-def _find_missing(request: Request, submissions: Path) -> list[str]:
-    """Return a message for each result that a submission names and the folder lacks."""
+def _find_missing(request: Request, submissions: Path, references: References | None) -> list[str]:
+    """Return a message for each result that is recorded, or that a submission names, and missing.
+
+    Only those of the requested predictors are looked for.
+    """
+    wanted: list[tuple[Path, str]] = []
     problems = []
     for name in submission_names(submissions):
         if request.predictors and name not in request.predictors:
@@ -189,11 +223,13 @@ def _find_missing(request: Request, submissions: Path) -> list[str]:
         except (ValueError, OSError) as error:
             problems.append(str(error))
             continue
-        for task in tasks:
-            path = result_path(request.results, task, name)
-            if not path.is_file():
-                problems.append(f"{path}: the result of submission {name!r} is missing")
-    return problems
+        paths = (result_path(request.results, task, name) for task in tasks)
+        wanted += [(path, f"the result of submission {name!r}") for path in paths]
+    for task, digests in (references.predictions if references else {}).items():
+        names = set(request.predictors or digests) & digests.keys()
+        paths = (result_path(request.results, task, name) for name in sorted(names))
+        wanted += [(path, "the recorded result") for path in paths]
+    return problems + [f"{path}: {what} is missing" for path, what in wanted if not path.is_file()]
 
 
 def raise_levels(report: Report) -> list[Path]:

@@ -23,7 +23,7 @@ from harness.metrics.bootstrap import RESAMPLES
 from harness.prediction_rules import Scope, require_valid
 from harness.protocol import Array, Prediction
 from harness.running.evaluate import Outcome, ResultHeader, score_outcome
-from harness.task_data import load_targets
+from harness.task_data import TaskTargets, load_targets
 
 REQUIRED = ("run_id", "epoch", "mean")
 COLUMNS = {  # the type of each, in words and as checks of which one must hold
@@ -59,11 +59,17 @@ class _Rows:
 
 
 def score_predictions(
-    path: Path, task: Task, *, release: Release = INSTALLED, resamples: int = RESAMPLES
+    path: Path,
+    task: Task,
+    *,
+    release: Release = INSTALLED,
+    resamples: int = RESAMPLES,
+    targets: TaskTargets | None = None,
 ) -> Outcome:
     """Return the result of a file of predictions, and its sorted rows.
 
-    The predictor is named after the file. With 0 `resamples` there are no intervals.
+    The predictor is named after the file. With 0 `resamples` there are no intervals. The targets
+    are read from the release if they are not given.
 
     Raises:
         FileNotFoundError: If the file does not exist, or a split is missing from the data.
@@ -71,7 +77,7 @@ def score_predictions(
             number of violations; or if the rows are not those that the task was frozen on.
     """
     rows = _read_rows(path)
-    targets = load_targets(task, release)
+    targets = targets or load_targets(task, release)
     seeds = tuple(np.unique(rows.seeds).tolist()) or (0,)
     try:
         run_ids = targets.valid_accuracy.run_ids

@@ -8,9 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-
 from benchmark.util.atomic import write_atomically
 from benchmark.util.strict_json import encode, read_record, refuse, to_text
 from harness.predictors.registry import PREDICTORS
@@ -21,6 +18,7 @@ from harness.running.evaluate import SECONDS, all_counts, drop_observed
 from harness.running.fit_predict import TimedPrediction
 from harness.running.submission import code_digest, code_files, find_submission
 from harness.task_data import load_task_data
+from harness.verification.compare_predictions import largest_difference
 from harness.verification.isolated_process import Code, predict_in_isolation
 from harness.verification.rescore import Rescoring, rescore
 
@@ -146,7 +144,7 @@ def rerun(
         run_ids = data.targets.valid_accuracy.run_ids
         tables = [predictions_table(run_ids, p.epochs, p.mean, p.std) for p in predictions]
         _, stored = read_with_predictions(job.path)
-        largest, where = _largest_difference(stored, seeds_table(result.seeds, tables))
+        largest, where = largest_difference(stored, seeds_table(result.seeds, tables))
         if largest > tolerance:
             raise ValueError(f"{where}; they may differ by at most {tolerance:g}")
     except ValueError as error:
@@ -170,26 +168,3 @@ def _check_counts(result: Result, timed: Sequence[TimedPrediction]) -> None:
     )
     if rerun_counts != stored_counts:
         raise ValueError(f"`counts` (={stored_counts}) is {rerun_counts} in the rerun")
-
-
-def _largest_difference(stored: pa.Table, again: pa.Table) -> tuple[float, str]:
-    """Return the largest difference between two tables of predictions, and a text that locates it.
-
-    Raises:
-        ValueError: If their rows differ in number, or only one has standard deviations.
-    """
-    if stored.column_names != again.column_names or len(stored) != len(again):
-        raise ValueError(f"the rerun predicts {len(again)} rows, not {len(stored)}")
-    largest = (0.0, "")
-    for name in ("mean", "std"):
-        if stored[name].null_count != again[name].null_count:
-            raise ValueError("the rerun must give `std` if and only if `std` is stored")
-        if stored[name].null_count:
-            continue
-        one, other = stored[name].to_numpy(), again[name].to_numpy()
-        row = int(np.argmax(np.abs(one - other)))
-        run_id, epoch = stored["run_id"][row].as_py(), stored["epoch"][row].as_py()
-        where = f"`{name}` of run {run_id!r} at epoch {epoch}"
-        text = f"{where} (={one[row]}) is {other[row]} in the rerun"
-        largest = max(largest, (float(abs(one[row] - other[row])), text))
-    return largest

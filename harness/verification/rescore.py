@@ -12,13 +12,18 @@ from functools import partial
 from pathlib import Path
 
 from benchmark.release import INSTALLED, Release
+from benchmark.runs import sha256, split_path
+from benchmark.space.splits import SPLITS
 from benchmark.util.locks import locked
 from benchmark.util.processes import EndedEarlyError, run_in_processes
 from benchmark.util.progress import Progress
 from benchmark.util.strict_json import encode
 from harness.metrics.bootstrap import RESAMPLES
+from harness.results.ceiling import build_ceiling, is_same, read_ceiling
 from harness.results.result import Result, Verification
 from harness.results.store import LOCK, predictions_path, read_result, write_json
+from harness.task_data import TaskTargets, load_targets
+from harness.verification.checked import check_path, remember
 from harness.verification.prediction_file import score_predictions
 
 TOLERANCE = 1e-9  # absolute and relative; sums differ by less between processors
@@ -27,7 +32,8 @@ PROVEN = (
     "networks", "observed_epochs_total", "scores", "scores_test_accuracy", "scores_valid_loss",
     "tau_resamples",
 )  # fmt: skip
-INTERVAL = (".low", ".high", "tau_resamples")
+INTERVAL = (".low", ".high")
+TOGETHER = 8  # results of a task that one process scores, with targets that are read once
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +50,10 @@ class Rescoring:
     release: Release = INSTALLED
 
 
-def rescore(job: Rescoring) -> Result:
+def rescore(job: Rescoring, targets: TaskTargets | None = None) -> Result:
     """Return a result after checking that its scores follow from its stored predictions.
+
+    The targets are read from the release if they are not given.
 
     Raises:
         ValueError: If they do not; the message names the result, the field and both values.
@@ -58,7 +66,9 @@ def rescore(job: Rescoring) -> Result:
         raise ValueError(f"{job.path}: {error}") from error
     resamples = RESAMPLES if job.intervals else 0
     source = predictions_path(job.path, result)
-    again, _ = score_predictions(source, task, release=job.release, resamples=resamples)
+    again, _ = score_predictions(
+        source, task, release=job.release, resamples=resamples, targets=targets
+    )
     check_proven(job.path, result, again, intervals=job.intervals)
     return result
 
@@ -107,26 +117,72 @@ def _is_equal(one: object, other: object) -> bool:
 def rescore_all(jobs: Sequence[Rescoring], *, processes: int = 2) -> list[str]:
     """Return the problem of each result, in order; an empty string if there is none.
 
-    If `processes` is 1, no process is started.
+    A result that this version found right before is not scored again (`checked`), but its files and
+    the rows of its task are checked. If `processes` is 1, no process is started.
     """
-    progress = Progress("results", len(jobs))
-    calls = [partial(_find_problem, job) for job in jobs]
-    here = processes == 1 or len(jobs) < 2
-    done: Iterator[tuple[int, str | EndedEarlyError]] = (
+    problems: dict[int, str] = {}
+    groups: dict[tuple[str, bool], list[int]] = {}
+    for number, job in enumerate(jobs):
+        groups.setdefault((job.path.parent.name, is_known(job)), []).append(number)
+    parts = []
+    for (_, known), numbers in groups.items():
+        if known:
+            found = find_problems([jobs[number] for number in numbers])
+            problems |= dict(zip(numbers, found, strict=True))
+        else:
+            parts += [numbers[i : i + TOGETHER] for i in range(0, len(numbers), TOGETHER)]
+    calls = [partial(find_problems, [jobs[number] for number in part]) for part in parts]
+    here = processes == 1 or len(calls) < 2
+    done: Iterator[tuple[int, list[str] | EndedEarlyError]] = (
         enumerate(call() for call in calls) if here else run_in_processes(calls, processes)
     )
-    problems = {}
-    for number, problem in done:
-        ended = isinstance(problem, EndedEarlyError)
-        problems[number] = f"{jobs[number].path}: {problem}" if ended else str(problem)
-        progress.advance()
+    progress = Progress("results", sum(map(len, parts)))
+    for index, texts in done:
+        if isinstance(texts, EndedEarlyError):
+            texts = [f"{jobs[number].path}: {texts}" for number in parts[index]]
+        problems |= dict(zip(parts[index], texts, strict=True))
+        progress.advance(len(parts[index]))
     return [problems[number] for number in range(len(jobs))]
 
 
-def _find_problem(job: Rescoring) -> str:
-    """Return the problem of a result; an empty string if there is none."""
+def _checks(job: Rescoring) -> list[Path]:
+    """Return the paths that remember a check of a result with and without its intervals.
+
+    Raises:
+        ValueError: If the release does not have the task.
+        OSError: If the result cannot be read.
+    """
+    digest = job.release.task(job.path.parent.name).digest.encode()
+    content = job.path.read_bytes()
+    return [check_path(content, digest, name) for name in (b"intervals", b"values")]
+
+
+def is_known(job: Rescoring) -> bool:
+    """Return whether a result was found right before, with its intervals if they are asked for."""
     try:
-        rescore(job)
+        with_intervals, values = _checks(job)
+    except (ValueError, OSError):
+        return False
+    return with_intervals.exists() or (not job.intervals and values.exists())
+
+
+def find_problems(jobs: Sequence[Rescoring]) -> list[str]:
+    """Return the problem of each result of a task; an empty string if there is none."""
+    release = jobs[0].release
+    try:
+        targets = load_targets(release.task(jobs[0].path.parent.name), release)
+    except (ValueError, OSError) as error:
+        return [f"{job.path}: {error}" for job in jobs]
+    return [_find_problem(job, targets) for job in jobs]
+
+
+def _find_problem(job: Rescoring, targets: TaskTargets) -> str:
+    try:
+        if is_known(job):
+            read_result(job.path)
+        else:
+            rescore(job, targets)
+            remember(_checks(job)[0 if job.intervals else 1])
     except (ValueError, OSError) as error:
         return str(error)
     return ""
@@ -142,3 +198,21 @@ def result_paths(results: Path, predictors: Sequence[str] = ()) -> list[Path]:
     """Return the paths of all results, or of those of some predictors, by task and predictor."""
     paths = sorted(results.glob("*/*.json"))
     return [path for path in paths if not predictors or path.stem in predictors]
+
+
+def ceiling_problem(path: Path, release: Release = INSTALLED) -> str:
+    """Return why a ceiling does not follow from the runs; an empty string if it does."""
+    try:
+        stored = read_ceiling(path)
+        files = [split_path(stored.images, split, release.folder) for split in SPLITS]
+        digests = [sha256(file).encode() for file in files if file.exists()]
+        memory = check_path(path.read_bytes(), *digests)
+        if memory.exists():
+            return ""
+        built = build_ceiling(stored.images, release)
+    except (ValueError, OSError) as error:
+        return f"{path}: {error}".replace(f"{path}: {path}: ", f"{path}: ")
+    if built is None or not is_same(stored, built):
+        return f"{path}: the ceiling is not that of the runs; `peephole board record` rewrites it"
+    remember(memory)
+    return ""

@@ -122,6 +122,7 @@ def index(board: Board, submissions: Path | None = None) -> str:
         "columns": {group: [title, _columns(group)] for group, title in GROUPS.items()},
         "targets": targets_of(board),
         "checked": CHECKED,
+        "leftOut": board.left_out,
         "sources": {name: sources_of(name, submissions) for name in names},
         "tasks": [
             {"name": task.name, "images": task.images, "observed": task.observed}

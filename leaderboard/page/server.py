@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from harness.running.submission import submissions_folder
-from leaderboard.board import read_board
+from leaderboard.board import verified_board
 from leaderboard.networks import TaskNetworks, load_networks
 from leaderboard.page.page import render
 
@@ -38,7 +38,7 @@ class Site:
         with self._lock:
             stamp = self.stamp()
             if stamp != self._stamp:
-                board = read_board(self.results)
+                board = verified_board(self.results)
                 for task in board.tasks:
                     if task.name not in self._networks:
                         self._networks[task.name] = load_networks(task.name)

@@ -16,6 +16,7 @@ from benchmark.util.processes import EndedEarlyError
 from harness.results.predictions import check_predictions, mean_table, seeds_table
 from harness.results.result import HARNESS_VERSION
 from harness.results.store import read_result, result_path, write_result
+from harness.verification import rescore as verification_rescore
 from harness.verification.audit import Request, verify
 from harness.verification.prediction_file import score_predictions
 from harness.verification.rescore import Rescoring, check_proven, rescore, rescore_all
@@ -191,9 +192,11 @@ def test_a_result_whose_process_ends_early_is_named(
     path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def end_early(call: partial[str]) -> str | EndedEarlyError:
-        return EndedEarlyError("ended early") if call.args[0].path == path else call()
+        return EndedEarlyError("ended early") if call.args[0][0].path == path else call()
 
     monkeypatch.setattr(processes, "call_in_process", end_early)
+    monkeypatch.setattr(verification_rescore, "TOGETHER", 1)
+    monkeypatch.setattr(verification_rescore, "is_known", lambda job: False)
     jobs = [Rescoring(p, False, Release(folder)) for p in (path, path.with_stem("single"))]
     assert rescore_all(jobs, processes=2) == [f"{path}: ended early", ""]
 

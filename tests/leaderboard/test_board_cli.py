@@ -14,7 +14,8 @@ from click.testing import CliRunner
 import leaderboard.networks
 import leaderboard.page.server
 from harness.results.store import result_path
-from leaderboard.board import Board, read_board
+from harness.verification import audit
+from leaderboard.board import Board, verified_board
 from leaderboard.cli import board as command
 from leaderboard.page.server import Server, Site
 from leaderboard.readme.sync import LEADERBOARD, PICTURES
@@ -29,6 +30,9 @@ COUNTS = "2 tasks, 6 results, 1 failed"
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(leaderboard.networks, "load_networks", lambda name: toy_networks())
     monkeypatch.setattr(leaderboard.page.server, "load_networks", lambda name: toy_networks())
+    # The toy results are of tasks that no release has
+    monkeypatch.setattr(audit, "rescore_all", lambda jobs, processes: [""] * len(jobs))
+    monkeypatch.setattr(audit, "ceiling_problem", lambda path, release: "")
     write_toy_board(tmp_path / "results")
     return tmp_path / "results"
 
@@ -82,9 +86,11 @@ def test_check_names_what_is_old_and_writes_nothing(run: Run, tmp_path: Path, re
 
 def test_check_alone_checks_the_results(run: Run, folder: Path) -> None:
     assert run("check") == (0, f"{COUNTS}\n", "")
-    result_path(folder, "digits-k0-v1", "bad").write_text("{")
-    with pytest.raises(ValueError, match=r"bad\.json"):
-        run("check")
+    path = result_path(folder, "digits-k0-v1", "bad")
+    path.write_text("{")
+    code, out, error = run("check")
+    assert (code, out) == (1, "2 tasks, 5 results, 1 failed\n")
+    assert error.startswith(f"peephole: error: left out: {path}: Expecting property name")
 
 
 def test_check_finds_predictions_of_networks_that_the_data_lacks(
@@ -141,9 +147,9 @@ def test_the_page_is_rebuilt_only_if_results_have_changed(
 
     def counted(results: Path) -> Board:
         built.append(results)
-        return read_board(results)
+        return verified_board(results)
 
-    monkeypatch.setattr(leaderboard.page.server, "read_board", counted)
+    monkeypatch.setattr(leaderboard.page.server, "verified_board", counted)
     first = request(server, "/")[2]
     assert request(server, "/")[2] == first
     assert len(built) == 1
@@ -152,7 +158,7 @@ def test_the_page_is_rebuilt_only_if_results_have_changed(
     assert len(built) == 2
 
 
-def test_a_result_that_breaks_a_rule_is_reported_until_it_is_fixed(
+def test_a_result_that_breaks_a_rule_is_left_out_and_named_until_it_is_fixed(
     server: Server, folder: Path
 ) -> None:
     first = request(server, "/")[2]
@@ -161,13 +167,20 @@ def test_a_result_that_breaks_a_rule_is_reported_until_it_is_fixed(
     record = json.loads(good)
     record["scores"]["test"]["tau"]["value"] = 7
     path.write_text(json.dumps(record))
+    status, _, text = request(server, "/")
+    assert status == 200
+    assert f'"leftOut":["{path}: `scores.test.tau.value` (=7' in text
+    path.write_text(good)
+    assert request(server, "/")[2] == first
+
+
+def test_a_board_without_a_right_result_is_an_error(server: Server, folder: Path) -> None:
+    for path in folder.glob("*/*.json"):
+        path.write_text("{")
     status, headers, text = request(server, "/")
     assert status == 500
     assert headers["Content-Type"] == "text/plain; charset=utf-8"
-    assert text.startswith("the board cannot be built: ")
-    assert "bad.json" in text
-    path.write_text(good)
-    assert request(server, "/")[2] == first
+    assert text.startswith("the board cannot be built: no result <task>/<predictor>.json in ")
 
 
 def test_a_port_in_use_is_refused(folder: Path) -> None:

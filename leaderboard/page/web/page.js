@@ -140,6 +140,10 @@ addEventListener("resize", () => {
   clearTimeout(wait);
   wait = setTimeout(draw, 120);
 });
+if (INDEX.leftOut.length) {
+  $("left-out").hidden = false;
+  $("left-out").textContent = `Left out, because they are wrong: ${INDEX.leftOut.join("; ")}.`;
+}
 readAddress();
 draw().catch(error => {
   $("notice").hidden = false;

@@ -1,0 +1,133 @@
+"""Holds the rows of reference predictors against a record, and fits the cheap ones again.
+
+The record is `references.json` in the folder of results: the SHA-256 of the predictions of every
+reference predictor on every task. So a row cannot be changed, removed or failed unseen.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.release import Release
+from benchmark.util.locks import locked
+from benchmark.util.strict_json import read_record
+from harness.predictors.registry import PREDICTORS
+from harness.results.predictions import mean_table
+from harness.results.result import Result
+from harness.results.store import LOCK, read_result, read_with_predictions, write_json
+from harness.running.evaluate import evaluate
+from harness.running.find_predictor import find
+from harness.verification.compare_predictions import largest_difference
+
+SCHEMA_VERSION = 1
+TOLERANCE = 1e-3  # of a prediction that is fitted again; one valid image is at least 2e-3
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """The SHA-256 of the predictions of reference predictors, by task and predictor."""
+
+    schema_version: int
+    predictions: Mapping[str, Mapping[str, str]]
+
+
+def references_path(results: Path) -> Path:
+    """Return the path of the record in a folder of results."""
+    return results / "references.json"
+
+
+def read_references(results: Path) -> References | None:
+    """Return the record of a folder of results; None if it has none.
+
+    Raises:
+        ValueError: If the record breaks a rule; the message starts with its path.
+    """
+    path = references_path(results)
+    return read_record(path, References) if path.is_file() else None
+
+
+def write_references(results: Path) -> tuple[Path, list[str]]:
+    """Record the predictions of all reference predictors of a folder.
+
+    Returns:
+        The path of the record, and the image sets of the results.
+
+    Raises:
+        ValueError: If a result breaks a rule.
+        OSError: If a file cannot be read or written.
+    """
+    found: dict[str, dict[str, str]] = {}
+    images: dict[str, None] = {}
+    with locked(results / LOCK):
+        for path in sorted(results.glob("*/*.json")):
+            result = read_result(path)
+            if result.predictor in PREDICTORS and result.predictions_sha256 is not None:
+                of_task = found.setdefault(result.task, {})
+                of_task[result.predictor] = result.predictions_sha256
+            images[result.images] = None
+        write_json(references_path(results), References(SCHEMA_VERSION, found))
+    return references_path(results), list(images)
+
+
+def check_reference(path: Path, result: Result, references: References | None) -> None:
+    """Check the result of a reference predictor against the registry and the record.
+
+    Raises:
+        ValueError: If it failed, or its title, its seeds or its predictions are others.
+    """
+    expected = {"title": PREDICTORS[result.predictor].title, "status": "scored"}
+    for field, value in expected.items():
+        if getattr(result, field) != value:
+            raise ValueError(
+                f"{path}: `{field}` (={getattr(result, field)!r}) must be {value!r} for a "
+                "reference predictor"
+            )
+    if not PREDICTORS[result.predictor].stochastic and result.seeds != (0,):
+        raise ValueError(f"{path}: `seeds` (={result.seeds}) must be (0,): one fit says all")
+    if references is not None:
+        recorded = references.predictions.get(result.task, {}).get(result.predictor)
+        if recorded != result.predictions_sha256:
+            raise ValueError(
+                f"{path}: `predictions_sha256` (={result.predictions_sha256!r}) is {recorded!r} in "
+                f"{references_path(path.parents[1]).name}; `peephole board record` records the "
+                "predictions of a new evaluation"
+            )
+
+
+def refit_all(paths: Iterable[Path], release: Release) -> list[str]:
+    """Fit the deterministic reference predictors of some results again; return the problems."""
+    problems = []
+    for path in paths:
+        if path.stem in PREDICTORS and not PREDICTORS[path.stem].stochastic:
+            try:
+                refit(path, release)
+            except (ValueError, OSError) as error:
+                problems.append(str(error))
+    return problems
+
+
+def refit(path: Path, release: Release) -> None:
+    """Check that a deterministic reference predictor gives its stored predictions again.
+
+    It is fitted again here. The predictions of an ensemble are compared with the mean of those of
+    its members, which are the seeds of another result.
+
+    Raises:
+        ValueError: If it predicts something else; the message starts with the path.
+        OSError: If a file cannot be read.
+    """
+    result, stored = read_with_predictions(path)
+    member = PREDICTORS[result.predictor].options.get("member")
+    if member is None:
+        again = evaluate(find(result.predictor), release.task(result.task), release=release)[1]
+    else:
+        again = read_with_predictions(path.with_name(f"{member}.json"))[1]
+        again = None if again is None else mean_table(again)
+    if stored is None or again is None:
+        raise ValueError(f"{path}: the predictor, or its member {member!r}, has no predictions")
+    try:
+        largest, where = largest_difference(stored, again)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if largest > TOLERANCE:
+        raise ValueError(f"{path}: {where}; they may differ by at most {TOLERANCE:g}")

@@ -1,0 +1,84 @@
+"""Rows of reference predictors: held against the registry and the record, and fitted again."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from benchmark.release import Release
+from harness.predictors.registry import PREDICTORS
+from harness.results.store import read_result, read_with_predictions, result_path, write_result
+from harness.running.evaluate_many import Setting, evaluate_many
+from harness.verification.audit import Request, verify
+from harness.verification.prediction_file import score_predictions
+from harness.verification.references import refit_all, write_references
+from tests.toys.data import toy_release
+from tests.toys.results import predictions_of, toy_result
+from tests.toys.submissions import TASK, submit_predictions
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy_release(tmp_path_factory.mktemp("release"), (1,))
+
+
+@pytest.fixture
+def results(folder: Path, tmp_path: Path) -> Path:
+    submit_predictions(folder, tmp_path)
+    return tmp_path / "results"
+
+
+def problems(results: Path, folder: Path) -> tuple[str, ...]:
+    return verify(Request(results, release=Release(folder), processes=1)).problems
+
+
+def test_a_reference_row_is_held_against_the_registry_and_the_record(
+    results: Path, folder: Path
+) -> None:
+    path = result_path(results, TASK, "ours")
+    table = pq.read_table(predictions_of(path))
+    known = replace(read_result(path), predictor="macs", title=PREDICTORS["macs"].title)
+    path = result_path(results, TASK, "macs")
+    write_result(results, known, table)
+    write_references(results)
+    assert problems(results, folder) == ()
+    # A better fit than the predictor has: another file of predictions, scored with the harness
+    column = pa.array(np.minimum(table["mean"].to_numpy() + 0.25, 1.0))
+    other = table.set_column(table.column_names.index("mean"), table.schema.field("mean"), column)
+    release = Release(folder)
+    scored, _ = score_predictions(write_draft(path, other), release.task(TASK), release=release)
+    forged = replace(scored, predictor="macs", title=known.title, verification="rescored")
+    digest = read_result(path).predictions_sha256
+    forged = write_result(results, forged, other)
+    assert problems(results, folder) == (
+        f"{path}: `predictions_sha256` (={forged.predictions_sha256!r}) is {digest!r} in "
+        "references.json; `peephole board record` records the predictions of a new evaluation",
+    )
+    write_result(results, replace(toy_result("macs"), task=TASK, title=known.title), None)
+    assert problems(results, folder) == (
+        f"{path}: `status` (='failed') must be 'scored' for a reference predictor",
+    )
+    path.unlink()
+    assert problems(results, folder) == (f"{path}: the recorded result is missing",)
+
+
+def write_draft(path: Path, table: pa.Table) -> Path:
+    draft = path.parents[2] / "draft.parquet"
+    pq.write_table(table, draft)
+    return draft
+
+
+def test_a_deterministic_reference_is_fitted_again(results: Path, folder: Path) -> None:
+    release = Release(folder)
+    setting = Setting(results, release, seeds=1, processes=1)
+    evaluate_many(["macs", "parameters"], [TASK], setting)
+    paths = [result_path(results, TASK, name) for name in ("macs", "parameters", "ours")]
+    assert refit_all(paths, release) == []
+    stored = read_with_predictions(result_path(results, TASK, "parameters"))[1]
+    write_result(results, read_result(paths[0]), stored)
+    (problem,) = refit_all(paths, release)
+    assert problem.startswith(f"{paths[0]}: `mean` of run ")
+    assert problem.endswith("when it is fitted again; they may differ by at most 0.001")
