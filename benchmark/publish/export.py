@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from benchmark.manifest import SUMS, digests, read_manifest
 from benchmark.publish.verify import verify_release
 from benchmark.runs import sha256
-from benchmark.util.atomic import replacing
+from benchmark.util.atomic import make_folder, replacing, sync, sync_folder
 
 NAME = "peephole-bench-data"
 MODE = 0o100644 << 16  # a regular file that everybody may read
@@ -106,14 +106,17 @@ def replacing_folder(target: Path) -> Iterator[Path]:
     The new folder is in a hidden folder beside the target; a process that is killed may leave the
     hidden folder behind.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     with TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as hidden:
         draft = Path(hidden) / target.name
         draft.mkdir()
         yield draft
+        for path in draft.rglob("*"):
+            sync(path)
         if target.exists():
             shutil.rmtree(target)
         draft.replace(target)
+    sync_folder(target.parent)
 
 
 def _check_archive(path: Path, stem: str, source: Path) -> None:

@@ -1,7 +1,10 @@
 """Files are written whole or not at all."""
 
+import errno
+import os
 import re
 import secrets
+import stat
 from pathlib import Path
 
 import pytest
@@ -69,3 +72,51 @@ def test_a_link_in_the_place_of_a_draft_is_not_followed(
         write_atomically(tmp_path / "a", "new")
     assert victim.read_text() == "mine"
     assert not (tmp_path / "a").exists()
+
+
+def test_content_is_on_disk_before_the_move_and_names_are_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replace(source: Path, target: Path) -> None:
+        move(source, target)
+        events.append("moved")
+
+    events: list[str | int] = []
+    move = os.replace
+    monkeypatch.setattr(os, "fsync", lambda number: events.append(os.fstat(number).st_ino))
+    monkeypatch.setattr(os, "replace", replace)
+    path = tmp_path / "new" / "a"
+    write_atomically(path, "text")
+    folders = [part.stat().st_ino for part in (tmp_path, path.parent)]
+    assert events == [folders[0], path.stat().st_ino, "moved", folders[1]]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EIO])
+def test_a_folder_is_synced_where_the_system_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def sync(file: int) -> None:
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    if number == errno.EIO:
+        message = f"[Errno 5] Input/output error: {str(tmp_path)!r}"
+        with pytest.raises(OSError, match=f"^{re.escape(message)}$"):
+            write_atomically(tmp_path / "a", "text")
+    else:
+        write_atomically(tmp_path / "a", "text")
+    assert (tmp_path / "a").read_text() == "text"
+
+
+@pytest.mark.parametrize("other", ["", "elsewhere"])
+def test_an_error_of_the_system_names_the_file_or_what_it_is_about(
+    tmp_path: Path, other: str
+) -> None:
+    def fail() -> None:
+        with replacing(tmp_path / "a") as draft:
+            raise OSError(errno.ENOSPC, "of the system", other or str(draft))
+
+    text = f"of the system: {other!r}" if other else f"No space left on device: '{tmp_path}/a'"
+    with pytest.raises(OSError, match=f"^{re.escape(f'[Errno 28] {text}')}$"):
+        fail()
