@@ -100,8 +100,12 @@ def info(release: "Release", as_json: bool) -> None:
 @data.command(context_settings=HELP)
 @DATA_OPTION
 def verify(release: "Release") -> None:
-    """Check the checksum, schema and rows of every file."""
+    """Check the checksum, schema and rows of every file, and name what does not belong there.
+
+    A release of one's own can be valid, too: the last line says whether this is a published one.
+    """
     from benchmark.manifest import released_proxies, released_splits
+    from benchmark.publish.checksums import compare_with_published
     from benchmark.publish.verify import verify_release
 
     folder = release.folder
@@ -112,17 +116,27 @@ def verify(release: "Release") -> None:
     files = f"{len(released_splits(folder))} files of runs"
     if released_proxies(folder):
         files += f" and {len(released_proxies(folder))} of proxies"
-    click.echo(f"{files} in {folder}: all as published")
+    click.echo(f"{files} in {folder}: {compare_with_published(folder)}")
 
 
 @data.command("card", context_settings=HELP)
 @DATA_OPTION
 @VERSION_OPTION
-def write_card(release: "Release", version: str | None) -> None:
-    """Rewrite the descriptions of a release: card, manifest, Croissant, citation, checksums."""
+@click.option(
+    "--sign",
+    "signed",
+    multiple=True,
+    metavar="FILE",
+    help="File of the release that you changed, added or removed; may be given more than once.",
+)
+def write_card(release: "Release", version: str | None, signed: tuple[str, ...]) -> None:
+    """Rewrite the descriptions of a release: card, manifest, Croissant, citation, checksums.
+
+    All other files must be as they were signed.
+    """
     from benchmark.publish.finish import finish_release
 
-    manifest = finish_release(release.folder, version)
+    manifest = finish_release(release.folder, version, signed)
     click.echo(f"release {manifest.version} in {release.folder}")
 
 
@@ -155,10 +169,11 @@ def download(repository: str, revision: str, cache: Path | None, endpoint: str |
     No mirror is published yet, so there is no default repository; the release itself is in this
     package. Pass the printed folder to `--data`.
     """
+    from benchmark.publish.checksums import compare_with_published
     from benchmark.publish.mirror import Mirror, download_release
 
     folder = download_release(Mirror(repository, revision, endpoint), cache)
-    click.echo(f"{repository} at {folder.name}: all as published", err=True)
+    click.echo(f"{repository} at {folder.name}: {compare_with_published(folder)}", err=True)
     click.echo(folder)
 
 
@@ -206,11 +221,14 @@ def show(name: str, as_json: bool) -> None:
 @DATA_OPTION
 def freeze_tasks(images: str, observed: tuple[int, ...], version: int, release: "Release") -> None:
     """Write the tasks of an image set for its released runs. A frozen task never changes."""
-    from benchmark.publish.finish import finish_release
+    from benchmark.publish.finish import changing_release
     from benchmark.publish.freeze import freeze, write_task
+    from benchmark.release import Release
     from benchmark.tasks import OBSERVED
 
-    for epochs in observed or OBSERVED:
-        frozen = freeze(images, epochs, release, version=version)
-        click.echo(write_task(frozen, release))
-    finish_release(release.folder)
+    names = []
+    with changing_release(release.folder) as draft:
+        for epochs in observed or OBSERVED:
+            frozen = freeze(images, epochs, Release(draft), version=version)
+            names.append(write_task(frozen, Release(draft)).name)
+    echo_lines(str(release.tasks_folder / name) for name in names)

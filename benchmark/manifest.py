@@ -16,7 +16,6 @@ from benchmark.util.atomic import write_atomically
 MANIFEST, SUMS, CARD, CROISSANT = "manifest.json", "SHA256SUMS", "README.md", "croissant.json"
 LICENCE_FILE, CITATION = "LICENSE", "CITATION.cff"
 DESCRIPTIONS = (MANIFEST, SUMS, CARD, CROISSANT, LICENCE_FILE, CITATION)
-UNFINISHED = (".part", ".pyc")  # suffixes of files that do not belong to a release
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,24 +138,23 @@ def write_sums(folder: Path) -> None:
     write_atomically(folder / SUMS, "".join(lines))
 
 
-def digests(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield the path and SHA-256 of every file of a release except the list of checksums.
+def entries(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the name and path of all that is in a folder and not hidden, sorted; enter no link.
 
-    Hidden files do not belong to a release: a clone of a repository has `.git`, and one from the
-    Hub has `.gitattributes`.
+    Hidden files do not belong to a release: a clone of a repository has `.git`, one from the Hub
+    `.gitattributes`, and a folder that was written to `.lock`.
     """
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        hidden = any(part.startswith(".") for part in name.split("/"))
-        if path.is_file() and name != SUMS and not hidden and path.suffix not in UNFINISHED:
+        if not any(part.startswith(".") for part in name.split("/")):
+            yield name, path
+
+
+def digests(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield the name and SHA-256 of every plain file of a release except the checksums."""
+    for name, path in entries(folder):
+        if path.is_file() and not path.is_symlink() and name != SUMS:
             yield name, sha256(path)
-
-
-def is_signed(path: Path, folder: Path) -> bool:
-    """Return whether a folder's list of checksums has the current checksum of a file."""
-    sums = folder / SUMS
-    line = f"{sha256(path)}  {path.relative_to(folder).as_posix()}"
-    return sums.exists() and line in sums.read_text().splitlines()
 
 
 def read_manifest(folder: Path) -> Manifest:

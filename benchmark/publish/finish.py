@@ -1,6 +1,8 @@
 """Writes the manifest, licence, citation, card, Croissant file and checksums of a release."""
 
 import json
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,19 +22,43 @@ from benchmark.manifest import (
 from benchmark.publish.card import card_text
 from benchmark.publish.citation import citation_cff, licence_text
 from benchmark.publish.croissant import croissant_text
+from benchmark.publish.draft import release_draft
 from benchmark.publish.versions import FIRST, agreed_version
 from benchmark.schema import SCHEMA_VERSION
 from benchmark.util.atomic import write_atomically
 
 
-def finish_release(folder: Path, version: str | None = None) -> Manifest:
-    """Write all files that describe a release, and return its manifest.
+@contextmanager
+def changing_release(
+    folder: Path, version: str | None = None, signed: Collection[str] = ()
+) -> Iterator[Path]:
+    """Yield a copy of a release; when the block ends, describe it and bring its changes back.
 
-    By default, the minor number of the version is raised if rows changed.
+    By default, the minor number of the version is raised if rows changed. Arguments and errors as
+    in `release_draft`.
 
     Raises:
         ValueError: If a file is damaged, or rows changed and the version is not higher.
     """
+    with release_draft(folder, signed) as draft:
+        yield draft
+        _describe(draft, version)
+
+
+def finish_release(
+    folder: Path, version: str | None = None, signed: Collection[str] = ()
+) -> Manifest:
+    """Write all files that describe a release, and return its manifest.
+
+    Arguments and errors as in `changing_release`.
+    """
+    with changing_release(folder, version, signed):
+        pass
+    return read_manifest(folder)
+
+
+def _describe(folder: Path, version: str | None) -> None:
+    """Write the manifest, licence, citation, card, Croissant file and checksums of a folder."""
     old = read_manifest(folder) if (folder / MANIFEST).exists() else None
     today = str(datetime.now(UTC).date())
     counted = count_release(folder, version or FIRST, today)
@@ -47,4 +73,3 @@ def finish_release(folder: Path, version: str | None = None) -> Manifest:
     write_atomically(folder / CARD, card_text(manifest, folder))
     write_atomically(folder / CROISSANT, croissant_text(manifest, folder, described_files(folder)))
     write_sums(folder)
-    return manifest

@@ -14,7 +14,6 @@ from benchmark.manifest import (
     CROISSANT,
     DESCRIPTIONS,
     MANIFEST,
-    SUMS,
     Manifest,
     count_release,
     described_files,
@@ -24,7 +23,9 @@ from benchmark.manifest import (
     released_splits,
 )
 from benchmark.proxies import proxy_problems
+from benchmark.publish.checksums import empty_folders, entry_problems, read_sums, sum_problems
 from benchmark.publish.croissant import tables
+from benchmark.publish.draft import is_half_written
 from benchmark.runs import CORRECT_SCHEMA, correct_path, read_pages, read_table, split_path
 from benchmark.schema import SCHEMA, check_row, run_id
 from benchmark.space.architectures import architecture_id, from_record
@@ -33,14 +34,13 @@ from benchmark.space.layer_walk import macs, parameters, walk
 from benchmark.space.splits import split_of
 
 FINAL_BITS = ("valid_accuracy", "test_accuracy")  # the accuracies of a run's bits, in order
-SUM = re.compile(r"[0-9a-f]{64}  .+")  # a line of `sha256sum`
 REMEDY = "`peephole data card` rewrites it"
 ROUNDING = 1e-6  # largest rounding error of an accuracy in single precision
 
 
 def verify_release(folder: Path) -> list[str]:
     """Return the problems of a release; an empty list if it is valid."""
-    problems = list(_checksum_problems(folder))
+    problems = list(_file_problems(folder))
     if problems:
         return problems
     seen: dict[str, str] = {}
@@ -68,25 +68,20 @@ def verify_release(folder: Path) -> list[str]:
     return problems or list(description_problems(folder))
 
 
-def _checksum_problems(folder: Path) -> Iterator[str]:
-    sums = folder / SUMS
-    if not sums.exists():
-        yield f"{str(folder)!r} has no {SUMS}"
+def _file_problems(folder: Path) -> Iterator[str]:
+    """Yield what is not as the checksums say, or is there without belonging to the release."""
+    if is_half_written(folder):
+        yield (
+            f"a command was killed while it wrote to {str(folder)!r}; `peephole data card` "
+            "completes its work"
+        )
         return
-    lines = sums.read_text().splitlines()
-    wrong = [line for line in lines if not SUM.fullmatch(line)]
-    if wrong:
-        yield f"{SUMS} has the line {wrong[0]!r:.90}, which is not a checksum and a name"
-        return
-    expected = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
-    actual = dict(digests(folder))
-    for name in sorted(expected.keys() | actual.keys()):
-        if name not in actual:
-            yield f"{name} is missing"
-        elif name not in expected:
-            yield f"{name} is not in {SUMS}"
-        elif actual[name] != expected[name]:
-            yield f"{name} has SHA-256 {actual[name]}, but {SUMS} says {expected[name]}"
+    yield from entry_problems(folder)
+    yield from empty_folders(folder)
+    try:
+        yield from sum_problems(read_sums(folder), dict(digests(folder))).values()
+    except (FileNotFoundError, ValueError) as error:
+        yield str(error)
 
 
 def row_problems(row: dict[str, object], split: str) -> list[str]:

@@ -8,9 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from benchmark.manifest import MANIFEST, read_manifest
-from benchmark.publish.finish import finish_release
-from benchmark.publish.versions import agreed_version
+from benchmark.publish.finish import changing_release
 from benchmark.runs import (
     CORRECT_SCHEMA,
     correct_path,
@@ -21,7 +19,7 @@ from benchmark.runs import (
     write_table,
 )
 from benchmark.space.splits import SPLITS
-from benchmark.util.atomic import write_atomically
+from benchmark.util.atomic import make_folder, write_atomically
 from generators.campaign.campaign import Campaign
 from generators.workers.worker import Row
 
@@ -70,29 +68,29 @@ def merge(
 
     Raises:
         ValueError: If a run appears twice with different content, if an image set would mix
-            recipes, if a run file is damaged or not in its campaign's plan, or if there are new
-            runs and the version is not a higher one.
+            recipes, if a run file is damaged or not in its campaign's plan, if a file of the
+            release is not as it was signed, or if there are new runs and the version is not a
+            higher one.
+        BlockingIOError, OSError: As for `release_draft`.
     """
     piles = _gather(campaigns)
     names = sorted({images for images, _ in piles})
     keys = [(images, split) for images in names for split in SPLITS]
-    files = {key: _merge_split(piles.pop(key, Pile()), key, folder) for key in keys}
-    _check_recipes({key: table for key, (table, _) in files.items()})
-    new = {key: pair for key, pair in files.items() if _is_new(pair[0], key, folder)}
-    if (folder / MANIFEST).exists():
-        agreed_version(read_manifest(folder).version, version, changed=bool(new))
-    used = {
-        name
-        for table, _ in files.values()
-        for column in ("recipe_id", "environment_id")
-        for name in table.column(column).unique().to_pylist()
-    }
-    for (images, split), (table, bits) in new.items():  # all checks have passed
-        # Bits first: a file of runs must never be without the file of its bits.
-        write_table(bits, correct_path(images, split, folder))
-        write_table(table, split_path(images, split, folder))
-    _merge_json(campaigns, folder, used)
-    finish_release(folder, version)
+    make_folder(folder)
+    with changing_release(folder, version) as draft:
+        files = {key: _merge_split(piles.pop(key, Pile()), key, draft) for key in keys}
+        _check_recipes({key: table for key, (table, _) in files.items()})
+        for key, (table, bits) in files.items():
+            if _is_new(table, key, draft):
+                write_table(table, split_path(*key, draft))
+                write_table(bits, correct_path(*key, draft))
+        used = {
+            name
+            for table, _ in files.values()
+            for column in ("recipe_id", "environment_id")
+            for name in table.column(column).unique().to_pylist()
+        }
+        _merge_json(campaigns, draft, used)
     return {key: len(table) for key, (table, _) in files.items() if len(table)}
 
 
@@ -141,10 +139,7 @@ def _merge_split(pile: Pile, key: tuple[str, str], folder: Path) -> tuple[pa.Tab
         old = read_table(path)
         new = _new_rows(table, old, path)
         table = pa.concat_tables([old, table.filter(new)])
-        kept = read_pages(correct_path(*key, folder))
-        # A killed merge may have written the bits of runs that are not in the file of runs
-        kept = kept.filter(pc.is_in(kept.column("run_id"), old.column("run_id").combine_chunks()))
-        bits = pa.concat_tables([kept, bits.filter(new)])
+        bits = pa.concat_tables([read_pages(correct_path(*key, folder)), bits.filter(new)])
     return table.sort_by("run_id"), bits.sort_by("run_id")
 
 

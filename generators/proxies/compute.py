@@ -12,15 +12,16 @@ from typing import TextIO
 
 import torch
 
-from benchmark.manifest import is_signed, read_manifest
+from benchmark.manifest import read_manifest
 from benchmark.proxies import SEED, Proxies, proxies_path, proxy_table, read_proxies, table_rows
-from benchmark.publish.finish import finish_release
+from benchmark.publish.draft import check_release, explain_errors
+from benchmark.publish.finish import changing_release
 from benchmark.publish.versions import agreed_version
 from benchmark.recipes import read_recipes
 from benchmark.release import Release
 from benchmark.runs import write_table
 from benchmark.space.imagesets import get_images
-from benchmark.util.atomic import write_atomically
+from benchmark.util.atomic import name_errors, write_atomically
 from benchmark.util.locks import locked
 from generators.campaign.published import planned_again, published_rows
 from generators.environment import GENERATOR_VERSION, environment, environment_id
@@ -30,7 +31,7 @@ from generators.training.images import load_images
 from generators.workers.scheduler import RunOptions, run_jobs
 from generators.workers.worker import Job, Row
 
-JOURNAL = "proxies.jsonl.part"  # in the folder of the image set; no release counts `.part` files
+JOURNAL = ".proxies.jsonl"  # in the folder of the image set; hidden files are in no release
 COLUMNS = (
     "architecture_id", "architecture", "drawn_architecture_id", "draw_index",
     "paired_architecture_id", "recipe_id",
@@ -47,39 +48,47 @@ def add_proxies(images: str, folder: Path, options: RunOptions, version: str | N
         FileNotFoundError: If the folder holds no release or no runs on these images.
         ValueError: If the images are not known, a file is damaged, the runs have several recipes,
             or something is missing and the version is not a higher one.
-        BlockingIOError: If another process computes proxies of the same images.
+        BlockingIOError: If another process computes proxies of the same images, or another command
+            writes to the release for too long.
+        OSError: As for `release_draft`.
         ChildProcessError: If a worker dies twice with the same network.
     """
     get_images(images)
-    old = read_manifest(folder)
-    rows = published_rows(images, Release(folder), COLUMNS)
-    recipe_ids = {str(row["recipe_id"]) for _, row in rows}
-    if len(recipe_ids) > 1:
-        names = ", ".join(sorted(recipe_ids))
-        raise ValueError(f"runs must share one recipe; these have {names}")
-    recipes = read_recipes(folder / "recipes.json")
-    wanted = {str(row["architecture_id"]): (row | {"seed": SEED}, split) for split, row in rows}
-    table = read_proxies(images, folder)
-    kept = [] if table is None else [p for p in table_rows(table) if p.architecture_id in wanted]
-    path = proxies_path(images, folder)
-    busy = f"another process computes proxies into {str(path.parent)!r}; wait for it"
-    with locked(path.with_name(JOURNAL), busy) as file:
+    read_manifest(folder)
+    published_rows(images, Release(folder), COLUMNS)  # refuses before a file is made
+    journal = proxies_path(images, folder).with_name(JOURNAL)
+    busy = f"another process computes proxies into {str(journal.parent)!r}; wait for it"
+    with locked(journal, busy) as file:
+        check_release(folder)
+        rows = published_rows(images, Release(folder), COLUMNS)
+        recipe_ids = {str(row["recipe_id"]) for _, row in rows}
+        if len(recipe_ids) > 1:
+            names = ", ".join(sorted(recipe_ids))
+            raise ValueError(f"runs must share one recipe; these have {names}")
+        recipes = read_recipes(folder / "recipes.json")
+        wanted = {str(row["architecture_id"]): (row | {"seed": SEED}, split) for split, row in rows}
+        table = read_proxies(images, folder)
+        known = [] if table is None else table_rows(table)
+        kept = [row for row in known if row.architecture_id in wanted]
         kept += _read_finished(file, wanted.keys() - {row.architecture_id for row in kept})
         missing = sorted(wanted.keys() - {row.architecture_id for row in kept})
-        agreed_version(old.version, version, changed=bool(missing))  # refuses before the work
+        old = read_manifest(folder).version
+        agreed_version(old, version, changed=bool(missing))  # refuses before the work
         runs = [planned_again(*wanted[name], recipes) for name in missing]
         jobs = [
             Job(r, recipes[r.recipe_id], options.images_folder, options.device, options.workers)
             for r in runs
         ]
-        run_jobs(jobs, replace(options, minutes=None), partial(_keep, file, kept), measure_job)
+        state = f"nothing in {str(folder)!r} was changed; run the same command to resume"
+        with explain_errors(folder, state):
+            keep = partial(_keep, journal, kept)
+            run_jobs(jobs, replace(options, minutes=None), keep, measure_job)
         new = proxy_table(kept)
         if table is None or not new.equals(table):
-            write_table(new, path)
-            _note_environment(folder)
-        if not is_signed(path, folder):  # last, when all that describes the file exists
-            finish_release(folder, version)
-        path.with_name(JOURNAL).unlink()
+            with changing_release(folder, version) as draft:
+                write_table(new, proxies_path(images, draft))
+                _note_environment(draft)
+        journal.unlink()
     return len(jobs)
 
 
@@ -98,8 +107,8 @@ def _read_finished(file: TextIO, names: set[str]) -> list[Proxies]:
     ]
 
 
-def _keep(file: TextIO, kept: list[Proxies], row: Row) -> None:
-    """Write a network's proxies to the journal, and add them to a list.
+def _keep(path: Path, kept: list[Proxies], row: Row) -> None:
+    """Append a network's proxies to the journal, and add them to a list.
 
     Raises:
         ChildProcessError: If the row says that the worker died.
@@ -110,8 +119,8 @@ def _keep(file: TextIO, kept: list[Proxies], row: Row) -> None:
             f"network {row['architecture_id']!r} was not measured: {row['status_reason']}; run the "
             "same command to resume"
         )
-    file.write(json.dumps(asdict(proxies)) + "\n")
-    file.flush()
+    with name_errors(path), path.open("a") as file:
+        file.write(json.dumps(asdict(proxies)) + "\n")
     kept.append(proxies)
 
 

@@ -14,7 +14,7 @@ from benchmark.manifest import read_manifest, write_sums
 from benchmark.proxies import COLUMNS as PROXY_COLUMNS
 from benchmark.proxies import PROXIES, Proxies, proxies_path, proxy_table
 from benchmark.publish.croissant import CONFORMS_TO
-from benchmark.publish.finish import finish_release
+from benchmark.publish.finish import changing_release, finish_release
 from benchmark.publish.verify import verify_release
 from benchmark.runs import data_folder, read_table, sha256, split_path, write_table
 from benchmark.schema import COLUMNS
@@ -44,8 +44,8 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Proxies(name, 1000, 50, **values, device="cpu", environment_id="e", generator_version="g")
         for name in sorted(names)
     ]
-    write_table(proxy_table(rows), proxies_path("digits", folder))
-    finish_release(folder)
+    with changing_release(folder) as draft:
+        write_table(proxy_table(rows), proxies_path("digits", draft))
     return folder
 
 

@@ -17,8 +17,7 @@ from benchmark.publish.export import content, export_archive, export_folder, rep
 from benchmark.publish.verify import verify_release
 from benchmark.runs import data_folder
 from peephole_command import peephole as main
-from tests.generators.test_merge import content as bytes_of
-from tests.toys.campaign import toy_release
+from tests.toys.campaign import toy_release, visible_files
 
 ARCHIVE = "peephole-bench-data-1.2.3.zip"
 
@@ -41,9 +40,9 @@ def test_a_copy_is_the_release_with_licence_and_citation(original: Path, tmp_pat
     assert left_in(copy.parent) == ["copy"]
 
 
-def test_unfinished_and_hidden_files_stay_behind(original: Path, tmp_path: Path) -> None:
+def test_hidden_files_stay_behind(original: Path, tmp_path: Path) -> None:
     source = Path(shutil.copytree(original, tmp_path / "source"))
-    (source / "digits" / "proxies.jsonl.part").write_text("half")
+    (source / "digits" / ".proxies.jsonl").write_text("half")
     (source / ".git").mkdir()
     (source / ".git" / "config").write_text("")
     (source / ".gitattributes").write_text("")
@@ -82,9 +81,9 @@ def test_an_archive_s_bytes_depend_on_the_release_alone(original: Path, tmp_path
 def test_exporting_again_changes_nothing(original: Path, tmp_path: Path, archive: bool) -> None:
     export = export_archive if archive else export_folder
     path = export(original, tmp_path / "out")
-    before = bytes_of(tmp_path)
+    before = visible_files(tmp_path)
     assert export(original, tmp_path / "out") == path
-    assert bytes_of(tmp_path) == before
+    assert visible_files(tmp_path) == before
 
 
 def test_an_empty_folder_is_filled(original: Path, tmp_path: Path) -> None:

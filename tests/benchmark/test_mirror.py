@@ -183,7 +183,9 @@ def test_the_command_prints_a_folder_that_other_commands_take(hub: ToyHub, cache
     done = CliRunner().invoke(main, ["data", "download", *words])
     folder = cache / "some-lab--curves" / COMMIT
     assert (done.exit_code, done.stdout) == (0, f"{folder}\n")
-    assert done.stderr.endswith(f"{REPOSITORY} at {COMMIT}: all as published\n")
+    assert done.stderr.endswith(
+        f"{REPOSITORY} at {COMMIT}: valid; release 1.2.3 is not a published one\n"
+    )
     shown = CliRunner().invoke(main, ["data", "info", "--folder", done.stdout.strip()])
     assert shown.stdout.startswith(f"release 1.2.3 in {folder}\n")
 

@@ -1,6 +1,7 @@
 """What a release promises, and that every broken promise is named."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -78,9 +79,52 @@ def test_missing_and_foreign_files_are_named(folder: Path) -> None:
     ]
 
 
-def test_unfinished_files_of_a_killed_merge_are_no_problem(folder: Path) -> None:
+def test_what_can_be_in_no_release_is_named(folder: Path) -> None:
     (folder / "digits" / "train.parquet.part").write_bytes(b"half")
+    (folder / "a\nb").write_bytes(b"")
+    (folder / "images").mkdir()
+    (folder / "licence").symlink_to("LICENSE")
+    (folder / "outside").symlink_to(folder.parent)
+    os.mkfifo(folder / "pipe")
+    assert verify_release(folder) == [
+        "'a\\nb' has a name that cannot be printed; remove it",
+        "licence is a link, and a release holds none; remove it",
+        "outside is a link, and a release holds none; remove it",
+        "pipe is neither a file nor a folder; remove it",
+        "images is an empty folder; remove it",
+        "'a\\nb' is not in SHA256SUMS",
+        "digits/train.parquet.part is not in SHA256SUMS",
+    ]
+
+
+def test_a_file_replaced_with_a_link_is_named(folder: Path) -> None:
+    (folder / "LICENSE").rename(folder.parent / "LICENSE")
+    (folder / "LICENSE").symlink_to(folder.parent / "LICENSE")
+    assert verify_release(folder) == [
+        "LICENSE is a link, and a release holds none; remove it",
+        "LICENSE is missing",
+    ]
+
+
+def test_hidden_files_belong_to_no_release(folder: Path) -> None:
+    (folder / ".gitattributes").write_text("")
+    (folder / ".git").mkdir()
+    (folder / ".git" / "HEAD").symlink_to("nowhere")
     assert verify_release(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("x", "SHA256SUMS has the line 'x', which is not a checksum and a name"),
+        (f"{'0' * 64}  LICENSE", "SHA256SUMS names 'LICENSE' twice"),
+        (f"{'0' * 64}  \xff", "\\xff is missing"),
+    ],
+)
+def test_a_list_of_checksums_that_cannot_be_is_named(folder: Path, line: str, problem: str) -> None:
+    with (folder / "SHA256SUMS").open("ab") as file:
+        file.write(line.encode("latin-1") + b"\n")
+    assert verify_release(folder) == [problem]
 
 
 def test_a_folder_without_checksums_is_no_release(tmp_path: Path) -> None:
@@ -341,7 +385,7 @@ def test_commands_show_and_verify_a_release(original: Path, folder: Path) -> Non
     good = CliRunner().invoke(data, ["verify", "--folder", str(original)])
     assert (good.exit_code, good.output) == (
         0,
-        f"4 files of runs in {original}: all as published\n",
+        f"4 files of runs in {original}: valid; release 1.2.3 is not a published one\n",
     )
     (folder / "recipes.json").unlink()
     bad = CliRunner().invoke(data, ["verify", "--folder", str(folder)])

@@ -16,8 +16,14 @@ from benchmark.runs import read_table, rows_to_table, split_path, write_table
 from generators.campaign.campaign import Campaign
 from generators.campaign.merge import merge
 from peephole_command import peephole as main
-from tests.generators.test_merge import content
-from tests.toys.campaign import edit, published_rows, release_plan, toy_campaign, toy_row
+from tests.toys.campaign import (
+    edit,
+    published_rows,
+    release_plan,
+    toy_campaign,
+    toy_row,
+    visible_files,
+)
 
 PLAN = release_plan()
 ROWS = [toy_row(run) for run in PLAN]
@@ -95,24 +101,24 @@ def test_a_merge_of_new_runs_raises_the_version_and_one_of_none_does_not(
 ) -> None:
     merge([rest], folder)
     assert read_manifest(folder).version == "1.1.0"
-    before = content(folder)
+    before = visible_files(folder)
     merge([rest], folder)
-    assert content(folder) == before
+    assert visible_files(folder) == before
 
 
 @pytest.mark.parametrize("asked", ["1.0.0", "0.9.0", "1.1"])
 def test_a_merge_of_new_runs_under_an_old_version_changes_no_byte(
     folder: Path, rest: Campaign, asked: str
 ) -> None:
-    before = content(folder)
+    before = visible_files(folder)
     with pytest.raises(ValueError, match=f"^version '{re.escape(asked)}' "):
         merge([rest], folder, asked)
-    assert content(folder) == before
+    assert visible_files(folder) == before
 
 
 def test_a_card_of_changed_rows_under_their_old_version_is_refused(folder: Path) -> None:
     edit(folder, "train", 0, device="another")
-    arguments = ["data", "card", "--folder", str(folder)]
+    arguments = ["data", "card", "--folder", str(folder), "--sign", "digits/train.parquet"]
     refused = CliRunner().invoke(main, [*arguments, "--release", "1.0.0"])
     assert refused.exit_code == 2
     assert refused.stderr.startswith("peephole: error: version '1.0.0' already names other rows; ")
@@ -126,9 +132,9 @@ def test_the_day_of_a_release_stays_with_its_rows(folder: Path) -> None:
     manifest = folder / "manifest.json"
     day = read_manifest(folder).date
     manifest.write_text(manifest.read_text().replace(day, "2020-02-02"))
-    assert finish_release(folder).date == "2020-02-02"
+    assert finish_release(folder, signed=["manifest.json"]).date == "2020-02-02"
     edit(folder, "train", 0, device="another")
-    assert finish_release(folder).date >= day
+    assert finish_release(folder, signed=["digits/train.parquet"]).date >= day
 
 
 def served(folder: Path, cache: Path) -> list[str]:

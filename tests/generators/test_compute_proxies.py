@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from pathlib import Path
-from typing import TextIO
 
 import pyarrow as pa
 import pytest
@@ -27,7 +26,7 @@ from generators.proxies import compute
 from generators.proxies.compute import JOURNAL, add_proxies, measure_job
 from generators.workers.worker import Job, Row
 from peephole_command import peephole as main
-from tests.toys.campaign import edit, options_of, toy_release
+from tests.toys.campaign import edit, options_of, sign, toy_release
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +70,11 @@ def rows_of(folder: Path) -> list[Proxies]:
     return table_rows(table)
 
 
+def remove_proxies(folder: Path) -> None:
+    proxies_path("digits", folder).unlink()
+    finish_release(folder, signed=["digits/proxies.parquet"])
+
+
 def test_every_architecture_is_computed_once_and_the_release_is_valid(
     folder: Path, measured: list[str]
 ) -> None:
@@ -105,8 +109,7 @@ def test_after_a_kill_finished_networks_are_kept_and_an_incomplete_line_is_not(
     whole = proxies_path("digits", folder).read_bytes()
     rows = rows_of(folder)
     lines = [json.dumps(asdict(row)) + "\n" for row in rows[:6]]
-    proxies_path("digits", folder).unlink()
-    finish_release(folder)
+    remove_proxies(folder)
     stale = json.dumps(asdict(rows[6]) | {"generator_version": "0.0.1"}) + "\n"
     journal(folder).write_text("".join([*lines[:5], stale, lines[5][:40]]))
     measured.clear()
@@ -119,8 +122,8 @@ def test_after_a_kill_finished_networks_are_kept_and_an_incomplete_line_is_not(
 def test_each_network_is_written_before_the_next(
     folder: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def keep_three(file: TextIO, kept: list[Proxies], row: Row) -> None:
-        keep(file, kept, row)
+    def keep_three(path: Path, kept: list[Proxies], row: Row) -> None:
+        keep(path, kept, row)
         assert len(journal(folder).read_text().splitlines()) == len(kept)
         if len(kept) == 3:
             raise KeyboardInterrupt
@@ -135,15 +138,6 @@ def test_each_network_is_written_before_the_next(
     assert add_proxies("digits", folder, options_of()) == len(architectures(folder)) - 3
 
 
-def test_a_kill_between_file_and_checksums_is_repaired(folder: Path, measured: list[str]) -> None:
-    add_proxies("digits", folder, options_of())
-    sums, signed = folder / "SHA256SUMS", (folder / "SHA256SUMS").read_text()
-    sums.write_text("".join(line for line in signed.splitlines(True) if "proxies" not in line))
-    assert add_proxies("digits", folder, options_of()) == 0
-    assert sums.read_text() == signed
-    assert read_manifest(folder).version == "1.3.0"  # a file raises the version once
-
-
 def test_new_networks_are_added_and_published_values_kept(
     folder: Path, measured: list[str]
 ) -> None:
@@ -151,6 +145,7 @@ def test_new_networks_are_added_and_published_values_kept(
     rows = rows_of(folder)
     kept = [row if i else _changed(row) for i, row in enumerate(rows[:-2])]
     write_table(proxy_table(kept), proxies_path("digits", folder))
+    finish_release(folder, signed=["digits/proxies.parquet"])
     measured.clear()
     add_proxies("digits", folder, options_of(), "2.0.0")
     assert sorted(measured) == [row.architecture_id for row in rows[-2:]]
@@ -182,6 +177,7 @@ def test_a_release_without_runs_on_these_images_is_refused(folder: Path) -> None
 
 def test_runs_of_two_recipes_are_refused(folder: Path) -> None:
     edit(folder, "test", 0, recipe_id="another")
+    sign(folder)
     with pytest.raises(ValueError, match=r"^runs must share one recipe; these have .+, another$"):
         add_proxies("digits", folder, options_of())
 
@@ -224,13 +220,14 @@ def test_the_command_computes_in_processes_and_says_what_it_did(folder: Path, fo
     assert first.stdout == f"{count} networks computed; release 1.3.0 in {folder}\n"
     assert f"{count}/{count} networks" in first.stderr
     bytes_of_two = proxies_path("digits", folder).read_bytes()
-    proxies_path("digits", folder).unlink()
+    remove_proxies(folder)
     assert CliRunner().invoke(main, [*arguments, "1"]).exit_code == 0
     assert proxies_path("digits", folder).read_bytes() == bytes_of_two
     shown = CliRunner().invoke(main, ["data", "info", "--folder", str(folder)])
     assert re.search(rf"^digits   proxies +{count} +0\.\d\d$", shown.stdout, re.MULTILINE)
     good = CliRunner().invoke(main, ["data", "verify", "--folder", str(folder)])
-    assert good.stdout == f"4 files of runs and 1 of proxies in {folder}: all as published\n"
+    end = "valid; release 1.5.0 is not a published one"
+    assert good.stdout == f"4 files of runs and 1 of proxies in {folder}: {end}\n"
 
 
 def test_the_card_explains_every_column_and_datasets_reads_runs_and_proxies(
@@ -260,7 +257,7 @@ def test_the_card_explains_every_column_and_datasets_reads_runs_and_proxies(
 def damaged(folder: Path, table: pa.Table) -> list[str]:
     """Write a table of proxies with correct checksums, and return the problems of the release."""
     write_table(table, proxies_path("digits", folder))
-    finish_release(folder)
+    finish_release(folder, signed=["digits/proxies.parquet"])
     return verify_release(folder)
 
 
@@ -307,7 +304,7 @@ def test_an_empty_file_of_proxies_cannot_be_counted(folder: Path, measured: list
     path = proxies_path("digits", folder)
     write_table(proxy_table([]), path)
     with pytest.raises(ValueError, match=f"^{re.escape(repr(str(path)))} holds no proxies$"):
-        finish_release(folder, "1.3.1")
+        finish_release(folder, "1.3.1", signed=["digits/proxies.parquet"])
 
 
 def test_proxies_that_are_not_finite_are_refused() -> None:

@@ -19,7 +19,6 @@ from leaderboard.page.page import render
 from leaderboard.readme.sync import bring_up_to_date, readme_files
 from leaderboard.readme.table import END, START
 from tests.conftest import in_threads
-from tests.generators.test_merge import content
 from tests.toys.campaign import (
     job_of,
     options_of,
@@ -27,6 +26,7 @@ from tests.toys.campaign import (
     tiny_plan,
     toy_campaign,
     toy_row,
+    visible_files,
     without_times,
 )
 from tests.toys.results import toy_networks, write_toy, write_toy_board
@@ -104,7 +104,7 @@ def test_a_merge_killed_repeatedly_gives_the_same_bytes(tmp_path: Path, seed: in
     rng = np.random.default_rng(seed)
     toy_campaign(tmp_path / "campaign", PLAN, [toy_row(run) for run in PLAN])
     merge([Campaign(tmp_path / "campaign")], tmp_path / "expected", "1.2.3")
-    expected = content(tmp_path / "expected")
+    expected = visible_files(tmp_path / "expected")
     data = tmp_path / "data"
     for _ in range(KILLS):
         wanted = int(rng.integers(1, len(expected)))
@@ -114,11 +114,11 @@ def test_a_merge_killed_repeatedly_gives_the_same_bytes(tmp_path: Path, seed: in
             lambda n=wanted: data.exists() and sum(p.is_file() for p in data.rglob("*")) >= n,  # type: ignore[misc]
             rng.uniform(0, 0.02),
         )
-        found = content(data)
+        found = visible_files(data)
         parts = {name: text for name, text in found.items() if name.endswith(".parquet")}
         assert parts.items() <= expected.items()  # each is complete or missing
     merge_all(tmp_path)
-    assert content(data) == expected
+    assert visible_files(data) == expected
     assert verify_release(data) == []
 
 

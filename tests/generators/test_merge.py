@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,25 +9,26 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-import generators.campaign.merge
 from benchmark.publish.verify import verify_release
 from benchmark.release import Release, load_runs
-from benchmark.runs import correct_path, split_path, write_table
+from benchmark.runs import correct_path, split_path
 from benchmark.space.splits import SPLITS
 from generators.campaign.campaign import Campaign, _add_digest
 from generators.campaign.merge import merge
 from generators.workers.planned_run import PlannedRun
 from tests.benchmark.test_runs import single
-from tests.toys.campaign import Row, bits, release_plan, tiny_plan, toy_campaign, toy_row
+from tests.toys.campaign import (
+    Row,
+    bits,
+    release_plan,
+    tiny_plan,
+    toy_campaign,
+    toy_row,
+    visible_files,
+)
 
 PLAN = release_plan()
 ROWS = [toy_row(run) for run in PLAN]
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    """Return the content of every file of a folder, without unfinished files."""
-    paths = (p for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix != ".part")
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def campaign_of(folder: Path, indices: range) -> Campaign:
@@ -45,7 +45,7 @@ def merged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Return the files of an uninterrupted merge of the entire campaign."""
     folder = tmp_path_factory.mktemp("merged")
     merge([campaign_of(folder / "campaign", range(len(PLAN)))], folder / "data", "1.2.3")
-    return content(folder / "data")
+    return visible_files(folder / "data")
 
 
 def test_every_run_is_in_its_split_as_it_was_stored(campaign: Campaign, tmp_path: Path) -> None:
@@ -67,10 +67,10 @@ def test_every_run_is_in_its_split_as_it_was_stored(campaign: Campaign, tmp_path
 
 
 def test_bits_are_those_of_the_final_accuracies(campaign: Campaign, tmp_path: Path) -> None:
-    merge([campaign], tmp_path, "1.2.3")
+    merge([campaign], tmp_path / "data", "1.2.3")
     stored = {str(row["run_id"]): row for row in ROWS}
     for split in SPLITS:
-        for row in pq.read_table(correct_path("digits", split, tmp_path)).to_pylist():
+        for row in pq.read_table(correct_path("digits", split, tmp_path / "data")).to_pylist():
             right = np.unpackbits(np.frombuffer(row["correct"], np.uint8))
             assert np.array_equal(right, bits(stored[row["run_id"]]))
             finals = [stored[row["run_id"]][f"{part}_accuracy"][-1] for part in ("valid", "test")]  # type: ignore[index]
@@ -82,7 +82,7 @@ def test_merging_twice_changes_no_byte(
 ) -> None:
     for _ in range(2):
         merge([campaign], tmp_path / "data", "1.2.3")
-        assert content(tmp_path / "data") == merged
+        assert visible_files(tmp_path / "data") == merged
 
 
 def test_campaigns_merged_one_after_another_give_the_same_files(
@@ -92,7 +92,7 @@ def test_campaigns_merged_one_after_another_give_the_same_files(
     for i in range(3):
         piece = campaign_of(tmp_path / f"piece-{i}", range(cuts[i], cuts[i + 1]))
         merge([piece], tmp_path / "data", f"1.2.{i + 1}")
-    assert content(tmp_path / "data") == merged
+    assert visible_files(tmp_path / "data") == merged
 
 
 def test_merging_campaigns_together_gives_the_same_files(
@@ -104,15 +104,15 @@ def test_merging_campaigns_together_gives_the_same_files(
         campaign_of(tmp_path / "again", range(5)),  # the same rows: no conflict
     ]
     merge(parts, tmp_path / "data", "1.2.3")
-    assert content(tmp_path / "data") == merged
+    assert visible_files(tmp_path / "data") == merged
 
 
 def refused(campaigns: list[Campaign], data: Path, message: str) -> None:
     """Assert that a merge is refused with a message and changes nothing."""
-    before = content(data)
+    before = visible_files(data)
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         merge(campaigns, data, "1.2.4")
-    assert content(data) == before
+    assert visible_files(data) == before
 
 
 def changed(row: Row, **fields: object) -> Row:
@@ -202,78 +202,10 @@ def test_a_damaged_run_file_is_named(campaign: Campaign, tmp_path: Path) -> None
         merge([campaign], tmp_path / "data", "1.2.3")
 
 
-def killed_after(files: int, written: list[Path]) -> Callable[[object, Path], None]:
-    """Return a function that writes a number of tables, then raises; it adds them to a list."""
-
-    def write(table: object, path: Path) -> None:
-        if len(written) == files:
-            raise KeyboardInterrupt
-        write_table(table, path)
-        written.append(path)
-
-    return write
-
-
-@pytest.mark.parametrize("files", [0, 1, 2, 5])
-def test_a_killed_merge_leaves_complete_files_and_can_be_repeated(
-    campaign: Campaign,
-    tmp_path: Path,
-    merged: dict[str, bytes],
-    monkeypatch: pytest.MonkeyPatch,
-    files: int,
-) -> None:
-    data = tmp_path / "data"
-    written: list[Path] = []
-    with monkeypatch.context() as patch:
-        patch.setattr(generators.campaign.merge, "write_table", killed_after(files, written))
-        with pytest.raises(KeyboardInterrupt):
-            merge([campaign], data, "1.2.3")
-    assert {str(p.relative_to(data)): p.read_bytes() for p in written}.items() <= merged.items()
-    merge([campaign], data, "1.2.3")
-    assert content(data) == merged
-
-
-def test_a_killed_second_merge_leaves_the_old_files(
-    tmp_path: Path, merged: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = tmp_path / "data"
-    merge([campaign_of(tmp_path / "half", range(15))], data, "1.2.2")
-    before = content(data)
-
-    def half(table: object, where: Path, **_: object) -> None:
-        Path(where).write_bytes(b"PAR1")
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(pq, "write_table", half)
-        with pytest.raises(KeyboardInterrupt):
-            merge([campaign_of(tmp_path / "rest", range(15, len(PLAN)))], data, "1.2.3")
-    assert content(data) == before
-    assert verify_release(data) == []
-    merge([Campaign(tmp_path / "rest")], data, "1.2.3")
-    assert content(data) == merged
-
-
-@pytest.mark.parametrize("files", [1, 2, 3, 5])
-def test_a_second_merge_killed_between_bits_and_runs_can_be_repeated(
-    tmp_path: Path, merged: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, files: int
-) -> None:
-    data = tmp_path / "data"
-    merge([campaign_of(tmp_path / "half", range(15))], data, "1.2.2")
-    written: list[Path] = []
-    rest = campaign_of(tmp_path / "rest", range(15, len(PLAN)))
-    with monkeypatch.context() as patch:
-        patch.setattr(generators.campaign.merge, "write_table", killed_after(files, written))
-        with pytest.raises(KeyboardInterrupt):
-            merge([rest], data, "1.2.3")
-    merge([rest], data, "1.2.3")
-    assert content(data) == merged
-
-
 def test_recipes_and_environments_are_beside_the_data(campaign: Campaign, tmp_path: Path) -> None:
-    merge([campaign], tmp_path, "1.2.3")
-    recipes = json.loads((tmp_path / "recipes.json").read_text())
-    environments = json.loads((tmp_path / "environments.json").read_text())
+    merge([campaign], tmp_path / "data", "1.2.3")
+    recipes = json.loads((tmp_path / "data" / "recipes.json").read_text())
+    environments = json.loads((tmp_path / "data" / "environments.json").read_text())
     assert recipes.keys() == {row["recipe_id"] for row in ROWS}
     assert environments.keys() == {row["environment_id"] for row in ROWS}
     assert recipes[PLAN[0].recipe_id]["epochs"] == 2

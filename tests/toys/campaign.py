@@ -167,11 +167,21 @@ def edit(folder: Path, split: str, index: int, **fields: object) -> str:
 
 def sign(folder: Path) -> None:
     """Write the checksums of a folder's files, as if to cover up an edit."""
-    sums = folder / "SHA256SUMS"
-    sums.unlink(missing_ok=True)
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    digests = [(hashlib.sha256(p.read_bytes()).hexdigest(), p.relative_to(folder)) for p in files]
-    sums.write_text("".join(f"{digest}  {name.as_posix()}\n" for digest, name in digests))
+    files = visible_files(folder)
+    files.pop("SHA256SUMS", None)
+    digests = [(hashlib.sha256(content).hexdigest(), name) for name, content in files.items()]
+    text = "".join(f"{digest}  {name}\n" for digest, name in digests)
+    (folder / "SHA256SUMS").write_text(text)
+
+
+def visible_files(folder: Path) -> dict[str, bytes]:
+    """Return the content of every file of a folder that is not hidden, by name."""
+    names = ((path.relative_to(folder), path) for path in sorted(folder.rglob("*")))
+    return {
+        name.as_posix(): path.read_bytes()
+        for name, path in names
+        if path.is_file() and not any(part.startswith(".") for part in name.parts)
+    }
 
 
 def without_times(row: Row) -> Row:
