@@ -1,22 +1,25 @@
-"""Plan files and run files damaged at random: read as they are, or refused by name."""
+"""Plan files, run files and releases damaged at random: read as they are, or refused by name."""
 
 import base64
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.runs import rows_to_table
+from benchmark.publish.verify import verify_release
+from benchmark.runs import data_folder, rows_to_table
 from benchmark.schema import SCHEMA, check_row
 from benchmark.space.architectures import Layer
 from generators.campaign.campaign import Campaign, _add_digest, run_campaign
 from generators.campaign.plan import read_groups, read_plan
 from generators.workers.planned_run import PlannedRun
-from tests.toys.campaign import RECIPE, options_of, tiny_plan, toy_campaign, toy_row
+from tests.toys.campaign import RECIPE, options_of, tiny_plan, toy_campaign, toy_row, visible_files
 
 PLAN = tiny_plan(3)
 Json = object
@@ -151,6 +154,24 @@ def test_a_run_file_with_any_bit_flipped_is_refused(campaign: Campaign) -> None:
         with pytest.raises(ValueError, match=r"is damaged \("):
             campaign.row(PLAN[0].run_id)
     path.unlink()
+
+
+@pytest.mark.parametrize("rounds", [1, pytest.param(27, marks=pytest.mark.slow)])
+def test_a_bit_flipped_in_any_file_of_a_release_is_found(tmp_path: Path, rounds: int) -> None:
+    folder = Path(shutil.copytree(data_folder(), tmp_path / "data"))
+    rng = np.random.default_rng(rounds)
+    names = list(visible_files(folder))
+    for name in names * rounds:
+        content = (folder / name).read_bytes()
+        damaged, bit = bytearray(content), int(rng.integers(8 * len(content)))
+        damaged[bit // 8] ^= 1 << bit % 8
+        (folder / name).write_bytes(damaged)
+        problems = verify_release(folder)
+        if name == "SHA256SUMS":  # other files no longer agree with it, or a line is malformed
+            assert problems
+        else:
+            assert [problem.split(" has SHA-256 ")[0] for problem in problems] == [name]
+        (folder / name).write_bytes(content)
 
 
 def check_plan(campaign: Campaign, content: bytes) -> None:

@@ -5,6 +5,7 @@ interrupted and resumed. The release changes only at the end, when nothing is mi
 """
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -58,7 +59,8 @@ def add_proxies(images: str, folder: Path, options: RunOptions, version: str | N
     published_rows(images, Release(folder), COLUMNS)  # refuses before a file is made
     journal = proxies_path(images, folder).with_name(JOURNAL)
     busy = f"another process computes proxies into {str(journal.parent)!r}; wait for it"
-    with locked(journal, busy) as file:
+    state = f"nothing in {str(folder)!r} was changed; run the same command to resume"
+    with explain_errors(folder, state), locked(journal, busy) as file:
         check_release(folder)
         rows = published_rows(images, Release(folder), COLUMNS)
         recipe_ids = {str(row["recipe_id"]) for _, row in rows}
@@ -79,16 +81,15 @@ def add_proxies(images: str, folder: Path, options: RunOptions, version: str | N
             Job(r, recipes[r.recipe_id], options.images_folder, options.device, options.workers)
             for r in runs
         ]
-        state = f"nothing in {str(folder)!r} was changed; run the same command to resume"
-        with explain_errors(folder, state):
-            keep = partial(_keep, journal, kept)
-            run_jobs(jobs, replace(options, minutes=None), keep, measure_job)
+        keep = partial(_keep, journal, kept)
+        run_jobs(jobs, replace(options, minutes=None), keep, measure_job)
         new = proxy_table(kept)
         if table is None or not new.equals(table):
             with changing_release(folder, version) as draft:
                 write_table(new, proxies_path(images, draft))
                 _note_environment(draft)
-        journal.unlink()
+        with suppress(OSError):  # one that stays is read, and removed, by the next command
+            journal.unlink()
     return len(jobs)
 
 

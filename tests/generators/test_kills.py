@@ -107,13 +107,7 @@ def test_a_merge_killed_repeatedly_gives_the_same_bytes(tmp_path: Path, seed: in
     expected = visible_files(tmp_path / "expected")
     data = tmp_path / "data"
     for _ in range(KILLS):
-        wanted = int(rng.integers(1, len(expected)))
-        killed(
-            merge_all,
-            tmp_path,
-            lambda n=wanted: data.exists() and sum(p.is_file() for p in data.rglob("*")) >= n,  # type: ignore[misc]
-            rng.uniform(0, 0.02),
-        )
+        killed(merge_all, tmp_path, data.exists, rng.uniform(0, 0.5))
         found = visible_files(data)
         parts = {name: text for name, text in found.items() if name.endswith(".parquet")}
         assert parts.items() <= expected.items()  # each is complete or missing

@@ -97,7 +97,7 @@ def at_once(first: Callable[[], object], second: Callable[[], object],
     """Let a second merge begin when the first has read the release, and write before it."""
 
     def write(table: object, path: Path) -> None:
-        if threading.current_thread() is threading.main_thread() and not thread.is_alive():
+        if thread.ident is None:
             thread.start()
             assert asked.wait(60)
         write_table(table, path)
