@@ -1,18 +1,36 @@
-"""Runs each call in a new process, a few processes at a time.
+"""Runs each call in a new process, a few processes at a time, and ends what the calls started.
 
-A process computes with one thread. If it is killed, the other calls continue.
+A process computes with one thread. If it is killed, the other calls continue. What a call started
+ends with the call, and all of it ends with this process, however that ends:
+
+- On Linux, the new process forks. The copy makes the call, and the original is its guard: a process
+  that comes from the call becomes a child of the guard when its own parent ends, and the guard
+  kills all of them when the call is over or this process has ended.
+- On other systems, the new process ends with this one, but what it started may outlive it.
+- A process that this user may not kill is not covered.
 """
 
+import ctypes
+import multiprocessing
 import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import get_context
-from typing import TypeVar
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
+from multiprocessing import connection, get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NoReturn, TypeVar
 
 Returned = TypeVar("Returned")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+SET_PARENT_DEATH_SIGNAL, SET_CHILD_SUBREAPER = 1, 36  # of prctl(2), from linux/prctl.h
+SECONDS_TO_END = 5.0  # that a process has after its call to end by itself
+ENDED_EARLY = "the process ended early:"
 
 
 class EndedEarlyError(Exception):
@@ -29,27 +47,138 @@ def run_in_processes(
         processes: How many run at a time.
 
     Raises:
-        Exception: Whatever a call raises. Calls that have not started are then cancelled.
+        Exception: Whatever a call raises. Running processes are then ended, and no other starts.
     """
-    with _one_thread(), ThreadPoolExecutor(processes) as threads:
-        running = {threads.submit(call_in_process, call): i for i, call in enumerate(calls)}
+    stop, stopping = get_context("spawn").Pipe(duplex=False)
+    with _one_thread(), stop, ThreadPoolExecutor(processes) as threads:
+        running = {threads.submit(call_in_process, call, stop): i for i, call in enumerate(calls)}
         try:
             for future in as_completed(running):
                 yield running[future], future.result()
-        finally:  # after an error or an interrupt, cancel what has not started
+        finally:  # after an error or an interrupt, end what runs
             threads.shutdown(wait=False, cancel_futures=True)
+            stopping.close()
 
 
-def call_in_process(call: Callable[[], Returned]) -> Returned | EndedEarlyError:
-    """Return what a call returns in a new process, or how the process ended early."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        try:
-            return process.submit(call).result()
-        except BrokenProcessPool:
-            why = "killed, or out of memory"
-        except SystemExit as error:
-            why = f"exit({error.code})"
-    return EndedEarlyError(f"the process ended early: {why}")
+def call_in_process(call: Callable[[], Returned], stop: Connection) -> Returned | EndedEarlyError:
+    """Return what a call returns in a new process, or how the process ended early.
+
+    The process is ended when the other end of `stop` is closed.
+    """
+    context = get_context("spawn")
+    work = pickle.dumps(call)  # as bytes, so that the process forks before it loads their modules
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(sender, work))
+    process.start()
+    sender.close()
+    data = None
+    with receiver:
+        if stop not in connection.wait([receiver, process.sentinel, stop]):
+            with suppress(EOFError, OSError):
+                data = receiver.recv_bytes()
+            process.join(SECONDS_TO_END)
+        process.terminate()
+        process.join()
+    if data is None:
+        return EndedEarlyError(f"{ENDED_EARLY} killed, or out of memory")
+    returned, error, place = pickle.loads(data)
+    if error is not None:
+        raise error from RuntimeError(f"in a process:\n{place}")
+    return returned  # type: ignore[no-any-return]
+
+
+def _work(sender: Connection, call: bytes) -> None:
+    """Make a pickled call in this process, and send what it returned or raised, and where."""
+    contain()
+    returned, error, place = None, None, ""
+    try:
+        returned = pickle.loads(call)()
+    except Exception as raised:
+        error, place = raised, traceback.format_exc()
+    except BaseException as raised:  # such as SystemExit: it ends this process, not the command
+        why = f"exit({raised.code})" if isinstance(raised, SystemExit) else type(raised).__name__
+        returned = EndedEarlyError(f"{ENDED_EARLY} {why}")
+    sender.send_bytes(pickle.dumps((returned, error, place)))
+
+
+def end_with_parent() -> None:
+    """Let this process, one of `multiprocessing`, end as soon as its parent has ended."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait_and_end() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait_and_end, daemon=True).start()
+
+
+def contain() -> None:
+    """Continue in a copy of this process that ends with all that it starts.
+
+    This process waits for the copy, and never returns. When the copy or the parent of this process
+    has ended, or on SIGTERM, it kills the copy and all processes that come from it. Call this
+    before threads are started. On systems other than Linux, only this process ends with its parent.
+    """
+    if sys.platform != "linux":
+        end_with_parent()
+        return
+    awaited = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
+    guard = os.getpid()
+    _prctl(SET_CHILD_SUBREAPER, 1)
+    copy = os.fork()
+    if copy:
+        _guard(copy)
+    _prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != guard:
+        os._exit(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command gets Ctrl-C too, and ends this
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _guard(copy: int) -> NoReturn:
+    """Wait for a process, or for a reason to end it; then kill all children and end."""
+    _prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+    parent = multiprocessing.parent_process()
+    code = None if parent is None or os.getppid() == parent.pid else 1
+    while code is None:
+        if signal.sigwait({signal.SIGCHLD, signal.SIGTERM}) == signal.SIGTERM:
+            code = 128 + signal.SIGTERM
+        else:
+            code = _reap().get(copy)
+    _kill_children(copy)
+    os._exit(code)
+
+
+def _reap() -> dict[int, int]:
+    """Return the exit codes of the children that have ended, by process id, as a shell has them."""
+    codes = {}
+    with suppress(ChildProcessError):  # there is no child left
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            code = os.waitstatus_to_exitcode(ended[1])
+            codes[ended[0]] = code if code >= 0 else 128 - code
+    return codes
+
+
+def _kill_children(known: int) -> None:
+    """Kill all children, and theirs, which are children of this process once their parents end.
+
+    Where the system does not list children, only the `known` one is killed.
+    """
+    path = Path(f"/proc/self/task/{os.getpid()}/children")
+    with suppress(ChildProcessError):  # there is no child left
+        while True:
+            for child in path.read_text().split() if path.exists() else [known]:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(int(child), signal.SIGKILL)
+            os.waitpid(-1, 0)
+
+
+def _prctl(option: int, value: int) -> None:
+    """Set an attribute of this process, as in prctl(2)."""
+    ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 @contextmanager

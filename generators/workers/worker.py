@@ -1,7 +1,6 @@
 """The work of a worker process: train planned runs one after another, with images loaded once."""
 
 import base64
-import multiprocessing
 import os
 import threading
 import time
@@ -15,6 +14,7 @@ import torch
 from benchmark.recipes import Recipe
 from benchmark.schema import TRAINED_STATUSES, Run, Status
 from benchmark.space.imagesets import get_images
+from benchmark.util.processes import end_with_parent
 from generators.environment import GENERATOR_VERSION, device_name, environment, environment_id
 from generators.training.batches import DevicePixels, to_device
 from generators.training.images import load_images
@@ -45,18 +45,10 @@ class Job:
 
 
 def prepare() -> None:
-    """Set up a worker process: one torch thread, as networks are small, and no denormals."""
+    """Set up a worker process, which ends with its parent: one torch thread, and no denormals."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent ends, so that a killed campaign leaves no workers."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    end_with_parent()
 
 
 def prepare_gpu() -> None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,10 +38,10 @@ from tests.toys.campaign import (
     toy_row,
     without_times,
 )
+from tests.toys.processes import children, is_alive, needs_proc, wait_for
 
 ROOT = Path(__file__).parents[2]
 PLAN = tiny_plan(8)
-PATIENCE = 600.0  # seconds without progress of a subprocess until its test fails
 Held = dict[Future[Row], object]
 
 
@@ -59,26 +59,6 @@ def found_rows(campaign: Campaign) -> dict[str, Row]:
 
 def files_of(campaign: Campaign) -> set[str]:
     return {path.name for path in campaign.runs.iterdir()}
-
-
-def children(process: int) -> set[int]:
-    """Return the ids of a process's children; none on a system without /proc."""
-    path = Path(f"/proc/{process}/task/{process}/children")
-    return {int(name) for name in path.read_text().split()} if path.exists() else set()
-
-
-def is_alive(process: int) -> bool:
-    path = Path(f"/proc/{process}/stat")
-    return path.exists() and path.read_text().rsplit(")", 1)[1].split()[0] != "Z"
-
-
-def wait_for(condition: Callable[[], object]) -> bool:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.005)
-    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +110,10 @@ def test_a_killed_campaign_resumes_and_gives_the_same_rows(
     assert run_campaign(campaign, options_of()) == (0, 0)
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
+@needs_proc
 def test_workers_do_not_outlive_their_killed_campaign(killed: Killed) -> None:
     assert killed.workers
-    end = time.monotonic() + 20
-    while any(map(is_alive, killed.workers)) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not any(map(is_alive, killed.workers))
+    assert wait_for(lambda: not any(map(is_alive, killed.workers)))
 
 
 def test_a_second_process_on_one_shard_is_refused(tmp_path: Path, threads: None) -> None:

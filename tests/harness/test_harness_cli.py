@@ -173,7 +173,7 @@ def evaluated_here(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[str
     """Run jobs in this process; return a list that receives each predictor and its tasks."""
     ran: list[tuple[str, tuple[str, ...]]] = []
 
-    def run_here(call: partial[list[object]]) -> list[object]:
+    def run_here(call: partial[list[object]], _: object) -> list[object]:
         job = call.args[0]
         ran.append((job.predictor, tuple(task.name for task in job.tasks)))
         return call()

@@ -191,7 +191,7 @@ def test_processes_find_what_one_finds(path: Path, folder: Path) -> None:
 def test_a_result_whose_process_ends_early_is_named(
     path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def end_early(call: partial[str]) -> str | EndedEarlyError:
+    def end_early(call: partial[str], _: object) -> str | EndedEarlyError:
         return EndedEarlyError("ended early") if call.args[0][0].path == path else call()
 
     monkeypatch.setattr(processes, "call_in_process", end_early)
