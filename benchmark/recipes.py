@@ -85,13 +85,15 @@ class Recipe:
                 f"`warmup_epochs` (={self.warmup_epochs}) must be at least 0 and below `epochs` "
                 f"(={self.epochs})"
             )
-        if self.peak_rate <= 0:
-            raise ValueError(f"`peak_rate` (={self.peak_rate}) must be positive")
-        if not 0 <= self.momentum < 1 or self.weight_decay < 0:
+        if not 0 < self.peak_rate < math.inf:
+            raise ValueError(f"`peak_rate` (={self.peak_rate}) must be positive and finite")
+        if not (0 <= self.momentum < 1 and 0 <= self.weight_decay < math.inf):
             raise ValueError(
                 f"`momentum` (={self.momentum}) must be in [0, 1) and `weight_decay` "
-                f"(={self.weight_decay}) at least 0"
+                f"(={self.weight_decay}) at least 0 and finite"
             )
+        if self.arithmetic not in (None, 1, 2):
+            raise ValueError(f"`arithmetic` (={self.arithmetic}) must be 1, 2 or None")
 
     @property
     def recipe_id(self) -> str:

@@ -123,11 +123,14 @@ def _measure_epoch(training: Training, curves: Curves, epoch: int) -> None:
 def tenths(losses: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     """Divide an epoch's steps into tenths; step s of n is in tenth floor(10 s / n).
 
+    With fewer than ten steps, a tenth in which none begins has the one that began before.
+
     >>> [len(tenth) for tenth in tenths(np.zeros(21))]
     [3, 2, 2, 2, 2, 2, 2, 2, 2, 2]
     """
     tenth = np.arange(len(losses)) * TENTHS // len(losses)
-    return [losses[tenth == k] for k in range(TENTHS)]
+    last = np.searchsorted(tenth, np.arange(TENTHS), side="right") - 1
+    return [losses[tenth == tenth[step]] for step in last]
 
 
 def _fill_epoch(training: Training, curves: Curves, epoch: int, seconds: float) -> None:

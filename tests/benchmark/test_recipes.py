@@ -130,17 +130,30 @@ def test_a_warmup_longer_than_the_training_is_refused(epochs: int, warmup: int) 
         Recipe("cifar10", epochs=epochs, warmup_epochs=warmup)
 
 
-@pytest.mark.parametrize(("momentum", "decay"), [(1.0, 0.0), (-0.1, 0.0), (0.9, -1e-4)])
+@pytest.mark.parametrize(
+    ("momentum", "decay"),
+    [(1.0, 0.0), (-0.1, 0.0), (0.9, -1e-4), (0.9, math.inf), (0.9, math.nan), (math.nan, 0.0)],
+)
 def test_momentum_and_decay_out_of_range_are_refused(momentum: float, decay: float) -> None:
-    message = f"`momentum` (={momentum}) must be in [0, 1) and `weight_decay` (={decay}) at least 0"
+    message = (
+        f"`momentum` (={momentum}) must be in [0, 1) and `weight_decay` (={decay}) at least 0 and "
+        "finite"
+    )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         Recipe("cifar10", momentum=momentum, weight_decay=decay)
 
 
-@pytest.mark.parametrize("rate", [0.0, -0.1])
+@pytest.mark.parametrize("rate", [0.0, -0.1, math.inf, math.nan])
 def test_a_rate_that_is_not_positive_is_refused(rate: float) -> None:
-    with pytest.raises(ValueError, match=rf"^`peak_rate` \(={rate}\) must be positive$"):
+    with pytest.raises(ValueError, match=rf"^`peak_rate` \(={rate}\) must be positive and finite$"):
         Recipe("cifar10", peak_rate=rate)
+
+
+@pytest.mark.parametrize("version", [0, 3])
+def test_an_unknown_arithmetic_is_refused(version: int) -> None:
+    message = rf"^`arithmetic` \(={version}\) must be 1, 2 or None$"
+    with pytest.raises(ValueError, match=message):
+        Recipe("cifar10", arithmetic=version)
 
 
 def test_a_recipe_for_unknown_images_is_refused() -> None:

@@ -99,6 +99,19 @@ def test_training_reduces_the_loss(curves: Curves) -> None:
     assert first > 1.5 * last
 
 
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        (1, [[0]] * 10),
+        (3, [[0]] * 3 + [[1]] * 3 + [[2]] * 4),
+        (10, [[step] for step in range(10)]),
+        (12, [[0, 1], [2], [3], [4], [5], [6, 7], [8], [9], [10], [11]]),
+    ],
+)
+def test_every_tenth_of_an_epoch_has_a_step(steps: int, expected: list[list[int]]) -> None:
+    assert [part.tolist() for part in tenths(np.arange(steps, dtype=float))] == expected
+
+
 def test_tenths_average_to_the_train_loss(curves: Curves) -> None:
     sizes = [len(part) for part in tenths(np.zeros(STEPS))]
     assert sizes == [3, *[2] * 9]
