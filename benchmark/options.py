@@ -1,5 +1,6 @@
 """Options and printing that commands of several folders share."""
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,8 +10,27 @@ import click
 if TYPE_CHECKING:
     from benchmark.release import Release
 
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers without NaN, which every comparison lets through, and infinity."""
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number; fail if it is out of range."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
 HELP = {"help_option_names": ["-h", "--help"]}
-COUNT = click.IntRange(min=1)
+COUNT = click.IntRange(1, 1_000_000)
+COUNT_OR_NONE = click.IntRange(0, 1_000_000)
+PARALLEL = click.IntRange(1, 4_096)  # they are all started
+SEED = click.IntRange(0, 2**32 - 1)  # what numpy, torch and scikit-learn all take
+MINUTES = FiniteRange(min=0, max=525_600, min_open=True)  # up to a year
+RATE = FiniteRange(min=0, min_open=True)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 RESULTS_OPTION = click.option(
@@ -47,7 +67,11 @@ DEVICE_OPTION = click.option(
     "--device", default="cpu", show_default=True, help="Torch device, for example cuda:0."
 )
 WORKERS_OPTION = click.option(
-    "--workers", default=2, show_default=True, help="Networks to train at the same time."
+    "--workers",
+    default=2,
+    show_default=True,
+    type=PARALLEL,
+    help="Networks to train at the same time.",
 )
 IMAGES_FOLDER_OPTION = click.option(
     "--images-folder",

@@ -8,10 +8,14 @@ import click
 
 from benchmark.options import (
     COUNT,
+    COUNT_OR_NONE,
     DATA_OPTION,
     DEVICE_OPTION,
     HELP,
     IMAGES_FOLDER_OPTION,
+    MINUTES,
+    PARALLEL,
+    SEED,
     WORKERS_OPTION,
     echo_lines,
 )
@@ -31,13 +35,13 @@ if TYPE_CHECKING:
     multiple=True,
     default=(2,),
     show_default=True,
-    type=COUNT,
+    type=PARALLEL,
     help="Networks to train at the same time; the engine runs once with each number given.",
 )
-@click.option("--epochs", type=click.IntRange(min=2), help="Epochs [default: the recipe's].")
+@click.option("--epochs", type=click.IntRange(2, 10_000), help="Epochs [default: the recipe's].")
 @click.option(
     "--baseline-networks",
-    type=click.IntRange(min=0),
+    type=COUNT_OR_NONE,
     help="Networks for N0, N1 and N2; 0 leaves them out [default: all].",
 )
 @click.option("--baseline-epochs", type=COUNT, help="Epochs of N0 and N1 [default: all].")
@@ -45,7 +49,7 @@ if TYPE_CHECKING:
     "--audit",
     default=0,
     show_default=True,
-    type=click.IntRange(min=0),
+    type=COUNT_OR_NONE,
     help="Networks that the engine trains again in fp32.",
 )
 def bench(
@@ -89,8 +93,12 @@ def bench(
 @IMAGES_FOLDER_OPTION
 @DEVICE_OPTION
 @WORKERS_OPTION
-@click.option("--minutes", type=float, help="Time budget; no run is started that would exceed it.")
-@click.option("--sample", "seed", default=0, show_default=True, help="Seed of the sample.")
+@click.option(
+    "--minutes", type=MINUTES, help="Time budget; no run is started that would exceed it."
+)
+@click.option(
+    "--sample", "seed", default=0, show_default=True, type=SEED, help="Seed of the sample."
+)
 @DATA_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context

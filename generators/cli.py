@@ -13,6 +13,9 @@ from benchmark.options import (
     DEVICE_OPTION,
     HELP,
     IMAGES_FOLDER_OPTION,
+    MINUTES,
+    PARALLEL,
+    RATE,
     VERSION_OPTION,
     WORKERS_OPTION,
 )
@@ -52,6 +55,7 @@ def generate() -> None:
     multiple=True,
     default=(0.02, 0.05),
     show_default=True,
+    type=RATE,
     help="Learning rate of the pilot; may be given more than once.",
 )
 @click.option("--missing", is_flag=True, help="Leave out runs that the release already has.")
@@ -95,8 +99,10 @@ def plan(
 @click.option(
     "--shard", default="1/1", show_default=True, help="i/n: every n-th run from the i-th."
 )
-@click.option("--minutes", type=float, help="Time budget; no run is started that would exceed it.")
-@click.option("--limit", type=int, help="Maximum number of runs to train.")
+@click.option(
+    "--minutes", type=MINUTES, help="Time budget; no run is started that would exceed it."
+)
+@click.option("--limit", type=COUNT, help="Maximum number of runs to train.")
 @click.option(
     "--engine",
     default="local",
@@ -215,7 +221,7 @@ def pilot(campaign: Path, name: str, output: Path | None) -> None:
     "--processes",
     default=2,
     show_default=True,
-    type=COUNT,
+    type=PARALLEL,
     help="Networks to measure at the same time.",
 )
 @VERSION_OPTION

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     "--train-size",
     "train_sizes",
     multiple=True,
-    type=int,
+    type=COUNT,
     help="Fit on this many training networks; repeatable.",
 )
 @click.option(

@@ -14,6 +14,7 @@ from benchmark.options import (
     HELP,
     JSON_OPTION,
     RESULTS_OPTION,
+    SEED,
     echo_lines,
 )
 
@@ -108,7 +109,7 @@ def select(
 @click.argument("network")
 @click.option("--images", default="digits", show_default=True, help="Image set to train on.")
 @click.option("--predictor", default="arc", show_default=True, help="As for `evaluate`.")
-@click.option("--seed", default=0, show_default=True, type=int, help="Seed of the predictor.")
+@click.option("--seed", default=0, show_default=True, type=SEED, help="Seed of the predictor.")
 @click.option("--layers", is_flag=True, help="Only show the traced layers.")
 @DATA_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.options import COUNT, DATA_OPTION, FILE, HELP, SHOWN_RESULTS_OPTION
+from benchmark.options import COUNT, DATA_OPTION, FILE, HELP, MINUTES, SHOWN_RESULTS_OPTION
 
 if TYPE_CHECKING:
     from benchmark.release import Release
@@ -121,7 +121,9 @@ def serve(results: Path | None, port: int) -> None:
 @click.option("--check", is_flag=True, help="Write nothing; fail if a score differs.")
 @click.option("--refit", "fit_again", is_flag=True, help="Fit deterministic references again.")
 @click.option("--rerun", "run_again", is_flag=True, help="Also run the code again.")
-@click.option("--minutes", default=60.0, show_default=True, help="Time limit of code for a task.")
+@click.option(
+    "--minutes", default=60.0, show_default=True, type=MINUTES, help="Time limit per task."
+)
 @click.option("--shard", default="1/1", show_default=True, help="i/n: share of the intervals.")
 @click.option("--processes", default=2, show_default=True, type=COUNT, help="Run in parallel.")
 @click.pass_context

@@ -1,5 +1,6 @@
 """Gives jobs to one pool of workers, and retries or gives up jobs whose worker died."""
 
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
@@ -55,6 +56,10 @@ class RunOptions:
             raise ValueError(f"`shard` (={index}/{count}) must be i/n with 1 <= i <= n")
         if self.workers < 1:
             raise ValueError(f"`workers` (={self.workers}) must be at least 1")
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise ValueError(f"`minutes` (={self.minutes}) must be above 0 and finite")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"`limit` (={self.limit}) must be at least 1")
         if self.engine not in ENGINES:
             raise ValueError(unknown_name("engine", self.engine, ENGINES))
 

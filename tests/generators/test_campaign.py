@@ -161,7 +161,10 @@ def invoke(*arguments: object) -> tuple[int, str]:
 
 def test_the_command_exits_3_with_runs_left(tmp_path: Path, threads: None) -> None:
     toy_campaign(tmp_path, PLAN[:2])
-    assert invoke("run", "--campaign", tmp_path, "--minutes", 0) == (3, "0 runs finished, 2 left\n")
+    assert invoke("run", "--campaign", tmp_path, "--minutes", 1e-9) == (
+        3,
+        "0 runs finished, 2 left\n",
+    )
     assert invoke("run", "--campaign", tmp_path, "--limit", 1) == (0, "1 runs finished, 1 left\n")
     assert invoke("run", "--campaign", tmp_path) == (0, "1 runs finished, 0 left\n")
 
@@ -235,12 +238,19 @@ def test_a_null_accuracy_counts_as_damage(tmp_path: Path) -> None:
         list(campaign.rows())
 
 
-@pytest.mark.parametrize("text", ["", "1", "1/", "a/2", "1/2/3", "1 / 2", "-1/2"])
+@pytest.mark.parametrize("text", ["", "1", "1/", "a/2", "1/2/3", "1 / 2", "-1/2", "\u0661/\u0664"])
 def test_a_malformed_shard_is_refused(text: str) -> None:
     message = f"`shard` (={text!r}) must be i/n, as 1/4"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         parse_shard(text)
     assert parse_shard("3/4") == (3, 4)
+
+
+@pytest.mark.parametrize("text", ["1/99999999999999999999", "1/" + "9" * 5000, "10000000/1"])
+def test_a_shard_with_long_numbers_is_refused(text: str) -> None:
+    message = f"`shard` (={text!r}) must have at most 7 digits a number"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        parse_shard(text)
 
 
 def test_a_campaign_without_a_plan_says_how_to_make_one(tmp_path: Path) -> None:

@@ -263,7 +263,7 @@ def test_a_cluster_without_room_is_an_error(machines: Machines, tmp_path: Path) 
         )
         with pytest.raises(ConnectionError, match=f"^{re.escape(message)}$"):
             work_on_ray(campaign, [job_of(PLAN[0])], options, toy_row_of)
-    options = options_of(engine="ray", address=address, minutes=0.0)
+    options = options_of(engine="ray", address=address, minutes=1e-9)
     assert work_on_ray(campaign, [job_of(PLAN[0])], options, toy_row_of) == 0
 
 

@@ -102,7 +102,6 @@ def finished_in(
         (9.0, [60] * 8, 8),
         (5.0, [60, 60, 180, 60], 2),  # 3 minutes are left, and the next may take 3.9
         (6.0, [60, 60, 180, 60], 3),
-        (0.0, [60], 0),
     ],
 )
 def test_a_budget_starts_no_run_that_it_cannot_finish(
@@ -182,10 +181,22 @@ def test_a_shard_out_of_range_is_refused(shard: tuple[int, int]) -> None:
         options_of(shard=shard)
 
 
-def test_zero_workers_are_refused() -> None:
-    message = "`workers` (=0) must be at least 1"
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("workers", 0, "at least 1"),
+        ("limit", -1000, "at least 1"),
+        ("limit", 0, "at least 1"),
+        ("minutes", -1.0, "above 0 and finite"),
+        ("minutes", 0.0, "above 0 and finite"),
+        ("minutes", float("nan"), "above 0 and finite"),
+        ("minutes", float("inf"), "above 0 and finite"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(name: str, value: float, rule: str) -> None:
+    message = f"`{name}` (={value}) must be {rule}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        options_of(workers=0)
+        options_of(**{name: value})
 
 
 class FailingTrain:
