@@ -59,6 +59,7 @@ def generate() -> None:
     help="Learning rate of the pilot; may be given more than once.",
 )
 @click.option("--missing", is_flag=True, help="Leave out runs that the release already has.")
+@click.option("--fresh", metavar="WORD", help="Plan networks of no release, from a secret word.")
 @DATA_OPTION
 def plan(
     *,
@@ -68,20 +69,28 @@ def plan(
     pilot: bool,
     rates: tuple[float, ...],
     missing: bool,
+    fresh: str | None,
     release: "Release",
 ) -> None:
     """Plan the runs of a campaign, in a balanced order.
 
-    A plan of more networks than the release has all of the release's networks, and more.
+    A plan of more networks than the release has all of the release's networks, and more. With
+    --fresh, which needs --networks, it has other ones, on which maintainers try submitted code.
     """
     from generators.campaign.campaign import Campaign, release_recipes
+    from generators.campaign.fresh import make_fresh_plan
     from generators.campaign.learning_rate_pilot import pilot_plan, pilot_recipes
     from generators.campaign.plan import make_plan
     from generators.campaign.published import published_ids
 
     if pilot and len(names) != 1:
         raise click.UsageError("--pilot takes one image set")
-    runs = pilot_plan(names[0], rates) if pilot else make_plan(names, networks)
+    if fresh is None:
+        runs = pilot_plan(names[0], rates) if pilot else make_plan(names, networks)
+    elif pilot or networks is None:
+        raise click.UsageError("--fresh needs --networks and cannot be combined with --pilot")
+    else:
+        runs = make_fresh_plan(names, networks, fresh, release)
     if missing:
         published = published_ids(names, release)
         runs = [run for run in runs if run.run_id not in published]

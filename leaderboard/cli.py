@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.options import COUNT, DATA_OPTION, FILE, HELP, MINUTES, SHOWN_RESULTS_OPTION
+from benchmark.options import (
+    COUNT,
+    DATA_OPTION,
+    FILE,
+    FOLDER,
+    HELP,
+    MINUTES,
+    SHOWN_RESULTS_OPTION,
+)
 
 if TYPE_CHECKING:
     from benchmark.release import Release
@@ -124,6 +132,7 @@ def serve(results: Path | None, port: int) -> None:
 @click.option(
     "--minutes", default=60.0, show_default=True, type=MINUTES, help="Time limit per task."
 )
+@click.option("--fresh", type=FOLDER, help="Networks of no release, on which code is tried too.")
 @click.option("--shard", default="1/1", show_default=True, help="i/n: share of the intervals.")
 @click.option("--processes", default=2, show_default=True, type=COUNT, help="Run in parallel.")
 @click.pass_context
@@ -137,6 +146,7 @@ def rescore(
     fit_again: bool,
     run_again: bool,
     minutes: float,
+    fresh: Path | None,
     shard: str,
     processes: int,
 ) -> None:
@@ -146,14 +156,19 @@ def rescore(
     computed for every n-th result, starting with the i-th (--shard i/n). Results with the same
     scores become `rescored`. With --refit, reference predictors without randomness are fitted again
     in seconds and must give their stored predictions. With --rerun, which needs PREDICTORS, their
-    code runs in a process whose data folder holds train and validation only. Results with the same
-    predictions become `rerun`.
+    code runs in a process that gets the runs of train and validation only, as isolated as this
+    system allows; what holds is printed. Results with the same predictions become `rerun`.
+    docs/trust.md has the details, and how to make the folder of --fresh.
     """
+    from benchmark.release import Release
     from benchmark.util.shard import parse_shard
     from harness.verification.audit import Request, raise_levels, rerun_all, verify
+    from harness.verification.canaries import outcome_text
     from harness.verification.references import refit_all
     from leaderboard.board import results_here
 
+    if fresh is not None and not run_again:
+        raise click.UsageError("--fresh needs --rerun")
     if run_again and (check or not predictors):
         raise click.UsageError("--rerun needs PREDICTORS and cannot be combined with --check")
     folder = results or results_here()
@@ -164,14 +179,18 @@ def rescore(
     for problem in problems:
         click.echo(f"peephole: error: {problem}", err=True)
     raised = [] if check else raise_levels(report)
-    rerun = rerun_all(request, report.proven, minutes=minutes) if run_again else []
+    networks = None if fresh is None else Release(fresh)
+    proven = report.proven if run_again else ()
+    rerun = rerun_all(request, proven, minutes=minutes, fresh=networks)
     click.echo(
         f"{folder}  {len(report.proven)} rescored, {len(report.values)} without intervals, "
         f"{len(report.unproven)} not rescorable, {len(problems)} wrong; "
         f"{len(raised)} raised to rescored, {len(rerun)} to rerun"
     )
     for entry in rerun:
-        click.echo(f"{entry.task} {entry.predictor}  rerun within {entry.largest_difference:.2g}")
+        how = outcome_text(entry.measures, entry.canaries)
+        within = f"rerun within {entry.largest_difference:.2g}"
+        click.echo(f"{entry.task} {entry.predictor}  {within}, {how}")
     if problems:
         ctx.exit(1)
 

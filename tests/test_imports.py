@@ -34,8 +34,8 @@ ROOMS = {  # of each folder, from the lowest; a module imports from its own room
     "harness": (
         "protocol", "prediction_rules", "metrics", "scoring", "features", "tracing", "task_data",
         "results", "predictors", "predictors.recurrent", "predictors.extrapolation",
-        "predictors.bnn", "predictors.arc", "running", "verification", "api", "studies",
-        "score_text", "studies_cli", "cli",
+        "predictors.bnn", "predictors.arc", "running", "verification.isolation", "verification",
+        "api", "studies", "score_text", "studies_cli", "cli",
     ),
     "leaderboard": ("words", "networks", "board", "page", "readme", "show", "cli"),
 }  # fmt: skip

@@ -1,7 +1,7 @@
 """Plans the runs of a campaign, in an order whose every long prefix is a balanced dataset."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -94,7 +94,7 @@ def make_plan(image_names: Iterable[str], networks: int | None = None) -> list[P
     Raises:
         ValueError: If an image set is not known.
     """
-    positions: list[tuple[float, str, PlannedRun]] = []
+    groups: list[list[PlannedRun]] = []
     for name in image_names:
         images = get_images(name)
         quota = images.quota if networks is None else scale_quota(images.quota, networks)
@@ -107,9 +107,15 @@ def make_plan(image_names: Iterable[str], networks: int | None = None) -> list[P
                     for d in drawn[: repeats[split]]
                     for seed in REPEAT_SEEDS
                 ]
-                for group in (firsts, repeated):
-                    for i, run in enumerate(group):
-                        positions.append(((i + 0.5) / len(group), run.run_id, run))
+                groups += [firsts, repeated]
+    return spread(groups)
+
+
+def spread(groups: Iterable[Sequence[PlannedRun]]) -> list[PlannedRun]:
+    """Return the runs of all groups, each spread evenly over the plan."""
+    positions = [
+        ((i + 0.5) / len(group), run.run_id, run) for group in groups for i, run in enumerate(group)
+    ]
     return [run for _, _, run in sorted(positions, key=lambda entry: entry[:2])]
 
 

@@ -240,7 +240,13 @@ def raise_levels(report: Report) -> list[Path]:
     return raised
 
 
-def rerun_all(request: Request, paths: Sequence[Path], *, minutes: float = MINUTES) -> list[Rerun]:
+def rerun_all(
+    request: Request,
+    paths: Sequence[Path],
+    *,
+    minutes: float = MINUTES,
+    fresh: Release | None = None,
+) -> list[Rerun]:
     """Run the code of proven results again, record each rerun, and raise the result's level.
 
     Raises:
@@ -249,7 +255,7 @@ def rerun_all(request: Request, paths: Sequence[Path], *, minutes: float = MINUT
     entries = []
     for path in paths:
         job = Rescoring(path, intervals=False, release=request.release)
-        entry = rerun(job, submissions_folder(request.results), minutes=minutes)
+        entry = rerun(job, submissions_folder(request.results), minutes=minutes, fresh=fresh)
         write_rerun(request.results, entry)
         raise_level(path, "rerun")
         entries.append(entry)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.release import Release
 from benchmark.util.atomic import write_atomically
 from benchmark.util.strict_json import encode, read_record, refuse, to_text
 from harness.predictors.registry import PREDICTORS
@@ -18,8 +19,10 @@ from harness.running.evaluate import SECONDS, all_counts, drop_observed
 from harness.running.fit_predict import TimedPrediction
 from harness.running.submission import code_digest, code_files, find_submission
 from harness.task_data import load_task_data
+from harness.verification.canaries import Canaries, run_code
 from harness.verification.compare_predictions import largest_difference
-from harness.verification.isolated_process import Code, predict_in_isolation
+from harness.verification.isolated_process import Code, Limits
+from harness.verification.isolation.launch import Measures
 from harness.verification.rescore import Rescoring, rescore
 
 SCHEMA_VERSION = 1
@@ -36,6 +39,8 @@ class Rerun:
         code_sha256: SHA-256 of the submission; None for a reference predictor.
         harness_version: Version of the harness that ran the code.
         largest_difference: Between a stored mean or standard deviation and the one predicted again.
+        measures: What the process had of its own; nothing if it was not isolated.
+        canaries: What they gave; None in records that were written before there were any.
     """
 
     task: str
@@ -44,6 +49,8 @@ class Rerun:
     code_sha256: str | None
     harness_version: str
     largest_difference: float
+    measures: Measures = ()
+    canaries: Canaries | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +129,17 @@ def find_code(predictor: str, submissions: Path) -> tuple[Code, str | None]:
 
 
 def rerun(
-    job: Rescoring, submissions: Path, *, minutes: float = MINUTES, tolerance: float = TOLERANCE
+    job: Rescoring,
+    submissions: Path,
+    *,
+    minutes: float = MINUTES,
+    tolerance: float = TOLERANCE,
+    fresh: Release | None = None,
 ) -> Rerun:
     """Rescore a result, run its code again for at most `minutes`, and return an entry.
 
-    A predicted accuracy or standard deviation may differ by at most `tolerance`.
+    A predicted accuracy or standard deviation may differ by at most `tolerance`. `fresh` has
+    networks that are in no release, on which the code is tried as well.
 
     Raises:
         ValueError: If the scores do not follow from the stored predictions, the code fails, or it
@@ -138,7 +151,9 @@ def rerun(
     data = load_task_data(task, job.release)
     try:
         code, digest = find_code(result.predictor, submissions)
-        timed = predict_in_isolation(code, data, result.seeds, minutes=minutes, release=job.release)
+        limits = Limits(minutes)
+        run = run_code(code, data, result.seeds, job.release, limits, fresh=fresh)
+        timed = run.timed
         _check_counts(result, timed)
         predictions = [round_prediction(drop_observed(a.prediction, task.observed)) for a in timed]
         run_ids = data.targets.valid_accuracy.run_ids
@@ -157,6 +172,8 @@ def rerun(
         digest,
         result.harness_version,
         largest,
+        run.measures,
+        run.canaries,
     )
 
 

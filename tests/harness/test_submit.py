@@ -12,16 +12,14 @@ import pytest
 from click.testing import CliRunner
 
 from benchmark.release import Release
-from benchmark.runs import data_folder, split_path
 from harness.cli import check, submit
 from harness.results.result import Seconds
 from harness.results.store import predictions_path, read_result, result_path
 from harness.running.evaluate_many import Setting
 from harness.running.find_predictor import find
 from harness.running.submission import FILE, submissions_folder
-from harness.task_data import load_task_data
 from harness.verification.audit import Request, rerun_all, verify
-from harness.verification.isolated_process import Code, copy_tree, predict_in_isolation
+from harness.verification.isolated_process import Code
 from harness.verification.rerun import find_code, read_reruns, rerun
 from harness.verification.rescore import Rescoring
 from harness.verification.submit import make_submission_files, read_submission_files, submit_files
@@ -205,91 +203,6 @@ def test_code_that_breaks_a_rule_or_fails_is_refused(folder: Path, tmp_path: Pat
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         submit_files(make_submission_files(f"{path}:Sizes", FIELDS), setting)
     assert [entry.name for entry in tmp_path.iterdir()] == ["code"]
-
-
-PEEK = """
-        from benchmark.runs import data_folder
-        from benchmark.release import load_runs
-        from pathlib import Path
-        assert Path.cwd().name == "work", Path.cwd()
-        assert not (Path.cwd().parent / "tree" / "leaderboard").exists()
-        load_runs("digits", "train"), load_runs("digits", "validation")
-        load_runs("digits", "{split}")
-"""
-
-
-def test_isolated_code_reads_train_and_validation_and_nothing_else(
-    folder: Path, tmp_path: Path
-) -> None:
-    parts = load_task_data(toy_task(folder), Release(folder))
-    path = coded(tmp_path / "code", PEEK.format(split="train"))
-    (timed,) = predict_in_isolation(
-        Code("net.py:Sizes", (path,)), parts, (0,), minutes=5, release=Release(folder)
-    )
-    assert timed.prediction.mean.shape == (24, 1)
-    coded(tmp_path / "code", PEEK.format(split="test"))
-    start = "the predictor failed with only train and validation data: FileNotFoundError: "
-    with pytest.raises(ValueError, match=f"^{start}no runs at .*digits/test.parquet'; files: .*$"):
-        predict_in_isolation(
-            Code("net.py:Sizes", (path,)), parts, (0,), minutes=5, release=Release(folder)
-        )
-
-
-def test_the_copied_data_holds_no_test_network(tmp_path: Path) -> None:
-    copy_tree(tmp_path, data_folder())
-    copied = tmp_path / "benchmark" / "data"
-    names = {path.name for path in copied.rglob("*.parquet")}
-    assert names == {"train.parquet", "validation.parquet"}
-    assert split_path("digits", "train", copied).is_file()
-
-
-@pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        ("        import os; os._exit(7)\n", "the predictor failed with only train and validation "
-         "data: exit code 7"),
-        ("        import time; time.sleep(60)\n", "the predictor must finish within 0.1 minutes"),
-    ],
-)  # fmt: skip
-def test_isolated_code_that_ends_or_hangs_is_told(
-    folder: Path, tmp_path: Path, body: str, message: str
-) -> None:
-    parts = load_task_data(toy_task(folder), Release(folder))
-    path = coded(tmp_path / "code", body)
-    minutes = 5 if "exit" in body else 0.1
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        predict_in_isolation(
-            Code("net.py:Sizes", (path,)), parts, (0,), minutes=minutes, release=Release(folder)
-        )
-
-
-FORGE = """
-        import atexit, json, pathlib
-        home = pathlib.Path.cwd().parent
-        def forge():
-            (home / "predictions.npz").write_bytes({content})
-            (home / "counts.json").write_text('{counts}')
-        atexit.register(forge)
-"""
-
-
-@pytest.mark.parametrize(
-    ("content", "counts", "message"),
-    [
-        (b"\x80\x04N.", '{"counts": [{}]}', "the predictions cannot be read: "),
-        (b"", '{"counts": [{}]}', "the predictions cannot be read: "),
-        (b"", "[]", r".*counts\.json: `file` \(=\[\]\) must be an object"),
-    ],
-)
-def test_predictions_are_read_as_plain_arrays(
-    folder: Path, tmp_path: Path, content: bytes, counts: str, message: str
-) -> None:
-    parts = load_task_data(toy_task(folder), Release(folder))
-    path = coded(tmp_path / "code", FORGE.format(content=content, counts=counts))
-    with pytest.raises(ValueError, match=f"^{message}"):
-        predict_in_isolation(
-            Code("net.py:Sizes", (path,)), parts, (0,), minutes=5, release=Release(folder)
-        )
 
 
 def test_predictions_that_do_not_come_out_again_are_refused(folder: Path, tmp_path: Path) -> None:
