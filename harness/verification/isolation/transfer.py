@@ -15,7 +15,7 @@ from harness.protocol import Prediction, Queries, Runs
 from harness.running.fit_predict import check_prediction
 
 HEADER_BYTES = 2**16  # most bytes of the line of JSON
-MESSAGE = 3000  # most characters of a message
+MESSAGE = 300  # most characters of a message
 MOST_COUNTS, LARGEST_COUNT, COUNT_NAME = 50, 2**53, 50  # counts, their values and their names
 
 
@@ -153,7 +153,7 @@ def _check_counts(counts: Mapping[str, int]) -> None:
     if len(counts) > MOST_COUNTS:
         raise ValueError(f"`counts` must have at most {MOST_COUNTS} entries, not {len(counts)}")
     for name, count in counts.items():
-        if not (name.isprintable() and len(name) <= COUNT_NAME):
-            raise ValueError(f"a name in `counts` must have {COUNT_NAME} printable characters")
+        if not (name.isprintable() and 1 <= len(name) <= COUNT_NAME):
+            raise ValueError(f"a name in `counts` must have 1 to {COUNT_NAME} printable characters")
         if not 0 <= count <= LARGEST_COUNT:
             raise ValueError(f"`counts.{name}` (={count}) must be in 0..2^53")
