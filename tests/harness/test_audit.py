@@ -254,6 +254,7 @@ def test_the_command_says_what_is_wrong_and_writes_nothing_with_check(
     ("arguments", "message"),
     [
         (("--rerun",), "--rerun needs PREDICTORS and cannot be combined with --check"),
+        (("--fresh", "x"), "--fresh needs --rerun"),
         (("our",), "unknown predictor 'our'; did you mean 'ours'? Known: ours"),
     ],
 )

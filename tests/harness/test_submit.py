@@ -19,7 +19,9 @@ from harness.running.evaluate_many import Setting
 from harness.running.find_predictor import find
 from harness.running.submission import FILE, submissions_folder
 from harness.verification.audit import Request, rerun_all, verify
+from harness.verification.canaries import Canaries
 from harness.verification.isolated_process import Code
+from harness.verification.isolation.launch import describe, find_way
 from harness.verification.rerun import find_code, read_reruns, rerun
 from harness.verification.rescore import Rescoring
 from harness.verification.submit import make_submission_files, read_submission_files, submit_files
@@ -63,7 +65,17 @@ def test_the_template_is_checked_submitted_and_rerun(folder: Path, tmp_path: Pat
         0, f"{results}  2 rescored, 0 without intervals, 0 not rescorable, 0 wrong; "
         "2 raised to rescored, 2 to rerun",
     ), error  # fmt: skip
-    assert all(" my-ridge  rerun within " in line for line in out.splitlines()[1:])
+    first, second = out.splitlines()[1:]
+    how = re.escape(describe(find_way().measures))
+    within = rf"my-ridge  rerun within \S+, in {how}"
+    reversed_fit = r"; score (lost|kept) on reversed accuracies \(tau -?0\.\d+\)"
+    assert re.fullmatch(f"digits-k0-v1 {within}{reversed_fit}", first)
+    assert re.fullmatch(f"digits-k1-v1 {within}", second)
+    k0, k1 = read_reruns(results).reruns
+    assert k0.measures == k1.measures == find_way().measures
+    assert k0.canaries is not None
+    assert k0.canaries.reversed is not None
+    assert k1.canaries == Canaries((), None)
     assert verify(Request(results, release=Release(folder), processes=1)).problems == ()
     code_file = submitted / "predictor.py"
     code_file.write_text(code_file.read_text() + "# changed\n")
