@@ -20,10 +20,12 @@ from benchmark.release import INSTALLED, Release
 from benchmark.space.imagesets import IMAGES
 from benchmark.space.skeletons import SKELETONS
 from harness.results.ceiling import Ceiling, ceiling_paths, read_ceiling
+from harness.results.contents import require_contents
 from harness.results.folder import results_folder
 from harness.results.predictions import mean_table
 from harness.results.result import Result, tau_samples
 from harness.results.store import read_with_predictions
+from harness.running.submission import submissions_folder
 from harness.scoring.differences import Differences, pairwise_differences
 from harness.scoring.targets import SCORED_SPLITS
 from harness.verification.audit import Request, verify
@@ -110,7 +112,8 @@ def verified_board(folder: Path, release: Release = INSTALLED) -> Board:
     Values are computed again from the predictions, ceilings from the runs. Wrong ones are left out.
 
     Raises:
-        ValueError: If no result is right.
+        ValueError: If no result is right, or anything lies there or in the folder of submissions
+            that `check_contents` refuses.
         FileNotFoundError: If the folder does not exist.
     """
     request = Request(folder, release=release, intervals=False, published=False)
@@ -125,11 +128,13 @@ def read_board(folder: Path, left_out: Mapping[Path, str] | None = None) -> Boar
         left_out: The results and ceilings to leave out, each with its problem.
 
     Raises:
-        ValueError: If there is no result, or one breaks a rule.
+        ValueError: If there is no result, one breaks a rule, or anything lies there or in the
+            folder of submissions that `check_contents` refuses.
         FileNotFoundError: If the folder does not exist.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder of results {str(folder)!r}")
+    require_contents(folder, submissions_folder(folder))
     problems = left_out or {}
     entries: dict[str, list[tuple[Result, pa.Table | None]]] = {}
     for path in sorted(folder.glob("*/*.json")):

@@ -120,6 +120,7 @@ def _find_submission(folder: Path) -> Candidate:
             f"submission {submission.name!r} has predictions and no code; it cannot be run"
         )
     source = folder / submission.predictor if submission.file else submission.predictor
+    sys.dont_write_bytecode = True  # `check_contents` refuses compiled code beside submitted code
     make = find(str(source)).make
     return Candidate(submission.name, submission.title, make, stochastic=submission.seeds > 1)
 

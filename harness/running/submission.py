@@ -17,10 +17,10 @@ import yaml
 
 from benchmark.util.strict_json import decode, refuse
 from harness.predictors.registry import PREDICTORS
+from harness.results.contents import MOST_BYTES
 
 Kind = Literal["predictions", "code"]
 FILE = "submission.yaml"
-MOST_BYTES = 65_536  # of submission.yaml and of each Python file
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
@@ -153,7 +153,9 @@ def read_submission(folder: Path) -> Submission:
         raise ValueError(f"{path}: {'; '.join(str(error).splitlines())}") from error
     if submission.file is not None and not (folder / submission.file).is_file():
         raise ValueError(f"{path}: `predictor` (={submission.predictor!r}) must be in the folder")
-    code_files(folder)
+    code = code_files(folder)
+    if code and submission.kind == "predictions":
+        raise ValueError(f"{code[0]}: a submission of predictions must not contain code")
     return submission
 
 

@@ -13,6 +13,7 @@ from benchmark.release import INSTALLED, Release
 from benchmark.util.unknown_name import unknown_name
 from harness.predictors.registry import PREDICTORS
 from harness.results.ceiling import ceiling_paths
+from harness.results.contents import check_contents
 from harness.results.result import Result, Seconds
 from harness.results.store import read_result, result_path
 from harness.running.submission import (
@@ -100,12 +101,17 @@ class Report:
 def verify(request: Request) -> Report:
     """Return which results of a folder are right and wrong; write and execute nothing.
 
+    If anything lies there or in the folder of submissions that `check_contents` refuses, these are
+    all problems, and nothing is read.
+
     Raises:
         FileNotFoundError: If there is no such folder.
         ValueError: If a predictor has no results there.
     """
     paths = _select_paths(request)
     submissions = submissions_folder(request.results)
+    if strays := check_contents(request.results, submissions):
+        return Report((), (), (), {}, tuple(strays))
     reruns, references = read_reruns(request.results), read_references(request.results)
     wrong: dict[Path, str] = {}
     jobs: list[Rescoring] = []

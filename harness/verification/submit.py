@@ -60,8 +60,6 @@ def read_submission_files(folder: Path) -> SubmissionFiles:
     code = tuple(code_files(folder))
     if submission.kind == "code":
         return SubmissionFiles(submission, text, code, {})
-    if code:
-        raise ValueError(f"{code[0]}: a submission of predictions must not contain code")
     files = {task: folder / PREDICTIONS / f"{task}.parquet" for task in submission.tasks}
     for path in files.values():
         if not path.is_file():
