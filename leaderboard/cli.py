@@ -6,15 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.options import (
-    COUNT,
-    DATA_OPTION,
-    FILE,
-    FOLDER,
-    HELP,
-    MINUTES,
-    SHOWN_RESULTS_OPTION,
-)
+from benchmark.options import COUNT, DATA_OPTION, FILE, FOLDER, HELP, MINUTES, SHOWN_RESULTS_OPTION
 
 if TYPE_CHECKING:
     from benchmark.release import Release

@@ -14,26 +14,11 @@ from benchmark.util.unknown_name import unknown_name
 from harness.predictors.registry import PREDICTORS
 from harness.results.ceiling import ceiling_paths
 from harness.results.contents import check_contents
-from harness.results.result import Result, Seconds
-from harness.results.store import read_result, result_path
-from harness.running.submission import (
-    FILE,
-    Submission,
-    find_submission,
-    submission_names,
-    submissions_folder,
-)
-from harness.verification.references import References, check_reference, read_references
-from harness.verification.rerun import (
-    MINUTES,
-    Rerun,
-    Reruns,
-    check_claim,
-    find_code,
-    read_reruns,
-    rerun,
-    write_rerun,
-)
+from harness.results.store import read_result, result_path, write_result
+from harness.running.submission import find_submission, submission_names, submissions_folder
+from harness.verification.claims import check_level, check_source
+from harness.verification.references import References, read_references
+from harness.verification.rerun import MINUTES, Rerun, read_reruns, rerun, write_rerun
 from harness.verification.rescore import (
     Rescoring,
     ceiling_problem,
@@ -121,8 +106,8 @@ def verify(request: Request) -> Report:
         try:
             result = read_result(path)
             if request.published:
-                _check_source(path, result, submissions, references)
-            _check_level(path, result, reruns, submissions)
+                check_source(path, result, submissions, references)
+            check_level(path, result, reruns, submissions)
         except (ValueError, OSError) as error:
             wrong[path] = str(error)
             continue
@@ -157,61 +142,6 @@ def _select_paths(request: Request) -> list[Path]:
         if name not in known:
             raise ValueError(unknown_name("predictor", name, known))
     return result_paths(request.results, request.predictors)
-
-
-def _check_source(
-    path: Path, result: Result, submissions: Path, references: References | None
-) -> None:
-    """Check that a result agrees with its reference predictor or its submission."""
-    if result.predictor in PREDICTORS:
-        check_reference(path, result, references)
-        return
-    if result.predictor not in submission_names(submissions):
-        raise ValueError(
-            f"{path}: predictor {result.predictor!r} must be a reference predictor or have a "
-            f"submission in {str(submissions)!r}"
-        )
-    submission = find_submission(submissions, result.predictor)
-    for field, (value, expected) in _shared_fields(submission, result).items():
-        if value != expected:
-            raise ValueError(
-                f"{path}: `{field}` (={value!r}) is {expected!r} in {submission.name}/{FILE}"
-            )
-
-
-def _shared_fields(submission: Submission, result: Result) -> dict[str, tuple[object, object]]:
-    """Return, by field, the value in a result and the value in its submission."""
-    shared: dict[str, tuple[object, object]] = {
-        "title": (result.title, submission.title),
-        "seeds": (result.seeds, tuple(range(submission.seeds))),
-        "task": (result.task, result.task if result.task in submission.tasks else None),
-    }
-    if submission.kind == "predictions":
-        shared["seconds"] = (result.seconds, seconds_of(submission))
-        shared["counts"] = (dict(result.counts), {})
-    return shared
-
-
-def seconds_of(submission: Submission) -> Seconds | None:
-    """Return the seconds that a submission of predictions states; None if it states none."""
-    if submission.fit_seconds is None or submission.predict_seconds is None:
-        return None
-    return Seconds(submission.fit_seconds, submission.predict_seconds)
-
-
-def _check_level(path: Path, result: Result, reruns: Reruns, submissions: Path) -> None:
-    """Check that a result claims no verification level that cannot be shown."""
-    if result.verification != "self-reported" and result.status == "failed":
-        raise ValueError(
-            f"{path}: `verification` (={result.verification!r}) must be 'self-reported' for a "
-            "failed predictor"
-        )
-    entry = check_claim(path, result, reruns)
-    if entry is not None and find_code(result.predictor, submissions)[1] != entry.code_sha256:
-        raise ValueError(
-            f"{path}: `verification` (='rerun') must be 'rescored' at most: the code has changed "
-            "since"
-        )
 
 
 def _find_missing(request: Request, submissions: Path, references: References | None) -> list[str]:
@@ -253,7 +183,7 @@ def rerun_all(
     minutes: float = MINUTES,
     fresh: Release | None = None,
 ) -> list[Rerun]:
-    """Run the code of proven results again, record each rerun, and raise the result's level.
+    """Run the code of proven results again, record each rerun, and store what the code gave.
 
     Raises:
         ValueError: If code cannot be run or gives other predictions; earlier reruns are kept.
@@ -261,8 +191,9 @@ def rerun_all(
     entries = []
     for path in paths:
         job = Rescoring(path, intervals=False, release=request.release)
-        entry = rerun(job, submissions_folder(request.results), minutes=minutes, fresh=fresh)
+        submissions = submissions_folder(request.results)
+        entry, result, table = rerun(job, submissions, minutes=minutes, fresh=fresh)
         write_rerun(request.results, entry)
-        raise_level(path, "rerun")
+        write_result(request.results, result, table)
         entries.append(entry)
     return entries

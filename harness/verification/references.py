@@ -8,6 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+
 from benchmark.release import Release
 from benchmark.util.locks import locked
 from benchmark.util.strict_json import read_record
@@ -17,7 +20,6 @@ from harness.results.result import Result
 from harness.results.store import LOCK, read_result, read_with_predictions, write_json
 from harness.running.evaluate import evaluate
 from harness.running.find_predictor import find
-from harness.verification.compare_predictions import largest_difference
 
 SCHEMA_VERSION = 1
 TOLERANCE = 1e-3  # of a prediction that is fitted again; one valid image is at least 2e-3
@@ -92,6 +94,29 @@ def check_reference(path: Path, result: Result, references: References | None) -
                 f"{references_path(path.parents[1]).name}; `peephole board record` records the "
                 "predictions of a new evaluation"
             )
+
+
+def largest_difference(stored: pa.Table, again: pa.Table) -> tuple[float, str]:
+    """Return the largest difference between two tables of predictions, and a text that locates it.
+
+    Raises:
+        ValueError: If their rows differ in number, or only one has standard deviations.
+    """
+    if stored.column_names != again.column_names or len(stored) != len(again):
+        raise ValueError(f"fitted again, it predicts {len(again)} rows, not {len(stored)}")
+    largest = (0.0, "")
+    for name in ("mean", "std"):
+        if stored[name].null_count != again[name].null_count:
+            raise ValueError("fitted again, it must give `std` if and only if `std` is stored")
+        if stored[name].null_count:
+            continue
+        one, other = stored[name].to_numpy(), again[name].to_numpy()
+        row = int(np.argmax(np.abs(one - other)))
+        run_id, epoch = stored["run_id"][row].as_py(), stored["epoch"][row].as_py()
+        where = f"`{name}` of run {run_id!r} at epoch {epoch}"
+        text = f"{where} (={one[row]}) is {other[row]} when it is fitted again"
+        largest = max(largest, (float(abs(one[row] - other[row])), text))
+    return largest
 
 
 def refit_all(paths: Iterable[Path], release: Release) -> list[str]:

@@ -1,28 +1,34 @@
 """Runs the code of results again without the test networks, and keeps a record of it.
 
-The record is `reruns.json` in the folder of results. It holds digests of the predictions and of the
-code. A result at level `rerun` must have an entry there.
+The predictions of the rerun replace the stored ones, and are scored: so a row at level `rerun`
+shows what the code gave, not what was submitted. The record is `reruns.json` in the folder of
+results. An entry holds for these predictions, this code and this version of the harness alone; a
+result at level `rerun` must have one.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
+
+import pyarrow as pa
 
 from benchmark.release import Release
 from benchmark.util.atomic import write_atomically
 from benchmark.util.strict_json import encode, read_record, refuse, to_text
 from harness.predictors.registry import PREDICTORS
-from harness.results.predictions import predictions_table, round_prediction, seeds_table
+from harness.results.predictions import to_parquet
 from harness.results.result import Result
 from harness.results.store import read_with_predictions
-from harness.running.evaluate import SECONDS, all_counts, drop_observed
+from harness.running.evaluate import SECONDS, ResultHeader, all_counts, drop_observed, score_outcome
 from harness.running.fit_predict import TimedPrediction
 from harness.running.submission import code_digest, code_files, find_submission
 from harness.task_data import load_task_data
 from harness.verification.canaries import Canaries, run_code
-from harness.verification.compare_predictions import largest_difference
 from harness.verification.isolated_process import Code, Limits
 from harness.verification.isolation.launch import Measures
+from harness.verification.references import largest_difference
 from harness.verification.rescore import Rescoring, rescore
 
 SCHEMA_VERSION = 1
@@ -32,13 +38,15 @@ MINUTES = 60.0  # time limit of the code for one task
 
 @dataclass(frozen=True, slots=True)
 class Rerun:
-    """A record of code that gave the predictions of a result again.
+    """A record of code that was run, and whose predictions are those of a result.
 
     Attributes:
-        predictions_sha256: SHA-256 of the stored predictions, as in the result.
+        predictions_sha256: SHA-256 of the predictions that the code gave, as in the result.
         code_sha256: SHA-256 of the submission; None for a reference predictor.
+        requirement: The installed package that ran, as "name==version"; None for code in files.
         harness_version: Version of the harness that ran the code.
-        largest_difference: Between a stored mean or standard deviation and the one predicted again.
+        largest_difference: Between a mean or standard deviation that was submitted and the one that
+            the code gave.
         measures: What the process had of its own; nothing if it was not isolated.
         canaries: What they gave; None in records that were written before there were any.
     """
@@ -47,6 +55,7 @@ class Rerun:
     predictor: str
     predictions_sha256: str
     code_sha256: str | None
+    requirement: str | None
     harness_version: str
     largest_difference: float
     measures: Measures = ()
@@ -97,35 +106,50 @@ def check_claim(path: Path, result: Result, reruns: Reruns) -> Rerun | None:
     """Return the entry of a result at level `rerun` in the record; None at other levels.
 
     Raises:
-        ValueError: If it has none, or an entry of other predictions.
+        ValueError: If it has none, or one of other predictions or another version of the harness.
     """
     if result.verification != "rerun":
         return None
-    key = (result.task, result.predictor, result.predictions_sha256)
     for entry in reruns.reruns:
-        if (entry.task, entry.predictor, entry.predictions_sha256) == key:
+        fields = ("task", "predictor", "predictions_sha256", "harness_version")
+        if all(getattr(entry, field) == getattr(result, field) for field in fields):
             return entry
     raise ValueError(
         f"{path}: `verification` (='rerun') must be 'rescored' at most: reruns.json has no "
-        "entry for these predictions"
+        "entry for these predictions and this version of the harness"
     )
 
 
-def find_code(predictor: str, submissions: Path) -> tuple[Code, str | None]:
-    """Return a predictor's code and its digest, which is None for a reference predictor.
+def find_code(predictor: str, submissions: Path) -> tuple[Code, str | None, str | None]:
+    """Return a predictor's code, its digest (None for a reference predictor) and its requirement.
 
     Raises:
         ValueError: If the submission is one of predictions, or breaks a rule.
         FileNotFoundError: If there is no such submission.
     """
     if predictor in PREDICTORS:
-        return Code(predictor), None
+        return Code(predictor), None, None
     submission = find_submission(submissions, predictor)
     if submission.predictor is None:
         raise ValueError(f"submission {predictor!r} has only predictions, no code to run")
     folder = submissions / predictor
     files = tuple(code_files(folder)) if submission.file else ()
-    return Code(submission.predictor, files), code_digest(folder)
+    return Code(submission.predictor, files), code_digest(folder), submission.requirement
+
+
+def _check_installed(requirement: str | None) -> None:
+    """Check that a required package is installed in the version that is asked for."""
+    if requirement is None:
+        return
+    name, exact, version = requirement.partition("==")
+    if not exact:
+        raise ValueError(f"`requirement` (={requirement!r}) must be NAME==VERSION to be run again")
+    try:
+        installed = metadata.version(name.strip())
+    except metadata.PackageNotFoundError:
+        installed = "not installed"
+    if installed != version.strip():
+        raise ValueError(f"`requirement` (={requirement!r}) must be installed; it is {installed}")
 
 
 def rerun(
@@ -135,46 +159,50 @@ def rerun(
     minutes: float = MINUTES,
     tolerance: float = TOLERANCE,
     fresh: Release | None = None,
-) -> Rerun:
-    """Rescore a result, run its code again for at most `minutes`, and return an entry.
+) -> tuple[Rerun, Result, pa.Table]:
+    """Rescore a result and run its code again for at most `minutes`.
 
     A predicted accuracy or standard deviation may differ by at most `tolerance`. `fresh` has
     networks that are in no release, on which the code is tried as well.
+
+    Returns:
+        An entry for the record, and the result of the predictions that the code gave, with these.
 
     Raises:
         ValueError: If the scores do not follow from the stored predictions, the code fails, or it
             predicts something else; the message starts with the result's path.
         OSError: If a file cannot be read or written.
     """
-    result = rescore(job)
-    task = job.release.task(result.task)
+    stored = rescore(job)
+    task = job.release.task(stored.task)
     data = load_task_data(task, job.release)
     try:
-        code, digest = find_code(result.predictor, submissions)
-        limits = Limits(minutes)
-        run = run_code(code, data, result.seeds, job.release, limits, fresh=fresh)
-        timed = run.timed
-        _check_counts(result, timed)
-        predictions = [round_prediction(drop_observed(a.prediction, task.observed)) for a in timed]
-        run_ids = data.targets.valid_accuracy.run_ids
-        tables = [predictions_table(run_ids, p.epochs, p.mean, p.std) for p in predictions]
-        _, stored = read_with_predictions(job.path)
-        largest, where = largest_difference(stored, seeds_table(result.seeds, tables))
+        code, digest, requirement = find_code(stored.predictor, submissions)
+        _check_installed(requirement)
+        run = run_code(code, data, stored.seeds, job.release, Limits(minutes), fresh=fresh)
+        _check_counts(stored, run.timed)
+        header = ResultHeader(task, stored.predictor, stored.title, stored.seeds, "rerun")
+        predictions = [drop_observed(timed.prediction, task.observed) for timed in run.timed]
+        result, table = score_outcome(
+            header, predictions, data.targets, counts=stored.counts, seconds=stored.seconds
+        )
+        largest, where = largest_difference(read_with_predictions(job.path)[1], table)
         if largest > tolerance:
             raise ValueError(f"{where}; they may differ by at most {tolerance:g}")
     except ValueError as error:
         raise ValueError(f"{job.path}: {error}") from error
-    assert result.predictions_sha256 is not None
-    return Rerun(
+    entry = Rerun(
         result.task,
         result.predictor,
-        result.predictions_sha256,
+        hashlib.sha256(to_parquet(table)).hexdigest(),
         digest,
+        requirement,
         result.harness_version,
         largest,
         run.measures,
         run.canaries,
     )
+    return entry, result, table
 
 
 def _check_counts(result: Result, timed: Sequence[TimedPrediction]) -> None:

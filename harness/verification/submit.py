@@ -28,7 +28,7 @@ from harness.running.submission import (
     to_yaml,
 )
 from harness.task_data import training_runs
-from harness.verification.audit import seconds_of
+from harness.verification.claims import seconds_of
 from harness.verification.prediction_file import score_predictions
 from harness.verification.predictor_rules import CHECK_RUNS, check_predictor
 

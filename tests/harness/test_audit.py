@@ -14,7 +14,7 @@ import leaderboard.board
 from benchmark.release import Release
 from benchmark.util.shard import parse_shard
 from harness.predictors.registry import PREDICTORS
-from harness.results.result import Seconds
+from harness.results.result import HARNESS_VERSION, Seconds
 from harness.results.store import read_result, result_path, write_result
 from harness.running.submission import FILE
 from harness.verification.audit import Request, raise_levels, verify
@@ -70,14 +70,14 @@ def test_a_level_that_cannot_be_shown_is_refused_by_all_who_read(
     raise_level(path, "rerun")
     message = (
         f"{path}: `verification` (='rerun') must be 'rescored' at most: reruns.json has no entry "
-        "for these predictions"
+        "for these predictions and this version of the harness"
     )
     assert problems(results, folder) == (message,)
     with pytest.raises(ValueError, match=re.escape(message)):
         verified_board(results, Release(folder))
     digest = read_result(path).predictions_sha256
     assert digest is not None
-    write_rerun(results, Rerun(TASK, "ours", digest, None, "0.1.0", 0.0))
+    write_rerun(results, Rerun(TASK, "ours", digest, None, None, HARNESS_VERSION, 0.0))
     assert problems(results, folder) == ("submission 'ours' has only predictions, no code to run",)
 
 
@@ -202,7 +202,7 @@ def test_a_shard_out_of_range_is_refused(text: str, message: str, tmp_path: Path
 
 def test_the_record_of_reruns_holds_each_once(tmp_path: Path) -> None:
     assert read_reruns(tmp_path) == Reruns(1, ())
-    one = Rerun("b", "x", "0" * 64, None, "0.1.0", 0.5)
+    one = Rerun("b", "x", "0" * 64, None, None, "0.1.0", 0.5)
     for rerun in (one, replace(one, task="a"), replace(one, largest_difference=0.25)):
         write_rerun(tmp_path, rerun)
     found = read_reruns(tmp_path)

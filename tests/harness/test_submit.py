@@ -226,8 +226,8 @@ def test_predictions_that_do_not_come_out_again_are_refused(folder: Path, tmp_pa
     kept = submissions / "ours" / "net.py"
     kept.write_text(kept.read_text().replace("/ 200", "/ 190"))
     with pytest.raises(ValueError, match=(
-        rf"^{re.escape(str(stored))}: `mean` of run '\S+' at epoch 20 \(=0\.\d+\) is 0\.\d+ in "
-        r"the rerun; they may differ by at most 0\.001$"
+        rf"^{re.escape(str(stored))}: `mean` of run '\S+' at epoch 20 \(=0\.\d+\) is 0\.\d+ "
+        r"when it is fitted again; they may differ by at most 0\.001$"
     )):  # fmt: skip
         rerun(Rescoring(stored, False, Release(folder)), submissions, minutes=5)
     assert read_reruns(results).reruns == ()
