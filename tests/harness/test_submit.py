@@ -247,7 +247,7 @@ def test_predictions_have_no_code_to_run(folder: Path, tmp_path: Path) -> None:
     message = "submission 'ours' has predictions and no code; it cannot be run"
     with pytest.raises(ValueError, match=f"^{message}$"):
         find(str(submissions / "ours"))
-    assert find_code("gru", submissions) == (Code("gru"), None)
+    assert find_code("gru", submissions) == (Code("gru"), None, None)
 
 
 def test_an_installed_package_offers_predictors_by_name(
