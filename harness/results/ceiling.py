@@ -17,6 +17,7 @@ from benchmark.runs import series
 from benchmark.schema import TRAINED_STATUSES
 from benchmark.space.imagesets import get_images, learned_above
 from benchmark.util.atomic import write_atomically
+from benchmark.util.locks import locked_folder
 from benchmark.util.strict_json import encode, read_record, refuse, to_text
 from harness.metrics.registry import METRICS
 from harness.results.result import HARNESS_VERSION, SCHEMA_VERSION, Target, check_version
@@ -194,7 +195,8 @@ def write_ceilings(
     paths = [ceiling_path(results, ceiling.images) for ceiling in built]
     for path, ceiling in zip(paths, built, strict=True):
         if not path.is_file() or not is_same(read_ceiling(path), ceiling):
-            write_ceiling(results, ceiling)
+            with locked_folder(results):
+                write_ceiling(results, ceiling)
     return paths
 
 

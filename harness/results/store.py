@@ -13,13 +13,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from benchmark.util.atomic import replacing, write_atomically
-from benchmark.util.locks import locked
+from benchmark.util.locks import locked_folder
 from benchmark.util.strict_json import encode, read_record, to_text
 from harness.results.predictions import check_predictions, read_predictions, to_parquet
 from harness.results.result import Result
 
 DIGITS = 16  # of the digest in the name of a file of predictions
-LOCK = ".lock"  # file that a process locks while it changes a folder of results
 
 
 def result_path(folder: Path, task: str, predictor: str) -> Path:
@@ -58,7 +57,7 @@ def write_result(folder: Path, result: Result, predictions: pa.Table | None) -> 
         content = to_parquet(predictions)
     digest = None if content is None else hashlib.sha256(content).hexdigest()
     record = replace(result, predictions_sha256=digest)
-    with locked(folder / LOCK):
+    with locked_folder(folder):
         if content is not None:
             with replacing(predictions_path(path, record)) as draft:
                 draft.write_bytes(content)
@@ -75,7 +74,7 @@ def write_json(path: Path, record: object) -> None:
 def remove_result(folder: Path, task: str, predictor: str) -> None:
     """Remove a result and its predictions, if they exist."""
     path = result_path(folder, task, predictor)
-    with locked(folder / LOCK):
+    with locked_folder(folder):
         path.unlink(missing_ok=True)
         _remove_predictions(path)
 

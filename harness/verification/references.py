@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from benchmark.release import Release
-from benchmark.util.locks import locked
+from benchmark.util.locks import locked_folder
 from benchmark.util.strict_json import read_record
 from harness.predictors.registry import PREDICTORS
 from harness.results.predictions import mean_table
 from harness.results.result import Result
-from harness.results.store import LOCK, read_result, read_with_predictions, write_json
+from harness.results.store import read_result, read_with_predictions, write_json
 from harness.running.evaluate import evaluate
 from harness.running.find_predictor import find
 
@@ -60,7 +60,7 @@ def write_references(results: Path) -> tuple[Path, list[str]]:
     """
     found: dict[str, dict[str, str]] = {}
     images: dict[str, None] = {}
-    with locked(results / LOCK):
+    with locked_folder(results):
         for path in sorted(results.glob("*/*.json")):
             result = read_result(path)
             if result.predictor in PREDICTORS and result.predictions_sha256 is not None:

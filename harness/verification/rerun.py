@@ -15,12 +15,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from benchmark.release import Release
-from benchmark.util.atomic import write_atomically
-from benchmark.util.strict_json import encode, read_record, refuse, to_text
+from benchmark.util.locks import locked_folder
+from benchmark.util.strict_json import read_record, refuse
 from harness.predictors.registry import PREDICTORS
 from harness.results.predictions import to_parquet
 from harness.results.result import Result
-from harness.results.store import read_with_predictions
+from harness.results.store import read_with_predictions, write_json
 from harness.running.evaluate import SECONDS, ResultHeader, all_counts, drop_observed, score_outcome
 from harness.running.fit_predict import TimedPrediction
 from harness.running.submission import code_digest, code_files, find_submission
@@ -96,10 +96,10 @@ def read_reruns(results: Path) -> Reruns:
 def write_rerun(results: Path, rerun: Rerun) -> None:
     """Add a rerun to the record; it replaces an earlier one of its task and predictor."""
     key = (rerun.task, rerun.predictor)
-    others = [r for r in read_reruns(results).reruns if (r.task, r.predictor) != key]
-    entries = sorted([*others, rerun], key=lambda entry: (entry.task, entry.predictor))
-    record = Reruns(SCHEMA_VERSION, tuple(entries))
-    write_atomically(reruns_path(results), f"{to_text(encode(record))}\n")
+    with locked_folder(results):
+        others = [r for r in read_reruns(results).reruns if (r.task, r.predictor) != key]
+        entries = sorted([*others, rerun], key=lambda entry: (entry.task, entry.predictor))
+        write_json(reruns_path(results), Reruns(SCHEMA_VERSION, tuple(entries)))
 
 
 def check_claim(path: Path, result: Result, reruns: Reruns) -> Rerun | None:

@@ -14,14 +14,14 @@ from pathlib import Path
 from benchmark.release import INSTALLED, Release
 from benchmark.runs import sha256, split_path
 from benchmark.space.splits import SPLITS
-from benchmark.util.locks import locked
+from benchmark.util.locks import locked_folder
 from benchmark.util.processes import EndedEarlyError, run_in_processes
 from benchmark.util.progress import Progress
 from benchmark.util.strict_json import encode
 from harness.metrics.bootstrap import RESAMPLES
 from harness.results.ceiling import build_ceiling, is_same, read_ceiling
 from harness.results.result import Result, Verification
-from harness.results.store import LOCK, predictions_path, read_result, write_json
+from harness.results.store import predictions_path, read_result, write_json
 from harness.task_data import TaskTargets, load_targets
 from harness.verification.checked import check_path, remember
 from harness.verification.prediction_file import score_predictions
@@ -190,7 +190,7 @@ def _find_problem(job: Rescoring, targets: TaskTargets) -> str:
 
 def raise_level(path: Path, verification: Verification) -> None:
     """Change the verification level of a stored result."""
-    with locked(path.parents[1] / LOCK):
+    with locked_folder(path.parents[1]):
         write_json(path, replace(read_result(path), verification=verification))
 
 

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from benchmark.release import Release
 from benchmark.tasks import Task
-from benchmark.util.atomic import write_atomically
+from benchmark.util.atomic import replacing, write_atomically
 from harness.results.result import Result
 from harness.results.store import read_with_predictions, remove_result, result_path, write_result
 from harness.running.evaluate import Outcome
@@ -130,9 +130,7 @@ def submit_files(
             outcomes = [_score(files, task, setting.release) for task in tasks]
         results = [write_result(setting.results, *outcome) for outcome in outcomes]
         _remove_earlier(setting.results, submission)
-        if folder.exists():
-            shutil.rmtree(folder)
-        shutil.copytree(temporary, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        _replace_files(temporary, folder)
     return results
 
 
@@ -182,3 +180,14 @@ def _remove_earlier(results: Path, submission: Submission) -> None:
     for path in results.glob(f"*/{submission.name}.json"):
         if path.parent.name not in submission.tasks:
             remove_result(results, path.parent.name, submission.name)
+
+
+def _replace_files(source: Path, target: Path) -> None:
+    """Make the files of a folder those of another, one by one, so that none is ever missing."""
+    files = {path.name: path for path in source.iterdir() if path.is_file()}
+    for name, path in files.items():
+        with replacing(target / name) as draft:
+            shutil.copyfile(path, draft)
+    for path in target.iterdir():
+        if path.name not in files:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()

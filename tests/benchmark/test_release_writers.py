@@ -23,7 +23,7 @@ from peephole_command import peephole as main
 from tests.toys.campaign import sign, toy_release, visible_files
 from tests.toys.writers import check_faults
 
-INPUTS = ("recipes.json", "environments.json", "tasks/digits-k0-v2.json", "images/digits.json",
+INPUTS = ("recipes.json", "environments.json", "tasks/digits-k0-v3.json", "images/digits.json",
           "digits/pilot.csv", "digits/test.parquet", "manifest.json")  # fmt: skip
 
 
