@@ -1,5 +1,6 @@
 """Rows of reference predictors: held against the registry and the record, and fitted again."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,13 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmark.release import Release
+from benchmark.release import INSTALLED, Release
 from harness.predictors.registry import PREDICTORS
 from harness.results.store import read_result, read_with_predictions, result_path, write_result
 from harness.running.evaluate_many import Setting, evaluate_many
 from harness.verification.audit import Request, verify
 from harness.verification.prediction_file import score_predictions
-from harness.verification.references import refit_all, write_references
+from harness.verification.references import read_references, refit_all, write_references
+from leaderboard.board import RESULTS
 from tests.toys.data import toy_release
 from tests.toys.results import predictions_of, toy_result
 from tests.toys.submissions import TASK, submit_predictions
@@ -82,3 +84,20 @@ def test_a_deterministic_reference_is_fitted_again(results: Path, folder: Path) 
     (problem,) = refit_all(paths, release)
     assert problem.startswith(f"{paths[0]}: `mean` of run ")
     assert problem.endswith("when it is fitted again; they may differ by at most 0.001")
+
+
+def test_the_record_has_every_published_row_of_a_reference_predictor() -> None:
+    references = read_references(RESULTS)
+    assert references is not None
+    published = {
+        (path.parent.name, path.stem): json.loads(path.read_text())["predictions_sha256"]
+        for path in RESULTS.glob("*/*.json")
+        if path.stem in PREDICTORS
+    }
+    recorded = {
+        (task, predictor): digest
+        for task, digests in references.predictions.items()
+        for predictor, digest in digests.items()
+    }
+    assert recorded == published
+    assert {task for task, _ in recorded} <= set(INSTALLED.task_names())
