@@ -12,6 +12,7 @@ import click
 
 from benchmark.cli import data, sample, task
 from benchmark.options import COUNT, FOLDER
+from benchmark.util.text import escape
 from generators.checks_cli import bench, verify
 from generators.cli import generate
 from generators.images_cli import images
@@ -34,7 +35,7 @@ class CommandError(click.ClickException):
         message = str(error)
         if isinstance(error, OSError) and error.filename is not None:
             message = f"{error.strerror}: {str(error.filename)!r}"
-        super().__init__("; ".join(message.splitlines()))
+        super().__init__(escape("; ".join(message.splitlines())))
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the line to stderr."""
@@ -58,6 +59,8 @@ class Root(click.Group):
             raise
         except click.ClickException as error:
             if type(error) is not click.ClickException:  # such as a usage error, which click shows
+                lines = map(escape, error.message.splitlines())
+                error.message = "\n".join(lines)  # type: ignore[misc]
                 raise
             raise CommandError(error) from error
         except WRONG_INPUT as error:

@@ -82,7 +82,9 @@ IMAGES_FOLDER_OPTION = click.option(
 )
 
 
-def echo_lines(lines: Iterable[str]) -> None:
-    """Print lines to stdout."""
+def echo_lines(lines: Iterable[str], *, err: bool = False) -> None:
+    """Print lines to stdout, or to stderr, with escapes for what is not printable."""
+    from benchmark.util.text import escape
+
     for line in lines:
-        click.echo(line)
+        click.echo(escape(line), err=err)

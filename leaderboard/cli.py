@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.options import COUNT, DATA_OPTION, FILE, FOLDER, HELP, MINUTES, SHOWN_RESULTS_OPTION
+from benchmark.options import (
+    COUNT,
+    DATA_OPTION,
+    FILE,
+    FOLDER,
+    HELP,
+    MINUTES,
+    SHOWN_RESULTS_OPTION,
+    echo_lines,
+)
 
 if TYPE_CHECKING:
     from benchmark.release import Release
@@ -168,8 +177,7 @@ def rescore(
     report = verify(request)
     right = (*report.proven, *report.values)
     problems = [*report.problems, *(refit_all(right, release) if fit_again else ())]
-    for problem in problems:
-        click.echo(f"peephole: error: {problem}", err=True)
+    echo_lines((f"peephole: error: {problem}" for problem in problems), err=True)
     raised = [] if check else raise_levels(report)
     networks = None if fresh is None else Release(fresh)
     proven = report.proven if run_again else ()

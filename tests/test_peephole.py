@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import peephole
+from benchmark.options import echo_lines
 from benchmark.space.architectures import architecture_id, from_record
 from benchmark.space.imagesets import IMAGES
 from benchmark.space.skeletons import SKELETONS
@@ -77,6 +78,8 @@ def test_the_command_runs_from_a_plain_source_tree() -> None:
     [
         (ValueError("`k` (=7) must be one of 0, 1"), 2, "`k` (=7) must be one of 0, 1"),
         (ValueError("first\nsecond"), 2, "first; second"),
+        (ValueError("\x1b[31m\u202e\ud800"), 2, r"\x1b[31m\u202e\ud800"),
+        (click.ClickException("a\x08"), 1, r"a\x08"),
         (FileNotFoundError("no images; fetch them"), 2, "no images; fetch them"),
         (
             FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "a.parquet"),
@@ -103,6 +106,19 @@ def test_an_error_of_the_library_is_one_line_on_stderr(
     result = failing(error)
     assert (result.exit_code, result.stdout) == (code, "")
     assert result.stderr == f"peephole: error: {line}\n"
+
+
+def test_a_usage_error_shows_no_escape_codes() -> None:
+    for arguments in (("\x1b[31m",), ("sample", "\x1b[31m"), ("data", "--\x1b[31m")):
+        result = run(*arguments)
+        assert result.exit_code == 2
+        assert r"\x1b[31m" in result.stderr
+        assert "\x1b" not in result.stderr
+
+
+def test_printed_lines_show_no_escape_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    echo_lines(["a\x1b[31m", "\u202eb"])
+    assert capsys.readouterr().out == "a\\x1b[31m\n\\u202eb\n"
 
 
 def test_an_interrupt_ends_with_exit_code_1(failing: Callable[[BaseException], Result]) -> None:

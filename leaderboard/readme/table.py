@@ -27,6 +27,7 @@ _INTRODUCTION = (
     "ceiling. *rankable* is the mean tau over the skeletons whose ceiling is above 0 with 95 % "
     "confidence; in the others, networks may differ by no more than seeds do."
 )
+_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {s: f"&#{ord(s)};" for s in "|[]*`\\~"}
 _COLUMNS = (
     "rank", "predictor", "tau, test", "tau, held out", "share", "rankable", "between", "R², test",
     "R², held out", "MSE, test", "MSE, held out", "checked",
@@ -176,11 +177,9 @@ def share_text(share: float | None) -> str:
 
 
 def _escape(text: str) -> str:
-    """Return text that can neither leave its cell nor become HTML."""
+    """Return text that can neither leave its cell nor become HTML, a link or a picture."""
     words = " ".join(text.split())
-    for sign, written in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "&#124;")):
-        words = words.replace(sign, written)
-    return words
+    return "".join(_ESCAPES.get(sign, sign) for sign in words).replace("://", "&#58;//")
 
 
 def score_of(row: Row, split: str, metric: str) -> SeedScore:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.options import DATA_OPTION, FILE, HELP, SHOWN_RESULTS_OPTION
+from benchmark.options import DATA_OPTION, FILE, HELP, SHOWN_RESULTS_OPTION, echo_lines
 
 if TYPE_CHECKING:
     from benchmark.release import Release
@@ -36,7 +36,7 @@ def show_network(name: str, images: str | None, output: Path | None, release: "R
     if output is not None:
         check_ending(output)
     network = load_network(name, images, release)
-    click.echo("\n".join(network_lines(network)))
+    click.echo("\n".join(network_lines(network)))  # with colours
     if output is not None:
         draw_network(network, output)
         click.echo(output, err=True)
@@ -58,7 +58,7 @@ def show_split(images: str, output: Path | None, release: "Release") -> None:
     if output is not None:
         check_ending(output)
     groups = load_groups(images, release)
-    click.echo("\n".join(group_lines(images, groups)))
+    echo_lines(group_lines(images, groups))
     if output is not None:
         draw_groups(images, groups, output)
         click.echo(output, err=True)
@@ -82,7 +82,7 @@ def show_predictor(
     if output is not None:
         check_ending(output)
     shown = load_predictor(name, task_name, results or results_here(), release)
-    click.echo("\n".join(predictor_lines(shown)))
+    echo_lines(predictor_lines(shown))
     if output is not None:
         draw_predictor(shown, output)
         click.echo(output, err=True)

@@ -15,6 +15,7 @@ from benchmark.space.architectures import from_record
 from benchmark.space.imagesets import IMAGES, get_images
 from benchmark.space.layer_walk import LayerRow, layer_word, macs, parameters, walk
 from benchmark.space.splits import SPLITS
+from benchmark.util.text import escape
 from leaderboard.show.chart import Array, chart
 
 WIDTH = 80  # columns of the terminal
@@ -142,8 +143,8 @@ def _group_name(row: LayerRow) -> str:
 def network_lines(network: Network) -> Iterator[str]:
     """Yield the lines that show a network, at most 80 columns wide and with terminal colours."""
     yield (
-        f"{click.style(network.architecture_id, bold=True)}  {network.skeleton}, {network.split} "
-        f"split of {network.images}"
+        f"{click.style(escape(network.architecture_id), bold=True)}  {escape(network.skeleton)}, "
+        f"{network.split} split of {network.images}"
     )
     yield (
         f"{parameters(network.rows):,} parameters, {macs(network.rows):,} multiply-accumulates, "

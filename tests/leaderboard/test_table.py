@@ -36,7 +36,7 @@ def test_the_table_has_the_scores_of_the_files(board_results: Path) -> None:
 
 def test_the_table_says_who_failed_and_who_is_constant(board_results: Path) -> None:
     text = leaderboard_text(read(board_results))
-    assert "|  | broken | failed: Error: no &lt;b&gt; &#124; |" in text
+    assert "|  | broken | failed: Error: no &lt;b&gt; &#124; &#91;a&#93;(https&#58;//b) |" in text
     assert "| constant (constant) | 0.000 [0.000, 0.000] |" in text
 
 

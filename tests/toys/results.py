@@ -169,7 +169,9 @@ def write_toy_board(folder: Path) -> dict[str, TaskNetworks]:
         write_toy(folder, "bad", 0.4, observed=observed)
     write_toy(folder, "constant", np.inf)
     failed = replace(
-        toy_result("broken"), title="Broken </script> | <b>", failure="Error: no <b> |\nwhy"
+        toy_result("broken"),
+        title="Broken </script> | <b>",
+        failure="Error: no <b> | [a](https://b)",
     )
     write_result(folder, failed, None)
     write_ceiling(folder, toy_ceiling())
