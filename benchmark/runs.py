@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -16,6 +16,7 @@ from benchmark.schema import COLUMNS, SCHEMA, SCHEMA_VERSION
 from benchmark.space.imagesets import get_images
 from benchmark.space.splits import SPLITS
 from benchmark.util.atomic import replacing
+from benchmark.util.parquet_size import TooLargeError, read_bounded
 from benchmark.util.unknown_name import unknown_name
 
 # The last bits of losses, norms and times are noise. Byte stream splitting separates them from the
@@ -25,6 +26,7 @@ STREAMED = (
     "train_loss", "valid_loss", "test_loss", "gradient_norm", "weight_norm", "epoch_seconds",
     "train_loss_tenths",
 )  # fmt: skip
+MOST_RUNS, RUN_BYTES = 200_000, 100_000  # of a file of a release, and of a run in it
 _CACHES = {"darwin": "Library/Caches", "win32": "AppData/Local"}  # in the home folder, by platform
 CORRECT_SCHEMA = pa.schema([("run_id", pa.string()), ("correct", pa.binary())])
 
@@ -101,19 +103,30 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     return read_parquet(path, version=SCHEMA_VERSION, columns=columns)
 
 
-def read_pages(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+def read_pages(
+    path: Path,
+    columns: Sequence[str] | None = None,
+    *,
+    most_rows: int = MOST_RUNS,
+    row_bytes: int = RUN_BYTES,
+) -> pa.Table:
     """Return the table of any Parquet file; the checksum of every page is checked.
 
-    The file is opened by path, not as a Python object: Arrow's threads release a Python object
-    shortly after reading, and a process that exits at that moment is aborted.
+    Args:
+        path: The file.
+        columns: Columns to read; all by default.
+        most_rows: How many rows it may have.
+        row_bytes: How many bytes a row may have, on average.
 
     Raises:
-        ValueError: If it is not a Parquet file or is damaged; the message starts with the path.
+        ValueError: If it is not a Parquet file, is damaged, or has more rows or bytes; the message
+            starts with the path.
         OSError: If it cannot be opened.
     """
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            return file.read(columns=columns)
+        return read_bounded(path, columns, most_rows, row_bytes)
+    except TooLargeError as error:
+        raise ValueError(f"{path}: {error}") from error
     except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: a name not in UTF-8
         if isinstance(error, OSError) and error.errno:  # an error of the system, not of the content
             raise
@@ -133,6 +146,21 @@ def read_parquet(path: Path, *, version: int, columns: Sequence[str] | None = No
             f"{str(path)!r} has schema version {stored}, and this release reads {version}"
         )
     return table
+
+
+def null_problems(table: pa.Table, where: str, may_be_null: Collection[str]) -> list[str]:
+    """Return a problem for each column that has nulls and is not among those that may.
+
+    `where` names the file.
+    """
+    problems = []
+    for name in table.column_names:
+        column = table.column(name)
+        if column.null_count and name not in may_be_null:
+            row = column.is_null().to_pylist().index(True)
+            count = f"{column.null_count} of {len(column)} rows"
+            problems.append(f"`{name}` of {where} is null in {count}, first in row {row}")
+    return problems
 
 
 def series(table: pa.Table, name: str) -> NDArray[np.float64]:

@@ -31,6 +31,8 @@ PREDICTIONS = pa.schema(
 
 SEEDED = pa.schema([pa.field("seed", pa.int32(), nullable=False), *PREDICTIONS])
 STEP = 2.0**-14  # of a stored accuracy, finer than one image of 10,000
+MOST_EPOCHS, MOST_ROWS = 1_000, 20_000_000  # of a network; of a file
+ROW_BYTES = 300  # of a row of a file, on average
 LARGEST_STD = 2.0**15  # a value that half precision can hold
 COMPRESSION = 19  # zstd level; files are a tenth larger with the default, 3
 
@@ -200,7 +202,8 @@ def read_predictions(path: Path, networks: int, seeds: Sequence[int]) -> pa.Tabl
             with the path.
         OSError: If it cannot be read.
     """
-    table = read_pages(path)
+    most = min(networks * MOST_EPOCHS * len(seeds), MOST_ROWS)
+    table = read_pages(path, most_rows=most, row_bytes=ROW_BYTES)
     try:
         check_predictions(table, networks, seeds)
     except ValueError as error:

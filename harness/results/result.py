@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmark.space.imagesets import get_images
 from benchmark.util.strict_json import refuse
+from benchmark.util.text import check_line
 from harness.metrics.bootstrap import RESAMPLES, Array
 from harness.metrics.registry import METRICS, ORDER
 from harness.scoring.score_rules import FINAL_METRICS, check_scores
@@ -26,6 +27,7 @@ Verification = Literal["self-reported", "rescored", "rerun"]
 Target = Literal["valid_accuracy"]
 
 SCHEMA_VERSION = 2
+MOST_SEEDS = 100  # that a predictor is fitted with
 TAU_UNITS = 10_000  # stored steps of tau
 HARNESS_VERSION = "0.3.0"  # raised whenever the scores of the same predictions change
 # Fields of scores, and the metrics that each may have
@@ -34,7 +36,8 @@ SCORED_METRICS: dict[str, tuple[str, ...]] = {
     "scores_test_accuracy": FINAL_METRICS,
     "scores_valid_loss": ORDER,
 }
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")  # of a task or a predictor
+LONGEST_FAILURE = 500  # characters
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -167,16 +170,21 @@ def _check_identity(result: Result) -> None:
     """Check names, digests and seeds."""
     for field in ("task", "predictor"):
         name = getattr(result, field)
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             refuse(field, name, "of a-z, 0-9, '.', '_' and '-', and start with a letter or digit")
     for field in ("title", "harness_version"):
-        if not getattr(result, field).strip():
-            refuse(field, getattr(result, field), "a non-empty text")
+        check_line(field, getattr(result, field))
+    check_line("failure", result.failure, LONGEST_FAILURE)
+    for field in Environment.__slots__:
+        check_line(f"environment.{field}", getattr(result.environment, field))
+    for field in ("flags", "counts", "networks"):
+        for name in getattr(result, field):
+            check_line(field, name)
     if not _SHA256.fullmatch(result.task_digest):
         refuse("task_digest", result.task_digest, "64 hexadecimal digits")
     get_images(result.images)
-    if not result.seeds or len(set(result.seeds)) < len(result.seeds):
-        refuse("seeds", result.seeds, "at least one, all different")
+    if not 1 <= len(set(result.seeds)) == len(result.seeds) <= MOST_SEEDS:
+        refuse("seeds", result.seeds, f"at least one, at most {MOST_SEEDS}, all different")
 
 
 def _check_counts(result: Result) -> None:

@@ -22,6 +22,8 @@ from benchmark.util.unknown_name import unknown_name
 from harness.metrics.bootstrap import RESAMPLES
 from harness.prediction_rules import Scope, require_valid
 from harness.protocol import Array, Prediction
+from harness.results.predictions import ROW_BYTES
+from harness.results.result import MOST_SEEDS
 from harness.running.evaluate import Outcome, ResultHeader, score_outcome
 from harness.task_data import TaskTargets, load_targets
 
@@ -76,7 +78,8 @@ def score_predictions(
         ValueError: If the file breaks a rule, with the file, the rule, the first violation and the
             number of violations; or if the rows are not those that the task was frozen on.
     """
-    rows = _read_rows(path)
+    queries = len(task.parts["test"]) + len(task.parts["heldout"])
+    rows = _read_rows(path, queries * (task.epochs - task.observed) * MOST_SEEDS)
     targets = targets or load_targets(task, release)
     seeds = tuple(np.unique(rows.seeds).tolist()) or (0,)
     try:
@@ -91,14 +94,14 @@ def score_predictions(
     return score_outcome(header, predictions, targets, resamples=resamples)
 
 
-def _read_rows(path: Path) -> _Rows:
-    """Return the columns of a file, after checking their names and types."""
+def _read_rows(path: Path, most: int) -> _Rows:
+    """Return the columns of a file of at most `most` rows, after checking names and types."""
     with path.open("rb") as file:
         start = file.read(len(MAGIC))
     if start != MAGIC:
         content = f"starts with {start!r}" if start else "is empty"
         raise ValueError(f"{path}: predictions must be a Parquet file, but the file {content}")
-    table = read_pages(path)
+    table = read_pages(path, most_rows=most, row_bytes=ROW_BYTES)
     try:
         return _check_columns(table)
     except ValueError as error:
