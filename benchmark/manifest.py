@@ -1,21 +1,24 @@
 """The manifest of a release, with counts of what its files hold, and its checksums."""
 
-import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
-from benchmark.proxies import proxies_path, read_proxies
-from benchmark.runs import read_table, sha256, split_path
+from benchmark.proxies import PROXIES, proxies_path, read_proxies
+from benchmark.runs import null_problems, read_table, sha256, split_path
 from benchmark.space.imagesets import IMAGES
 from benchmark.space.splits import SPLITS
 from benchmark.util.atomic import write_atomically
+from benchmark.util.strict_json import read_record, refuse
+from benchmark.util.text import check_line
 
 MANIFEST, SUMS, CARD, CROISSANT = "manifest.json", "SHA256SUMS", "README.md", "croissant.json"
 LICENCE_FILE, CITATION = "LICENSE", "CITATION.cff"
 DESCRIPTIONS = (MANIFEST, SUMS, CARD, CROISSANT, LICENCE_FILE, CITATION)
+_VERSION, _DATE = re.compile(r"\d{1,9}(\.\d{1,9}){2}"), re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +70,42 @@ class Manifest:
         return (self.splits, self.proxies) == (other.splits, other.proxies)
 
 
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """The fields of `manifest.json`."""
+
+    version: str
+    date: str
+    schema_version: int
+    splits: tuple[SplitCounts, ...]
+    proxies: tuple[ProxyCounts, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the texts, which are shown, and the names of image sets and splits."""
+        if not _VERSION.fullmatch(self.version):
+            refuse("version", self.version, "three numbers, such as '0.3.0'")
+        if not _DATE.fullmatch(self.date):
+            refuse("date", self.date, "a day as YYYY-MM-DD")
+        for entry in self.splits:
+            split_path(entry.images, entry.split, Path())
+            for field in ("statuses", "skeletons"):
+                for name in getattr(entry, field):
+                    check_line(field, name)
+        for proxies in self.proxies:
+            proxies_path(proxies.images, Path())
+
+
 def count_split(images: str, split: str, folder: Path) -> SplitCounts:
-    """Count the runs of a file."""
+    """Count the runs of a file.
+
+    Raises:
+        ValueError: If the file is damaged, has another schema, or lacks a value.
+    """
     path = split_path(images, split, folder)
     table = read_table(path, ["architecture_id", "seed", "status", "skeleton"])
+    nulls = null_problems(table, str(path), ())
+    if nulls:
+        raise ValueError("; ".join(nulls))
     return SplitCounts(
         images,
         split,
@@ -94,6 +129,9 @@ def count_proxies(images: str, folder: Path) -> ProxyCounts:
     table = read_proxies(images, folder)
     if table is None or not len(table):
         raise ValueError(f"{str(path)!r} holds no proxies")
+    nulls = null_problems(table, str(path), PROXIES)
+    if nulls:
+        raise ValueError("; ".join(nulls))
     seed, batch = (table.column(name)[0].as_py() for name in ("seed", "batch"))
     return ProxyCounts(images, len(table), seed, batch, path.stat().st_size, sha256(path))
 
@@ -162,14 +200,10 @@ def read_manifest(folder: Path) -> Manifest:
 
     Raises:
         FileNotFoundError: If the folder holds no release.
+        ValueError: If the file is not a manifest; the message starts with its path.
     """
     path = folder / MANIFEST
     if not path.exists():
         raise FileNotFoundError(f"{str(folder)!r} has no {MANIFEST}, so it is not a release")
-    manifest = json.loads(path.read_text())
-    return Manifest(
-        manifest["version"],
-        manifest["date"],
-        tuple(SplitCounts(**entry) for entry in manifest["splits"]),
-        tuple(ProxyCounts(**entry) for entry in manifest.get("proxies", [])),
-    )
+    stored = read_record(path, _Stored)
+    return Manifest(stored.version, stored.date, stored.splits, stored.proxies)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from benchmark.runs import read_parquet
+from benchmark.runs import null_problems, read_parquet
 from benchmark.schema import Column
 from benchmark.space.imagesets import get_images
 
@@ -169,6 +169,9 @@ def proxy_problems(images: str, folder: Path, seeds: Mapping[str, set[int]]) -> 
         return []
     if not table.schema.equals(PROXY_SCHEMA, check_metadata=True):
         return [f"proxies.parquet of {images!r} does not have the schema of this release"]
+    nulls = null_problems(table, f"{images}/proxies.parquet", PROXIES)  # those are named below
+    if nulls:
+        return nulls
     counts = Counter(table.column("architecture_id").to_pylist())
     found = {
         "lack": seeds.keys() - counts.keys(),

@@ -6,16 +6,19 @@ The id of a recipe depends on every field, so a later release can vary any of th
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from benchmark.space.imagesets import get_images
+from benchmark.util.strict_json import read_mapping
 
 Schedule = Literal["constant", "step", "linear", "cosine", "inverse_sqrt"]
 Initialisation = Literal["he_normal", "xavier_normal"]
 Precision = Literal["fp32", "bf16"]
+Fields = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +116,13 @@ class Recipe:
 
 @lru_cache(maxsize=64)  # called for every run of a plan
 def _identity(recipe: Recipe) -> str:
-    fields = {name: value for name, value in asdict(recipe).items() if value is not None}
-    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(_given(recipe), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _given(recipe: Recipe) -> Fields:
+    """Return the fields of a recipe that are not None."""
+    return {name: value for name, value in asdict(recipe).items() if value is not None}
 
 
 def _reduced_recipe(images: str, *, images_per_epoch: int, peak_rate: float) -> Recipe:
@@ -172,5 +179,25 @@ def _decay(recipe: Recipe, step: int, steps: int) -> float:
 
 
 def read_recipes(path: Path) -> dict[str, Recipe]:
-    """Return the recipes, by id, from the recipe file of a release or campaign."""
-    return {name: Recipe(**fields) for name, fields in json.loads(path.read_text()).items()}
+    """Return the recipes, by id, from the recipe file of a release or campaign.
+
+    Raises:
+        ValueError: If the file does not hold recipes; the message starts with the path.
+        OSError: If it cannot be read.
+    """
+    return read_mapping(path, Recipe)
+
+
+def read_recipe_fields(path: Path) -> dict[str, Fields]:
+    """Return the fields of each recipe of a file that are not None. Raises as `read_recipes`."""
+    return {name: _given(recipe) for name, recipe in read_recipes(path).items()}
+
+
+def read_environments(path: Path) -> dict[str, Fields]:
+    """Return the versions that runs were trained with, by id, from the file of a release.
+
+    Raises:
+        ValueError: If the file does not hold them; the message starts with the path.
+        OSError: If it cannot be read.
+    """
+    return dict(read_mapping(path, dict[str, str]))

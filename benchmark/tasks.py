@@ -6,6 +6,7 @@ proxies, and the fields of the task. It does not change when other rows or colum
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -18,6 +19,10 @@ from numpy.typing import NDArray
 
 from benchmark.runs import series
 from benchmark.schema import EPOCH_SERIES, TRAINED_STATUSES
+from benchmark.space.imagesets import get_images
+from benchmark.space.splits import SPLITS
+from benchmark.util.strict_json import read_record, refuse
+from benchmark.util.unknown_name import unknown_name
 
 OBSERVED = (0, 1, 2, 3, 5)
 TARGET, SECOND_TARGET = "valid_accuracy", "test_accuracy"
@@ -69,10 +74,46 @@ class Task:
 
 
 def read_task_file(path: Path) -> Task:
-    """Return the task stored in a file."""
-    stored = json.loads(path.read_text())
-    stored["parts"] = {split: tuple(ids) for split, ids in stored["parts"].items()}
-    return Task(**stored)
+    """Return the task stored in a file.
+
+    Raises:
+        ValueError: If the file is not a task; the message starts with the path.
+        OSError: If it cannot be read.
+    """
+    task = read_record(path, Task)
+    try:
+        _check_fields(task, path.stem)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return task
+
+
+def _check_fields(task: Task, stem: str) -> None:
+    """Check the names, numbers and run ids of a task against its images and its file's name."""
+    if task.name != stem:
+        refuse("name", task.name, f"the file's name, {stem!r}")
+    name = f"{task.images}-k{task.observed}-v"
+    if not re.fullmatch(rf"{re.escape(name)}[1-9][0-9]{{0,8}}", task.name):
+        refuse("name", task.name, f"{name} and the version")
+    if task.classes != get_images(task.images).classes:
+        refuse("classes", task.classes, f"{get_images(task.images).classes}, those of the images")
+    for field in ("target", "second_target"):
+        if getattr(task, field) not in EPOCH_SERIES:
+            known = unknown_name("series", getattr(task, field), EPOCH_SERIES)
+            raise ValueError(f"`{field}`: {known}")
+    for field in ("rows_digest", "digest"):
+        if not re.fullmatch("[0-9a-f]{64}", getattr(task, field)):
+            refuse(field, getattr(task, field), "64 hexadecimal digits")
+    if set(task.parts) != set(SPLITS):
+        refuse("parts", sorted(task.parts), f"the splits {', '.join(SPLITS)}")
+    owner: dict[str, str] = {}
+    for split, ids in task.parts.items():
+        for number, run in enumerate(ids):
+            where = f"parts.{split}[{number}]"
+            if not re.fullmatch(rf"{re.escape(task.images)}-[0-9a-z-]{{1,60}}", run):
+                refuse(where, run, f"the id of a run on {task.images}")
+            if owner.setdefault(run, split) != split or (number and run <= ids[number - 1]):
+                refuse(where, run, "in one split, once, and after the id before it")
 
 
 def select_rows(task: Task, split: str, runs: pa.Table) -> pa.Table:

@@ -230,7 +230,7 @@ def test_a_result_spoiled_anywhere_is_refused_or_proves_the_same(
     found, why = attempt(lambda: rescore(Rescoring(result, False, Release(folder))))
     result.write_text(content)
     if found is None:
-        assert why.startswith((f"{result}: ", str(result.with_suffix("."))))
+        assert why.startswith((f"{result}: ", f"{result.with_suffix('')}."))
     else:
         assert field in OPEN or same_but_for_intervals(record, whole)
     rescore(Rescoring(result, False, Release(folder)))

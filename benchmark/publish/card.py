@@ -1,6 +1,5 @@
 """Writes the dataset card: the text of `card.md.tmpl` with figures counted from the files."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -14,10 +13,11 @@ from benchmark.manifest import Manifest
 from benchmark.proxies import COLUMNS as PROXY_COLUMNS
 from benchmark.publish.citation import KEYWORDS, LICENCE, LICENCE_URL, TITLE, bibtex
 from benchmark.publish.datasheet import datasheet_text, read_source, run_days
+from benchmark.recipes import read_recipe_fields
 from benchmark.release import Release
 from benchmark.runs import series
 from benchmark.schema import COLUMNS, EPOCH_SERIES, TRAINED_STATUSES, Column
-from benchmark.space.imagesets import IMAGES, learned_above
+from benchmark.space.imagesets import IMAGES, get_images, learned_above
 from benchmark.space.sampler import DRAWS, acceptance_rates
 from benchmark.space.skeletons import SKELETONS
 from benchmark.space.splits import SPLITS
@@ -157,9 +157,9 @@ def _sequences(manifest: Manifest) -> Cells:
 def _recipes(folder: Path) -> Cells:
     """Yield each recipe of the runs, and how many images are measured after most epochs."""
     path = folder / "recipes.json"
-    for name, recipe in (json.loads(path.read_text()) if path.exists() else {}).items():
-        images = IMAGES[recipe.pop("images")]
-        settings = ", ".join(f"{k} {v}" for k, v in recipe.items() if v is not None)
+    for name, fields in (read_recipe_fields(path) if path.exists() else {}).items():
+        images = get_images(str(fields["images"]))
+        settings = ", ".join(f"{k} {v}" for k, v in sorted(fields.items()) if k != "images")
         measured = f"{images.measured:,} of {images.valid + images.test:,}"
         yield f"`{images.name}`", f"`{name}`", measured, settings
 

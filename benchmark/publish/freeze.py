@@ -49,7 +49,7 @@ def write_task(task: Task, release: Release) -> Path:
     """
     path = release.tasks_folder / f"{task.name}.json"
     text = json.dumps(asdict(task), indent=1) + "\n"
-    if path.exists() and path.read_text() != text:
+    if path.exists() and path.read_bytes() != text.encode():
         raise FileExistsError(
             f"task {task.name!r} is frozen with other rows; a changed task needs a new version"
         )

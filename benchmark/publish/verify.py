@@ -1,9 +1,9 @@
 """Checks a release: the checksums, schemas and rows of its files, and its descriptions."""
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,14 +26,27 @@ from benchmark.proxies import proxy_problems
 from benchmark.publish.checksums import empty_folders, entry_problems, read_sums, sum_problems
 from benchmark.publish.croissant import tables
 from benchmark.publish.draft import is_half_written
-from benchmark.runs import CORRECT_SCHEMA, correct_path, read_pages, read_table, split_path
-from benchmark.schema import SCHEMA, check_row, run_id
+from benchmark.runs import (
+    CORRECT_SCHEMA,
+    correct_path,
+    null_problems,
+    read_pages,
+    read_table,
+    split_path,
+)
+from benchmark.schema import COLUMNS, SCHEMA, check_row, run_id
 from benchmark.space.architectures import architecture_id, from_record
 from benchmark.space.imagesets import ImageSet, get_images
 from benchmark.space.layer_walk import macs, parameters, walk
 from benchmark.space.splits import split_of
+from benchmark.util.strict_json import parse_json, read_limited
 
 FINAL_BITS = ("valid_accuracy", "test_accuracy")  # the accuracies of a run's bits, in order
+NULLABLE = tuple(  # runs that did not complete lack some numbers
+    name
+    for name, column in COLUMNS.items()
+    if column.range.endswith("or null") or column.type == pa.float32()
+)
 REMEDY = "`peephole data card` rewrites it"
 ROUNDING = 1e-6  # largest rounding error of an accuracy in single precision
 
@@ -54,6 +67,11 @@ def verify_release(folder: Path) -> list[str]:
             continue
         if not table.schema.equals(SCHEMA, check_metadata=True):
             problems.append(f"{path.name} of {images!r} does not have the schema of this release")
+            continue
+        nulls = null_problems(table, f"{images}/{split}.parquet", NULLABLE)
+        if nulls:
+            problems += nulls
+            continue
         for row in table.to_pylist():
             problems += row_problems(row, split)
             if row["run_id"] in seen:
@@ -94,7 +112,7 @@ def row_problems(row: dict[str, object], split: str) -> list[str]:
     try:
         architecture = from_record(row["architecture"])  # type: ignore[arg-type]
         rows = walk(architecture, get_images(str(row["images"])))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         return [*problems, f"`architecture` of run {name!r} cannot be read: {error}"]
     identity = architecture_id(architecture)
     expected = {
@@ -131,7 +149,14 @@ def _bit_file_problems(images: str, split: str, folder: Path, runs: pa.Table) ->
     if not table.schema.equals(CORRECT_SCHEMA):
         yield f"correct/{images}/{split}.parquet does not have the schema of this release"
         return
+    nulls = null_problems(table, f"correct/{images}/{split}.parquet", ())
+    if nulls:
+        yield from nulls
+        return
     bits = {row["run_id"]: row["correct"] for row in table.to_pylist()}
+    if len(bits) < len(table):
+        yield f"correct/{images}/{split}.parquet has a run more than once"
+        return
     if bits.keys() != set(runs.column("run_id").to_pylist()):
         yield f"correct/{images}/{split}.parquet does not have the runs of {images}/{split}.parquet"
         return
@@ -150,7 +175,9 @@ def bit_problems(row: dict[str, object], bits: bytes, images: ImageSet) -> Itera
     for name, part in zip(FINAL_BITS, parts, strict=True):
         accuracies = row[name]
         assert isinstance(accuracies, list)
-        final = accuracies[-1] if row["status"] == "completed" else 0.0
+        final = 0.0 if row["status"] != "completed" else accuracies[-1] if accuracies else None
+        if final is None:  # a problem of the row, and named there
+            continue
         if abs(part.mean() - final) > ROUNDING:
             yield (
                 f"`correct` of run {row['run_id']!r} gives {part.mean():.6f}, but its final "
@@ -166,14 +193,15 @@ def description_problems(folder: Path) -> Iterator[str]:
         return
     try:
         manifest = read_manifest(folder)
-    except (ValueError, KeyError, TypeError) as error:
-        yield f"{MANIFEST} cannot be read ({error!r}); {REMEDY}"
+    except ValueError as error:
+        yield f"{error}; {REMEDY}"
         return
     if not count_release(folder, manifest.version, manifest.date).has_rows_of(manifest):
         yield f"{MANIFEST} does not match the rows of the files; {REMEDY}"
         return
     for name in (CARD, CITATION):
-        versions = re.findall(r"^ *version: (\S+)$", (folder / name).read_text(), re.MULTILINE)
+        text = read_limited(folder / name).decode(errors="replace")
+        versions = re.findall(r"^ *version: (\S+)$", text, re.MULTILINE)
         if set(versions) - {manifest.version}:
             yield (
                 f"{name} has version {versions[0]}, but {MANIFEST} has {manifest.version}; {REMEDY}"
@@ -183,7 +211,7 @@ def description_problems(folder: Path) -> Iterator[str]:
 
 def _croissant_problems(manifest: Manifest, folder: Path) -> Iterator[str]:
     try:
-        content = json.loads((folder / CROISSANT).read_text())
+        content: Any = parse_json(read_limited(folder / CROISSANT))
         version = content["version"], content["datePublished"]
         sums = {entry["@id"]: entry["sha256"] for entry in content["distribution"]}
         columns = {

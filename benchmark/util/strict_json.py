@@ -1,29 +1,37 @@
 """Reads JSON files strictly into frozen dataclasses, and turns dataclasses into JSON.
 
 Reading checks every field and type; errors name the field and its rule. It also refuses unknown
-and repeated fields, NaN and infinities.
+and repeated fields, NaN and infinities, text that is not in UTF-8, and files above `MOST_BYTES`.
 """
 
 import functools
 import json
 import math
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Literal, NoReturn, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from benchmark.util.unknown_name import unknown_name
 
 Record = TypeVar("Record")
+MOST_BYTES = 16_000_000  # of a file
+LONGEST_NAME, LONGEST_VALUE = 100, 300  # characters of a field's name and value in a message
 LARGEST = 1e300
 FINITE = "a finite number"
+NESTED = "its brackets must be nested less deeply"
+SURROGATES = re.compile("[\ud800-\udfff]")  # of UTF-16; no file in UTF-8 can hold them
 _TYPE_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def refuse(where: str, value: object, rule: str) -> NoReturn:
     """Raise a `ValueError` that names a field, its value and the rule that the value breaks."""
-    raise ValueError(f"`{where}` (={value!r}) must be {rule}")
+    shown = repr(value)
+    if len(shown) > LONGEST_VALUE:
+        shown = f"{shown[:LONGEST_VALUE]}..."
+    raise ValueError(f"`{where}` (={shown}) must be {rule}")
 
 
 def read_record(path: Path, kind: type[Record]) -> Record:
@@ -34,7 +42,32 @@ def read_record(path: Path, kind: type[Record]) -> Record:
             the wrong type, or against the rules of the dataclass; the message starts with the path.
         OSError: If the file cannot be read.
     """
-    return parse_record(path.read_bytes(), kind, str(path))
+    return parse_record(read_limited(path), kind, str(path))
+
+
+def read_mapping(path: Path, kind: type[Record]) -> dict[str, Record]:
+    """Return the dataclasses, or other values of one type, that a file holds by name.
+
+    Raises:
+        ValueError: As for `read_record`.
+        OSError: If the file cannot be read.
+    """
+    mapping = types.GenericAlias(dict, (str, kind))
+    return cast(dict[str, Record], _parse(read_limited(path), mapping, str(path)))
+
+
+def read_limited(path: Path) -> bytes:
+    """Return the bytes of a file.
+
+    Raises:
+        ValueError: If it has more than `MOST_BYTES`; the message starts with the path.
+        OSError: If the file cannot be read.
+    """
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"{path}: it must have at most {MOST_BYTES:,} bytes")
+    return content
 
 
 def parse_record(text: bytes, kind: type[Record], source: str) -> Record:
@@ -48,13 +81,29 @@ def parse_record(text: bytes, kind: type[Record], source: str) -> Record:
     Raises:
         ValueError: As for `read_record`.
     """
+    return cast(Record, _parse(text, kind, source))
+
+
+def _parse(text: bytes, kind: object, source: str) -> object:
+    """Return the value of the given type that a JSON text holds."""
     try:
-        value = json.loads(text, object_pairs_hook=_unique_fields)
-        record = decode(kind, value, "")
-    except (ValueError, RecursionError) as error:  # RecursionError: deeply nested brackets
+        return decode(kind, parse_json(text), "")
+    except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
-    assert isinstance(record, kind)
-    return record
+    except RecursionError as error:  # in the representation of a value
+        raise ValueError(f"{source}: {NESTED}") from error
+
+
+def parse_json(text: bytes) -> object:
+    """Return the value of a JSON text, whose types are not checked yet.
+
+    Raises:
+        ValueError: If the text is not JSON in UTF-8, repeats a field, or is nested too deeply.
+    """
+    try:
+        return json.loads(text.decode(), object_pairs_hook=_unique_fields)
+    except RecursionError as error:
+        raise ValueError(NESTED) from error
 
 
 def _unique_fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -62,7 +111,7 @@ def _unique_fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
     result: dict[str, object] = {}
     for name, value in pairs:
         if name in result:
-            raise ValueError(f"field `{name}` must appear only once")
+            raise ValueError(f"field `{name[:LONGEST_NAME]}` must appear only once")
         result[name] = value
     return result
 
@@ -101,11 +150,14 @@ def decode(kind: object, value: object, where: str) -> object:
         refuse(where or "file", value, "an object")
     if isinstance(kind, type) and is_dataclass(kind):
         return _decode_dataclass(kind, value, where)
+    for name in value:
+        _decode_scalar(str, name, where or "file")
     return {name: decode(args[1], entry, _join(where, name)) for name, entry in value.items()}
 
 
 def _join(where: str, name: str) -> str:
-    return f"{where}.{name}" if where else name
+    short = name[:LONGEST_NAME]
+    return f"{where}.{short}" if where else short
 
 
 def _decode_scalar(kind: object, value: object, where: str) -> object:
@@ -116,6 +168,8 @@ def _decode_scalar(kind: object, value: object, where: str) -> object:
         refuse(where, value, _TYPE_NAMES[kind])  # type: ignore[index]
     if isinstance(value, float) and not math.isfinite(value):  # 1e999 is read as infinite
         refuse(where, value, FINITE)
+    if isinstance(value, str) and not value.isascii() and SURROGATES.search(value):
+        refuse(where, value, "text without lone surrogates")
     return value
 
 
@@ -132,7 +186,7 @@ def _decode_dataclass(kind: type, value: dict[str, object], where: str) -> objec
     for name in value:
         if name not in field_types:
             known = [_join(where, n) for n in field_types]
-            raise ValueError(unknown_name("field", _join(where, name), known))
+            raise ValueError(unknown_name("field", _join(where, str(name)), known))
     for field in fields(kind):
         if field.default is MISSING and field.name not in value:
             raise ValueError(f"field `{_join(where, field.name)}` is missing")

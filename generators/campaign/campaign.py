@@ -12,16 +12,17 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 from benchmark.publish.verify import bit_problems
-from benchmark.recipes import RECIPES, Recipe, read_recipes
+from benchmark.recipes import RECIPES, Fields, Recipe, read_recipe_fields, read_recipes
 from benchmark.schema import TRAINED_STATUSES, check_row
 from benchmark.space.architectures import architecture_id, from_record
 from benchmark.space.imagesets import get_images
 from benchmark.util.atomic import write_atomically
 from benchmark.util.locks import locked
 from benchmark.util.progress import Progress
+from benchmark.util.strict_json import parse_json, read_mapping
 from benchmark.util.unknown_name import unknown_name
 from generators.campaign.plan import Group, read_groups, read_plan, write_plan
 from generators.environment import environment, environment_id
@@ -60,15 +61,14 @@ class Campaign:
         """Return the group of every planned run, by run id."""
         return read_groups(self.folder / PLAN)
 
-    def recipes_json(self) -> dict[str, dict[str, object]]:
+    def recipes_json(self) -> dict[str, Fields]:
         """Return the recipes by id, each as a dictionary."""
-        known: dict[str, dict[str, object]] = json.loads((self.folder / RECIPES_FILE).read_text())
-        return known
+        return read_recipe_fields(self.folder / RECIPES_FILE)
 
-    def environments_json(self) -> dict[str, dict[str, object]]:
+    def environments_json(self) -> dict[str, Fields]:
         """Return the environments that runs were trained in, by id."""
         files = sorted((self.folder / ENVIRONMENTS).glob("*.json"))
-        return {file.stem: json.loads(file.read_text()) for file in files}
+        return {file.stem: read_mapping(file, str) for file in files}
 
     def recipes(self) -> dict[str, Recipe]:
         """Return the recipes by id."""
@@ -100,7 +100,7 @@ class Campaign:
             text, separator, _ = content.rpartition(f',"{DIGEST}":')
             if not separator or _add_digest(text + "}") != content:
                 raise ValueError("it does not end with the digest of its content")
-            row: Row = json.loads(text + "}")
+            row = cast(Row, parse_json(f"{text}}}".encode()))
             check_row(row)
             if row["run_id"] != run_id:
                 raise ValueError(f"it holds run {row['run_id']!r}")

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmark.publish.finish import changing_release
+from benchmark.recipes import read_environments, read_recipe_fields
 from benchmark.runs import (
     CORRECT_SCHEMA,
     correct_path,
@@ -165,9 +166,9 @@ def _new_rows(table: pa.Table, old: pa.Table, path: Path) -> pa.ChunkedArray:
 
 def _merge_json(campaigns: list[Campaign], folder: Path, used: set[str]) -> None:
     """Add the used recipes and environments to the files of the folder, by id."""
-    for name in ("recipes", "environments"):
+    for name, read in (("recipes", read_recipe_fields), ("environments", read_environments)):
         path = folder / f"{name}.json"
-        known = json.loads(path.read_text()) if path.exists() else {}
+        known = read(path) if path.exists() else {}
         for campaign in campaigns:
             own = getattr(campaign, f"{name}_json")()
             known |= {key: value for key, value in own.items() if key in used}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from benchmark.recipes import RECIPES, Recipe
 from benchmark.schema import run_id
@@ -16,6 +16,7 @@ from benchmark.space.sampler import Drawn, sequence
 from benchmark.space.skeletons import SKELETONS, Skeleton
 from benchmark.space.splits import SPLITS, Split, split_of
 from benchmark.util.atomic import replacing
+from benchmark.util.strict_json import parse_json
 from benchmark.util.unknown_name import unknown_name
 from generators.workers.planned_run import PlannedRun
 
@@ -194,7 +195,7 @@ def read_groups(path: Path) -> dict[str, Group]:
 
 def _parse_run(line: bytes) -> PlannedRun:
     """Return a planned run, after a check of its ranges, its ids and its split."""
-    row = json.loads(line)
+    row: Any = parse_json(line)
     row["architecture"] = from_record(row["architecture"])
     run = PlannedRun(**row)
     numbers = (run.draw_index, run.seed, run.parameters - 1, run.macs - 1, run.cost - 1)
@@ -215,7 +216,7 @@ def _parse_run(line: bytes) -> PlannedRun:
 
 
 def _parse_group(line: bytes) -> tuple[str, Group]:
-    row = json.loads(line)
+    row: Any = parse_json(line)
     group = Group(row["images"], row["architecture"]["skeleton"], row["split"])
     if group.images not in IMAGES or group.skeleton not in SKELETONS or group.split not in SPLITS:
         raise ValueError(f"{group} is not known")

@@ -18,12 +18,13 @@ from benchmark.proxies import SEED, Proxies, proxies_path, proxy_table, read_pro
 from benchmark.publish.draft import check_release, explain_errors
 from benchmark.publish.finish import changing_release
 from benchmark.publish.versions import agreed_version
-from benchmark.recipes import read_recipes
+from benchmark.recipes import read_environments, read_recipes
 from benchmark.release import Release
 from benchmark.runs import write_table
 from benchmark.space.imagesets import get_images
 from benchmark.util.atomic import name_errors, write_atomically
 from benchmark.util.locks import locked
+from benchmark.util.strict_json import parse_record
 from generators.campaign.published import planned_again, published_rows
 from generators.environment import GENERATOR_VERSION, environment, environment_id
 from generators.proxies.measure import BATCH, ProxyBatch, draw_batch, measure
@@ -95,11 +96,13 @@ def add_proxies(images: str, folder: Path, options: RunOptions, version: str | N
 
 def _read_finished(file: TextIO, names: set[str]) -> list[Proxies]:
     """Return what the journal holds of some architectures, and cut off its unfinished line."""
-    file.seek(0)
-    text = file.read()
-    complete = text[: text.rfind("\n") + 1]
+    content = Path(file.name).read_bytes()
+    complete = content[: content.rfind(b"\n") + 1]
     file.truncate(len(complete))
-    rows = [Proxies(**json.loads(line)) for line in complete.splitlines()]
+    rows = [
+        parse_record(line, Proxies, f"{file.name}: line {number}")
+        for number, line in enumerate(complete.splitlines(), start=1)
+    ]
     current = (SEED, BATCH, GENERATOR_VERSION)
     return [
         row
@@ -141,6 +144,6 @@ def _load_batch(images: str, folder: Path, device: str) -> ProxyBatch:
 def _note_environment(folder: Path) -> None:
     """Store the versions that this machine's proxies are computed with, by id."""
     path, versions = folder / "environments.json", environment()
-    known = json.loads(path.read_text()) if path.exists() else {}
+    known = read_environments(path) if path.exists() else {}
     known[environment_id(versions)] = versions
     write_atomically(path, json.dumps(known, indent=1, sort_keys=True) + "\n")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from benchmark.space.imagesets import ImageSet, get_images
 from benchmark.util.rng import generator_for
+from benchmark.util.strict_json import parse_record
 
 DEFAULT_FOLDER = Path("images")
 
@@ -61,6 +62,20 @@ class Pixels:
     final_train: NDArray[np.int64] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The file of an image set: indices as `published_file` says, and constants per channel."""
+
+    images: str
+    valid: tuple[int, ...]
+    test: tuple[int, ...] | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    curve_valid: tuple[int, ...] | None = None
+    curve_test: tuple[int, ...] | None = None
+    final_train: tuple[int, ...] | None = None
+
+
 def load_images(name: str, folder: Path = DEFAULT_FOLDER) -> Pixels:
     """Return an image set in the published splits.
 
@@ -70,23 +85,24 @@ def load_images(name: str, folder: Path = DEFAULT_FOLDER) -> Pixels:
     """
     images = get_images(name)
     official, test = _read(images, folder)
-    published = json.loads(published_file(name))
-    valid = np.asarray(published["valid"])
+    published = parse_record(published_file(name).encode(), Published, f"the splits of {name!r}")
+    valid = np.asarray(published.valid)
     train = np.setdiff1d(np.arange(len(official.labels)), valid)
     tested = np.arange(images.test)
     if test is None:
-        tested = np.asarray(published["test"])
+        tested = np.asarray(published.test)
         test, train = official.take(tested), np.setdiff1d(train, tested)
     splits = official.take(train), official.take(valid), test
 
     def rows(count: int | None, key: str, split: NDArray[np.int64]) -> NDArray[np.int64] | None:
-        return None if count is None else np.searchsorted(split, np.asarray(published[key]))
+        chosen = np.asarray(getattr(published, key))
+        return None if count is None else np.searchsorted(split, chosen)
 
     return Pixels(
         images,
         *splits,
-        tuple(published["mean"]),
-        tuple(published["std"]),
+        published.mean,
+        published.std,
         rows(images.curve_valid, "curve_valid", valid),
         rows(images.curve_test, "curve_test", tested),
         rows(images.final_train, "final_train", train),

@@ -5,15 +5,16 @@ Either the file gives the split of every network, or a hash divides the groups, 
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 
 from benchmark.recipes import Recipe
 from benchmark.space.layer_walk import LayerRow
-from benchmark.util.strict_json import parse_record, refuse
+from benchmark.util.strict_json import MOST_BYTES, parse_record, refuse
 from harness.protocol import Array, Runs, Series
 from harness.running.trials import Trial
 from harness.studies.external_format import SPLITS, Header, NetworkFields, Split, rows_of, series_of
@@ -47,10 +48,8 @@ def read_external(path: Path) -> ExternalData:
             the field, its value and the rule.
         OSError: If the file cannot be read.
     """
-    first, *lines = path.read_bytes().splitlines() or [b""]
-    header = parse_record(first, Header, f"{path}: line 1")
-    if not lines:
-        raise ValueError(f"{path}: a network must follow the header")
+    lines = _lines(path)
+    header = parse_record(next(lines, b""), Header, f"{path}: line 1")
     networks: dict[str, NetworkFields] = {}
     splits: dict[str, Split | None] = {}  # of each group
     walks, series = [], []
@@ -63,9 +62,23 @@ def read_external(path: Path) -> ExternalData:
         except ValueError as error:
             raise ValueError(f"{path}: line {number}: {error}") from error
         networks[network.id] = network
+    if not networks:
+        raise ValueError(f"{path}: a network must follow the header")
     runs = _build_runs(header, tuple(networks), tuple(walks), series)
     groups = tuple(network.group or name for name, network in networks.items())
     return ExternalData(header.name, runs, groups, tuple(splits[group] for group in groups))
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a file, none longer than `MOST_BYTES`."""
+    with path.open("rb") as file:
+        for number in count(1):
+            line = file.readline(MOST_BYTES + 1)
+            if len(line) > MOST_BYTES:
+                raise ValueError(f"{path}: line {number}: must have at most {MOST_BYTES:,} bytes")
+            if not line:
+                return
+            yield line
 
 
 def _check_names(

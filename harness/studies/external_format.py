@@ -16,6 +16,7 @@ from benchmark.schema import TENTHS
 from benchmark.space.imagesets import IMAGES
 from benchmark.space.layer_walk import WEIGHTED, LayerRow, Role
 from benchmark.util.strict_json import refuse
+from benchmark.util.text import check_line
 from benchmark.util.unknown_name import unknown_name
 from harness.features.layers import ALL_KINDS
 from harness.protocol import Array, Series
@@ -24,7 +25,9 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 Numbers = tuple[float | None, ...] | None  # one an epoch; None is unknown, or lost by divergence
 NAME = re.compile(r"[a-z0-9-]{1,22}")
-LARGEST_SIZE = 1_000_000  # of kernels, strides, channels, pixels and epochs
+LARGEST_SIZE = 1_000_000  # of kernels, strides, channels and pixels
+MOST_EPOCHS = 10_000
+LONGEST_NAME = 2_000  # characters of an id or a group, which may be the network as text
 REDUCING = ("global_pool", "dense", "linear")  # read all pixels, and leave one
 ROLES: dict[str, Role] = {"add": "add", "global_pool": "head", "linear": "head"}  # else "block"
 WINDOW = ("kernel_height", "kernel_width", "stride", "out_resolution")
@@ -50,8 +53,10 @@ class Header:
             refuse("version", self.version, "1")
         if not NAME.fullmatch(self.name):
             refuse("name", self.name, "1 to 22 of a-z, 0-9 and '-'")
-        for name in ("resolution", "channels", "classes", "epochs"):
+        check_line("images", self.images)
+        for name in ("resolution", "channels", "classes"):
             _check_size(name, getattr(self, name), 2 if name == "classes" else 1)
+        _check_size("epochs", self.epochs, most=MOST_EPOCHS)
 
     @property
     def nearest_images(self) -> str:
@@ -108,10 +113,9 @@ class NetworkFields:
     split: Split | None = None
 
     def __post_init__(self) -> None:
-        """Check that names are not empty."""
+        """Check that names can be shown."""
         for name in ("id", "group"):
-            if getattr(self, name) == "":
-                refuse(name, "", "a text that is not empty")
+            check_line(name, getattr(self, name), LONGEST_NAME)
 
 
 def rows_of(layers: tuple[LayerFields, ...], header: Header) -> tuple[LayerRow, ...]:
@@ -140,6 +144,8 @@ def _row(layer: LayerFields, rows: list[LayerRow], header: Header, where: str) -
     channels, resolution = _input_sizes(layer, inputs, rows, header, where)
     if layer.kind in WEIGHTED and layer.out_channels is None:
         raise ValueError(f"field `{where}.out_channels` is missing")
+    for name in ("stage", "block"):
+        _check_size(f"{where}.{name}", getattr(layer, name), least=-1)
     stride = 1 if layer.stride is None else layer.stride
     _check_size(f"{where}.stride", stride)
     shrunk = -(-resolution // stride) if layer.kind == "conv" else max(1, resolution // stride)
@@ -178,14 +184,14 @@ def _input_sizes(
     where = f"{where}.inputs"
     if (len(inputs) > 1) != (layer.kind == "add") or not inputs:
         refuse(where, inputs, f"{'two or more layers' if layer.kind == 'add' else 'one layer'}")
-    image = (header.channels, header.resolution)
-    outputs = [
-        *((row.out_channels, row.out_resolution) for row in rows),
-        image,
-    ]  # [-1] is the image
     if not all(-1 <= index < len(rows) for index in inputs):
         refuse(where, inputs, f"from -1, the image, to {len(rows) - 1}, the layer before")
-    found = {outputs[index] for index in inputs}
+    found = {
+        (header.channels, header.resolution)
+        if index == -1
+        else (rows[index].out_channels, rows[index].out_resolution)
+        for index in inputs
+    }
     if len(found) > 1:
         refuse(where, inputs, f"layers of equal channels and resolution, not {sorted(found)}")
     return found.pop()
@@ -230,6 +236,6 @@ def _check_lengths(where: str, given: tuple[object, ...] | None, shape: tuple[in
         _check_lengths(f"{where}[{i}]", inner, shape[1:])  # type: ignore[arg-type]
 
 
-def _check_size(where: str, size: int, least: int = 1) -> None:
-    if not least <= size <= LARGEST_SIZE:
-        refuse(where, size, f"in {least}..{LARGEST_SIZE}")
+def _check_size(where: str, size: int, least: int = 1, most: int = LARGEST_SIZE) -> None:
+    if not least <= size <= most:
+        refuse(where, size, f"in {least}..{most}")

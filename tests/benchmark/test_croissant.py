@@ -238,7 +238,9 @@ def test_an_unreadable_description_is_a_problem(folder: Path, text: str) -> None
         ("manifest.json", '"runs": 4,', '"runs": 5,',
          "manifest.json does not match the rows of the files"),
         ("LICENSE", None, None, "LICENSE is missing"),
-        ("manifest.json", '"date"', '"day"', "manifest.json cannot be read (KeyError('date'))"),
+        ("manifest.json", '"date"', '"day"',
+         "{folder}/manifest.json: unknown field 'day'; did you mean 'date'? Known: version, date, "
+         "schema_version, splits, proxies"),
     ],
 )  # fmt: skip
 def test_a_description_that_is_not_true_is_a_problem(
@@ -251,6 +253,7 @@ def test_a_description_that_is_not_true_is_a_problem(
         assert old in path.read_text()
         path.write_text(path.read_text().replace(old, new))
     sign(folder)
+    problem = problem.replace("{folder}", str(folder))
     assert verify_release(folder) == [f"{problem}; `peephole data card` rewrites it"]
 
 
