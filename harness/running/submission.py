@@ -15,13 +15,17 @@ from typing import Literal
 
 import yaml
 
-from benchmark.util.strict_json import decode, refuse
+from benchmark.util.strict_json import NESTED, decode, refuse
+from benchmark.util.text import check_line
 from harness.predictors.registry import PREDICTORS
 from harness.results.contents import MOST_BYTES
+from harness.results.result import MOST_SEEDS
 
 Kind = Literal["predictions", "code"]
 FILE = "submission.yaml"
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+LONGEST_AUTHORS = 1_000  # characters
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
+_LINES = ("title", "predictor", "requirement", "hardware", "contact", "url")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +69,18 @@ class Submission:
     def __post_init__(self) -> None:
         """Check each field, and fields against each other."""
         if not _NAME.fullmatch(self.name):
-            refuse("name", self.name, "of a-z, 0-9 and '-', not starting with '-'")
+            refuse("name", self.name, "1 to 60 of a-z, 0-9 and '-', not starting with '-'")
         if self.name in PREDICTORS:
             refuse("name", self.name, "different from the names of reference predictors")
-        for field in ("title", "authors"):
-            text = getattr(self, field)
-            if not text.strip() or len(text.splitlines()) > 1:
-                refuse(field, text, "one non-empty line")
+        for field in _LINES:
+            check_line(field, getattr(self, field))
+        check_line("authors", self.authors, LONGEST_AUTHORS)
+        for number, task in enumerate(self.tasks):
+            check_line(f"tasks[{number}]", task)
         if not self.tasks or len(set(self.tasks)) < len(self.tasks):
             refuse("tasks", self.tasks, "at least one, all different")
-        if self.seeds < 1:
-            refuse("seeds", self.seeds, "at least 1")
+        if not 1 <= self.seeds <= MOST_SEEDS:
+            refuse("seeds", self.seeds, f"in 1..{MOST_SEEDS}")
         if self.url is not None and not self.url.startswith(("https://", "http://")):
             refuse("url", self.url, "a URL that starts with https:// or http://")
         if self.date is not None and not _is_date(self.date):
@@ -112,22 +117,28 @@ def _is_date(text: str) -> bool:
 
 
 class _Loader(yaml.SafeLoader):
-    """Loads YAML without object tags, duplicate keys and aliases."""
+    """Loads YAML without tags, duplicate keys, merged keys and aliases."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Refuse aliases, with which a few lines can expand to gigabytes."""
+        """Refuse aliases, with which a few lines can expand to gigabytes, and tags."""
         if self.check_event(yaml.AliasEvent):
             raise ValueError("aliases (`*name`) are not allowed")
+        tag = getattr(self.peek_event(), "tag", None)  # type: ignore[no-untyped-call]
+        if tag is not None:
+            raise ValueError(f"tags are not allowed, as {tag!r:.100}")
         return super().compose_node(parent, index)
 
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
     ) -> dict[Hashable, object]:
         """Refuse duplicate keys, of which YAML would keep the last."""
-        names = [key.value for key, _ in node.value]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"field `{name}` must be given once, not twice")
+        names: set[str] = set()
+        for name in (str(key.value) for key, _ in node.value):
+            if name in names:
+                raise ValueError(f"field `{name:.100}` must be given once, not twice")
+            if name == "<<":
+                raise ValueError("merged keys (`<<`) are not allowed")
+            names.add(name)
         return super().construct_mapping(node, deep)
 
 
@@ -143,13 +154,14 @@ def read_submission(folder: Path) -> Submission:
     try:
         if len(content) > MOST_BYTES:
             raise ValueError(f"{len(content):,} bytes must be at most {MOST_BYTES:,}")
+        content.decode()  # YAML also reads UTF-16
         fields = yaml.load(content, Loader=_Loader)
         if isinstance(fields, dict) and isinstance(fields.get("date"), datetime.date):
             fields["date"] = str(fields["date"])  # YAML reads a day as a date
         submission = make_submission(fields)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: {error}") from error
-    except yaml.YAMLError as error:
+    except RecursionError as error:
+        raise ValueError(f"{path}: {NESTED}") from error
+    except (ValueError, OverflowError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: {'; '.join(str(error).splitlines())}") from error
     if submission.file is not None and not (folder / submission.file).is_file():
         raise ValueError(f"{path}: `predictor` (={submission.predictor!r}) must be in the folder")

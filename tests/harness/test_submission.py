@@ -96,20 +96,21 @@ def line(name: str, text: str) -> str:
 
 
 OFFENCES = [
-    (line("name", "name: Ours"), "`name` (='Ours') must be of a-z, 0-9 and '-', not starting with "
-     "'-'"),
+    (line("name", "name: Ours"), "`name` (='Ours') must be 1 to 60 of a-z, 0-9 and '-', not "
+     "starting with '-'"),
     (line("name", "name: gru"), "`name` (='gru') must be different from the names of "
      "reference predictors"),
     (line("name", ""), "field `name` is missing"),
     (line("name", "name: no"), "`name` (=False) must be text"),  # YAML reads `no` as false
-    (line("title", "title: ' '"), "`title` (=' ') must be one non-empty line"),
+    (line("title", "title: ' '"), "`title` (=' ') must be one non-empty line of at most "
+     "200 printable characters"),
     (line("authors", 'authors: "a\\nb"'), "`authors` (='a\\nb') must be one non-empty "
-     "line"),
+     "line of at most 1000 printable characters"),
     (line("kind", "kind: codes"), "`kind` (='codes') must be one of predictions, code"),
     (line("tasks", "tasks: []"), "`tasks` (=()) must be at least one, all different"),
     (line("tasks", "tasks: [a, a]"), "`tasks` (=('a', 'a')) must be at least one, all different"),
     (line("tasks", "tasks: a"), "`tasks` (='a') must be a list"),
-    (line("seeds", "seeds: 0"), "`seeds` (=0) must be at least 1"),
+    (line("seeds", "seeds: 0"), "`seeds` (=0) must be in 1..100"),
     (line("seeds", "seeds: 1.5"), "`seeds` (=1.5) must be a whole number"),
     (line("seeds", "url: ftp://a"), "`url` (='ftp://a') must be a URL that starts with "
      "https:// or http://"),
@@ -133,9 +134,25 @@ OFFENCES = [
      "together"),
     (CODE + "seeds: 3", "field `seeds` must be given once, not twice"),
     ("a: &x 1\nb: *x", "aliases (`*name`) are not allowed"),
+    (line("seeds", "seeds: !!int ''"), "tags are not allowed, as 'tag:yaml.org,2002:int'"),
+    (line("seeds", "seeds: !!bool x"), "tags are not allowed, as 'tag:yaml.org,2002:bool'"),
+    (line("seeds", "seeds: ! 1"), "tags are not allowed, as '!'"),
+    (line("tasks", "tasks: !!set {a}"), "tags are not allowed, as 'tag:yaml.org,2002:set'"),
+    (CODE + "<<: {title: b}", "merged keys (`<<`) are not allowed"),
+    (CODE + "1: 2", "unknown field '1'. Known: name, title, authors, kind, tasks, predictor, "
+     "requirement, seeds, fit_seconds, predict_seconds, hardware, contact, url, date"),
+    (line("seeds", "seeds: " + "1:" * 700 + "1.5"), "int too large to convert to float"),
+    (line("seeds", "seeds: 0x_"), "invalid literal for int() with base 16: ''"),
+    (line("seeds", "seeds: 101"), "`seeds` (=101) must be in 1..100"),
+    (line("title", r'title: "\e[31mred"'), r"`title` (='\x1b[31mred') must be one non-empty line "
+     "of at most 200 printable characters"),
+    (CODE + r'contact: "\u202ea"', r"`contact` (='\u202ea') must be one non-empty line of at most "
+     "200 printable characters"),
+    (line("tasks", r'tasks: ["a\eb"]'), r"`tasks[0]` (='a\x1bb') must be one non-empty line of at "
+     "most 200 printable characters"),
     ("[1, 2]", "`file` (=[1, 2]) must be an object"),
     ("", "`file` (=None) must be an object"),
-    ("[" * 3000, "maximum recursion depth exceeded"),
+    ("[" * 3000, "its brackets must be nested less deeply"),
     ("x" * 70_000, "70,000 bytes must be at most 65,536"),
 ]  # fmt: skip
 
@@ -143,8 +160,7 @@ OFFENCES = [
 @pytest.mark.parametrize(("text", "message"), OFFENCES, ids=[m for _, m in OFFENCES])
 def test_a_file_that_breaks_a_rule_is_refused(tmp_path: Path, text: str, message: str) -> None:
     folder = write(tmp_path / "ours", text)
-    tail = ".*" if message.startswith("maximum") else ""
-    expected = f"^{re.escape(f'{folder / FILE}: {message}')}{tail}$"
+    expected = f"^{re.escape(f'{folder / FILE}: {message}')}$"
     with pytest.raises(ValueError, match=expected):
         read_submission(folder)
 
