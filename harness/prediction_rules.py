@@ -3,13 +3,17 @@
 Each rule returns a description of the first violation, or an empty text if there is none.
 """
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.protocol import Array, Prediction, Queries
+
+MOST_VALUES = 100_000_000  # of an array; an array of strides 0 can stand for any number
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +38,37 @@ def query_scope(queries: Queries) -> Scope:
     return Scope(queries.ids, queries.recipe.epochs, queries.observed, "query")
 
 
-def type_problem(prediction: object) -> str:
-    """Check that a prediction is a `Prediction` whose arrays hold floats."""
+def plain_prediction(prediction: object) -> Prediction:
+    """Return what `predict` returned as a `Prediction` of plain arrays of float64, all copies.
+
+    Every attribute is read once, and subclasses of arrays, tuples and integers are converted by
+    numpy and Python alone, so no code of the predictor runs afterwards.
+
+    Raises:
+        ValueError: If it is no `Prediction`, or its fields have other types.
+        Exception: Any exception that the predictor's own classes raise.
+    """
     if not isinstance(prediction, Prediction):
-        return f"`predict` must return a Prediction, not {type(prediction).__name__}"
-    if not isinstance(prediction.epochs, tuple):
-        return f"`epochs` must be a tuple, not {type(prediction.epochs).__name__}"
-    for name, values in _arrays(prediction):
-        if not isinstance(values, np.ndarray):
-            return f"`{name}` must be an array, not {type(values).__name__}"
-        if values.dtype.kind != "f":
-            return f"`{name}` must hold floats, not {values.dtype}"
-    return ""
+        raise ValueError(f"`predict` must return a Prediction, not {type(prediction).__name__}")
+    epochs, mean, std = prediction.epochs, prediction.mean, prediction.std
+    if not issubclass(type(epochs), tuple):
+        raise ValueError(f"`epochs` must be a tuple, not {type(epochs).__name__}")
+    numbers = tuple(map(operator.index, tuple.__iter__(epochs)))
+    return Prediction(
+        _plain_array("mean", mean), numbers, None if std is None else _plain_array("std", std)
+    )
+
+
+def _plain_array(name: str, values: object) -> Array:
+    """Return an array of floats as a new plain array of float64."""
+    if not issubclass(type(values), np.ndarray):
+        raise ValueError(f"`{name}` must be an array, not {type(values).__name__}")
+    plain = np.ndarray.view(cast(Array, values), np.ndarray)
+    if plain.dtype.kind != "f":
+        raise ValueError(f"`{name}` must hold floats, not {plain.dtype}")
+    if plain.size > MOST_VALUES:
+        raise ValueError(f"`{name}` must have at most {MOST_VALUES:,} values, not {plain.size:,}")
+    return plain.astype(np.float64)
 
 
 def epochs_problem(prediction: Prediction, scope: Scope) -> str:

@@ -13,12 +13,14 @@ import pyarrow as pa
 
 from benchmark.release import INSTALLED, Release
 from benchmark.tasks import Task
+from benchmark.util.text import describe
 from harness.metrics.bootstrap import RESAMPLES
 from harness.metrics.registry import ORDER
 from harness.protocol import Prediction
 from harness.results.predictions import predictions_table, round_prediction, seeds_table
 from harness.results.result import (
     HARNESS_VERSION,
+    LONGEST_FAILURE,
     SCHEMA_VERSION,
     Result,
     Seconds,
@@ -124,11 +126,13 @@ def evaluate_shared(
     assert len(tasks) == 1 or not candidate.uses_curve, "a user of curves must be fitted on each"
     data = load_task_data(min(tasks, key=lambda task: task.observed), release)
     headers = [header_of(candidate, task, seeds) for task in tasks]
-    try:  # catches everything, because a predictor may raise any exception
+    try:
         timed = [fit_predict(candidate.make, data, seed) for seed in headers[0].seeds]
         _check_agreement(timed)
-    except Exception as error:
-        failure = f"{type(error).__name__}: {error}".removesuffix(": ")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a predictor may raise anything
+        failure = describe(error, LONGEST_FAILURE)
         return [(header.fail(failure), None) for header in headers]
     fit, predict = np.mean([(t.seconds.fit, t.seconds.predict) for t in timed], axis=0).tolist()
     seconds, counts = Seconds(fit, predict), all_counts(timed)

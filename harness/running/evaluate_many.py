@@ -13,8 +13,9 @@ from benchmark.tasks import Task
 from benchmark.util.processes import EndedEarlyError, run_in_processes
 from benchmark.util.progress import Progress
 from harness.predictors.registry import PREDICTORS
-from harness.results.result import HARNESS_VERSION, Result
+from harness.results.result import HARNESS_VERSION, MOST_SEEDS, Result
 from harness.results.store import read_result, result_path, write_result
+from harness.running.attempt import Failed, attempt, raise_first
 from harness.running.evaluate import evaluate_shared, header_of
 from harness.running.find_predictor import SEEDS, Candidate, find
 
@@ -41,6 +42,8 @@ class Setting:
         for name in ("seeds", "processes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least 1")
+        if self.seeds > MOST_SEEDS:
+            raise ValueError(f"`seeds` (={self.seeds}) must be at most {MOST_SEEDS}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,24 +121,32 @@ def _group_by_fit(candidate: Candidate, tasks: Sequence[Task]) -> list[tuple[Tas
 
 
 def _run_all(jobs: Sequence[Job], setting: Setting) -> dict[tuple[str, str], Result]:
-    """Return the results of all jobs by task and predictor."""
+    """Return the results of all jobs by task and predictor.
+
+    An error of the harness itself is raised after all other jobs.
+    """
     by_name: dict[tuple[str, str], Result] = {}
     progress = Progress("results", sum(len(job.tasks) for job in jobs))
-    calls = [partial(run, job, setting) for job in jobs]
+    calls = [partial(attempt, run, job, setting) for job in jobs]
+    failed: list[tuple[str, Failed]] = []
     for number, results in run_in_processes(calls, setting.processes):
         job = jobs[number]
         if isinstance(results, EndedEarlyError):
-            results = _write_failed(job, setting, str(results))
+            results = attempt(_write_failed, job, setting, str(results))
+        if isinstance(results, Failed):
+            failed.append((job.predictor, results))
+            results = []
         by_name |= {(result.task, job.predictor): result for result in results}
         progress.advance(len(job.tasks))
+    raise_first(failed)
     return by_name
 
 
 def run(job: Job, setting: Setting) -> list[Result]:
     """Evaluate a job in this process and write its results."""
-    candidate = find(job.predictor)
+    candidate, folder = find(job.predictor), setting.results.absolute()
     outcomes = evaluate_shared(candidate, job.tasks, seeds=setting.seeds, release=setting.release)
-    return [write_result(setting.results, *outcome) for outcome in outcomes]
+    return [write_result(folder, *outcome) for outcome in outcomes]
 
 
 def _write_failed(job: Job, setting: Setting, failure: str) -> list[Result]:

@@ -14,9 +14,12 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
+from benchmark.util.strict_json import refuse
+from benchmark.util.text import describe, to_line
 from benchmark.util.unknown_name import unknown_name
 from harness.predictors.registry import PREDICTORS, get_entry, load
 from harness.protocol import Predictor
+from harness.results.result import NAME
 from harness.running.submission import FILE, read_submission
 
 SEEDS = 5  # number of seeds of a stochastic predictor
@@ -39,6 +42,15 @@ class Candidate:
     make: Callable[[], Predictor]
     uses_curve: bool = True
     stochastic: bool = True
+
+    def __post_init__(self) -> None:
+        """Check that the name can be that of a file."""
+        if not NAME.fullmatch(self.name):
+            refuse(
+                "name",
+                self.name,
+                "of a-z, 0-9, '.', '_' and '-', and start with a letter or digit; rename the class",
+            )
 
     def seeds(self, number: int = SEEDS) -> tuple[int, ...]:
         """Return the seeds to fit with: the given number, but only 0 if it is not stochastic."""
@@ -87,8 +99,12 @@ def find(predictor: str) -> Candidate:
 
 
 def _candidate(name: str, make: Callable[[], Predictor], attribute: str) -> Candidate:
-    title = (make.__doc__ or attribute).strip().splitlines()[0]
-    return Candidate(name, title, make)
+    try:
+        text = make.__doc__
+        lines = str.strip(text).splitlines() if isinstance(text, str) else []
+    except Exception:  # of a metaclass
+        lines = []
+    return Candidate(name, to_line(lines[0] if lines else attribute), make)
 
 
 def candidate_of(make: Callable[[], Predictor]) -> Candidate:
@@ -103,11 +119,26 @@ def candidate_of(make: Callable[[], Predictor]) -> Candidate:
 
 
 def _find_entry_point(name: str) -> Candidate:
-    """Return the predictor of an entry point; no other entry point is imported."""
-    known = {entry.name: entry.value for entry in metadata.entry_points(group=GROUP)}
-    if name not in known:
-        raise ValueError(unknown_name("predictor", name, [*PREDICTORS, *sorted(known)]))
-    source, _, attribute = known[name].partition(":")
+    """Return the predictor of an entry point; no other entry point is imported.
+
+    Raises:
+        ValueError: As for `find`, or if several packages have an entry point of this name.
+    """
+    entries = metadata.entry_points(group=GROUP)
+    known = {entry.value: entry for entry in entries if entry.name == name}
+    if not known:
+        names = sorted({entry.name for entry in entries})
+        raise ValueError(unknown_name("predictor", name, [*PREDICTORS, *names]))
+    if len(known) > 1:
+        owners = " and ".join(
+            f"{value!r} of {getattr(entry.dist, 'name', 'a package')!r}"
+            for value, entry in sorted(known.items())
+        )
+        raise ValueError(
+            f"predictor {name!r} is an entry point more than once: {owners}; give the class "
+            "instead, as package.module:Class"
+        )
+    source, _, attribute = next(iter(known)).partition("[")[0].strip().partition(":")
     make = _get_class(import_module_of(source, name, "predictor"), attribute, name)
     return _candidate(name, make, attribute)
 
@@ -148,8 +179,12 @@ def import_module_of(source: str, text: str, what: str) -> ModuleType:
         sys.path.append(folder)
     try:
         return _import_file(Path(source), what) if is_file else importlib.import_module(source)
-    except (ImportError, SyntaxError) as error:
-        raise ValueError(f"{what} {text!r} cannot be imported: {error}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a module may raise anything
+        plain = isinstance(error, ImportError | SyntaxError)
+        why = to_line(str(error)) if plain else describe(error)
+        raise ValueError(f"{what} {text!r} cannot be imported: {why}") from error
 
 
 def _import_file(path: Path, what: str) -> ModuleType:
@@ -166,14 +201,19 @@ def _import_file(path: Path, what: str) -> ModuleType:
 
 def _get_class(module: ModuleType, attribute: str, predictor: str) -> Callable[[], Predictor]:
     """Return the class or other callable that makes a predictor, after checking it."""
-    if not hasattr(module, attribute):
-        known = [n for n, v in vars(module).items() if isinstance(v, type) and n[0] != "_"]
+    try:
+        make: Callable[[], Predictor] | None = getattr(module, attribute, None)
+        if make is not None and callable(make):
+            _check_methods(make, predictor)
+            return make
+    except ValueError:
+        raise
+    except Exception as error:  # of the module or a metaclass
+        raise ValueError(f"predictor {predictor!r} cannot be read: {describe(error)}") from error
+    if make is None:
+        known = [n for n, v in vars(module).items() if isinstance(v, type) and n[:1] != "_"]
         raise ValueError(f"predictor {predictor!r}: {unknown_name('class', attribute, known)}")
-    make: Callable[[], Predictor] = getattr(module, attribute)
-    if not callable(make):
-        raise ValueError(f"predictor {predictor!r} must be a class, not {make!r}")
-    _check_methods(make, predictor)
-    return make
+    raise ValueError(f"predictor {predictor!r} must be a class, not {to_line(repr(make))}")
 
 
 def _check_methods(make: Callable[[], Predictor], predictor: str) -> None:

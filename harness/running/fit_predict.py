@@ -1,15 +1,21 @@
 """Fits a predictor, and times and checks its prediction."""
 
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
 
-from harness.prediction_rules import query_scope, require_valid, type_problem
+from benchmark.util.text import is_line
+from harness.prediction_rules import plain_prediction, query_scope, require_valid
 from harness.protocol import Prediction, Predictor, Queries, Runs
 from harness.results.result import Seconds
+
+MOST_COUNTS, LONGEST_COUNT = 20, 60  # counts of a predictor, and characters of their names
+LARGEST_COUNT = 2**53  # so that every reader of JSON reads it exactly
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,23 +53,33 @@ def fit_predict(make: Callable[[], Predictor], data: TaskInputs, seed: int) -> T
         Exception: Any exception that the predictor raises.
     """
     train, validation, queries = data.train.copy(), data.validation.copy(), data.queries.copy()
-    predictor = make()
-    started = time.perf_counter()
-    predictor.fit(train, validation, observed=queries.observed, seed=seed)
-    fitted = time.perf_counter()
-    prediction = predictor.predict(queries)
-    seconds = Seconds(fitted - started, time.perf_counter() - fitted)
-    prediction = check_prediction(prediction, data.queries)
-    return TimedPrediction(prediction, seconds, counts_of(predictor))
+    with np.errstate(), warnings.catch_warnings():  # what the predictor sets ends here
+        predictor = make()
+        started = time.perf_counter()
+        predictor.fit(train, validation, observed=queries.observed, seed=seed)
+        fitted = time.perf_counter()
+        prediction = predictor.predict(queries)
+        seconds = Seconds(fitted - started, time.perf_counter() - fitted)
+        counts = counts_of(predictor)
+    return TimedPrediction(check_prediction(prediction, data.queries), seconds, counts)
 
 
 def counts_of(predictor: object) -> dict[str, int]:
-    """Return the counts of a predictor: its mapping `counts`, or its number `failed_fits`."""
+    """Return the counts of a predictor: its mapping `counts`, or its number `failed_fits`.
+
+    Only the first `MOST_COUNTS` are looked at; those that are no counts or have no printable name
+    are left out.
+    """
     counts = getattr(predictor, "counts", None)
-    if isinstance(counts, Mapping):
-        return {str(n): v for n, v in counts.items() if isinstance(v, int) and v >= 0}
-    failed = getattr(predictor, "failed_fits", None)
-    return {"failed_fits": failed} if isinstance(failed, int) and failed >= 0 else {}
+    if not isinstance(counts, Mapping):
+        counts = {"failed_fits": getattr(predictor, "failed_fits", None)}
+    given: dict[str, int] = {}
+    for name, count in islice(counts.items(), MOST_COUNTS):
+        is_count = type(count) is int or issubclass(type(count), np.integer)
+        if type(name) is str and is_line(name, LONGEST_COUNT) and is_count:
+            number = int(count)
+            given |= {name: number} if 0 <= number <= LARGEST_COUNT else {}
+    return given
 
 
 def check_prediction(prediction: object, queries: Queries) -> Prediction:
@@ -72,13 +88,8 @@ def check_prediction(prediction: object, queries: Queries) -> Prediction:
     Raises:
         ValueError: If it breaks a rule of `harness.prediction_rules` other than the range.
     """
-    problem = type_problem(prediction)
-    if problem:
-        raise ValueError(problem)
-    assert isinstance(prediction, Prediction)
-    mean = prediction.mean.astype(np.float64)
-    mean = np.where(np.isfinite(mean), mean.clip(0.0, 1.0), mean)
-    std = None if prediction.std is None else prediction.std.astype(np.float64)
-    clipped = Prediction(mean, prediction.epochs, std)
+    plain = plain_prediction(prediction)
+    mean = np.where(np.isfinite(plain.mean), plain.mean.clip(0.0, 1.0), plain.mean)
+    clipped = replace(plain, mean=mean)
     require_valid(clipped, query_scope(queries))
-    return replace(clipped, epochs=tuple(int(epoch) for epoch in prediction.epochs))
+    return clipped

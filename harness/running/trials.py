@@ -10,12 +10,13 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from benchmark.util.text import check_line, describe
 from harness.metrics.bootstrap import Counts, resample_counts
 from harness.metrics.metric_input import MetricInput
 from harness.metrics.registry import HEADLINE, METRICS
 from harness.predictors.registry import PREDICTORS
 from harness.protocol import Array, Runs, Series
-from harness.results.result import HARNESS_VERSION
+from harness.results.result import HARNESS_VERSION, LONGEST_FAILURE
 from harness.running.find_predictor import Candidate
 from harness.running.fit_predict import check_prediction
 from harness.scoring.scores import Score, score_of
@@ -80,6 +81,11 @@ class Fit:
     predicted: tuple[float, ...]
     failure: str | None
 
+    def __post_init__(self) -> None:
+        """Check that texts can be shown."""
+        check_line("predictor", self.predictor)
+        check_line("failure", self.failure, LONGEST_FAILURE)
+
     @property
     def key(self) -> tuple[str, str, int, int, int]:
         """What tells fits apart."""
@@ -118,9 +124,10 @@ def fit_trial(candidate: Candidate, trial: Trial, observed: Sequence[int], seed:
         queries, predictor = trial.test.observe(min(observed)), candidate.make()
         predictor.fit(trial.train, trial.validation, observed=min(observed), seed=seed)
         predicted = check_prediction(predictor.predict(queries), queries).mean[:, -1]
-    except Exception as error:
-        failure = f"{type(error).__name__}: {error}".removesuffix(": ")
-        return failed_fits(candidate.name, trial, observed, seed, failure)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a predictor may raise anything
+        return failed_fits(candidate.name, trial, observed, seed, describe(error))
     samples = _samples(trial, predicted, *_draw([trial]))
     scores = {name: score_of(values) for name, values in samples.items()}
     final = tuple(predicted.tolist())

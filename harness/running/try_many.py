@@ -17,6 +17,7 @@ from benchmark.util.processes import EndedEarlyError, run_in_processes
 from benchmark.util.progress import Progress
 from benchmark.util.strict_json import encode, parse_record, refuse
 from harness.results.result import HARNESS_VERSION
+from harness.running.attempt import Failed, attempt, raise_first
 from harness.running.evaluate_many import Setting, check_names
 from harness.running.find_predictor import Candidate, find
 from harness.running.trials import Fit, Trial, TrialScore, average, failed_fits, fit_trial
@@ -67,7 +68,12 @@ def try_many(
     candidates = {name: find(name) for name in predictors}
     check_names(candidates)
     epochs = min(trial.train.recipe.epochs for trial in trials)
-    observed = sorted({k for k in observed if k < epochs})
+    left = sorted({k for k in observed if k < epochs})
+    if not left:
+        raise ValueError(
+            f"the runs have {epochs} epochs, so none is left to predict after {min(observed)}"
+        )
+    observed = left
     with TemporaryDirectory() as place:
         path = output or Path(place) / "fits.jsonl"
         jobs = _missing(candidates, trials, observed, setting.seeds, read_fits(path, trials))
@@ -112,11 +118,16 @@ def _missing(
 def _make(jobs: Sequence[Job], path: Path, processes: int) -> None:
     """Run all jobs. What a process that ended early left out is stored as failed."""
     progress = Progress("fits", sum(len(job.fits) for job in jobs))
-    for number, ended in run_in_processes([partial(run, job, path) for job in jobs], processes):
+    calls = [partial(attempt, run, job, path.absolute()) for job in jobs]
+    failed: list[tuple[str, Failed]] = []
+    for number, ended in run_in_processes(calls, processes):
         job = jobs[number]
         if isinstance(ended, EndedEarlyError):
-            _store_ended(job, path, ended)
+            _store_ended(job, path, str(ended))
+        elif isinstance(ended, Failed):
+            failed.append((job.predictor, ended))
         progress.advance(len(job.fits))
+    raise_first(failed)
 
 
 def run(job: Job, path: Path) -> None:
@@ -126,12 +137,12 @@ def run(job: Job, path: Path) -> None:
         store(path, fit_trial(candidate, trial, job.observed, seed))
 
 
-def _store_ended(job: Job, path: Path, ended: EndedEarlyError) -> None:
+def _store_ended(job: Job, path: Path, why: str) -> None:
     """Store failed fits for those that a process did not come to."""
     name = find(job.predictor).name
     made = read_fits(path, [trial for trial, _ in job.fits])
     for trial, seed in job.fits:
-        fits = failed_fits(name, trial, job.observed, seed, str(ended))
+        fits = failed_fits(name, trial, job.observed, seed, why)
         store(path, [fit for fit in fits if fit.key not in made])
 
 

@@ -9,7 +9,8 @@ from functools import partial
 
 import numpy as np
 
-from harness.prediction_rules import PREDICTION_RULES, query_scope, type_problem
+from benchmark.util.text import describe, to_line
+from harness.prediction_rules import PREDICTION_RULES, plain_prediction, query_scope
 from harness.protocol import Array, Prediction, Predictor, Queries, Runs, Series
 
 OBSERVED = (0, 1, 5)  # numbers of observed epochs
@@ -65,10 +66,10 @@ class _Suite:
 def _predict_typed(predictor: Predictor, queries: Queries) -> Prediction:
     """Predict copies of queries, and check the type of the prediction."""
     prediction = predictor.predict(queries.copy())
-    problem = type_problem(prediction)
-    if problem:
-        raise BrokenRule(problem)
-    return prediction
+    try:
+        return plain_prediction(prediction)
+    except ValueError as error:
+        raise BrokenRule(str(error)) from error
 
 
 def _predict(predictor: Predictor, queries: Queries) -> Prediction:
@@ -97,10 +98,11 @@ def check_predictor(make: Callable[[], Predictor], runs: Runs) -> list[Finding]:
         try:
             finding = Finding(rule, True, check(suite))
         except BrokenRule as error:
-            finding = Finding(rule, False, str(error))
-        except Exception as error:  # of the predictor
-            text = f"{type(error).__name__}: {error}".removesuffix(": ")
-            finding = Finding(rule, False, text)
+            finding = Finding(rule, False, to_line(str(error)))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a predictor may raise anything
+            finding = Finding(rule, False, describe(error))
         findings.append(finding)
     return findings
 

@@ -143,7 +143,7 @@ def test_a_predictor_that_uses_no_curve_is_fitted_once_for_all_observed_epochs(
 
     def alone(calls: Sequence[partial[None]], _: int) -> Iterator[tuple[int, None]]:
         for number, call in enumerate(calls):
-            job = call.args[0]
+            job = call.args[1]
             assert isinstance(job, Job)
             ran.append((job.predictor, job.observed))
             call()

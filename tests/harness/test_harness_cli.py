@@ -121,7 +121,7 @@ def test_evaluate_prints_a_row_for_each_task_and_predictor(everything: Result) -
     assert [tuple(row.split()[:2]) for row in rows] == asked
     for row, (_, name) in zip(rows, asked, strict=True):
         if name == "broken":
-            assert row.endswith(" failed: RuntimeError: no luck")
+            assert row.endswith(" failed: RuntimeError: no luck; today")
         else:
             assert re.fullmatch(rf"\S+ +\S+ {PART} +{PART} +\d+\.\d", row), row
     assert "6/6 results" in everything.stderr
@@ -161,9 +161,8 @@ def test_a_process_that_ends_early_is_a_failure_and_takes_no_other_with_it(
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     setting = Setting(tmp_path, Release(folder), seeds=1)
     killed, leaving, fine = evaluate_many(names, ["digits-k0-v1"], setting)
-    start = "the process ended early: "
-    assert killed.failure == f"{start}killed, or out of memory"
-    assert leaving.failure == f"{start}exit(3)"
+    assert killed.failure == "the process ended early: killed, or out of memory"
+    assert leaving.failure == "SystemExit: 3"
     assert fine.status == "scored"
     assert read_result(result_path(tmp_path, "digits-k0-v1", "killed")) == killed
     assert {name: os.environ.get(name) for name in ONE_THREAD} == before
@@ -174,7 +173,7 @@ def evaluated_here(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[str
     ran: list[tuple[str, tuple[str, ...]]] = []
 
     def run_here(call: partial[list[object]], _: object) -> list[object]:
-        job = call.args[0]
+        job = call.args[1]
         ran.append((job.predictor, tuple(task.name for task in job.tasks)))
         return call()
 
@@ -268,7 +267,7 @@ def test_check_says_of_every_rule_whether_it_is_kept(folder: Path, own: Path) ->
     assert findings[0] == {
         "rule": "works with 0 epochs observed",
         "passed": False,
-        "seen": "RuntimeError: no luck\ntoday",
+        "seen": "RuntimeError: no luck; today",
     }
 
 

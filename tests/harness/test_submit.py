@@ -275,6 +275,23 @@ def test_an_installed_package_offers_predictors_by_name(
         find("other")
 
 
+def test_a_name_that_two_packages_offer_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "other"):
+        info = tmp_path / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[peephole.predictors]\nnet = {name}_module:Net\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    message = (
+        "predictor 'net' is an entry point more than once: 'one_module:Net' of 'one' and "
+        "'other_module:Net' of 'other'; give the class instead, as package.module:Class"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        find("net")
+
+
 def test_fields_of_a_folder_are_not_given_twice(folder: Path, tmp_path: Path) -> None:
     mine = draft(tmp_path / "mine", folder)
     code, _, error = run("submit", mine, "--name", "theirs")

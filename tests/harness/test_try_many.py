@@ -14,9 +14,10 @@ from harness.cli import evaluate
 from harness.metrics.bootstrap import resample_counts
 from harness.predictors.registry import PREDICTORS
 from harness.results.result import HARNESS_VERSION
+from harness.running.evaluate_many import Setting
 from harness.running.find_predictor import find
 from harness.running.trials import Trial, applicable, average, fit_trial
-from harness.running.try_many import read_fits, store
+from harness.running.try_many import read_fits, store, try_many
 from harness.studies.external import external_trials
 from tests.toys.external import network, write_external
 from tests.toys.runs import toy_runs
@@ -49,6 +50,12 @@ def noisy(tmp_path: Path) -> list[Trial]:
         line["split"] = ("test", "train", "validation", "test")[i // 2 % 4]
     (second,) = external_trials(write_external(tmp_path / "noisy.jsonl", *lines))
     return [first, replace(second, division=1)]
+
+
+def test_a_task_that_leaves_no_epoch_to_predict_is_refused(file: Path) -> None:
+    message = "the runs have 6 epochs, so none is left to predict after 7"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        try_many(["parameters"], external_trials(file), [7, 8], Setting(file.parent))
 
 
 def test_a_score_is_the_mean_over_divisions_and_its_interval_draws_groups_once(

@@ -1,0 +1,46 @@
+"""Finding a predictor: modules and classes that cannot be read are refused by name."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from harness.running.find_predictor import find
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import sys; sys.exit(3)", "cannot be imported: SystemExit: 3"),
+        (r"raise RuntimeError('\x1b[31m')", r"cannot be imported: RuntimeError: \x1b[31m"),
+        ("import nowhere", "cannot be imported: No module named 'nowhere'"),
+        ("Net = 3", "must be a class, not 3"),
+        (
+            "class Meta(type):\n    def __getattribute__(self, name): raise RuntimeError(name)\n"
+            "class Net(metaclass=Meta): ...",
+            "cannot be read: RuntimeError: fit",
+        ),
+        (
+            "def __getattr__(name):\n    if name == 'Net': raise RuntimeError('lazy')\n"
+            "    raise AttributeError(name)",
+            "cannot be read: RuntimeError: lazy",
+        ),
+    ],
+)
+def test_a_module_that_cannot_be_read_is_refused(tmp_path: Path, code: str, message: str) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(code)
+    expected = f"predictor {f'{path}:Net'!r} {message}"
+    with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
+        find(f"{path}:Net")
+
+
+def test_a_class_whose_name_is_no_file_name_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_text("class Größe:\n    def fit(self): ...\n    def predict(self): ...\n")
+    message = (
+        "`name` (='größe') must be of a-z, 0-9, '.', '_' and '-', and start with a letter or "
+        "digit; rename the class"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        find(f"{path}:Größe")
