@@ -1,8 +1,9 @@
 """Reads Parquet files, with a bound on what they unpack to.
 
 A small file can stand for any number of rows, and a text that it holds once can be that of every
-row. The footer tells the rows and the size of every column. Texts are read as references to the
-distinct ones, so that their whole size is known before they are copied to every row.
+row. The footer tells the rows and the size of every column, and the pages must agree with it. Texts
+are read as references to the distinct ones, so that their whole size is known before they are
+copied to every row.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from benchmark.util.page_headers import check_pages
 
 FREE_BYTES = 1_000_000  # of a file with few rows
 VALUE_BYTES = 8  # of a number
@@ -43,6 +46,7 @@ def read_bounded(
     """
     footer = pq.read_metadata(path)
     rows = _check_footer(footer, most_rows, row_bytes)
+    check_pages(path, footer)
     schema = footer.schema.to_arrow_schema()
     with pq.ParquetFile(
         path,

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -87,6 +88,47 @@ def test_a_file_of_predictions_has_no_more_rows_than_the_task_allows(tmp_path: P
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         score_predictions(path, toy_task(release.folder, TASK), release=release)
     assert pa.total_allocated_bytes() - before < SMALL
+
+
+def varint(number: int, length: int = 1) -> bytes:
+    """Return a signed number as Thrift's compact protocol writes it, with at least some bytes."""
+    rest = 2 * number
+    parts: list[int] = []
+    while rest or len(parts) < length:
+        parts.append(rest & 127 | 128)
+        rest >>= 7
+    return bytes([*parts[:-1], parts[-1] & 127])
+
+
+@pytest.mark.parametrize("kind", ["bytes", "values"])
+def test_a_footer_that_hides_what_pages_hold_is_refused(tmp_path: Path, kind: str) -> None:
+    values: object = ["x" * 2_000_000] if kind == "bytes" else np.zeros(200_000)
+    path = write(tmp_path / "bomb.parquet", {"a": values})
+    column = pq.read_metadata(path).row_group(0).column(0)
+    hidden = column.total_uncompressed_size if kind == "bytes" else column.num_values
+    content = path.read_bytes()
+    start = len(content) - int.from_bytes(content[-8:-4], "little") - 8
+    old = varint(hidden)
+    footer = content[start:].replace(old, varint(3, len(old)))
+    path.write_bytes(content[:start] + footer)
+    column = pq.read_metadata(path).row_group(0).column(0)
+    assert 3 in (column.total_uncompressed_size, column.num_values)
+    start_of_message = re.escape(
+        f"{path}: the Parquet file is damaged: the pages of column 'a' have "
+    )
+    before = pa.total_allocated_bytes()
+    with pytest.raises(ValueError, match=f"^{start_of_message}[0-9,]+ bytes and [0-9,]+ values, "):
+        read_pages(path, most_rows=10_000, row_bytes=300)
+    assert pa.total_allocated_bytes() - before < SMALL
+
+
+@pytest.mark.parametrize("options", [{}, {"data_page_version": "2.0"}, {"use_dictionary": False},
+                                     {"data_page_size": 200, "compression": None}])  # fmt: skip
+def test_pages_of_every_form_agree_with_the_footer(tmp_path: Path, options: dict[str, Any]) -> None:
+    rng = np.random.default_rng(0)
+    table = pa.table({"a": rng.random(5_000), "b": [str(i % 900) for i in range(5_000)]})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=2_000, **options)
+    assert read_pages(tmp_path / "a.parquet").equals(table)
 
 
 def test_a_release_with_a_bomb_is_refused(tmp_path: Path) -> None:
