@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -47,7 +48,7 @@ class Task:
         parts: Sorted run ids of each split.
         rows_digest: SHA-256 of the rows, in hexadecimal; see `digest_rows`. Tasks that differ only
             in their observed epochs have the same.
-        digest: SHA-256 of all other fields, in hexadecimal; computed if it is not given.
+        digest: SHA-256 of all other fields, in hexadecimal; see `make_task`.
     """
 
     name: str
@@ -59,18 +60,26 @@ class Task:
     classes: int
     parts: dict[str, tuple[str, ...]]
     rows_digest: str
-    digest: str = ""
+    digest: str
 
     def __post_init__(self) -> None:
         """Check the range of `observed`, and the digest."""
         if not 0 <= self.observed < self.epochs:
             raise ValueError(f"`observed` (={self.observed}) must be in 0..{self.epochs - 1}")
         covered = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "digest"}
-        text = json.dumps(covered, sort_keys=True, separators=(",", ":"))
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        if self.digest not in ("", digest):
+        digest = _digest_fields(covered)
+        if self.digest != digest:
             raise ValueError(f"`digest` (={self.digest!r}) must be {digest!r}, that of the fields")
-        object.__setattr__(self, "digest", digest)
+
+
+def make_task(**covered: Any) -> Task:
+    """Return the task of all fields but the digest, which is computed."""
+    return Task(**covered, digest=_digest_fields(covered))
+
+
+def _digest_fields(covered: dict[str, object]) -> str:
+    text = json.dumps(covered, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_task_file(path: Path) -> Task:

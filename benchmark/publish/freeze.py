@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmark.release import Release
 from benchmark.space.imagesets import get_images
 from benchmark.space.splits import SPLITS
-from benchmark.tasks import SECOND_TARGET, TARGET, Task, has_full_curve
+from benchmark.tasks import SECOND_TARGET, TARGET, Task, has_full_curve, make_task
 from benchmark.util.atomic import write_atomically
 
 
@@ -28,7 +28,7 @@ def freeze(images: str, observed: int, release: Release, *, version: int = 1) ->
         table = release.runs(images, split)
         tables.append(table.filter(has_full_curve(table)).sort_by("run_id"))
         parts[split] = tuple(tables[-1].column("run_id").to_pylist())
-    return Task(
+    return make_task(
         name=f"{images}-k{observed}-v{version}",
         images=images,
         observed=observed,

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,6 +19,7 @@ from benchmark.schema import EPOCH_SERIES
 from benchmark.space.splits import SPLITS
 from benchmark.tasks import INITIAL, Task
 from tests.toys.campaign import edit, published_rows, toy_release
+from tests.toys.data import changed_task
 
 MEASURED = [name for name in EPOCH_SERIES if name != "epoch_seconds"]
 DIGESTED = [
@@ -97,7 +97,7 @@ def test_a_frozen_task_is_never_overwritten(task: Task, tmp_path: Path) -> None:
     write_task(task, Release(tmp_path))  # the same content again is fine
     message = "task 'digits-k1-v1' is frozen with other rows; a changed task needs a new version"
     with pytest.raises(FileExistsError, match=f"^{re.escape(message)}$"):
-        write_task(replace(task, rows_digest="0" * 64, digest=""), Release(tmp_path))
+        write_task(changed_task(task, rows_digest="0" * 64), Release(tmp_path))
     assert path.read_bytes() == before
 
 

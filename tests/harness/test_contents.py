@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import harness.results.contents
+from benchmark.util.locks import LOCK
 from harness.results.contents import DRAFT_SECONDS, FILES, check_contents, require_contents
-from harness.results.store import LOCK, result_path
+from harness.results.store import result_path
 from harness.running.find_predictor import find
 from harness.verification.audit import Request, verify
 from leaderboard.board import read_board

@@ -29,7 +29,7 @@ from harness.scoring.noise_ceiling import ceiling_samples
 from harness.scoring.scores import mean_scores, score_of, score_prediction, seed_samples
 from harness.task_data import TaskData
 from tests.harness.conftest import OBSERVED
-from tests.toys.data import EPOCHS, REPEATED
+from tests.toys.data import EPOCHS, REPEATED, changed_task
 
 SEEN = tuple(field.name for field in fields(Series))
 
@@ -262,7 +262,7 @@ def test_tasks_with_other_rows_do_not_share_a_fit(task: Task, folder: Path) -> N
     blind = candidate(MeanCurve, uses_curve=False)
     with pytest.raises(AssertionError, match=r"^tasks of one fit must have the same rows(\n|$)"):
         evaluate_shared(
-            blind, [task, replace(task, rows_digest="0" * 64, digest="")], release=Release(folder)
+            blind, [task, changed_task(task, rows_digest="0" * 64)], release=Release(folder)
         )
     with pytest.raises(AssertionError, match=r"^a user of curves must be fitted on each(\n|$)"):
         evaluate_shared(candidate(MeanCurve), [task, task], release=Release(folder))

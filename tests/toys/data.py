@@ -4,7 +4,7 @@ import functools
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import macs, parameters, walk
 from benchmark.space.sampler import Drawn, sequence
 from benchmark.space.splits import SPLITS
+from benchmark.tasks import Task, make_task
 from benchmark.util.rng import generator_for
 
 IMAGES = get_images("digits")
@@ -159,3 +160,9 @@ def _new(value: float, used: set[float]) -> float:
         found = np.nextafter(found, np.float32(0))
     used.add(float(found))
     return float(found)
+
+
+def changed_task(task: Task, **changes: object) -> Task:
+    """Return a task with other fields, and their digest."""
+    old = {f.name: getattr(task, f.name) for f in fields(task) if f.name != "digest"}
+    return make_task(**(old | changes))
