@@ -37,7 +37,7 @@ from harness.scoring.targets import ScoredSplit, Targets
 from harness.task_data import TaskData
 from harness.verification.fresh_networks import FreshNetworks, load_fresh
 from harness.verification.isolated_process import Code, Limits, fit_in_isolation
-from harness.verification.isolation.launch import Measures, describe, find_way
+from harness.verification.isolation.launch import Measures, find_way, isolation_text
 from harness.verification.isolation.transfer import Inputs
 
 LEVEL = 0.99  # of the intervals
@@ -120,7 +120,7 @@ class CodeRun:
 
 def outcome_text(measures: Measures, canaries: Canaries | None) -> str:
     """Return how code was isolated and what the canaries gave, on one line."""
-    parts = [f"in {describe(measures)}"]
+    parts = [f"in {isolation_text(measures)}"]
     for score in () if canaries is None else canaries.fresh:
         parts.append(
             f"tau {score.tau:.3f} on {score.networks} networks of no release "

@@ -12,9 +12,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmark.release import Release
+from benchmark.util.text import to_line
 from harness.verification.isolation.given import PACKAGES, TREE, make_given
-from harness.verification.isolation.launch import MEMORY, Program, describe, find_way, run_program
-from harness.verification.isolation.transfer import Fitted, Inputs, from_bytes, most_bytes, one_line
+from harness.verification.isolation.launch import (
+    MEMORY,
+    Program,
+    find_way,
+    isolation_text,
+    run_program,
+)
+from harness.verification.isolation.transfer import MESSAGE, Fitted, Inputs, from_bytes, most_bytes
 from harness.verification.isolation.work import INPUTS
 
 BOOT = (
@@ -86,5 +93,5 @@ def fit_in_isolation(
         try:
             return from_bytes(run_program(program, way), inputs)
         except ValueError as error:
-            where = describe(way.measures)
-            raise ValueError(f"the predictor failed in {where}: {one_line(str(error))}") from error
+            where, why = isolation_text(way.measures), to_line(str(error), MESSAGE)
+            raise ValueError(f"the predictor failed in {where}: {why}") from error

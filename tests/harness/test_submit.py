@@ -21,7 +21,7 @@ from harness.running.submission import FILE, submissions_folder
 from harness.verification.audit import Request, rerun_all, verify
 from harness.verification.canaries import Canaries
 from harness.verification.isolated_process import Code
-from harness.verification.isolation.launch import describe, find_way
+from harness.verification.isolation.launch import find_way, isolation_text
 from harness.verification.rerun import find_code, read_reruns, rerun
 from harness.verification.rescore import Rescoring
 from harness.verification.submit import make_submission_files, read_submission_files, submit_files
@@ -66,7 +66,7 @@ def test_the_template_is_checked_submitted_and_rerun(folder: Path, tmp_path: Pat
         "2 raised to rescored, 2 to rerun",
     ), error  # fmt: skip
     first, second = out.splitlines()[1:]
-    how = re.escape(describe(find_way().measures))
+    how = re.escape(isolation_text(find_way().measures))
     within = rf"my-ridge  rerun within \S+, in {how}"
     reversed_fit = r"; score (lost|kept) on reversed accuracies \(tau -?0\.\d+\)"
     assert re.fullmatch(f"digits-k0-v1 {within}{reversed_fit}", first)

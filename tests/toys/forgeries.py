@@ -1,7 +1,7 @@
 """Submitted code that looks for what it must not find; `{...}` are filled in by the test.
 
-Each function returns whether it got something. The predictor reports them as its counts, so all are
-tried in one isolated run.
+Each function returns whether it got something. The predictor reports all as one count, with a bit
+for each name, so that they are tried in one isolated run.
 """
 
 FORGERIES = '''
@@ -18,7 +18,7 @@ import harness
 from harness.protocol import Prediction
 
 CHECKOUT, RELEASE, MARKER, OUTSIDE = {checkout!r}, {release!r}, {marker!r}, {outside!r}
-PARENT, PORT, ABSTRACT, TOP = {parent!r}, {port!r}, {abstract!r}, {top!r}
+PARENT, PORT, ABSTRACT, TOP, SECRET = {parent!r}, {port!r}, {abstract!r}, {top!r}, {secret!r}
 TEST = "benchmark/data/digits/test.parquet"
 LIBC = ctypes.CDLL(None)
 
@@ -52,17 +52,21 @@ def test_runs_of_the_release():
     return Path(RELEASE, "digits", "test.parquet").exists()
 
 
+def above_the_root():
+    return Path(f"/..{{RELEASE}}").exists()
+
+
 def test_runs_anywhere():
     done = subprocess.run(["find", TOP, "-name", "test.parquet"], capture_output=True, text=True)
     return bool(done.stdout.strip())
 
 
 def folder_of_a_process():
-    return any((p / "cwd" / MARKER).exists() for p in Path("/proc").glob("[0-9]*"))
+    return any_process(lambda process: (process / "cwd" / MARKER).exists())
 
 
 def root_of_a_process():
-    return any(Path(f"{{p}}/root{{RELEASE}}").exists() for p in Path("/proc").glob("[0-9]*"))
+    return any_process(lambda process: Path(f"{{process}}/root{{RELEASE}}").exists())
 
 
 def environment():
@@ -70,16 +74,14 @@ def environment():
 
 
 def environment_of_a_process():
-    return any(b"PEEPHOLE_SECRET" in p.read_bytes() for p in readable("[0-9]*/environ"))
+    return any_process(lambda process: (process / "environ").read_bytes())
 
 
 def memory_of_a_process():
-    return any(b"PEEPHOLE_SECRET" in memory(p) for p in Path("/proc").glob("[0-9]*"))
+    return any_process(lambda process: SECRET in memory(process))
 
 
 def memory(process):
-    if process.name == str(os.getpid()):
-        return b""
     maps = (process / "maps").read_text().splitlines()
     start, end = next(line for line in maps if "[heap]" in line).split()[0].split("-")
     with open(process / "mem", "rb") as file:
@@ -87,8 +89,15 @@ def memory(process):
         return file.read(int(end, 16) - int(start, 16))
 
 
-def readable(pattern):
-    return [p for p in Path("/proc").glob(pattern) if os.access(p, os.R_OK)]
+def any_process(found):
+    """Return whether something is found in another process; some may not be looked at."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if process.name != str(os.getpid()) and found(process):
+                return True
+        except (OSError, StopIteration):
+            continue
+    return False
 
 
 def the_parent_process():
@@ -137,10 +146,6 @@ def mount_again():
     return LIBC.mount(b"none", b"/", None, 32 | 4096, None) == 0
 
 
-def user_namespace():
-    return LIBC.unshare(0x10000000) == 0
-
-
 def device():
     os.mknod("disk", 0o60600, os.makedev(8, 0))
     return True
@@ -151,20 +156,20 @@ def privileges():
     return any(l.startswith("Cap") and int(l.split()[1], 16) for l in lines)
 
 
-NAMES = [n for n, f in globals().items() if getattr(f, "__module__", "") == __name__]
-NAMES = [n for n in NAMES if n not in ("memory", "readable")]
+def user_namespace():
+    return LIBC.unshare(0x10000000) == 0
 
 
 class Forger:
     """Looks around."""
 
     def fit(self, train, validation, *, observed, seed):
-        self.counts = {{}}
-        for name in NAMES:
+        self.counts = {{"found": 0}}
+        for bit, name in enumerate({names!r}):
             try:
-                self.counts[name] = int(bool(globals()[name]()))
-            except (OSError, StopIteration):
-                self.counts[name] = 0
+                self.counts["found"] |= bool(globals()[name]()) << bit
+            except OSError:
+                continue
 
     def predict(self, queries):
         return Prediction(np.full((len(queries), 1), 0.5), (queries.recipe.epochs,))

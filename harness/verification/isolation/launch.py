@@ -77,10 +77,10 @@ class Program:
     files: int = FILES
 
 
-def describe(measures: Measures) -> str:
+def isolation_text(measures: Measures) -> str:
     """Return what kind of process has some measures.
 
-    >>> describe(ALL)
+    >>> isolation_text(ALL)
     'a process with a file system, processes and a network of its own'
     """
     if not measures:
@@ -117,8 +117,8 @@ def run_program(program: Program, way: Way) -> bytes:
         OSError: If it cannot be started.
     """
     work, root = program.home / WORK, program.home / ROOT
-    work.mkdir()
-    root.mkdir()
+    for folder in (work, root):
+        folder.mkdir(parents=True)
     python = (str(interpreter()), "-I", "-S", "-B")
     variables = {"PATH": os.defpath, "LANG": "C.UTF-8", "TZ": "UTC"}
     own_root = "file system" in way.measures

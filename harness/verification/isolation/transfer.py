@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmark.util.strict_json import parse_record
+from benchmark.util.text import check_line, to_line
 from harness.protocol import Prediction, Queries, Runs
-from harness.running.fit_predict import check_prediction
+from harness.running.fit_predict import LARGEST_COUNT, LONGEST_COUNT, MOST_COUNTS, check_prediction
 
 HEADER_BYTES = 2**16  # most bytes of the line of JSON
 MESSAGE = 300  # most characters of a message
-MOST_COUNTS, LARGEST_COUNT, COUNT_NAME = 50, 2**53, 50  # counts, their values and their names
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,24 +65,6 @@ class Header:
     fits: tuple[FitHeader, ...]
 
 
-def one_line(text: str) -> str:
-    r"""Return the first line of a text, printable and with at most `MESSAGE` characters.
-
-    >>> one_line("no \x1b[31mluck\ntoday")
-    'no ?[31mluck'
-    """
-    line = next(iter(text[: 4 * MESSAGE].strip().splitlines()), "")[:MESSAGE]
-    return "".join(c if c.isprintable() else "?" for c in line)
-
-
-def failure_of(error: BaseException) -> str:
-    """Return the type and message of an exception on one line, whatever its methods do."""
-    try:
-        return one_line(f"{type(error).__name__}: {error}".removesuffix(": "))
-    except BaseException:
-        return "an exception whose message cannot be read"
-
-
 def most_bytes(inputs: Inputs) -> int:
     """Return how many bytes all predictions can have."""
     epochs = inputs.train.recipe.epochs
@@ -96,9 +78,7 @@ def to_bytes(failure: str | None, fits: Sequence[Fitted]) -> bytes:
     headers = []
     for fit in fits:
         shapes = [{"epochs": p.epochs, "std": p.std is not None} for p in fit.predictions]
-        headers.append(
-            {"predictions": shapes, "counts": {n: int(v) for n, v in fit.counts.items()}}
-        )
+        headers.append({"predictions": shapes, "counts": dict(fit.counts)})
         for prediction in fit.predictions:
             numbers += [a for a in (prediction.mean, prediction.std) if a is not None]
     line = json.dumps({"failure": failure, "fits": headers})
@@ -115,7 +95,7 @@ def from_bytes(content: bytes, inputs: Inputs) -> list[Fitted]:
     try:
         return _parse(content, inputs)
     except ValueError as error:
-        raise ValueError(one_line(str(error))) from error
+        raise ValueError(to_line(str(error), MESSAGE)) from error
 
 
 def _parse(content: bytes, inputs: Inputs) -> list[Fitted]:
@@ -149,11 +129,10 @@ def _parse(content: bytes, inputs: Inputs) -> list[Fitted]:
 
 
 def _check_counts(counts: Mapping[str, int]) -> None:
-    """Check the number, names and values of counts."""
+    """Check the number, names and values of counts; `counts_of` gives no others."""
     if len(counts) > MOST_COUNTS:
         raise ValueError(f"`counts` must have at most {MOST_COUNTS} entries, not {len(counts)}")
     for name, count in counts.items():
-        if not (name.isprintable() and 1 <= len(name) <= COUNT_NAME):
-            raise ValueError(f"a name in `counts` must have 1 to {COUNT_NAME} printable characters")
+        check_line("counts", name, LONGEST_COUNT)
         if not 0 <= count <= LARGEST_COUNT:
-            raise ValueError(f"`counts.{name}` (={count}) must be in 0..2^53")
+            raise ValueError(f"`counts.{name}` (={count}) must be in 0..{LARGEST_COUNT}")

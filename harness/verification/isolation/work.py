@@ -5,9 +5,10 @@ import pickle
 import shutil
 from pathlib import Path
 
+from benchmark.util.text import describe
 from harness.running.find_predictor import find
 from harness.running.fit_predict import check_prediction, counts_of
-from harness.verification.isolation.transfer import Fitted, Inputs, failure_of, to_bytes
+from harness.verification.isolation.transfer import MESSAGE, Fitted, Inputs, to_bytes
 
 INPUTS, CODE = "inputs.pickle", "code"  # in the folder of what is given
 
@@ -19,7 +20,7 @@ def main(given: str) -> None:
     try:
         content = to_bytes(None, _fit_all(Path(given)))
     except BaseException as error:  # catches everything, because a predictor may raise anything
-        content = to_bytes(failure_of(error), ())
+        content = to_bytes(describe(error, MESSAGE), ())
     with os.fdopen(output, "wb") as file:
         file.write(content)
     os._exit(0)  # without waiting for threads and without what the code registered for the end
