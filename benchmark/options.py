@@ -15,9 +15,9 @@ class FiniteRange(click.FloatRange):
     """A range of numbers without NaN, which every comparison lets through, and infinity."""
 
     def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+        self, value: float, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Return the number; fail if it is out of range."""
+        """Return the number of a text or a number; fail if it is out of range."""
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from benchmark.util.processes import EndedEarlyError, run_in_processes
 from tests.toys.processes import SLEEP, is_alive, needs_proc, start_others, wait_for
 
 
-def outcome(call: partial[object]) -> object:
+def outcome(call: Callable[[], object]) -> object:
     ((_, found),) = run_in_processes([call], 1)
     return found
 
@@ -74,7 +75,7 @@ def test_what_a_call_raises_is_raised_with_its_place() -> None:
     ],
 )
 def test_a_call_that_ends_its_process_takes_nothing_else_with_it(
-    call: partial[object], why: str
+    call: Callable[[], object], why: str
 ) -> None:
     found = outcome(call)
     assert isinstance(found, EndedEarlyError)
@@ -98,10 +99,11 @@ def test_what_a_killed_call_started_ends_with_it(tmp_path: Path) -> None:
 
 @needs_proc
 def test_running_calls_end_when_no_more_are_asked_for(tmp_path: Path) -> None:
-    """The first call returns; the second sleeps, and the third has not started."""
-    late = partial(Path.touch, tmp_path / "late")
-    calls = [partial(ids_of, tmp_path / "ids"), partial(note, tmp_path / "ids"), late]
-    found = run_in_processes([*calls, *[partial(time.sleep, 600)] * 2], 2)
+    """The first call returns, and the second sleeps; others may have started."""
+    path = tmp_path / "ids"
+    calls: list[Callable[[], object]] = [partial(ids_of, path), partial(note, path)]
+    calls += [partial(time.sleep, 600)] * 3
+    found = run_in_processes(calls, 2)
     number, ids = next(found)
     assert number == 0
     found.close()  # type: ignore[attr-defined]
