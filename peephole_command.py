@@ -95,7 +95,7 @@ def demo(output: Path, task_name: str, networks: int) -> None:
 
     task = INSTALLED.task(task_name)
     click.echo(f"1. Sample {networks} networks and train them on {task.images}")
-    train_samples(output / "campaign", networks)
+    train_samples(output / f"campaign-{networks}", networks)
     click.echo(f"\n2. Fit and score predictors on {task.name} (one seed each)")
     results = evaluate_many(DEMO_PREDICTORS, [task.name], Setting(output / "results", seeds=1))
     print_results(results, as_json=False)
@@ -123,7 +123,8 @@ def train_samples(folder: Path, networks: int) -> None:
     plan = [plan_run(network, digits, RECIPES["digits"], 0) for network in drawn]
     campaign = Campaign(folder)
     campaign.create(plan, release_recipes())
-    run_campaign(campaign, RunOptions(Path("images")))
+    for name, reason in run_campaign(campaign, RunOptions(Path("images"))).failures.items():
+        raise click.ClickException(f"run {name!r} failed: {reason}")
     click.echo(f"{'network':18}{'parameters':>11}  valid accuracy after epoch 1, 2, 3, 5, 10, 20")
     for row in campaign.rows():
         curve = row["valid_accuracy"]

@@ -50,14 +50,9 @@ def generate() -> None:
 @click.option("--networks", type=COUNT, help="Per image set [default: as in the release].")
 @click.option("--pilot", is_flag=True, help="Plan the learning-rate pilot of one image set.")
 @click.option(
-    "--rate",
-    "rates",
-    multiple=True,
-    default=(0.02, 0.05),
-    show_default=True,
-    type=RATE,
+    "--rate", "rates", multiple=True, default=(0.02, 0.05), show_default=True, type=RATE,
     help="Learning rate of the pilot; may be given more than once.",
-)
+)  # fmt: skip
 @click.option("--missing", is_flag=True, help="Leave out runs that the release already has.")
 @click.option("--fresh", metavar="WORD", help="Plan networks of no release, from a secret word.")
 @DATA_OPTION
@@ -138,7 +133,9 @@ def run(
 ) -> None:
     """Train the unfinished runs of a campaign.
 
-    Safe to interrupt: run the same command to resume.
+    Safe to interrupt: run the same command to resume. A run whose worker was killed twice, or whose
+    machine was lost four times, has failed: it is named at the end, and the same command tries it
+    again, after the others.
 
     With --engine ray, workers run on all machines of a Ray cluster. With --device cuda, --workers
     networks are trained at the same time on each GPU. With --device cpu, each --workers CPUs get a
@@ -146,7 +143,7 @@ def run(
     campaign's folder. Each machine needs this package, and the images at the same path. If a
     machine is lost, its unfinished runs are trained on the others. Machines that join are used.
 
-    Exit code 3 means that the budget ended with runs left.
+    Exit code 1 means that runs failed, 3 that the budget ended with runs left.
     """
     from benchmark.util.shard import parse_shard
     from generators.campaign.campaign import Campaign, run_campaign
@@ -154,27 +151,35 @@ def run(
 
     values = images_folder, device, workers, parse_shard(shard), minutes, limit, engine, address
     options = RunOptions(*values)  # type: ignore[arg-type]
-    finished, left = run_campaign(Campaign(campaign), options)
+    finished, left, failures = run_campaign(Campaign(campaign), options)
     click.echo(f"{finished} runs finished, {left} left")
-    sys.exit(3 if left and limit is None else 0)
+    if failures:
+        click.echo(f"{len(failures)} runs failed; the same command tries them again:", err=True)
+    for name, reason in failures.items():
+        click.echo(f"  {name}: {reason}", err=True)
+    sys.exit(1 if failures else 3 if left and limit is None else 0)
 
 
 @generate.command(context_settings=HELP)
 @CAMPAIGN_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(campaign: Path, as_json: bool) -> None:
-    """Count finished and planned runs by image set, skeleton and split."""
+    """Count finished, failed and planned runs by image set, skeleton and split.
+
+    `generate run` tries failed runs again, and those whose files are damaged.
+    """
     from generators.campaign.status import campaign_status
 
-    groups = campaign_status(campaign)
+    groups, damaged = campaign_status(campaign)
+    for path in damaged:
+        click.echo(f"{path} is damaged; `peephole generate run` trains its run again", err=True)
     if as_json:
         click.echo(json.dumps([{**group.__dict__} for group in groups], indent=1))
         return
-    click.echo(f"{'images':8} {'skeleton':14} {'split':10} {'done':>6} {'planned':>8}")
-    for g in groups:
-        click.echo(f"{g.images:8} {g.skeleton:14} {g.split:10} {g.done:6} {g.planned:8}")
-    done, planned = sum(g.done for g in groups), sum(g.planned for g in groups)
-    click.echo(f"{'all':34} {done:6} {planned:8}")
+    head = ("images", "skeleton", "split", "done", "failed", "planned")
+    sums = [sum(getattr(g, name) for g in groups) for name in head[3:]]
+    for line in (head, *(list(g.__dict__.values()) for g in groups), ("all", "", "", *sums)):
+        click.echo("{:8} {:14} {:10} {:>6} {:>6} {:>8}".format(*line))
 
 
 @generate.command(context_settings=HELP)
@@ -227,12 +232,9 @@ def pilot(campaign: Path, name: str, output: Path | None) -> None:
 @IMAGES_FOLDER_OPTION
 @DEVICE_OPTION
 @click.option(
-    "--processes",
-    default=2,
-    show_default=True,
-    type=PARALLEL,
+    "--processes", default=2, show_default=True, type=PARALLEL,
     help="Networks to measure at the same time.",
-)
+)  # fmt: skip
 @VERSION_OPTION
 def proxies(
     name: str,

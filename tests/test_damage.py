@@ -16,8 +16,9 @@ from benchmark.publish.verify import verify_release
 from benchmark.runs import data_folder, rows_to_table
 from benchmark.schema import SCHEMA, check_row
 from benchmark.space.architectures import Layer
-from generators.campaign.campaign import Campaign, _add_digest, run_campaign
+from generators.campaign.campaign import Campaign, run_campaign
 from generators.campaign.plan import read_groups, read_plan
+from generators.campaign.run_files import add_digest
 from generators.workers.planned_run import PlannedRun
 from tests.toys.campaign import RECIPE, options_of, tiny_plan, toy_campaign, toy_row, visible_files
 
@@ -111,7 +112,7 @@ def check_run_file(campaign: Campaign, content: bytes) -> None:
 
 
 RUN_FILE = toy_row(PLAN[0])
-SIGNED = _add_digest(json.dumps(RUN_FILE)).encode()
+SIGNED = add_digest(json.dumps(RUN_FILE)).encode()
 PLAN_LINES = [
     {**{n: getattr(run, n) for n in PlannedRun.__dataclass_fields__}, "architecture": None}
     for run in PLAN
@@ -125,7 +126,7 @@ for _line, _run in zip(PLAN_LINES, PLAN, strict=True):
 def test_a_run_file_with_another_value_is_read_or_refused(
     campaign: Campaign, content: bytes
 ) -> None:
-    check_run_file(campaign, _add_digest(content.decode()).encode())
+    check_run_file(campaign, add_digest(content.decode()).encode())
 
 
 @MANY
@@ -262,7 +263,7 @@ def test_a_run_file_that_contradicts_itself_is_named(
 ) -> None:
     campaign = toy_campaign(tmp_path, PLAN[:1])
     path = campaign.runs / f"{PLAN[0].run_id}.json"
-    path.write_text(_add_digest(json.dumps({**RUN_FILE, **fields})))
+    path.write_text(add_digest(json.dumps({**RUN_FILE, **fields})))
     message = f"{str(path)!r} is damaged ({reason}); delete it to train the run again"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         list(campaign.rows())

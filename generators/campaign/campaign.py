@@ -4,35 +4,40 @@ All state is in files, which are written atomically. A campaign that is killed l
 that were being trained; the same command resumes it.
 """
 
-import base64
-import hashlib
+import filecmp
 import json
-import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+import math
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TextIO, cast
+from typing import NamedTuple
 
-from benchmark.publish.verify import bit_problems
 from benchmark.recipes import RECIPES, Fields, Recipe, read_recipe_fields, read_recipes
-from benchmark.schema import TRAINED_STATUSES, check_row
-from benchmark.space.architectures import architecture_id, from_record
-from benchmark.space.imagesets import get_images
-from benchmark.util.atomic import write_atomically
+from benchmark.util.atomic import replacing, write_atomically
 from benchmark.util.locks import locked
 from benchmark.util.progress import Progress
-from benchmark.util.strict_json import parse_json, read_mapping
+from benchmark.util.strict_json import read_mapping
 from benchmark.util.unknown_name import unknown_name
 from generators.campaign.plan import Group, read_groups, read_plan, write_plan
+from generators.campaign.run_files import (
+    SUFFIX,
+    RunFiles,
+    accident_of,
+    look_at_files,
+    read_row,
+    row_text,
+)
 from generators.environment import environment, environment_id
 from generators.workers.job_queue import JobQueue
 from generators.workers.planned_run import PlannedRun
 from generators.workers.scheduler import RunOptions, run_jobs
 from generators.workers.worker import Job, Row
 
-DIGEST = "sha256"  # last field of a run file: the hash of the file without this field
 PLAN, RECIPES_FILE, ENVIRONMENTS = "plan.jsonl", "recipes.json", "environments"
+GUARD = "campaign.lock"  # held while a plan is written, or while the lock of a shard is taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +51,30 @@ class Campaign:
         """Folder of the finished runs."""
         return self.folder / "runs"
 
+    @property
+    def failures_folder(self) -> Path:
+        """Folder with the reason of each run that an accident of the machine ended, by id."""
+        return self.folder / "failures"
+
     def create(self, plan: list[PlannedRun], recipes: dict[str, Recipe]) -> None:
-        """Write a plan and its recipes, which are given by id."""
+        """Write a plan and its recipes, which are given by id; a plan is never replaced.
+
+        Raises:
+            ValueError: If the folder holds another plan.
+        """
         self.runs.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({name: asdict(recipe) for name, recipe in recipes.items()}, indent=1)
-        write_atomically(self.folder / RECIPES_FILE, text + "\n")
-        write_plan(self.folder / PLAN, plan)
+        known: dict[str, dict[str, object]] = {n: asdict(r) for n, r in recipes.items()}
+        path, recipes_file = self.folder / PLAN, self.folder / RECIPES_FILE
+        with locked(self.folder / GUARD), replacing(path) as draft:
+            write_plan(draft, plan)
+            if path.exists():
+                if not filecmp.cmp(path, draft, shallow=False):
+                    raise ValueError(
+                        f"{str(path)!r} is another plan, and a plan is never replaced; plan into "
+                        "another folder with --campaign"
+                    )
+                known = (self.recipes_json() if recipes_file.exists() else {}) | known
+            write_atomically(recipes_file, json.dumps(known, indent=1) + "\n")
 
     def plan(self, shard: tuple[int, int] = (1, 1)) -> list[PlannedRun]:
         """Return the planned runs of a shard, in the order of the plan."""
@@ -74,10 +97,19 @@ class Campaign:
         """Return the recipes by id."""
         return read_recipes(self.folder / RECIPES_FILE)
 
+    def files(self, names: Iterable[str] | None = None) -> RunFiles:
+        """Return what the run files of some ids, or all, are."""
+        return look_at_files(self.runs, names)
+
     def done(self) -> set[str]:
         """Return the ids of the finished runs."""
-        names = [name for name in os.listdir(self.runs) if name.endswith(".json")]
-        return {name.removesuffix(".json") for name in names}
+        return self.files().done
+
+    def failures(self, files: RunFiles) -> dict[str, str]:
+        """Return the reasons of the runs that an accident ended, by id, from `files()`."""
+        notes = sorted(self.failures_folder.glob("*.txt"))
+        known = files.accidents | {path.stem: path.read_text().strip() for path in notes}
+        return {name: reason for name, reason in known.items() if name not in files.done}
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows of the finished runs, sorted by id, with `correct` as base64.
@@ -85,8 +117,10 @@ class Campaign:
         Raises:
             ValueError: If a run file is not valid; the message names it.
         """
-        for name in sorted(self.done()):
-            yield self.row(name)
+        for path in sorted(self.runs.glob(f"*{SUFFIX}")):
+            row = read_row(path)
+            if accident_of(row) is None:
+                yield row
 
     def row(self, run_id: str) -> Row:
         """Return the row of a finished run.
@@ -94,74 +128,66 @@ class Campaign:
         Raises:
             ValueError: If its file is not valid, or holds another run; the message names it.
         """
-        path = self.runs / f"{run_id}.json"
-        try:
-            content = path.read_text(encoding="utf-8")
-            text, separator, _ = content.rpartition(f',"{DIGEST}":')
-            if not separator or _add_digest(text + "}") != content:
-                raise ValueError("it does not end with the digest of its content")
-            row = cast(Row, parse_json(f"{text}}}".encode()))
-            check_row(row)
-            if row["run_id"] != run_id:
-                raise ValueError(f"it holds run {row['run_id']!r}")
-            _check_content(row)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(
-                f"{str(path)!r} is damaged ({error}); delete it to train the run again"
-            ) from error
-        return row
+        return read_row(self.runs / f"{run_id}{SUFFIX}")
 
     def store(self, row: Row) -> None:
         """Write the row of a finished run atomically."""
-        text = json.dumps(row, separators=(",", ":"), allow_nan=False)
-        write_atomically(self.runs / f"{row['run_id']}.json", _add_digest(text))
+        write_atomically(self.runs / f"{row['run_id']}{SUFFIX}", row_text(row))
+        self._note(str(row["run_id"])).unlink(missing_ok=True)
+
+    def note_failure(self, job: Job, reason: str) -> None:
+        """Note that an accident of the machine ended a run; the same command tries it again."""
+        write_atomically(self._note(job.run.run_id), reason + "\n")
+
+    def _note(self, run_id: str) -> Path:
+        return self.failures_folder / f"{run_id}.txt"
 
     def note_environment(self, versions: dict[str, str]) -> None:
         """Store the versions that a machine's runs are trained with."""
         path = self.folder / ENVIRONMENTS / f"{environment_id(versions)}.json"
         write_atomically(path, json.dumps(versions, indent=1) + "\n")
 
-    def lock(self, shard: tuple[int, int]) -> AbstractContextManager[TextIO]:
+    @contextmanager
+    def lock(self, shard: tuple[int, int]) -> Iterator[None]:
         """Lock a shard until the context or the process ends.
 
         Raises:
-            BlockingIOError: If another process holds the lock.
+            BlockingIOError: If another process holds the lock of a shard with some of its runs.
         """
-        path = self.folder / f"shard-{shard[0]}-of-{shard[1]}.lock"
-        busy = (
-            f"another process works on shard {shard[0]}/{shard[1]} of {str(self.folder)!r}; wait "
-            "for it, or give each process its own shard"
-        )
-        return locked(path, busy)
+        index, count = shard
+        place = f"another process works on shard {{}}/{{}} of {str(self.folder)!r}"
+        advice = "wait for it, or give each process its own shard"
+        with ExitStack() as held:
+            with locked(self.folder / GUARD):
+                for path in sorted(self.folder.glob("shard-*-of-*.lock")):
+                    match = re.fullmatch(r"shard-(\d+)-of-(\d+)\.lock", path.name)
+                    other, parts = map(int, match.groups()) if match else shard
+                    if (other, parts) != shard and (index - other) % math.gcd(count, parts) == 0:
+                        both = f"which has runs of {index}/{count}; {advice} of the same number"
+                        with locked(path, f"{place.format(other, parts)}, {both}"):
+                            pass
+                own = self.folder / f"shard-{index}-of-{count}.lock"
+                held.enter_context(locked(own, f"{place.format(index, count)}; {advice}"))
+            yield
 
 
-def _check_content(row: Row) -> None:
-    """Check that the architecture and the bits of a row agree with its other fields."""
-    identity = architecture_id(from_record(row["architecture"]))  # type: ignore[arg-type]
-    if row["architecture_id"] != identity:
-        raise ValueError(
-            f"`architecture_id` is {row['architecture_id']!r} and must be {identity!r}"
-        )
-    images = get_images(str(row["images"]))
-    bits = base64.b64decode(str(row["correct"]), validate=True)
-    if row["status"] in TRAINED_STATUSES:
-        for problem in bit_problems(row, bits, images):
-            raise ValueError(problem)
+class Outcome(NamedTuple):
+    """What one command did: numbers of finished and left runs, and why others failed, by id."""
+
+    finished: int
+    left: int
+    failures: dict[str, str]
 
 
-def _add_digest(text: str) -> str:
-    """Return the content of a run file, from its row as JSON: the digest is the last field."""
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return f'{text[:-1]},"{DIGEST}":"{digest}"}}\n'
+def run_campaign(campaign: Campaign, options: RunOptions) -> Outcome:
+    """Train the unfinished runs; those that an accident ended before come last.
 
-
-def run_campaign(campaign: Campaign, options: RunOptions) -> tuple[int, int]:
-    """Train the unfinished runs; return how many were finished and how many are left.
+    Runs whose files are damaged are trained again, and the files are named on stderr.
 
     Raises:
         ValueError: If the plan uses a recipe that the campaign does not have.
         FileNotFoundError: If there is no plan, or images are missing.
-        BlockingIOError: If another process works on the same shard.
+        BlockingIOError: If another process works on a shard with some of the same runs.
         ConnectionError: If the engine is Ray and its cluster cannot be reached, or is lost.
     """
     folder = options.images_folder.absolute()  # other machines have other working directories
@@ -170,21 +196,33 @@ def run_campaign(campaign: Campaign, options: RunOptions) -> tuple[int, int]:
     for name in {run.recipe_id for run in plan} - recipes.keys():
         raise ValueError(f"{unknown_name('recipe', name, recipes)} of {str(campaign.folder)!r}")
     with campaign.lock(options.shard):
-        done = campaign.done()
-        todo = [run for run in plan if run.run_id not in done]
+        files = campaign.files(run.run_id for run in plan)
+        for path in files.damaged:
+            sys.stderr.write(f"{path} is damaged; its run is trained again\n")
+        earlier = campaign.failures(files)
+        todo = [run for run in plan if run.run_id not in files.done]
+        todo.sort(key=lambda run: run.run_id in earlier)
         jobs = [
             Job(r, recipes[r.recipe_id], folder, options.device, options.workers)
             for r in todo[: options.limit]
         ]
         campaign.note_environment(environment())
+        failures: dict[str, str] = {}
+
+        def fail(job: Job, reason: str) -> None:
+            campaign.note_failure(job, reason)
+            failures[job.run.run_id] = reason
+
         if options.engine == "ray":
-            finished = _run_on_ray(campaign, jobs, options)
+            finished = _run_on_ray(campaign, jobs, fail, options)
         else:
-            finished = run_jobs(jobs, options, campaign.store)
-    return finished, len(todo) - finished
+            finished = run_jobs(jobs, options, campaign.store, fail)
+    return Outcome(finished, len(todo) - finished, failures)
 
 
-def _run_on_ray(campaign: Campaign, jobs: list[Job], options: RunOptions) -> int:
+def _run_on_ray(
+    campaign: Campaign, jobs: list[Job], fail: Callable[[Job, str], None], options: RunOptions
+) -> int:
     """Run jobs on a Ray cluster; return how many finished.
 
     Raises:
@@ -197,7 +235,8 @@ def _run_on_ray(campaign: Campaign, jobs: list[Job], options: RunOptions) -> int
             f"the engine 'ray' needs the package {error.name!r}; install it with "
             "`pip install 'peephole-bench[ray]'`"
         ) from error
-    queue = JobQueue(campaign.store, Progress("networks", len(jobs)), options.minutes, jobs[::-1])
+    progress = Progress("networks", len(jobs))
+    queue = JobQueue(campaign.store, fail, progress, options.minutes, jobs[::-1])
     return RayCluster(queue, options, campaign.note_environment).drain()
 
 

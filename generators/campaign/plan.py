@@ -15,7 +15,6 @@ from benchmark.space.layer_walk import macs, parameters, walk
 from benchmark.space.sampler import Drawn, sequence
 from benchmark.space.skeletons import SKELETONS, Skeleton
 from benchmark.space.splits import SPLITS, Split, split_of
-from benchmark.util.atomic import replacing
 from benchmark.util.strict_json import parse_json
 from benchmark.util.unknown_name import unknown_name
 from generators.workers.planned_run import PlannedRun
@@ -154,8 +153,8 @@ def images_measured(recipe: Recipe) -> int:
 
 
 def write_plan(path: Path, runs: Iterable[PlannedRun]) -> None:
-    """Write a plan atomically, as one JSON object per line."""
-    with replacing(path) as draft, draft.open("w", encoding="utf-8") as file:
+    """Write a plan, as one JSON object per line."""
+    with path.open("w", encoding="utf-8") as file:
         for run in runs:
             row = {name: getattr(run, name) for name in PlannedRun.__dataclass_fields__}
             row["architecture"] = to_record(run.architecture)

@@ -1,4 +1,4 @@
-"""Counts the planned and finished runs of a campaign."""
+"""Counts the planned, finished and failed runs of a campaign."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -9,23 +9,32 @@ from generators.campaign.campaign import Campaign
 
 @dataclass(frozen=True)
 class GroupStatus:
-    """Numbers of finished and planned runs of one image set, skeleton and split."""
+    """Numbers of runs of one image set, skeleton and split.
+
+    Attributes:
+        done: Finished runs.
+        failed: Runs that an accident of the machine ended; they are tried again.
+        planned: All runs, with those that are neither.
+    """
 
     images: str
     skeleton: str
     split: str
     done: int
+    failed: int
     planned: int
 
 
-def campaign_status(folder: Path) -> list[GroupStatus]:
-    """Count runs by image set, skeleton and split, from the plan and the names of the run files."""
+def campaign_status(folder: Path) -> tuple[list[GroupStatus], list[Path]]:
+    """Return the counts by image set, skeleton and split, and the damaged run files."""
     campaign = Campaign(folder)
-    groups, finished = campaign.groups(), campaign.done()
+    groups, files = campaign.groups(), campaign.files()
     planned = Counter(groups.values())
-    done = Counter(groups[name] for name in finished if name in groups)
+    done = Counter(groups[name] for name in files.done if name in groups)
+    failed = Counter(groups[name] for name in campaign.failures(files) if name in groups)
     counts = [
-        GroupStatus(group.images, group.skeleton, group.split, done[group], count)
+        GroupStatus(group.images, group.skeleton, group.split, done[group], failed[group], count)
         for group, count in planned.items()
     ]
-    return sorted(counts, key=lambda count: (count.images, count.skeleton, count.split))
+    counts.sort(key=lambda count: (count.images, count.skeleton, count.split))
+    return counts, files.damaged

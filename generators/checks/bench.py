@@ -167,13 +167,13 @@ def _time_engine(
         campaign = Campaign(Path(folder))
         campaign.create(list(runs), {recipe.recipe_id: recipe})
         started = time.perf_counter()
-        run_campaign(campaign, options)
+        failures = run_campaign(campaign, options).failures
         seconds = time.perf_counter() - started
         rows = list(campaign.rows())
     finals = {str(r["run_id"]): final_accuracy(r) for r in rows if r["status"] in TRAINED_STATUSES}
     if not finals:
-        reason = rows[0]["status_reason"]
-        raise ValueError(f"{name}: no network was trained; reason of the first: {reason!r}")
+        reasons = [*(row["status_reason"] for row in rows), *failures.values()]
+        raise ValueError(f"{name}: no network was trained; reason of the first: {reasons[0]!r}")
     trained = [run for run in runs if run.run_id in finals]
     speed = _speed(name, trained, recipe, seconds, finals)
     return replace(speed, busy=float(np.mean(busy)) if busy else None)

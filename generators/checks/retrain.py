@@ -13,7 +13,7 @@ from benchmark.util.rng import generator_for
 from generators.campaign.published import planned_again, published_rows
 from generators.checks.agreement import Comparison, Verdict, compare, seed_differences, verdicts
 from generators.workers.scheduler import RunOptions, run_jobs
-from generators.workers.worker import Job, Row
+from generators.workers.worker import Job, Row, failed_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,11 @@ def verify(
         for _, run in plan.values()
     ]
     retrained: list[Row] = []
-    run_jobs(jobs, options, retrained.append)
+
+    def fail(job: Job, reason: str) -> None:
+        retrained.append(failed_row(job, reason))
+
+    run_jobs(jobs, options, retrained.append, fail)
     comparisons = [compare(plan[str(row["run_id"])][0], row, spread) for row in retrained]
     comparisons.sort(key=lambda comparison: comparison.run_id)
     return Verification(len(jobs), tuple(comparisons), tuple(verdicts(comparisons, spread)))

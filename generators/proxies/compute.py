@@ -83,7 +83,7 @@ def add_proxies(images: str, folder: Path, options: RunOptions, version: str | N
             for r in runs
         ]
         keep = partial(_keep, journal, kept)
-        run_jobs(jobs, replace(options, minutes=None), keep, measure_job)
+        run_jobs(jobs, replace(options, minutes=None), keep, _give_up, measure_job)
         new = proxy_table(kept)
         if table is None or not new.equals(table):
             with changing_release(folder, version) as draft:
@@ -112,20 +112,24 @@ def _read_finished(file: TextIO, names: set[str]) -> list[Proxies]:
 
 
 def _keep(path: Path, kept: list[Proxies], row: Row) -> None:
-    """Append a network's proxies to the journal, and add them to a list.
-
-    Raises:
-        ChildProcessError: If the row says that the worker died.
-    """
-    proxies = row.get("proxies")
-    if not isinstance(proxies, Proxies):
-        raise ChildProcessError(
-            f"network {row['architecture_id']!r} was not measured: {row['status_reason']}; run the "
-            "same command to resume"
-        )
+    """Append a network's proxies to the journal, and add them to a list."""
+    proxies = row["proxies"]
+    assert isinstance(proxies, Proxies)
     with name_errors(path), path.open("a") as file:
         file.write(json.dumps(asdict(proxies)) + "\n")
     kept.append(proxies)
+
+
+def _give_up(job: Job, reason: str) -> None:
+    """End the command.
+
+    Raises:
+        ChildProcessError: Always; it says why a network was not measured.
+    """
+    raise ChildProcessError(
+        f"network {job.run.architecture_id!r} was not measured: {reason}; run the same command to "
+        "resume"
+    )
 
 
 def measure_job(job: Job) -> Row:

@@ -9,38 +9,43 @@ from benchmark.util.progress import Progress
 from generators.workers.admission import Pace
 from generators.workers.worker import Job, Row
 
-FAULTS_ALLOWED = 1  # a run that fails or whose worker dies is retried once, then stored as failed
-LOSSES_ALLOWED = 3  # machines that may be lost during a run before it is stored as failed
+ERRORS_ALLOWED = 1  # a run in which torch raises an error is retried once, then stored as failed
+DEATHS_ALLOWED = 1  # a run whose worker dies is retried once, then given up
+LOSSES_ALLOWED = 3  # machines that may be lost during a run before it is given up
 
 
 @dataclass(slots=True)
 class JobQueue:
-    """Jobs that wait for a worker, and counts of failures.
+    """Jobs that wait for a worker, and counts of what went wrong.
 
     Methods may be called from several threads.
 
     Attributes:
         store: Stores the row of a finished job.
-        progress: Counts stored rows.
+        give_up: Called with a job that accidents of the machine ended too often, and the reason.
+        progress: Counts stored rows and jobs given up.
         minutes: Time budget; a job that would exceed it is not started. None: no limit.
         waiting: Jobs that have not started; the last one is next.
         retries: Failed jobs of schedulers that have ended, to be retried one at a time.
         pace: Predicts the time of jobs.
         started: Start of the budget, in seconds of the monotonic clock.
-        faults: Number of failures and worker deaths of each run, by run id.
+        errors: Number of errors in each run, by run id.
+        deaths: Number of workers that died during each run, by run id.
         losses: Number of machines lost during each run, by run id.
         stopped: Set when no further job is to start.
         lock: Protects all of these.
     """
 
     store: Callable[[Row], None]
+    give_up: Callable[[Job, str], None]
     progress: Progress
     minutes: float | None = None
     waiting: list[Job] = field(default_factory=list)
     retries: list[Job] = field(default_factory=list)
     pace: Pace = field(default_factory=Pace)
     started: float = field(default_factory=time.monotonic)
-    faults: dict[str, int] = field(default_factory=dict)
+    errors: dict[str, int] = field(default_factory=dict)
+    deaths: dict[str, int] = field(default_factory=dict)
     losses: dict[str, int] = field(default_factory=dict)
     stopped: threading.Event = field(default_factory=threading.Event)
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -77,8 +82,18 @@ class JobQueue:
         with self.lock:
             self.progress.advance()
 
+    def fail(self, job: Job, reason: str) -> None:
+        """Give up a job and count it."""
+        self.give_up(job, reason)
+        with self.lock:
+            self.progress.advance()
+
+    def is_retry(self, job: Job) -> bool:
+        """Return whether a job was the likely cause of an error or a death before."""
+        return job.run.run_id in self.errors or job.run.run_id in self.deaths
+
 
 def count(events: dict[str, int], job: Job) -> int:
-    """Count one more of a job's `faults` or `losses`; return the number so far."""
+    """Count one more of a job's `errors`, `deaths` or `losses`; return the number so far."""
     events[job.run.run_id] = events.get(job.run.run_id, 0) + 1
     return events[job.run.run_id]

@@ -7,22 +7,20 @@ machine, raises `ConnectionError`.
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar, cast
 
 import ray
-import torch
 from ray import ObjectRef
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError, RayTaskError
 
-from generators.environment import device_name, environment, environment_id
+from generators.environment import environment
 from generators.training.images import load_images
 from generators.workers.admission import device_room
 from generators.workers.scheduler import RunOptions, local_pool
-from generators.workers.worker import Job, Row, failed_row
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -127,7 +125,6 @@ class Machine:
         versions: Versions of the software, as `environment` returns them.
     """
 
-    device: str
     room: float | None
     versions: dict[str, str]
 
@@ -140,10 +137,4 @@ def probe(device: str, folder: Path, images: tuple[str, ...]) -> Machine:
     """
     for name in images:
         load_images(name, folder)
-    return Machine(device_name(torch.device(device)), device_room(device), environment())
-
-
-def failed_row_of(machine: Machine, job: Job, reason: str) -> Row:
-    """Return the row of a run that failed on another machine."""
-    row = failed_row(replace(job, device="cpu"), reason)
-    return row | {"device": machine.device, "environment_id": environment_id(machine.versions)}
+    return Machine(device_room(device), environment())

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import ray
@@ -23,7 +22,6 @@ from generators.workers.ray_actor import (
     Machine,
     WorkerActor,
     actors_that_fit,
-    failed_row_of,
     probe,
     start_actor,
 )
@@ -116,9 +114,8 @@ class RayCluster:
         try:
             pool = self._open_pool(actor)
             if pool is not None:
-                machine = self._probe(pool, folder, images)
+                scheduler.room = self._probe(pool, folder, images).room
                 scheduler.retries = self.queue.take_retries()
-                scheduler.room, scheduler.fail = machine.room, partial(failed_row_of, machine)
                 scheduler.start = lambda _: ActorPool(actor)
                 scheduler.drain()
         except ConnectionError:

@@ -1,12 +1,15 @@
 """Gives jobs to one pool of workers, and retries or gives up jobs whose worker died."""
 
 import math
+import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -16,8 +19,14 @@ from benchmark.util.progress import Progress
 from benchmark.util.unknown_name import unknown_name
 from generators.workers.admission import device_room, predicted_memory
 from generators.workers.gpu_process import GpuProcess
-from generators.workers.job_queue import FAULTS_ALLOWED, LOSSES_ALLOWED, JobQueue, count
-from generators.workers.worker import Job, Row, failed_row, prepare, prepare_gpu, train_run
+from generators.workers.job_queue import (
+    DEATHS_ALLOWED,
+    ERRORS_ALLOWED,
+    LOSSES_ALLOWED,
+    JobQueue,
+    count,
+)
+from generators.workers.worker import Job, Row, prepare, prepare_gpu, train_run
 
 Engine = Literal["local", "ray"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
@@ -83,16 +92,28 @@ def start_processes(pool: ProcessPoolExecutor, workers: int) -> None:
         pool.submit(time.sleep, 0.0)
 
 
+@contextmanager
+def _killing_on_interrupt(before: set[BaseProcess]) -> Iterator[None]:
+    """Kill all but earlier processes after an interrupt, as a pool would wait for its jobs."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        for process in set(multiprocessing.active_children()) - before:
+            process.kill()
+        raise
+
+
 def job_memory(job: Job) -> float:
     """Return the bytes of device memory that a job is predicted to use."""
-    images = get_images(job.run.images)
-    return predicted_memory(walk(job.run.architecture, images), images, job.recipe)
+    run, images = job.run, get_images(job.run.images)
+    return predicted_memory(walk(run.architecture, images), images, job.recipe)
 
 
 def run_jobs(
     jobs: list[Job],
     options: RunOptions,
     store: Callable[[Row], None],
+    give_up: Callable[[Job, str], None],
     train: Callable[[Job], Row] = train_run,
 ) -> int:
     """Run jobs on this machine until none is left or the budget ends; return how many finished.
@@ -101,11 +122,13 @@ def run_jobs(
         jobs: Jobs in the order in which they are started.
         options: How to run them; the shard and the limit are ignored.
         store: Stores the row of a finished job.
+        give_up: Called with a job whose workers died too often, and the reason.
         train: Runs a job and returns its row; a module-level function, as processes import it.
     """
     if not jobs:
         return 0  # without starting a pool
-    queue = JobQueue(store, Progress("networks", len(jobs)), options.minutes, jobs[::-1])
+    progress = Progress("networks", len(jobs))
+    queue = JobQueue(store, give_up, progress, options.minutes, jobs[::-1])
     scheduler = Scheduler(queue, options, train, local_pool, room=device_room(options.device))
     scheduler.drain()
     return scheduler.finished
@@ -127,7 +150,6 @@ class Scheduler:
         options: How to run jobs.
         train: Runs a job and returns its row.
         start: Starts the pool of workers.
-        fail: Returns the row of a failed job, from the job and the reason.
         room: Bytes of device memory that running jobs may use together. None: no limit.
         retries: Jobs to be retried one at a time.
         finished: Number of rows stored.
@@ -137,7 +159,6 @@ class Scheduler:
     options: RunOptions
     train: Callable[[Job], Row] = train_run
     start: Callable[[RunOptions], Executor] = local_pool
-    fail: Callable[[Job, str], Row] = failed_row
     room: float | None = None
     retries: list[Job] = field(default_factory=list)
     finished: int = 0
@@ -151,8 +172,9 @@ class Scheduler:
         running: RunningJobs = {}
         idle = False
         while not idle:
+            before = set(multiprocessing.active_children())
             try:
-                with self.start(self.options) as pool:
+                with self.start(self.options) as pool, _killing_on_interrupt(before):
                     while self._fill(pool, running):
                         self._collect(running)
                 idle = True
@@ -193,26 +215,23 @@ class Scheduler:
                 self.retries.append(replace(job, graphs=row["status"] != "failed"))
                 continue
             self.queue.pace.add(job.run.cost, time.monotonic() - began)
-            self._finish(row)
+            self.queue.finish(row)
+            self.finished += 1
 
     def _is_retried(self, row: Row, job: Job, *, alone: bool) -> bool:
         """Return whether a job is to be retried, from its row; `alone`: no other was running."""
         if row["status"] == "out_of_memory":
             return not alone
-        return row["status"] == "failed" and count(self.queue.faults, job) <= FAULTS_ALLOWED
-
-    def _finish(self, row: Row) -> None:
-        self.queue.finish(row)
-        self.finished += 1
+        return row["status"] == "failed" and count(self.queue.errors, job) <= ERRORS_ALLOWED
 
     def _retry_all(self, running: RunningJobs) -> None:
-        """After a worker died, retry all running jobs, and store those that failed too often."""
+        """After a worker died, retry all running jobs, and give up those of too many deaths."""
         for job, _ in running.values():
-            deaths = count(self.queue.faults, job)
-            if deaths <= FAULTS_ALLOWED:
+            deaths = count(self.queue.deaths, job)
+            if deaths <= DEATHS_ALLOWED:
                 self.retries.append(replace(job, graphs=False))
             else:
-                self._finish(self.fail(job, f"the worker process died {deaths} times"))
+                self.queue.fail(job, f"the worker process died {deaths} times")
         running.clear()
 
     def _put_back(self, running: RunningJobs) -> None:
@@ -220,8 +239,8 @@ class Scheduler:
         for job, _ in running.values():
             lost = count(self.queue.losses, job)
             if lost > LOSSES_ALLOWED:
-                self._finish(self.fail(job, f"the machine was lost {lost} times"))
-            elif job.run.run_id in self.queue.faults:
+                self.queue.fail(job, f"the machine was lost {lost} times")
+            elif self.queue.is_retry(job):
                 self.retries.append(job)
             else:
                 with self.queue.lock:

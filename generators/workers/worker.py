@@ -84,7 +84,8 @@ def train_run(job: Job) -> Row:
     """Train a planned run and return its row, with `correct` as base64 of packed bits.
 
     An error that torch raises during training is stored in the row. An error that leaves the CUDA
-    context unusable ends the process instead, so that the next run starts in a new one.
+    context unusable, or for which the machine lacks memory, ends the process instead: it is not one
+    of the network, and the next run starts in a new process.
     """
     pixels = _pixels(job.run.images, job.folder, job.device)
     started = int(time.time())
@@ -93,8 +94,8 @@ def train_run(job: Job) -> Row:
         curves = train(job.run.architecture, job.recipe, pixels, seed=job.run.seed, graphs=graphs)
     except torch.OutOfMemoryError as error:
         curves = Curves("out_of_memory", _first_line(error))
-    except RuntimeError as error:
-        if _is_lost(torch.device(job.device)):
+    except (RuntimeError, MemoryError) as error:
+        if _lacks_memory(error) or _is_lost(torch.device(job.device)):
             os._exit(1)
         curves = Curves("failed", f"{type(error).__name__}: {_first_line(error)}")
     return row_of(job, curves, started)
@@ -102,6 +103,11 @@ def train_run(job: Job) -> Row:
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), "")
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Return whether the memory of the machine, not of a GPU, is used up; torch has no type."""
+    return isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _is_lost(device: torch.device) -> bool:

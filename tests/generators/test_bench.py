@@ -12,7 +12,7 @@ from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import LayerRow, walk
 from benchmark.space.sampler import sequence
 from benchmark.space.skeletons import SKELETONS
-from generators.campaign.campaign import Campaign
+from generators.campaign.campaign import Campaign, Outcome
 from generators.campaign.plan import make_plan
 from generators.checks.bench import Ways, bench, stratified_by_cost
 from generators.checks.device_limits import Limits, limits, traffic_of
@@ -162,11 +162,11 @@ def test_failed_runs_do_not_count_for_the_speed(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(generators.checks.bench, "make_plan", lambda _: tiny_plan(4))
     failing: set[int] = {1}
 
-    def campaign(found: Campaign, _: RunOptions) -> tuple[int, int]:
+    def campaign(found: Campaign, _: RunOptions) -> Outcome:
         for place, run in enumerate(found.plan()):
             failed = failed_row(job_of(run), "so")
             found.store(failed if place in failing else toy_row(run))
-        return 3, 0
+        return Outcome(3, 0, {})
 
     monkeypatch.setattr(generators.checks.bench, "run_campaign", campaign)
     (speed,) = bench("digits", RECIPE, options_of(), Ways(3, plain=0))

@@ -41,6 +41,7 @@ from tests.toys.campaign import (
 from tests.toys.processes import children, is_alive, needs_proc, wait_for
 
 ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 PLAN = tiny_plan(8)
 Held = dict[Future[Row], object]
 
@@ -61,6 +62,25 @@ def files_of(campaign: Campaign) -> set[str]:
     return {path.name for path in campaign.runs.iterdir()}
 
 
+@needs_proc
+def test_an_interrupted_campaign_does_not_wait_for_its_runs(tmp_path: Path) -> None:
+    code = (
+        "from dataclasses import replace; from pathlib import Path;"
+        "import tests.toys.campaign as t;"
+        f"from generators.workers.scheduler import run_jobs; place = Path({str(tmp_path)!r});"
+        "job = replace(t.job_of(t.tiny_plan(1)[0]), folder=place);"
+        "run_jobs([job], t.options_of(), print, print, t.sleep)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.DEVNULL
+    )
+    path = tmp_path / "id"
+    assert wait_for(lambda: path.exists() or process.poll() is not None)
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == -signal.SIGINT
+    assert not is_alive(int(path.read_text()))
+
+
 @dataclass(frozen=True, slots=True)
 class Killed:
     """A campaign whose process was killed, and the process ids of its workers."""
@@ -79,7 +99,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
     process = subprocess.Popen(
         [*command, "--campaign", str(campaign.folder)],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env=ENVIRONMENT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -103,11 +123,10 @@ def test_a_killed_campaign_resumes_and_gives_the_same_rows(
     before = found_rows(campaign)
     assert 0 < len(before) < len(PLAN)
     kept = {path: path.read_bytes() for path in campaign.runs.glob("*.json")}
-    finished, left = run_campaign(campaign, options_of())
-    assert (finished, left) == (len(PLAN) - len(before), 0)
+    assert run_campaign(campaign, options_of()) == (len(PLAN) - len(before), 0, {})
     assert found_rows(campaign) == expected
     assert {path: path.read_bytes() for path in kept} == kept  # finished runs are not repeated
-    assert run_campaign(campaign, options_of()) == (0, 0)
+    assert run_campaign(campaign, options_of()) == (0, 0, {})
 
 
 @needs_proc
@@ -127,16 +146,16 @@ def test_a_second_process_on_one_shard_is_refused(tmp_path: Path, threads: None)
         run_campaign(campaign, options)
     assert campaign.done() == set()
     with campaign.lock((1, 2)):  # the lock is free again
-        assert run_campaign(campaign, options_of(shard=(2, 2), limit=1)) == (1, 1)
+        assert run_campaign(campaign, options_of(shard=(2, 2), limit=1)) == (1, 1, {})
 
 
 def test_two_shards_together_give_all_rows(
     tmp_path: Path, threads: None, expected: dict[str, Row]
 ) -> None:
     campaign = toy_campaign(tmp_path, PLAN)
-    assert run_campaign(campaign, options_of(shard=(1, 2))) == (4, 0)
+    assert run_campaign(campaign, options_of(shard=(1, 2))) == (4, 0, {})
     assert campaign.done() == {run.run_id for run in PLAN[::2]}
-    assert run_campaign(campaign, options_of(shard=(2, 2), workers=2)) == (4, 0)
+    assert run_campaign(campaign, options_of(shard=(2, 2), workers=2)) == (4, 0, {})
     found = found_rows(campaign)
     for row in found.values():  # the number of workers is stored, and changes nothing else
         assert row.pop("networks_in_flight") == (1 if row["run_id"] in ODD else 2)
@@ -150,7 +169,7 @@ SHARED = "networks_in_flight"
 
 def test_a_limit_trains_the_first_runs_of_the_plan(tmp_path: Path, threads: None) -> None:
     campaign = toy_campaign(tmp_path, PLAN)
-    assert run_campaign(campaign, options_of(limit=2)) == (2, 6)
+    assert run_campaign(campaign, options_of(limit=2)) == (2, 6, {})
     assert campaign.done() == {run.run_id for run in PLAN[:2]}
 
 
@@ -303,14 +322,15 @@ def counts(groups: list[PlannedRun]) -> dict[tuple[str, str], int]:
 def test_status_counts_finished_and_planned_runs(tmp_path: Path) -> None:
     plan = release_plan()
     toy_campaign(tmp_path, plan, [toy_row(run) for run in plan[:9]])
-    groups = campaign_status(tmp_path)
+    groups, damaged = campaign_status(tmp_path)
+    assert damaged == []
     assert {(g.skeleton, str(g.split)): g.planned for g in groups} == counts(plan)
     done = {(g.skeleton, str(g.split)): g.done for g in groups if g.done}
     assert done == counts(plan[:9])
     code, text = invoke("status", "--campaign", tmp_path, "--json")
     assert (code, json.loads(text)) == (0, [{**g.__dict__} for g in groups])
     assert invoke("status", "--campaign", tmp_path)[1].splitlines()[-1].split() == [
-        "all", "9", str(len(plan)),
+        "all", "9", "0", str(len(plan)),
     ]  # fmt: skip
 
 
@@ -326,8 +346,9 @@ def test_the_pilot_is_planned_for_one_image_set(tmp_path: Path) -> None:
         rf"48 runs planned in {re.escape(str(tmp_path))}, [\d.]+ tera multiply-accumulates\n", text
     )
     assert [recipe.peak_rate for recipe in Campaign(tmp_path).recipes().values()] == [0.02, 0.05]
-    assert invoke(*place, "--rate", "0.1", "--rate", "0.2", "--rate", "0.3")[0] == 0
-    assert [r.peak_rate for r in Campaign(tmp_path).recipes().values()] == [0.1, 0.2, 0.3]
+    other = ("plan", "--pilot", "--campaign", tmp_path / "other")
+    assert invoke(*other, "--rate", "0.1", "--rate", "0.2", "--rate", "0.3")[0] == 0
+    assert [r.peak_rate for r in Campaign(tmp_path / "other").recipes().values()] == [0.1, 0.2, 0.3]
 
 
 def test_the_command_merges_finished_runs(tmp_path: Path) -> None:

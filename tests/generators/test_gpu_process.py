@@ -130,7 +130,12 @@ def test_a_lost_process_is_replaced_and_its_runs_retried_without_graphs(
     use_gpu_process(monkeypatch, 2)
     campaign = toy_campaign(tmp_path, PLAN)
     jobs = [job_of(run) for run in PLAN]
-    assert run_jobs(jobs, options_of(workers=2), campaign.store, end_with_graphs) == 4
+    assert (
+        run_jobs(
+            jobs, options_of(workers=2), campaign.store, campaign.note_failure, end_with_graphs
+        )
+        == 4
+    )
     seen = {row["draw_index"]: row["status_reason"] for row in campaign.rows()}
     assert seen[0] == "graphs False"
     assert seen[3] == "graphs True"  # it was not running when the process died
@@ -189,7 +194,7 @@ def test_only_jobs_that_fit_the_device_run_at_the_same_time(
 
     monkeypatch.setattr(generators.workers.scheduler, "local_pool", lambda _: ThreadPoolExecutor(3))
     jobs = [job_of(run) for run in PLAN]
-    assert run_jobs(jobs, options_of(workers=3), lambda _: None, watched) == 4
+    assert run_jobs(jobs, options_of(workers=3), lambda _: None, lambda *_: None, watched) == 4
     assert most == [width]
 
 

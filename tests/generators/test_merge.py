@@ -13,8 +13,9 @@ from benchmark.publish.verify import verify_release
 from benchmark.release import Release, load_runs
 from benchmark.runs import correct_path, split_path
 from benchmark.space.splits import SPLITS
-from generators.campaign.campaign import Campaign, _add_digest
+from generators.campaign.campaign import Campaign
 from generators.campaign.merge import merge
+from generators.campaign.run_files import add_digest
 from generators.workers.planned_run import PlannedRun
 from tests.benchmark.test_runs import single
 from tests.toys.campaign import (
@@ -187,7 +188,7 @@ def test_a_damaged_run_file_is_named(campaign: Campaign, tmp_path: Path) -> None
     text = path.read_text()
     row = json.loads(text) | {"valid_loss": [1.0]}
     del row["sha256"]
-    path.write_text(_add_digest(json.dumps(row)))
+    path.write_text(add_digest(json.dumps(row)))
     message = (
         f"{str(path)!r} is damaged (`valid_loss` of run {PLAN[3].run_id!r} has 1 entries, not 1 "
         "for each of 2 epochs); delete it to train the run again"

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmark.publish.verify import verify_release
-from benchmark.schema import check_row
 from benchmark.util.progress import Progress
 from generators.campaign.campaign import Campaign, run_campaign
 from generators.campaign.merge import merge
@@ -47,7 +46,12 @@ PATIENCE = 300.0  # seconds without progress of a cluster until its test fails
 def queue_of(store: Callable[[Row], None], runs: list[PlannedRun]) -> JobQueue:
     """Return a queue of runs, the first one next."""
     jobs = [job_of(run) for run in runs]
-    return JobQueue(store, Progress("networks", len(jobs)), waiting=jobs[::-1])
+    return JobQueue(store, refuse, Progress("networks", len(jobs)), waiting=jobs[::-1])
+
+
+def refuse(job: Job, reason: str) -> None:
+    """Stand in for giving up a job where none may be."""
+    raise AssertionError(f"{job.run.run_id}: {reason}")
 
 
 def test_jobs_of_a_lost_machine_return_to_the_queue_without_a_fault() -> None:
@@ -55,7 +59,7 @@ def test_jobs_of_a_lost_machine_return_to_the_queue_without_a_fault() -> None:
     queue = queue_of(stored.append, PLAN)
     with pytest.raises(ConnectionError, match=r"^gone$"):
         Scheduler(queue, options_of(workers=2), toy_row_of, lambda _: LosingPool(2)).drain()
-    assert (stored, queue.faults) == ([], {})
+    assert (stored, queue.deaths) == ([], {})
     assert sorted(job.run.draw_index for job in queue.waiting) == list(range(6))
     other = Scheduler(queue, options_of(workers=2), toy_row_of, lambda _: ThreadPoolExecutor(2))
     other.drain()
@@ -63,9 +67,10 @@ def test_jobs_of_a_lost_machine_return_to_the_queue_without_a_fault() -> None:
     assert {row["status"] for row in stored} == {"completed"}
 
 
-def test_a_retry_on_a_lost_machine_stays_one() -> None:
+@pytest.mark.parametrize("kind", ["deaths", "errors"])
+def test_a_retry_on_a_lost_machine_stays_one(kind: str) -> None:
     queue = queue_of(lambda _: None, PLAN[1:2])
-    queue.faults = {PLAN[0].run_id: 1}
+    getattr(queue, kind)[PLAN[0].run_id] = 1
     scheduler = Scheduler(queue, options_of(workers=2), toy_row_of, lambda _: LosingPool(2))
     scheduler.retries = [job_of(PLAN[0])]
     with pytest.raises(ConnectionError, match=r"^gone$"):
@@ -74,18 +79,19 @@ def test_a_retry_on_a_lost_machine_stays_one() -> None:
     assert [job.run for job in queue.waiting] == [PLAN[1]]
 
 
-def test_a_run_during_which_four_machines_are_lost_is_stored_as_failed() -> None:
-    stored: list[Row] = []
-    queue = queue_of(stored.append, PLAN[:1])
+def test_a_run_during_which_four_machines_are_lost_is_given_up(tmp_path: Path) -> None:
+    campaign = toy_campaign(tmp_path, PLAN[:1])
+    queue = queue_of(campaign.store, PLAN[:1])
+    queue.give_up = campaign.note_failure
     scheduler = Scheduler(queue, options_of(), toy_row_of, lambda _: LosingPool(1))
     for _ in range(4):
-        assert stored == []
+        assert campaign.failures(campaign.files()) == {}
         with pytest.raises(ConnectionError, match=r"^gone$"):
             scheduler.drain()
-    (row,) = stored
-    check_row(row)
-    assert (row["status"], row["status_reason"]) == ("failed", "the machine was lost 4 times")
+    failures = {PLAN[0].run_id: "the machine was lost 4 times"}
+    assert campaign.failures(campaign.files()) == failures
     assert queue.waiting == scheduler.retries == []
+    assert list(campaign.rows()) == []
 
 
 def toy_row_of(job: Job) -> Row:
@@ -222,7 +228,8 @@ def work_on_ray(
 ) -> int:
     from generators.workers.ray_cluster import RayCluster
 
-    queue = JobQueue(campaign.store, Progress("networks", len(jobs)), options.minutes, jobs[::-1])
+    progress = Progress("networks", len(jobs))
+    queue = JobQueue(campaign.store, campaign.note_failure, progress, options.minutes, jobs[::-1])
     return RayCluster(queue, options, campaign.note_environment, train).drain()
 
 
@@ -232,12 +239,11 @@ def test_a_worker_that_dies_on_a_machine_is_treated_as_a_local_one(
 ) -> None:
     campaign = toy_campaign(tmp_path, PLAN)
     options = options_of(engine="ray", address=machines.address)
-    assert work_on_ray(campaign, [*map(job_of, PLAN)], options, die_on_the_first) == len(PLAN)
-    rows = {row["draw_index"]: row for row in campaign.rows()}
-    statuses = {index: row["status"] for index, row in rows.items()}
-    assert statuses == {0: "failed", **dict.fromkeys(range(1, 6), "completed")}
-    assert rows[0]["status_reason"] == "the worker process died 2 times"
-    assert rows[0]["environment_id"] in campaign.environments_json()
+    assert work_on_ray(campaign, [*map(job_of, PLAN)], options, die_on_the_first) == 5
+    statuses = {row["draw_index"]: row["status"] for row in campaign.rows()}
+    assert statuses == dict.fromkeys(range(1, 6), "completed")
+    failures = {PLAN[0].run_id: "the worker process died 2 times"}
+    assert campaign.failures(campaign.files()) == failures
 
 
 @pytest.mark.slow

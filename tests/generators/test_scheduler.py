@@ -22,7 +22,7 @@ from generators.campaign.campaign import Campaign
 from generators.training.train import Curves
 from generators.workers.job_queue import JobQueue
 from generators.workers.scheduler import RunOptions, Scheduler, run_jobs
-from generators.workers.worker import Job, train_run
+from generators.workers.worker import Job, failed_row, train_run
 from tests.toys.campaign import (
     Row,
     bits,
@@ -42,7 +42,12 @@ Held = dict[Future[Row], object]
 
 def work(campaign: Campaign, train: Callable[[Job], Row], options: RunOptions) -> int:
     jobs = [replace(job_of(run), folder=campaign.folder) for run in campaign.plan()]
-    return run_jobs(jobs, options, campaign.store, train)
+    return run_jobs(jobs, options, campaign.store, campaign.note_failure, train)
+
+
+def refuse(job: Job, reason: str) -> None:
+    """Stand in for giving up a job where none may be."""
+    raise AssertionError(f"{job.run.run_id}: {reason}")
 
 
 class Clockwork:
@@ -84,9 +89,8 @@ def finished_in(
     plan = [replace(run, cost=c) for run, c in zip(tiny_plan(len(costs)), costs, strict=True)]
     campaign = toy_campaign(folder, plan)
     jobs = [job_of(run) for run in plan]
-    queue = JobQueue(
-        campaign.store, Progress("networks", len(jobs)), minutes, jobs[::-1], started=0
-    )
+    progress = Progress("networks", len(jobs))
+    queue = JobQueue(campaign.store, refuse, progress, minutes, jobs[::-1], started=0)
     scheduler = Scheduler(queue, options_of(minutes=minutes), start=lambda _: clock)  # type: ignore[arg-type,return-value]
     scheduler.drain()
     finished = scheduler.finished
@@ -122,12 +126,47 @@ def test_a_run_whose_worker_dies_is_retried_once(tmp_path: Path, forks: None) ->
     assert {row["status"] for row in campaign.rows()} == {"completed"}
 
 
-def test_a_worker_that_dies_twice_leaves_a_failed_row(tmp_path: Path, forks: None) -> None:
+def test_a_run_whose_worker_dies_twice_is_noted_and_has_no_row(tmp_path: Path, forks: None) -> None:
     campaign = toy_campaign(tmp_path, PLAN[:1])
-    assert work(campaign, die, options_of()) == 1  # a row is stored, and no run is left
-    (row,) = campaign.rows()
+    assert work(campaign, die, options_of()) == 0
+    assert list(campaign.rows()) == []
+    failures = {PLAN[0].run_id: "the worker process died 2 times"}
+    assert campaign.failures(campaign.files()) == failures
+
+
+class DeadPool(ThreadPoolExecutor):
+    """A pool whose worker dies with each of the first jobs."""
+
+    deaths = 1
+
+    def submit(self, *args: object, **kwargs: object) -> Future[object]:  # type: ignore[override]
+        if DeadPool.deaths == 0:
+            return super().submit(*args, **kwargs)  # type: ignore[arg-type]
+        DeadPool.deaths -= 1
+        future: Future[object] = Future()
+        future.set_exception(BrokenProcessPool())
+        return future
+
+
+def test_a_death_and_an_error_are_not_an_error_that_came_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DeadPool, "deaths", 1)
+    monkeypatch.setattr(generators.workers.scheduler, "local_pool", lambda _: DeadPool(1))
+    monkeypatch.setattr(generators.workers.worker, "train", FailingTrain(1))
+    campaign = toy_campaign(tmp_path, PLAN[:1])
+    assert work(campaign, train_run, options_of()) == 1
+    assert [row["status"] for row in stored_rows(campaign)] == ["completed"]
+
+
+def stored_rows(campaign: Campaign) -> list[Row]:
+    return [json.loads(path.read_text()) for path in campaign.runs.glob("*.json")]
+
+
+def test_a_failed_row_has_no_values() -> None:
+    row = failed_row(job_of(PLAN[0]), "so")
     check_row(row)
-    assert (row["status"], row["status_reason"]) == ("failed", "the worker process died 2 times")
+    assert (row["status"], row["status_reason"]) == ("failed", "so")
     assert (row["epochs_planned"], row["epochs_done"]) == (2, 0)
     assert row["valid_accuracy"] == row["train_loss_tenths"] == []
     assert row["initial_valid_accuracy"] is row["final_train_accuracy"] is None
@@ -136,9 +175,10 @@ def test_a_worker_that_dies_twice_leaves_a_failed_row(tmp_path: Path, forks: Non
 
 def test_a_run_beside_one_whose_worker_dies_is_not_lost(tmp_path: Path, forks: None) -> None:
     campaign = toy_campaign(tmp_path, PLAN[:6])
-    assert work(campaign, die_on_the_first, options_of(workers=2)) == 6
+    assert work(campaign, die_on_the_first, options_of(workers=2)) == 5
     statuses = {row["draw_index"]: row["status"] for row in campaign.rows()}
-    assert statuses == {0: "failed", **dict.fromkeys(range(1, 6), "completed")}
+    assert statuses == dict.fromkeys(range(1, 6), "completed")
+    assert list(campaign.failures(campaign.files())) == [PLAN[0].run_id]
 
 
 def test_a_pool_that_breaks_before_a_run_starts_loses_none(
@@ -219,7 +259,8 @@ def test_a_failed_training_is_retried_once_and_then_stored(
     monkeypatch.setattr(generators.workers.worker, "train", FailingTrain(times))
     campaign = toy_campaign(tmp_path, PLAN[:1])
     stored: list[Row] = []
-    assert run_jobs([job_of(run) for run in campaign.plan()], options_of(), stored.append) == 1
+    jobs = [job_of(run) for run in campaign.plan()]
+    assert run_jobs(jobs, options_of(), stored.append, refuse) == 1
     assert [row["status"] for row in stored] == [status]
     if status == "failed":
         check_row(stored[0])
@@ -250,4 +291,22 @@ def test_a_lost_device_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generators.workers.worker, "device_name", lambda _: "made up")
     monkeypatch.setattr(os, "_exit", ended.append)
     train_run(replace(job_of(PLAN[0]), device="cuda:0"))
+    assert ended == [1]
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
+)
+def test_a_machine_without_memory_ends_the_worker(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """So the run is tried again, not published as one that failed."""
+    ended: list[int] = []
+
+    def full(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(generators.workers.worker, "train", full)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    train_run(job_of(PLAN[0]))
     assert ended == [1]

@@ -74,7 +74,7 @@ def proxies_of(job: Job) -> Proxies:
 
 
 def measure_in_this_thread(
-    jobs: list[Job], _: object, finish: Callable[[Row], None], __: object
+    jobs: list[Job], _: object, finish: Callable[[Row], None], *__: object
 ) -> None:
     for job in jobs:
         finish({"proxies": proxies_of(job)})

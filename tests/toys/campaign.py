@@ -8,6 +8,9 @@ import hashlib
 import itertools
 import os
 import shutil
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -206,6 +209,15 @@ def die_on_the_first(job: Job) -> Row:
     return toy_row(job.run)
 
 
+def sleep(job: Job) -> Row:
+    """Stand in for a long training; it writes the id of its process."""
+    draft = job.folder / "draft"
+    draft.write_text(str(os.getpid()))
+    draft.rename(job.folder / "id")
+    time.sleep(600)
+    return toy_row(job.run)
+
+
 def die_once(job: Job) -> Row:
     """Stand in for a training whose process dies at the first try, which a file marks."""
     mark = job.folder / f"{job.run.run_id}.died"
@@ -218,3 +230,22 @@ def die_once(job: Job) -> Row:
 def options_of(**fields: object) -> RunOptions:
     """Return options for a toy campaign, by default with one worker."""
     return replace(RunOptions(Path("images"), workers=1), **fields)  # type: ignore[arg-type]
+
+
+class ToyPool(ThreadPoolExecutor):
+    """A pool that makes up rows at once, and whose worker dies with the run of one index."""
+
+    def __init__(self, deadly: int | None, seen: list[int] | None = None) -> None:
+        """Take the index, None for none, and a list that receives the index of every run."""
+        super().__init__(1)
+        self.deadly, self.seen = deadly, [] if seen is None else seen
+
+    def submit(self, _: object, job: Job) -> Future[object]:  # type: ignore[override]
+        """Return the row of a job at once."""
+        future: Future[object] = Future()
+        self.seen.append(job.run.draw_index)
+        if job.run.draw_index == self.deadly:
+            future.set_exception(BrokenProcessPool())
+        else:
+            future.set_result(toy_row(job.run))
+        return future
