@@ -40,13 +40,9 @@ def generate() -> None:
 @generate.command(context_settings=HELP)
 @CAMPAIGN_OPTION
 @click.option(
-    "--images",
-    "names",
-    multiple=True,
-    default=("digits",),
-    show_default=True,
+    "--images", "names", multiple=True, default=("digits",), show_default=True,
     help="Image set; may be given more than once.",
-)
+)  # fmt: skip
 @click.option("--networks", type=COUNT, help="Per image set [default: as in the release].")
 @click.option("--pilot", is_flag=True, help="Plan the learning-rate pilot of one image set.")
 @click.option(
@@ -184,14 +180,10 @@ def status(campaign: Path, as_json: bool) -> None:
 
 @generate.command(context_settings=HELP)
 @click.option(
-    "--campaign",
-    "campaigns",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    default=(Path("campaigns/digits"),),
-    show_default=True,
+    "--campaign", "campaigns", type=click.Path(path_type=Path), multiple=True,
+    default=(Path("campaigns/digits"),), show_default=True,
     help="Folder of a campaign; may be given more than once.",
-)
+)  # fmt: skip
 @click.option(
     "--data",
     type=click.Path(path_type=Path),

@@ -63,7 +63,7 @@ class Campaign:
             ValueError: If the folder holds another plan.
         """
         self.runs.mkdir(parents=True, exist_ok=True)
-        known: dict[str, dict[str, object]] = {n: asdict(r) for n, r in recipes.items()}
+        known: dict[str, Fields] = {name: asdict(recipe) for name, recipe in recipes.items()}
         path, recipes_file = self.folder / PLAN, self.folder / RECIPES_FILE
         with locked(self.folder / GUARD), replacing(path) as draft:
             write_plan(draft, plan)
