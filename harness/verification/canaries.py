@@ -198,7 +198,8 @@ def judge_reversed(targets: Targets, usual: Prediction, back: Prediction) -> Rev
     tau = _tau_samples(targets, [back])["test"]
     task = float(_tau_samples(targets, [usual])["test"][0])
     low, high = _interval(tau[1:])
-    return ReversedScore(float(tau[0]), low, high, task, low > 0 and tau[0] > KEPT_SHARE * task)
+    kept = low > 0 and float(tau[0]) > KEPT_SHARE * task
+    return ReversedScore(float(tau[0]), low, high, task, kept)
 
 
 def compare(

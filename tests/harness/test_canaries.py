@@ -210,6 +210,8 @@ def test_what_is_known_beforehand_is_confirmed_by_fresh_networks(
     assert back is not None
     assert back.kept
     assert back.tau == back.tau_task > 0.5
+    text = to_text(encode(run.canaries)).encode()
+    assert parse_record(text, Canaries, "record") == run.canaries
 
 
 @pytest.mark.parametrize(("name", "sign"), [("macs", -1), ("mean-curve", 0), ("forest-counts", -1)])
