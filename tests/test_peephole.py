@@ -203,5 +203,5 @@ def test_sample_refuses_to_draw_nothing() -> None:
     result = run("sample", "-n", "0")
     assert result.exit_code == 2
     assert result.stderr.endswith(
-        "Error: Invalid value for '-n' / '--number': 0 is not in the range x>=1.\n"
+        "Error: Invalid value for '-n' / '--number': 0 is not in the range 1<=x<=1000000.\n"
     )
