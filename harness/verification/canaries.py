@@ -15,7 +15,7 @@ then fails unless fresh networks confirm the score. With observed epochs, a pred
 rank by them alone, so this is not tried.
 
 Curves are reversed and not shuffled because a shuffled score is a matter of luck: rank metrics do
-not see how small the remaining effect is. On digits-k0-v2, the isotonic fit to `synflow` (tau 0.13)
+not see how small the remaining effect is. On digits-k0-v3, the isotonic fit to `synflow` (tau 0.13)
 had a tau of 0.08 to 0.13 after 9 of 12 shuffles and about -0.10 after 3; reversed, it has -0.13.
 Reversed, none of the reference predictors that were tried has a tau above zero: `macs` -0.02 (score
 0.06), `nearest-neighbours` -0.47 (0.49), `proxy-forest` -0.57 (0.56), `arc` -0.59 (0.61).
