@@ -1,11 +1,7 @@
 """The commands of the board: build, check, serve."""
 
-import http.client
-import json
 import re
-import socket
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,12 +11,11 @@ import leaderboard.networks
 import leaderboard.page.server
 from harness.results.store import result_path
 from harness.verification import audit
-from leaderboard.board import Board, verified_board
 from leaderboard.cli import board as command
-from leaderboard.page.server import Server, Site
+from leaderboard.page.server import Server
 from leaderboard.readme.sync import LEADERBOARD, PICTURES
 from leaderboard.readme.table import END, START
-from tests.toys.results import toy_networks, write_toy, write_toy_board
+from tests.toys.results import toy_networks, write_toy_board
 
 Run = Callable[..., tuple[int, str, str]]
 COUNTS = "2 tasks, 6 results, 1 failed"
@@ -102,95 +97,6 @@ def test_check_finds_predictions_of_networks_that_the_data_lacks(
     monkeypatch.setattr(leaderboard.networks, "load_networks", lambda name: other)
     with pytest.raises(ValueError, match=r"^runs of the predictions are not those of the task"):
         run("check")
-
-
-@pytest.fixture
-def server(folder: Path) -> Iterator[Server]:
-    with Server(Site(folder), 0) as found:
-        thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield found
-        found.shutdown()
-        thread.join()
-
-
-def request(server: Server, path: str, method: str = "GET") -> tuple[int, dict[str, str], str]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=30)
-    connection.request(method, path)
-    response = connection.getresponse()
-    parts = response.status, dict(response.getheaders()), response.read().decode()
-    connection.close()
-    return parts
-
-
-@pytest.mark.parametrize("path", ["/", "/board.html", "/?x=1"])
-def test_the_page_is_served(server: Server, path: str) -> None:
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", server.address)
-    status, headers, text = request(server, path)
-    assert status == 200
-    assert headers["Content-Type"] == "text/html; charset=utf-8"
-    assert headers["Cache-Control"] == "no-store"
-    assert text == server.site.page().decode()
-    assert request(server, path, "HEAD")[2] == ""
-
-
-def test_nothing_else_is_served(server: Server) -> None:
-    for path in ("/results", "/../README.md", "/digits-k0-v1/good.json"):
-        assert request(server, path)[0::2] == (404, "not found; the page is at /\n")
-    assert request(server, "/", "POST")[0] == 501
-
-
-def test_the_page_is_rebuilt_only_if_results_have_changed(
-    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    built: list[Path] = []
-
-    def counted(results: Path) -> Board:
-        built.append(results)
-        return verified_board(results)
-
-    monkeypatch.setattr(leaderboard.page.server, "verified_board", counted)
-    first = request(server, "/")[2]
-    assert request(server, "/")[2] == first
-    assert len(built) == 1
-    write_toy(folder, "newer", 0.1)
-    assert request(server, "/")[2] != first
-    assert len(built) == 2
-
-
-def test_a_result_that_breaks_a_rule_is_left_out_and_named_until_it_is_fixed(
-    server: Server, folder: Path
-) -> None:
-    first = request(server, "/")[2]
-    path = result_path(folder, "digits-k0-v1", "bad")
-    good = path.read_text()
-    record = json.loads(good)
-    record["scores"]["test"]["tau"]["value"] = 7
-    path.write_text(json.dumps(record))
-    status, _, text = request(server, "/")
-    assert status == 200
-    assert f'"leftOut":["{path}: `scores.test.tau.value` (=7' in text
-    path.write_text(good)
-    assert request(server, "/")[2] == first
-
-
-def test_a_board_without_a_right_result_is_an_error(server: Server, folder: Path) -> None:
-    for path in folder.glob("*/*.json"):
-        path.write_text("{")
-    status, headers, text = request(server, "/")
-    assert status == 500
-    assert headers["Content-Type"] == "text/plain; charset=utf-8"
-    assert text.startswith("the board cannot be built: no result <task>/<predictor>.json in ")
-
-
-def test_a_port_in_use_is_refused(folder: Path) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        message = f"^port {port} is in use or reserved; --port 0 chooses a free one$"
-        with pytest.raises(ValueError, match=message):
-            Server(Site(folder), port)
 
 
 def test_serve_says_where_and_ends_with_an_interrupt(
