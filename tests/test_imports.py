@@ -39,11 +39,13 @@ ROOMS = {  # of each folder, from the lowest; a module imports from its own room
     ),
     "leaderboard": ("words", "networks", "board", "page", "readme", "show", "cli"),
 }  # fmt: skip
+SUBMITTED = (("leaderboard", "results"), ("leaderboard", "submissions"))  # never imported
 MOST_MODULES = 12  # in a room, so that it can be seen at a glance
 
 
 def modules(folder: str) -> list[Path]:
-    return sorted((ROOT / folder).rglob("*.py"))
+    paths = sorted((ROOT / folder).rglob("*.py"))
+    return [path for path in paths if path.relative_to(ROOT).parts[:2] not in SUBMITTED]
 
 
 def dotted(path: Path) -> str:
