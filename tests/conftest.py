@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import generators.workers.scheduler
-from generators.workers.scheduler import RunOptions, start_processes
-from generators.workers.worker import prepare
 from leaderboard.networks import TaskNetworks
 from tests.toys.pages import write_toy_page
 from tests.toys.results import toy_networks, write_toy_board
 
-if TYPE_CHECKING:  # tests of the engine run where there is no Playwright
+if TYPE_CHECKING:  # tests of the engine run where there is no Playwright, others without torch
     from playwright.sync_api import Browser, Page, Route
+
+    from generators.workers.scheduler import RunOptions
 
 # No sandbox, as tests may run as root; the rest keeps Chromium itself off the network
 FLAGS = (
@@ -38,11 +37,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def in_threads(options: RunOptions) -> ThreadPoolExecutor:
     """Stand in for the processes of a pool where no process has to die."""
+    from generators.workers.worker import prepare
+
     return ThreadPoolExecutor(options.workers, initializer=prepare)
 
 
 def in_forks(options: RunOptions) -> ProcessPoolExecutor:
     """Stand in for the processes of a pool: forked from a server that has loaded torch once."""
+    from generators.workers.scheduler import start_processes
+    from generators.workers.worker import prepare
+
     server = get_context("forkserver")
     server.set_forkserver_preload(["tests.toys.campaign"])
     pool = ProcessPoolExecutor(options.workers, server, initializer=prepare)
@@ -52,12 +56,12 @@ def in_forks(options: RunOptions) -> ProcessPoolExecutor:
 
 @pytest.fixture
 def threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generators.workers.scheduler, "local_pool", in_threads)
+    monkeypatch.setattr("generators.workers.scheduler.local_pool", in_threads)
 
 
 @pytest.fixture
 def forks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generators.workers.scheduler, "local_pool", in_forks)
+    monkeypatch.setattr("generators.workers.scheduler.local_pool", in_forks)
 
 
 @pytest.fixture
