@@ -127,6 +127,13 @@ def run(home: Path, code: str, way: Way | None = None, **fields: float) -> bytes
     return run_program(program, find_way() if way is None else way)
 
 
+HELD = """
+import os, time
+file = os.memfd_create("x")
+for _ in range(64):
+    os.write(file, bytes(2**20))
+time.sleep(9)
+"""
 SUM = (
     "import os; [os.fork() for _ in range(2)]; x = bytearray(9 * 2**20); import time; time.sleep(9)"
 )
@@ -142,6 +149,7 @@ SUM = (
         ("import os; os.abort()", {}, "exit code 134"),
         ("x = bytearray(2**30)", {"memory": 2**28}, "exit code 1"),
         (SUM, {"memory": 2**25}, "it used more than 33,554,432 bytes of memory"),
+        (HELD, {"memory": 2**25}, "it used more than 33,554,432 bytes of memory"),
         ("open('x', 'wb').write(bytes(2**20)); open('y', 'wb').write(bytes(2**22))",
          {"files": 2**21}, "exit code 1"),
         ("import os, time\nfor _ in range(600):\n os.fork() or time.sleep(60)\ntime.sleep(60)", {},

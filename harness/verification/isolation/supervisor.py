@@ -33,7 +33,8 @@ class Plan:
         command: The program and its arguments; its standard output is that of the supervisor.
         environment: Its environment variables.
         work: Folder to work in.
-        memory: Most bytes of memory of all its processes together, and of private memory of each.
+        memory: Most bytes of memory of all its processes together, with what the machine's shared
+            memory, as of files in memory, has grown by; and of private memory of each.
         files: Most bytes of a file; in a root of its own, of all files together.
         root: An empty folder for a new root; None to keep the machine's.
         shown: Paths that the new root shows.
@@ -97,6 +98,7 @@ def _start(plan: Plan) -> None:
 
 def _watch(child: int, memory: int) -> tuple[int, str]:
     """Wait for a reason to end; return the exit code and, if a bound was passed, which."""
+    shared = _shared_memory()
     while True:
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
@@ -104,7 +106,7 @@ def _watch(child: int, memory: int) -> tuple[int, str]:
                     code = os.waitstatus_to_exitcode(ended[1])
                     return (code if code >= 0 else 128 - code), ""
         used = _descendants()
-        if sum(used.values()) > memory:
+        if sum(used.values()) + _shared_memory() - shared > memory:
             return 1, f"it used more than {memory:,} bytes of memory"
         if len(used) > MOST_PROCESSES:
             return 1, f"it started more than {MOST_PROCESSES} processes"
@@ -131,6 +133,15 @@ def _descendants() -> dict[int, int]:
     while more := {process for process, parent in parents.items() if parent in own} - own:
         own |= more
     return {process: used[process] for process in own - {os.getpid()} if process in used}
+
+
+def _shared_memory() -> int:
+    """Return the bytes of shared memory of the machine, which need not be in a process; else 0."""
+    with suppress(OSError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("Shmem:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def _kill_all(child: int) -> None:
