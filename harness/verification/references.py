@@ -15,11 +15,13 @@ from benchmark.release import Release
 from benchmark.util.locks import locked_folder
 from benchmark.util.strict_json import read_record
 from harness.predictors.registry import PREDICTORS
-from harness.results.predictions import mean_table
+from harness.results.predictions import mean_table, predictions_table, round_prediction
 from harness.results.result import Result
 from harness.results.store import read_result, read_with_predictions, write_json
-from harness.running.evaluate import evaluate
+from harness.running.evaluate import drop_observed
 from harness.running.find_predictor import find
+from harness.running.fit_predict import fit_predict
+from harness.task_data import TaskData, load_task_data
 
 SCHEMA_VERSION = 1
 TOLERANCE = 1e-3  # of a prediction that is fitted again; one valid image is at least 2e-3
@@ -120,39 +122,44 @@ def largest_difference(stored: pa.Table, again: pa.Table) -> tuple[float, str]:
 
 
 def refit_all(paths: Iterable[Path], release: Release) -> list[str]:
-    """Fit the deterministic reference predictors of some results again; return the problems."""
+    """Fit the deterministic reference predictors of some results again; return the problems.
+
+    The predictions of an ensemble are compared with the mean of those of its members, which are the
+    seeds of another result.
+    """
     problems = []
+    tasks: dict[str, list[Path]] = {}
     for path in paths:
         if path.stem in PREDICTORS and not PREDICTORS[path.stem].stochastic:
+            tasks.setdefault(path.parent.name, []).append(path)
+    for name, of_task in tasks.items():
+        data = load_task_data(release.task(name), release)
+        for path in of_task:
             try:
-                refit(path, release)
+                refit(path, data)
             except (ValueError, OSError) as error:
-                problems.append(str(error))
+                problems.append(f"{path}: {error}".replace(f"{path}: {path}: ", f"{path}: "))
     return problems
 
 
-def refit(path: Path, release: Release) -> None:
+def refit(path: Path, data: TaskData) -> None:
     """Check that a deterministic reference predictor gives its stored predictions again.
 
-    It is fitted again here. The predictions of an ensemble are compared with the mean of those of
-    its members, which are the seeds of another result.
-
     Raises:
-        ValueError: If it predicts something else; the message starts with the path.
+        ValueError: If it predicts something else.
         OSError: If a file cannot be read.
     """
     result, stored = read_with_predictions(path)
     member = PREDICTORS[result.predictor].options.get("member")
     if member is None:
-        again = evaluate(find(result.predictor), release.task(result.task), release=release)[1]
+        timed = fit_predict(find(result.predictor).make, data, 0)
+        again = round_prediction(drop_observed(timed.prediction, data.task.observed))
+        table = predictions_table(data.run_ids, again.epochs, again.mean, again.std)
     else:
-        again = read_with_predictions(path.with_name(f"{member}.json"))[1]
-        again = None if again is None else mean_table(again)
-    if stored is None or again is None:
-        raise ValueError(f"{path}: the predictor, or its member {member!r}, has no predictions")
-    try:
-        largest, where = largest_difference(stored, again)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        seeds = read_with_predictions(path.with_name(f"{member}.json"))[1]
+        table = None if seeds is None else mean_table(seeds)
+    if stored is None or table is None:
+        raise ValueError(f"the predictor, or its member {member!r}, has no predictions")
+    largest, where = largest_difference(stored, table)
     if largest > TOLERANCE:
-        raise ValueError(f"{path}: {where}; they may differ by at most {TOLERANCE:g}")
+        raise ValueError(f"{where}; they may differ by at most {TOLERANCE:g}")

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,12 +31,14 @@ class Sleeping:
 
 
 def command(*words: str) -> "subprocess.Popen[bytes]":
+    """Start a command that heeds SIGINT, also where these tests run in the background."""
     return subprocess.Popen(
         [sys.executable, "-m", "peephole", *words],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -67,7 +70,7 @@ def test_a_killed_evaluation_leaves_no_process_and_no_result(
         assert all(map(is_alive, ids))
     finally:
         process.send_signal(number)
-        process.wait()
+        process.wait(60)
     assert wait_for(lambda: not any(map(is_alive, ids)))
     assert not results.exists()
     fits = tmp_path / "fits.jsonl"
