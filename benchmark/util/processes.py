@@ -7,7 +7,7 @@ ends with the call, and all of it ends with this process, however that ends:
   that comes from the call becomes a child of the guard when its own parent ends, and the guard
   kills all of them when the call is over or this process has ended.
 - On other systems, the new process ends with this one, but what it started may outlive it.
-- A process that this user may not kill is not covered.
+- A call that kills its guard, and processes that this user may not kill, are not covered.
 """
 
 import ctypes

@@ -25,7 +25,7 @@ from generators.campaign.plan import Group, read_groups, read_plan, write_plan
 from generators.campaign.run_files import (
     SUFFIX,
     RunFiles,
-    accident_of,
+    is_accident,
     look_at_files,
     read_row,
     row_text,
@@ -108,7 +108,9 @@ class Campaign:
     def failures(self, files: RunFiles) -> dict[str, str]:
         """Return the reasons of the runs that an accident ended, by id, from `files()`."""
         notes = sorted(self.failures_folder.glob("*.txt"))
-        known = files.accidents | {path.stem: path.read_text().strip() for path in notes}
+        known = files.accidents | {
+            path.stem: path.read_text(errors="replace").strip() for path in notes
+        }
         return {name: reason for name, reason in known.items() if name not in files.done}
 
     def rows(self) -> Iterator[Row]:
@@ -117,9 +119,9 @@ class Campaign:
         Raises:
             ValueError: If a run file is not valid; the message names it.
         """
-        for path in sorted(self.runs.glob(f"*{SUFFIX}")):
+        for path in sorted(self.runs.glob(f"*{SUFFIX}"), key=lambda path: path.stem):
             row = read_row(path)
-            if accident_of(row) is None:
+            if not is_accident(row):
                 yield row
 
     def row(self, run_id: str) -> Row:

@@ -20,7 +20,8 @@ from generators.workers.worker import Row
 DIGEST = "sha256"  # last field of a run file: the hash of the file without this field
 SUFFIX = ".json"
 # Earlier code stored such a row of a run whose workers or machines were lost
-_ACCIDENT = re.compile(r"the (worker process died|machine was lost) \d+ times")
+_ACCIDENT = r"the (?:worker process died|machine was lost) \d+ times"
+_STORED_ACCIDENT = re.compile(f'"status":"failed","status_reason":"({_ACCIDENT})"'.encode())
 
 
 @dataclass(slots=True)
@@ -47,8 +48,8 @@ def look_at_files(folder: Path, names: Iterable[str] | None = None) -> RunFiles:
         text = _without_digest(path.read_bytes())
         if text is None:
             found.damaged.append(path)
-        elif b'"status":"failed"' in text and (reason := accident_of(cast(Row, parse_json(text)))):
-            found.accidents[name] = reason
+        elif match := _STORED_ACCIDENT.search(text):
+            found.accidents[name] = match[1].decode()
         else:
             found.done.add(name)
     return found
@@ -85,10 +86,10 @@ def read_row(path: Path) -> Row:
     return row
 
 
-def accident_of(row: Row) -> str | None:
-    """Return why a row is that of an accident of the machine, not of its network, or None."""
-    reason = row["status_reason"] if row["status"] == "failed" else None
-    return reason if isinstance(reason, str) and _ACCIDENT.fullmatch(reason) else None
+def is_accident(row: Row) -> bool:
+    """Return whether a row is that of an accident of the machine, which says nothing of a run."""
+    reason = str(row["status_reason"])
+    return row["status"] == "failed" and re.fullmatch(_ACCIDENT, reason) is not None
 
 
 def add_digest(text: str) -> str:
