@@ -22,11 +22,12 @@ from generators.campaign.plan import read_groups, read_plan
 from generators.proxies.compute import _read_finished
 from generators.training.images import load_images
 from harness.results.ceiling import read_ceiling, write_ceiling
-from harness.results.store import read_result, write_result
+from harness.results.store import read_result, write_json, write_result
 from harness.running.submission import read_submission
 from harness.running.try_many import read_fits
 from harness.studies.external import external_trials, read_external
-from harness.verification.rerun import read_reruns
+from harness.verification.references import References, read_references
+from harness.verification.rerun import Rerun, Reruns, read_reruns
 from peephole_command import peephole as main
 from tests.toys.campaign import tiny_plan, toy_campaign, toy_row
 from tests.toys.external import write_external
@@ -84,12 +85,10 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Kind]:
         shutil.copy(installed / name, data / name)
     results = place / "results"
     write_result(results, toy_result("toy"), None)
-    rerun = {
-        "task": "a", "predictor": "b", "predictions_sha256": "c", "code_sha256": None,
-        "harness_version": "1", "largest_difference": 0.0,
-    }  # fmt: skip
-    reruns = results / "reruns.json"
-    reruns.write_text(json.dumps({"schema_version": 1, "reruns": [rerun]}))
+    rerun = Rerun("a", "b", "c", None, None, "1", 0.0)
+    reruns, references = results / "reruns.json", results / "references.json"
+    write_json(reruns, Reruns(1, (rerun,)))
+    write_json(references, References(1, {"a": {"b": "c"}}))
     campaign = toy_campaign(place / "campaign", tiny_plan(1))
     campaign.store(toy_row(tiny_plan(1)[0]))
     versions = campaign.folder / "environments" / "0123456789ab.json"
@@ -110,6 +109,7 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Kind]:
                    lambda: read_result(results / "digits-k0-v1/toy.json")),
         "ceiling": (ceiling, lambda: read_ceiling(ceiling)),
         "reruns": (reruns, lambda: read_reruns(results)),
+        "references": (references, lambda: read_references(results)),
         "campaign recipes": (campaign.folder / "recipes.json", campaign.recipes_json),
         "campaign environment": (versions, campaign.environments_json),
         "plan": (campaign.folder / "plan.jsonl", lambda: read_plan(campaign.folder / "plan.jsonl")),
@@ -156,7 +156,7 @@ def field_variants(good: bytes) -> Iterator[bytes]:
 
 
 NAMES = (
-    "task", "manifest", "recipes", "environments", "result", "ceiling", "reruns",
+    "task", "manifest", "recipes", "environments", "result", "ceiling", "reruns", "references",
     "campaign recipes", "campaign environment", "plan", "groups", "run", "proxies", "external",
     "fits", "submission",
 )  # fmt: skip
