@@ -14,7 +14,7 @@ from harness.prediction_rules import plain_prediction, query_scope, require_vali
 from harness.protocol import Prediction, Predictor, Queries, Runs
 from harness.results.result import Seconds
 
-MOST_COUNTS, LONGEST_COUNT = 20, 60  # counts of a predictor, and characters of their names
+MOST_COUNTS, LONGEST_COUNT = 100, 60  # counts of a predictor, and characters of their names
 LARGEST_COUNT = 2**53  # so that every reader of JSON reads it exactly
 
 
