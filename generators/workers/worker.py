@@ -15,6 +15,7 @@ from benchmark.recipes import Recipe
 from benchmark.schema import TRAINED_STATUSES, Run, Status
 from benchmark.space.imagesets import get_images
 from benchmark.util.processes import end_with_parent
+from benchmark.util.text import LONGEST, escape
 from generators.environment import GENERATOR_VERSION, device_name, environment, environment_id
 from generators.training.batches import DevicePixels, to_device
 from generators.training.images import load_images
@@ -102,7 +103,7 @@ def train_run(job: Job) -> Row:
 
 
 def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "")
+    return escape(next(iter(str(error).splitlines()), ""))[:LONGEST]
 
 
 def _lacks_memory(error: Exception) -> bool:

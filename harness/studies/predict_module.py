@@ -16,6 +16,7 @@ from benchmark.release import INSTALLED, Release
 from benchmark.runs import split_path
 from benchmark.space.imagesets import IMAGES
 from benchmark.space.layer_walk import LayerRow, macs, parameters
+from benchmark.util.text import describe
 from benchmark.util.unknown_name import unknown_name
 from harness.features.architecture import ARCHITECTURE_FEATURES
 from harness.features.observed import network_features
@@ -126,9 +127,8 @@ def find_network(network: str) -> "nn.Module":
         try:
             value = value()
         except Exception as error:  # the user's code can raise anything
-            reason = f"{type(error).__name__}: {error}"
             raise ValueError(
-                f"network {network!r} cannot be created without arguments ({reason})"
+                f"network {network!r} cannot be created without arguments ({describe(error)})"
             ) from error
     if not isinstance(value, nn.Module):
         raise ValueError(f"network {network!r} must return a torch module, not {value!r}")

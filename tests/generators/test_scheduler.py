@@ -248,7 +248,7 @@ class FailingTrain:
     def __call__(self, *_: object, **__: object) -> Curves:
         self.left -= 1
         if self.left >= 0:
-            raise RuntimeError("CUDNN_STATUS_EXECUTION_FAILED\nmore lines")
+            raise RuntimeError("CUDNN_STATUS_EXECUTION_FAILED\x1b[0m\nmore lines")
         return Curves(correct=np.zeros(700, bool))
 
 
@@ -264,7 +264,7 @@ def test_a_failed_training_is_retried_once_and_then_stored(
     assert [row["status"] for row in stored] == [status]
     if status == "failed":
         check_row(stored[0])
-        assert stored[0]["status_reason"] == "RuntimeError: CUDNN_STATUS_EXECUTION_FAILED"
+        assert stored[0]["status_reason"] == r"RuntimeError: CUDNN_STATUS_EXECUTION_FAILED\x1b[0m"
 
 
 def test_an_error_in_the_code_ends_the_campaign(
