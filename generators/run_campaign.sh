@@ -4,7 +4,7 @@
 #   bash generators/run_campaign.sh start IMAGES   clone, install and plan once, then train
 #   bash generators/run_campaign.sh status         count the finished runs
 #   bash generators/run_campaign.sh stop           stop training; unfinished runs are lost
-#   bash generators/run_campaign.sh merge          add finished runs to benchmark/data and check it
+#   bash generators/run_campaign.sh merge          add finished runs to benchmark/data as published
 #
 # IMAGES is the folder of the images. Networks are trained from a clone of one commit with its own
 # virtual environment, so later changes of the tree cannot change a curve. The clone is in
@@ -56,6 +56,8 @@ case "${1:-}" in
     cd "$tree"
     [ -x .venv/bin/python ] && python=.venv/bin/python
     "$python" -m peephole generate merge --campaign "$campaign" --data benchmark/data
+    "$python" -c 'from pathlib import Path; from benchmark.publish.checksums import published_line
+print(published_line(Path("benchmark/data")))' >>benchmark/publish/published.txt
     "$python" -m peephole data verify --data benchmark/data
     ;;
   *)
