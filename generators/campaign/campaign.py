@@ -63,18 +63,18 @@ class Campaign:
             ValueError: If the folder holds another plan.
         """
         self.runs.mkdir(parents=True, exist_ok=True)
-        known: dict[str, Fields] = {name: asdict(recipe) for name, recipe in recipes.items()}
         path, recipes_file = self.folder / PLAN, self.folder / RECIPES_FILE
         with locked(self.folder / GUARD), replacing(path) as draft:
             write_plan(draft, plan)
-            if path.exists():
-                if not filecmp.cmp(path, draft, shallow=False):
-                    raise ValueError(
-                        f"{str(path)!r} is another plan, and a plan is never replaced; plan into "
-                        "another folder with --campaign"
-                    )
-                known = (self.recipes_json() if recipes_file.exists() else {}) | known
-            write_atomically(recipes_file, json.dumps(known, indent=1) + "\n")
+            if path.exists() and not filecmp.cmp(path, draft, shallow=False):
+                raise ValueError(
+                    f"{str(path)!r} is another plan, and a plan is never replaced; plan into "
+                    "another folder with --campaign"
+                )
+            known = self.recipes_json() if recipes_file.exists() else {}
+            new: dict[str, Fields] = {n: asdict(r) for n, r in recipes.items() if n not in known}
+            if new or not known:
+                write_atomically(recipes_file, json.dumps(known | new, indent=1) + "\n")
 
     def plan(self, shard: tuple[int, int] = (1, 1)) -> list[PlannedRun]:
         """Return the planned runs of a shard, in the order of the plan."""
