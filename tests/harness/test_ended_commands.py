@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,14 +30,12 @@ class Sleeping:
 
 
 def command(*words: str) -> "subprocess.Popen[bytes]":
-    """Start a command that heeds SIGINT, also where these tests run in the background."""
     return subprocess.Popen(
         [sys.executable, "-m", "peephole", *words],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 
