@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from benchmark.publish.freeze import write_task
 from benchmark.release import Release, load_runs
 from benchmark.space.architectures import from_record
 from benchmark.space.imagesets import get_images
@@ -23,7 +24,7 @@ from harness.studies_cli import predict
 from harness.task_data import load_task_data
 from harness.tracing.trace import layer_rows
 from peephole_command import Root
-from tests.toys.data import toy_release
+from tests.toys.data import changed_task, toy_release
 from tests.toys.plain_networks import PlainNetwork, SmallResNet
 
 ROOT = Root("peephole", commands={"predict": predict})
@@ -226,11 +227,9 @@ def test_images_without_data_are_named_with_what_there_is(own: Path, folder: Pat
 
 
 def test_the_latest_task_is_the_one_of_the_highest_version(folder: Path, tmp_path: Path) -> None:
-    text = (folder / "tasks/digits-k0-v1.json").read_text()
-    (tmp_path / "tasks").mkdir()
-    for version in (2, 10):
-        name = f"digits-k0-v{version}"
-        (tmp_path / f"tasks/{name}.json").write_text(text.replace("digits-k0-v1", name))
+    task = Release(folder).task("digits-k0-v1")
+    for version in (3, 10):
+        write_task(changed_task(task, name=f"digits-k0-v{version}"), Release(tmp_path))
     assert Release(tmp_path).latest_task("digits", 0).name == "digits-k0-v10"
     message = (
         "this release has no data of 'mnist' with 0 epochs observed; its tasks: digits-k0-v10, "
