@@ -199,7 +199,7 @@ def rescore(
 @SHOWN_RESULTS_OPTION
 @DATA_OPTION
 def record(results: Path | None, release: "Release") -> None:
-    """Record the predictions of all reference predictors, and write the ceilings, of a folder.
+    """Record the results of all reference predictors, and write the ceilings, of a folder.
 
     Run it after an evaluation that is to be published: `rescore` and `build` refuse the rows of
     reference predictors that are not recorded in references.json.

@@ -161,7 +161,7 @@ def _find_missing(request: Request, submissions: Path, references: References | 
             continue
         paths = (result_path(request.results, task, name) for task in tasks)
         wanted += [(path, f"the result of submission {name!r}") for path in paths]
-    for task, digests in (references.predictions if references else {}).items():
+    for task, digests in (references.results if references else {}).items():
         names = set(request.predictors or digests) & digests.keys()
         paths = (result_path(request.results, task, name) for name in sorted(names))
         wanted += [(path, "the recorded result") for path in paths]

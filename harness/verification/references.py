@@ -1,7 +1,8 @@
 """Holds the rows of reference predictors against a record, and fits the cheap ones again.
 
-The record is `references.json` in the folder of results: the SHA-256 of the predictions of every
-reference predictor on every task. So a row cannot be changed, removed or failed unseen.
+The record is `references.json` in the folder of results: the SHA-256 of the result of every
+reference predictor on every task, which holds the SHA-256 of its predictions. So no part of a row
+can be changed, and no row removed or failed, unseen.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmark.release import Release
+from benchmark.runs import sha256
 from benchmark.util.locks import locked_folder
 from benchmark.util.strict_json import read_record
 from harness.predictors.registry import PREDICTORS
@@ -29,10 +31,10 @@ TOLERANCE = 1e-3  # of a prediction that is fitted again; one valid image is at 
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """The SHA-256 of the predictions of reference predictors, by task and predictor."""
+    """The SHA-256 of the results of reference predictors, by task and predictor."""
 
     schema_version: int
-    predictions: Mapping[str, Mapping[str, str]]
+    results: Mapping[str, Mapping[str, str]]
 
 
 def references_path(results: Path) -> Path:
@@ -51,7 +53,7 @@ def read_references(results: Path) -> References | None:
 
 
 def write_references(results: Path) -> tuple[Path, list[str]]:
-    """Record the predictions of all reference predictors of a folder.
+    """Record the results of all reference predictors of a folder.
 
     Returns:
         The path of the record, and the image sets of the results.
@@ -65,9 +67,8 @@ def write_references(results: Path) -> tuple[Path, list[str]]:
     with locked_folder(results):
         for path in sorted(results.glob("*/*.json")):
             result = read_result(path)
-            if result.predictor in PREDICTORS and result.predictions_sha256 is not None:
-                of_task = found.setdefault(result.task, {})
-                of_task[result.predictor] = result.predictions_sha256
+            if result.predictor in PREDICTORS and result.status == "scored":
+                found.setdefault(result.task, {})[result.predictor] = sha256(path)
             images[result.images] = None
         write_json(references_path(results), References(SCHEMA_VERSION, found))
     return references_path(results), list(images)
@@ -77,7 +78,7 @@ def check_reference(path: Path, result: Result, references: References | None) -
     """Check the result of a reference predictor against the registry and the record.
 
     Raises:
-        ValueError: If it failed, or its title, its seeds or its predictions are others.
+        ValueError: If it failed, or its title, its seeds or its digest are others.
     """
     expected = {"title": PREDICTORS[result.predictor].title, "status": "scored"}
     for field, value in expected.items():
@@ -89,12 +90,11 @@ def check_reference(path: Path, result: Result, references: References | None) -
     if not PREDICTORS[result.predictor].stochastic and result.seeds != (0,):
         raise ValueError(f"{path}: `seeds` (={result.seeds}) must be (0,): one fit says all")
     if references is not None:
-        recorded = references.predictions.get(result.task, {}).get(result.predictor)
-        if recorded != result.predictions_sha256:
+        recorded = references.results.get(result.task, {}).get(result.predictor)
+        if recorded != sha256(path):
             raise ValueError(
-                f"{path}: `predictions_sha256` (={result.predictions_sha256!r}) is {recorded!r} in "
-                f"{references_path(path.parents[1]).name}; `peephole board record` records the "
-                "predictions of a new evaluation"
+                f"{path}: SHA-256 {sha256(path)} is {recorded} in references.json; `peephole board "
+                "record` records a new evaluation"
             )
 
 

@@ -1,6 +1,5 @@
 """Rows of reference predictors: held against the registry and the record, and fitted again."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +9,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmark.release import INSTALLED, Release
+from benchmark.runs import sha256
 from harness.predictors.registry import PREDICTORS
 from harness.results.store import read_result, read_with_predictions, result_path, write_result
 from harness.running.evaluate_many import Setting, evaluate_many
 from harness.verification.audit import Request, verify
 from harness.verification.prediction_file import score_predictions
-from harness.verification.references import read_references, refit_all, write_references
+from harness.verification.references import (
+    read_references,
+    references_path,
+    refit_all,
+    write_references,
+)
 from leaderboard.board import RESULTS
 from tests.toys.data import toy_release
 from tests.toys.results import predictions_of, toy_result
@@ -53,11 +58,11 @@ def test_a_reference_row_is_held_against_the_registry_and_the_record(
     release = Release(folder)
     scored, _ = score_predictions(write_draft(path, other), release.task(TASK), release=release)
     forged = replace(scored, predictor="macs", title=known.title, verification="rescored")
-    digest = read_result(path).predictions_sha256
-    forged = write_result(results, forged, other)
+    digest = sha256(path)
+    write_result(results, forged, other)
     assert problems(results, folder) == (
-        f"{path}: `predictions_sha256` (={forged.predictions_sha256!r}) is {digest!r} in "
-        "references.json; `peephole board record` records the predictions of a new evaluation",
+        f"{path}: SHA-256 {sha256(path)} is {digest} in references.json; `peephole board record` "
+        "records a new evaluation",
     )
     write_result(results, replace(toy_result("macs"), task=TASK, title=known.title), None)
     assert problems(results, folder) == (
@@ -90,14 +95,39 @@ def test_the_record_has_every_published_row_of_a_reference_predictor() -> None:
     references = read_references(RESULTS)
     assert references is not None
     published = {
-        (path.parent.name, path.stem): json.loads(path.read_text())["predictions_sha256"]
+        (path.parent.name, path.stem): sha256(path)
         for path in RESULTS.glob("*/*.json")
         if path.stem in PREDICTORS
     }
     recorded = {
         (task, predictor): digest
-        for task, digests in references.predictions.items()
+        for task, digests in references.results.items()
         for predictor, digest in digests.items()
     }
     assert recorded == published
     assert {task for task, _ in recorded} <= set(INSTALLED.task_names())
+
+
+def test_every_flipped_bit_of_a_recorded_row_is_found(results: Path, folder: Path) -> None:
+    setting = Setting(results, Release(folder), seeds=1, processes=1)
+    evaluate_many(["macs"], [TASK], setting)
+    write_references(results)
+    assert problems(results, folder) == ()
+    rng = np.random.default_rng(0)
+    row = result_path(results, TASK, "macs")
+    for path in (row, predictions_of(row), references_path(results)):
+        content = path.read_bytes()
+        for bit in rng.integers(8 * len(content), size=60):
+            flipped = bytearray(content)
+            flipped[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(flipped)
+            assert finds_problem(results, folder), (path.name, bit)
+        path.write_bytes(content)
+    assert problems(results, folder) == ()
+
+
+def finds_problem(results: Path, folder: Path) -> bool:
+    try:
+        return bool(problems(results, folder))
+    except ValueError:  # of the record itself
+        return True
