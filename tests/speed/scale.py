@@ -73,8 +73,10 @@ def shard(folder: Path, _: int) -> None:
 
 
 def whole(folder: Path, _: int) -> None:
-    """Read the whole plan, as a campaign without shards begins."""
-    Campaign(folder / "campaign").plan()
+    """Read the whole plan and look at all run files, as a campaign without shards begins."""
+    campaign = Campaign(folder / "campaign")
+    names = {run.run_id for run in campaign.plan()}
+    assert campaign.files(names).done == names
 
 
 def first_merge(folder: Path, _: int) -> None:
