@@ -64,18 +64,25 @@ class Rerun:
 
 @dataclass(frozen=True, slots=True)
 class Reruns:
-    """All reruns of a folder of results, one for each task and predictor, sorted by them."""
+    """All reruns of a folder of results, one for each task, predictor and predictions, sorted.
+
+    Entries of earlier predictions stay, so that a record can land before the result that needs it.
+    """
 
     schema_version: int
     reruns: tuple[Rerun, ...]
 
     def __post_init__(self) -> None:
-        """Check the version and that no task and predictor occur twice."""
+        """Check the version and that no entry occurs twice."""
         if self.schema_version != SCHEMA_VERSION:
             refuse("schema_version", self.schema_version, f"{SCHEMA_VERSION}")
-        keys = [(rerun.task, rerun.predictor) for rerun in self.reruns]
+        keys = list(map(_key, self.reruns))
         if len(set(keys)) < len(keys):
-            raise ValueError("`reruns` must hold each task and predictor once")
+            raise ValueError("`reruns` must hold each task, predictor and predictions once")
+
+
+def _key(rerun: Rerun) -> tuple[str, str, str]:
+    return rerun.task, rerun.predictor, rerun.predictions_sha256
 
 
 def reruns_path(results: Path) -> Path:
@@ -94,11 +101,10 @@ def read_reruns(results: Path) -> Reruns:
 
 
 def write_rerun(results: Path, rerun: Rerun) -> None:
-    """Add a rerun to the record; it replaces an earlier one of its task and predictor."""
-    key = (rerun.task, rerun.predictor)
+    """Add a rerun to the record; it replaces an earlier one of the same predictions."""
     with locked_folder(results):
-        others = [r for r in read_reruns(results).reruns if (r.task, r.predictor) != key]
-        entries = sorted([*others, rerun], key=lambda entry: (entry.task, entry.predictor))
+        others = [r for r in read_reruns(results).reruns if _key(r) != _key(rerun)]
+        entries = sorted([*others, rerun], key=_key)
         write_json(reruns_path(results), Reruns(SCHEMA_VERSION, tuple(entries)))
 
 

@@ -210,7 +210,7 @@ def test_the_record_of_reruns_holds_each_once(tmp_path: Path) -> None:
     path = reruns_path(tmp_path)
     text = path.read_text()
     path.write_text(text.replace('"task": "b"', '"task": "a"'))
-    message = f"{path}: `reruns` must hold each task and predictor once"
+    message = f"{path}: `reruns` must hold each task, predictor and predictions once"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         read_reruns(tmp_path)
     path.write_text(text.replace('"schema_version": 1', '"schema_version": 2'))

@@ -27,6 +27,7 @@ from harness.verification.references import write_references
 from harness.verification.rerun import Rerun, read_reruns, write_rerun
 from harness.verification.rescore import raise_level
 from harness.verification.submit import read_submission_files, submit_files
+from leaderboard.readme.sync import bring_up_to_date
 from tests.toys.data import toy_release
 from tests.toys.faults import Died, every_fault
 from tests.toys.results import predictions_of
@@ -179,3 +180,15 @@ def test_writers_at_once_lose_nothing(base: Path, tmp_path: Path) -> None:
         thread.join()
     assert read_reruns(place / "results").reruns == tuple(entries)
     assert read_result(path_in(place)).title == "Others"
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_files_of_the_board_are_the_old_or_the_new(tmp_path: Path, dies: bool) -> None:
+    files = {tmp_path / name: f"new {name}" for name in ("README.md", "board.svg", "board.html")}
+    for fault in every_fault(tmp_path, dies=dies):
+        for path in files:
+            path.write_text("old")
+        with fault:
+            bring_up_to_date(files)
+        assert all(path.read_text() in ("old", text) for path, text in files.items())
+    assert all(path.read_text() == text for path, text in files.items())
