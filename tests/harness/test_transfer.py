@@ -91,8 +91,8 @@ LONG = "no \x1b[31mluck\u202e" + "!" * 1000
          "60 printable characters"),
         (header(counts={"a": -1}) + NUMBERS, "`counts.a` (=-1) must be in 0..9007199254740992"),
         (header(counts={"a": 2**54}) + NUMBERS, f"`counts.a` (={2**54}) must be in 0..{2**53}"),
-        (header(counts={f"a{i}": 1 for i in range(101)}) + NUMBERS, "`counts` must have at most 100 "
-         "entries, not 101"),
+        (header(counts={f"a{i}": 1 for i in range(101)}) + NUMBERS,
+         "`counts` must have at most 100 entries, not 101"),
         (to_bytes(LONG, []), "no \\x1b[31mluck\\u202e" + "!" * 200),
     ],
 )  # fmt: skip
