@@ -15,7 +15,7 @@ import pyarrow as pa
 from benchmark.release import Release
 from benchmark.runs import sha256
 from benchmark.util.locks import locked_folder
-from benchmark.util.strict_json import read_record
+from benchmark.util.strict_json import read_record, refuse
 from harness.predictors.registry import PREDICTORS
 from harness.results.predictions import mean_table, predictions_table, round_prediction
 from harness.results.result import Result
@@ -35,6 +35,11 @@ class References:
 
     schema_version: int
     results: Mapping[str, Mapping[str, str]]
+
+    def __post_init__(self) -> None:
+        """Check the version."""
+        if self.schema_version != SCHEMA_VERSION:
+            refuse("schema_version", self.schema_version, f"{SCHEMA_VERSION}")
 
 
 def references_path(results: Path) -> Path:

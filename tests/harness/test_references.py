@@ -1,5 +1,6 @@
 """Rows of reference predictors: held against the registry and the record, and fitted again."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,3 +132,11 @@ def finds_problem(results: Path, folder: Path) -> bool:
         return bool(problems(results, folder))
     except ValueError:  # of the record itself
         return True
+
+
+def test_a_record_of_another_version_is_refused(results: Path) -> None:
+    path, _ = write_references(results)
+    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+    message = f"{path}: `schema_version` (=2) must be 1"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        read_references(results)

@@ -37,6 +37,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return toy_release(tmp_path_factory.mktemp("release"), (1,))
 
 
+def submit_calm(folder: Path, place: Path) -> Path:
+    """Submit code that predicts one accuracy for every network; return the folder of results."""
+    (place / "net.py").write_text(CALM)
+    fields = {"name": "calm", "title": "Calm", "authors": "Us", "tasks": (TASK,)}
+    files = make_submission_files(f"{place / 'net.py'}:Sizes", fields)
+    submit_files(files, Setting(place / "results", Release(folder)))
+    return place / "results"
+
+
 def forge(folder: Path, results: Path) -> Path:
     """Store predictions in the order of the truth, each within the tolerance of the code's."""
     path = result_path(results, TASK, "calm")
@@ -58,11 +67,7 @@ def forge(folder: Path, results: Path) -> Path:
 def test_a_forged_order_within_the_tolerance_is_not_shown_after_a_rerun(
     folder: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "net.py").write_text(CALM)
-    results, release = tmp_path / "results", Release(folder)
-    fields = {"name": "calm", "title": "Calm", "authors": "Us", "tasks": (TASK,)}
-    files = make_submission_files(f"{tmp_path / 'net.py'}:Sizes", fields)
-    submit_files(files, Setting(results, release))
+    results, release = submit_calm(folder, tmp_path), Release(folder)
     path = forge(folder, results)
     tau = read_result(path).scores["test"]["tau"].value
     assert tau is not None
@@ -86,11 +91,7 @@ def test_a_forged_order_within_the_tolerance_is_not_shown_after_a_rerun(
 def test_code_of_a_package_is_run_only_in_the_version_that_is_required(
     folder: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "net.py").write_text(CALM)
-    results, release = tmp_path / "results", Release(folder)
-    fields = {"name": "calm", "title": "Calm", "authors": "Us", "tasks": (TASK,)}
-    files = make_submission_files(f"{tmp_path / 'net.py'}:Sizes", fields)
-    submit_files(files, Setting(results, release))
+    results, release = submit_calm(folder, tmp_path), Release(folder)
     file = submissions_folder(results) / "calm" / "submission.yaml"
     path = result_path(results, TASK, "calm")
     text = file.read_text()
