@@ -269,3 +269,10 @@ def test_a_copy_in_a_folder_that_is_shown_is_hidden(tmp_path: Path) -> None:
         path.mkdir(parents=True)
     hidden = hidden_paths([str(lib)], [secret, secret / "digits", tmp_path / "elsewhere"])
     assert hidden == (str(other), str(secret))
+
+
+def test_a_folder_around_what_is_shown_hides_nothing_less(tmp_path: Path) -> None:
+    packages = tmp_path / ".venv" / "lib" / "python3.99" / "site-packages"
+    secret = packages / "benchmark"
+    secret.mkdir(parents=True)
+    assert hidden_paths([str(packages)], [tmp_path, secret]) == (str(secret),)

@@ -108,6 +108,6 @@ def hidden_paths(shown: Iterable[str], secrets: Iterable[Path]) -> tuple[str, ..
     for folder in own:
         hidden |= {Path(os.path.realpath(f)) for name in OWN_NAMES for f in folder.glob(name)}
     hidden |= {Path(os.path.realpath(secret)) for secret in secrets} - set(own)
-    inside = [path for path in hidden if any(path.is_relative_to(top) for top in shown)]
-    outermost = [path for path in inside if not hidden & set(path.parents)]
+    inside = {path for path in hidden if any(path.is_relative_to(top) for top in shown)}
+    outermost = [path for path in inside if not inside & set(path.parents)]
     return tuple(str(path) for path in sorted(outermost))
