@@ -136,11 +136,12 @@ def predict(
     from harness.score_text import json_lines
     from harness.studies.predict_module import check_released, find_network, predict_network
     from harness.studies.predict_module_text import layer_lines, prediction_lines
-    from harness.tracing.trace import layer_rows
+    from harness.tracing.trace import trace_module
 
     image_set, candidate = get_images(images), find(predictor)
     module = find_network(network)
-    rows = layer_rows(module, image_set)
+    trace = trace_module(module, image_set)
+    rows = trace.rows
     if layers:
         echo_lines(json_lines(rows) if as_json else layer_lines(rows))
         return

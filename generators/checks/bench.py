@@ -19,11 +19,12 @@ import torch
 
 from benchmark.recipes import Recipe
 from benchmark.schema import TRAINED_STATUSES, run_id
+from benchmark.space.layer_walk import walk
 from generators.campaign.campaign import Campaign, run_campaign
 from generators.campaign.plan import cost_of, make_plan
 from generators.checks.agreement import final_accuracy
 from generators.checks.device_limits import FLOPS_OF_A_MAC, traffic_of, watched
-from generators.checks.reference_loop import Setting, train_textbook
+from generators.checks.reference_loop import Setting, TextbookNetwork, train_textbook
 from generators.checks.speed_table import AUDIT, Speed
 from generators.training.batches import to_device
 from generators.training.images import Pixels, load_images
@@ -122,9 +123,10 @@ def _time_textbook(
     for name, fast in (("N0", False), ("N1", True)):
         setting = Setting(device, fast, fast, epochs, loaders)
         started = time.perf_counter()
+        networks = {r.run_id: TextbookNetwork(walk(r.architecture, pixels.images)) for r in runs}
         finals = {
-            run.run_id: train_textbook(run.architecture, recipe, pixels, setting)[-1]
-            for run in runs
+            name: train_textbook(network, recipe, pixels, setting)[-1]
+            for name, network in networks.items()
         }
         seconds = (time.perf_counter() - started) * recipe.epochs / epochs
         used = recipe if fast else replace(recipe, precision=AUDIT)

@@ -14,8 +14,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from benchmark.recipes import Recipe, learning_rates
-from benchmark.space.architectures import Architecture
-from benchmark.space.layer_walk import LayerRow, walk
+from benchmark.space.layer_walk import LayerRow
 from generators.training.images import ImageArrays, Pixels
 from generators.training.network import GlobalPool
 from generators.training.pools import same_padding
@@ -130,14 +129,14 @@ class Images(Dataset[tuple[Tensor, int]]):
 
 
 def train_textbook(
-    architecture: Architecture, recipe: Recipe, pixels: Pixels, setting: Setting
+    network: nn.Module, recipe: Recipe, pixels: Pixels, setting: Setting
 ) -> list[float]:
-    """Train a network and return its valid accuracy after every epoch.
+    """Train a network, such as a `TextbookNetwork`, and return its valid accuracy after each epoch.
 
     Test images are evaluated too, as in the engine, but the result is not used. Every epoch draws
     its images at random, so two epochs may share images.
     """
-    network: nn.Module = TextbookNetwork(walk(architecture, pixels.images)).to(setting.device)
+    network = network.to(setting.device)
     if setting.channels_last:
         network = network.to(memory_format=torch.channels_last)
     decayed = [p for p in network.parameters() if p.ndim > 1]

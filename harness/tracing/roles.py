@@ -4,14 +4,16 @@ Predictors' features depend on roles, so a user's network gets the roles that th
 give it:
 
 - *stem*: the first convolution with the batch normalisation and ReLU after it;
-- *transition*: a layer with a stride, and after a convolution its batch normalisation and ReLU;
+- *transition*: a convolution or pool with a stride, and after a convolution its batch normalisation
+  and ReLU;
 - *shortcut*: the smaller of the two branches that an addition joins;
 - *match*: a 1x1 convolution that changes the channels and ends a block: a convolution, transition,
   addition or global pool reads it;
 - *head*: the global pool and the last layer;
 - *block*: all other layers.
 
-A submodule called `match` or `block` decides for a 1x1 convolution that could be either.
+Names of submodules decide nothing: a 1x1 convolution of a block that could be a match is one. A
+module that declares its layer row gives its own role.
 """
 
 from collections.abc import Sequence
@@ -19,8 +21,8 @@ from dataclasses import dataclass, replace
 
 from benchmark.space.layer_walk import LayerRow, Role, RowKind
 
-# Roles that the name of a submodule can set
-NAMED: tuple[Role, ...] = ("stem", "block", "match", "transition", "head")
+# Roles that a declared row can set
+DECLARED: tuple[Role, ...] = ("stem", "block", "match", "transition", "head")
 READ_MATCHES: tuple[RowKind, ...] = ("conv", "add", "global_pool")
 AT_SHORTCUTS: tuple[RowKind, ...] = ("conv", "bn", "avg_pool", "max_pool")
 
@@ -32,13 +34,11 @@ class TracedLayer:
     Attributes:
         row: Layer row, whose role, stage and block are placeholders.
         where: The layer in words, for messages.
-        named: Role given by the name of a submodule; None if there is none.
         declared: Layer row that the module declares; None if it declares none.
     """
 
     row: LayerRow
     where: str
-    named: Role | None = None
     declared: LayerRow | None = None
 
 
@@ -49,6 +49,8 @@ def assign_roles(layers: Sequence[TracedLayer]) -> tuple[LayerRow, ...]:
         ValueError: If neither of the branches that an addition joins is a shortcut.
     """
     layers, shortcuts = _order_additions(layers)
+    if all(i in shortcuts for i, layer in enumerate(layers) if layer.row.kind == "conv"):
+        shortcuts = set()  # the features need a convolution outside of shortcuts
     # The features need a convolution in a block: drop the least certain roles until there is one
     for dropped in (0, 1, 2, 3):
         roles = _find_roles(layers, shortcuts, dropped)
@@ -70,12 +72,17 @@ def _order_additions(layers: Sequence[TracedLayer]) -> tuple[list[TracedLayer], 
             inputs = (
                 layer.row.inputs if len(one - two) >= len(two - one) else layer.row.inputs[::-1]
             )
-            smaller = min(two - one, one - two, key=len)
+            smaller = min(two - one, one - two, key=lambda branch: _size(branch, layers))
             _check_shortcut([layers[i].row for i in smaller], layer.where)
             shortcuts |= smaller
             layer = replace(layer, row=replace(layer.row, inputs=inputs))
         ordered.append(layer)
     return ordered, shortcuts
+
+
+def _size(branch: frozenset[int], layers: Sequence[TracedLayer]) -> tuple[int, int]:
+    """Return the numbers of layers and of convolutions in a branch."""
+    return len(branch), sum(layers[index].row.kind == "conv" for index in branch)
 
 
 def _check_shortcut(rows: Sequence[LayerRow], where: str) -> None:
@@ -105,15 +112,19 @@ def _find_roles(layers: Sequence[TracedLayer], shortcuts: set[int], dropped: int
         for index in (*range(first), *_row_and_followers(rows, first)):
             roles[index] = "stem" if roles[index] == "block" else roles[index]
     for index, row in enumerate(rows):
-        if roles[index] == "block" and row.stride > 1 and (dropped < 2 or row.kind != "conv"):
+        strided = row.stride > 1 and row.kind != "dense"
+        if roles[index] == "block" and strided and (dropped < 2 or row.kind != "conv"):
             for follower in _row_and_followers(rows, index):
                 roles[follower] = "transition"
     for index, layer in reversed(list(enumerate(layers))):  # a match is the last of its block
-        chosen = layer.declared.role if layer.declared else layer.named
-        if dropped > 0 or roles[index] not in NAMED or layer.row.kind in ("global_pool", "linear"):
+        if (
+            dropped > 0
+            or roles[index] not in DECLARED
+            or layer.row.kind in ("global_pool", "linear")
+        ):
             continue
-        if chosen is not None:
-            roles[index] = chosen
+        if layer.declared is not None:
+            roles[index] = layer.declared.role
         elif _is_match(rows, roles, index):
             roles[index] = "match"
     return roles

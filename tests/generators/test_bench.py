@@ -84,12 +84,13 @@ def test_a_textbook_loop_learns_and_stops_after_its_epochs() -> None:
     recipe = replace(RECIPE, epochs=4, warmup_epochs=1)
     torch.manual_seed(0)
     setting = Setting(CPU, autocast=False, channels_last=False, epochs=3)
-    found = train_textbook(tiny_architecture(), recipe, load_images("digits"), setting)
+    rows = walk(tiny_architecture(), get_images("digits"))
+    found = train_textbook(TextbookNetwork(rows), recipe, load_images("digits"), setting)
     assert len(found) == 3
     assert max(found) > 0.3
     loaded = replace(setting, epochs=1, loaders=1)
     torch.manual_seed(0)
-    assert len(train_textbook(tiny_architecture(), recipe, load_images("digits"), loaded)) == 1
+    assert len(train_textbook(TextbookNetwork(rows), recipe, load_images("digits"), loaded)) == 1
 
 
 def test_strata_are_evenly_spaced_ranks_of_cost() -> None:

@@ -22,16 +22,15 @@ from harness.studies.predict_module import FEATURES, check_released, find_networ
 from harness.studies.predict_module_text import prediction_lines
 from harness.studies_cli import predict
 from harness.task_data import load_task_data
-from harness.tracing.trace import layer_rows
 from peephole_command import Root
 from tests.toys.data import changed_task, toy_release
-from tests.toys.plain_networks import PlainNetwork, SmallResNet
+from tests.toys.plain_networks import PlainNetwork, SmallResNet, layer_rows
 
 ROOT = Root("peephole", commands={"predict": predict})
 OWN = """
 from torch import nn
 
-from tests.toys.plain_networks import SmallResNet as Net
+from tests.toys.plain_networks import SmallResNet as Net, layer_rows
 
 made = Net()
 number = 3
@@ -82,7 +81,7 @@ def released_rows(folder: Path, split: str) -> tuple[LayerRow, ...]:
 def test_a_traced_network_is_predicted_as_its_walk_is(folder: Path, split: str) -> None:
     candidate = replace(find("arc"), make=lambda: Arc(trees=5, boosting=Boosting(rounds=5)))
     rows = released_rows(folder, split)
-    traced = layer_rows(PlainNetwork(rows, named=True), get_images("digits"))
+    traced = layer_rows(PlainNetwork(rows), get_images("digits"))
     known = predict_network(rows, "digits", candidate, release=Release(folder))
     assert predict_network(traced, "digits", candidate, release=Release(folder)) == known
     assert known.low is not None

@@ -5,7 +5,14 @@ import operator
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmark.space.imagesets import ImageSet
 from benchmark.space.layer_walk import LayerRow
+from harness.tracing.trace import trace_module
+
+
+def layer_rows(module: nn.Module, images: ImageSet) -> tuple[LayerRow, ...]:
+    """Return the rows of a module alone."""
+    return trace_module(module, images).rows
 
 
 def plain_layer(row: LayerRow) -> nn.Module:
@@ -30,29 +37,23 @@ def plain_layer(row: LayerRow) -> nn.Module:
 
 
 class PlainNetwork(nn.Module):
-    """Rows in order, additions as sums; named by role or by number."""
+    """Rows in order, additions as sums."""
 
-    def __init__(self, rows: tuple[LayerRow, ...], *, named: bool) -> None:
+    def __init__(self, rows: tuple[LayerRow, ...]) -> None:
         super().__init__()
         self.rows_read = [row.inputs for row in rows]
-        self.names = []
-        for index, row in enumerate(rows):
-            part = row.role if named and row.role in ("block", "match") else "layers"
-            self.names.append((part, str(index)))
-            if part not in self._modules:
-                self.add_module(part, nn.ModuleDict())
-            if row.kind != "add":
-                self.get_submodule(part).add_module(str(index), plain_layer(row))
+        self.layers = nn.ModuleList(
+            nn.Identity() if row.kind == "add" else plain_layer(row) for row in rows
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        answers = {-1: x}
+        outputs = {-1: x}
         for index, inputs in enumerate(self.rows_read):
             if len(inputs) == 2:
-                answers[index] = operator.add(answers[inputs[0]], answers[inputs[1]])
+                outputs[index] = operator.add(outputs[inputs[0]], outputs[inputs[1]])
             else:
-                module = self.get_submodule(".".join(self.names[index]))
-                answers[index] = module(answers[inputs[0]])
-        return answers[len(self.rows_read) - 1]
+                outputs[index] = self.layers[index](outputs[inputs[0]])
+        return outputs[len(self.rows_read) - 1]
 
 
 class ResidualBlock(nn.Module):

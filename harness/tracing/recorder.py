@@ -1,0 +1,241 @@
+"""Runs a network on a batch of images and follows what each torch function does to them.
+
+Nothing is symbolic: sizes, conditions, loops and defaults are those of the run. A call that layer
+rows cannot express gives a value with a problem, which is an error only if the output depends on
+it. A module with an attribute `layer_row` is one layer, whatever it calls.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from benchmark.space.imagesets import ImageSet
+from benchmark.space.layer_walk import LayerRow
+from harness.tracing.advice import UNKNOWN, Refusal, refused
+from harness.tracing.module_stack import Call, ModuleStack, calls_through, tensors_in
+from harness.tracing.operations import OPERATIONS, is_dropout, operation_name
+from harness.tracing.steps import Layers, Step, Use
+from harness.tracing.values import TracedValue, images_value
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+CONSTANT = (  # functions whose result does not depend on the values of a tensor
+    "ones_like", "zeros_like", "empty_like", "full_like", "rand_like", "randn_like", "new_zeros",
+    "new_ones", "new_empty", "new_full", "new_tensor",
+)  # fmt: skip
+ASSIGNMENTS = ("setitem", "set")  # functions that change their first argument and return nothing
+UNREGISTERED = (
+    "has weights that are not among the network's parameters, so no optimiser trains them; keep "
+    "layers in attributes of a module or in an nn.ModuleList"
+)
+
+
+class Recorder(TorchFunctionMode):
+    """Follows the images through one run of a network.
+
+    Attributes:
+        found: The layers in order of computation.
+        modules: The modules that are called.
+    """
+
+    def __init__(self, network: nn.Module, images: ImageSet) -> None:
+        """Follow a network on an image set; `run` does it."""
+        super().__init__()
+        self.found = Layers()
+        self.modules = ModuleStack(network)
+        self.network, self.images = network, images
+        self.known = frozenset(map(id, network.parameters()))
+        self.inside_declared = False
+        self.values: dict[int, TracedValue] = {}
+        self.origins: dict[int, frozenset[int]] = {}  # parameters that a tensor comes from
+        self.alive: dict[int, Tensor] = {}  # so that no identity is used twice
+        self.views: dict[tuple[object, ...], int] = {}
+
+    def run(self, images: Tensor) -> object:
+        """Return what the network returns for images (batch, channels, height, width)."""
+        self._store(images, images_value(self.images.channels, self.images.resolution))
+        with calls_through(self._call_module), self:
+            result: object = self.network(images)
+        return result
+
+    def value_of(self, tensor: object) -> TracedValue | None:
+        """Return the value of a tensor, or of one that is the same view of the same memory."""
+        if not isinstance(tensor, Tensor):
+            return None
+        if id(tensor) not in self.values:
+            known = self.views.get(_view(tensor))
+            if known is None:
+                return None
+            self._store(tensor, self.values[known])
+        return self.values[id(tensor)]
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # whatever torch's function returns
+        """Call a function of torch, and store what it does to traced values."""
+        named = dict(kwargs or {})
+        name = operation_name(func)
+        tensors = list(tensors_in((args, named)))
+        read = [value for tensor in tensors if (value := self.value_of(tensor)) is not None]
+        if self.inside_declared or not read or name in CONSTANT:
+            result = func(*args, **named)
+            self._keep_origins(tensors, result)
+            return result
+        if name == "conv2d":
+            self._check_channels(*args, **named)
+        if is_dropout(name):  # which values it drops is of no interest
+            source = args[0] if args else named["input"]
+            in_place = named.get("inplace") or True in args[3:] or func.__name__.endswith("_")
+            result = source if in_place else source.clone()
+        else:
+            result = self._call(func, args, named, read)
+        targets = list(tensors_in(result)) if name not in ASSIGNMENTS else tensors[:1]
+        if targets:
+            value = self._follow(name, (args, named), read, result)
+            for target in targets:
+                self._write(target, value)
+        return result
+
+    def _call(
+        self, func: Call, args: tuple[Any, ...], named: dict[str, Any], read: list[TracedValue]
+    ) -> object:
+        """Call a function; if it fails on a value with a problem, the problem is the reason."""
+        try:
+            return func(*args, **named)
+        except Exception as error:
+            problem = next((value.problem for value in read if value.problem), "")
+            if problem:
+                raise Refusal(problem) from error
+            raise
+
+    def _follow(
+        self, name: str, arguments: Arguments, read: list[TracedValue], result: object
+    ) -> TracedValue:
+        """Return the value that a call gives, with a problem if layer rows cannot express it."""
+        problem = next((value.problem for value in read if value.problem), "")
+        if problem:
+            return replace(read[0], problem=problem)
+        where = self.modules.where(name)
+        operation = OPERATIONS.get(name)
+        try:
+            if operation is None or not isinstance(result, Tensor):
+                raise ValueError(UNKNOWN)
+            step = Step(where, result, self._use(where, arguments), self.found, self.value_of)
+            return operation(step, *arguments[0], **arguments[1])
+        except Refusal:
+            raise
+        except ValueError as error:
+            reason = str(error)
+        except TypeError as error:  # of arguments that the operation does not know
+            reason = f"is called with unsupported arguments ({error})"
+        return replace(read[0], problem=f"{where} {refused(reason, name)}")
+
+    def _use(self, where: str, arguments: object) -> Use:
+        """Return which parameters a call reads, besides traced values.
+
+        Raises:
+            Refusal: If one is not among the network's parameters.
+        """
+        applied, parameters = 0, frozenset[int]()
+        for tensor in tensors_in(arguments):
+            origins = self._origins_of(tensor) if self.value_of(tensor) is None else None
+            if origins:
+                applied += tensor.numel()
+                parameters |= origins
+        if not parameters <= self.known:
+            raise Refusal(f"{where} {UNREGISTERED}")
+        return Use(applied, parameters)
+
+    def _origins_of(self, tensor: Tensor) -> frozenset[int]:
+        """Return the parameters that a tensor is, or was computed from."""
+        known = self.origins.get(id(tensor), frozenset())
+        return known | {id(tensor)} if isinstance(tensor, nn.Parameter) else known
+
+    def _keep_origins(self, tensors: list[Tensor], result: object) -> None:
+        """Store that a result comes from the parameters that its arguments come from."""
+        origins = frozenset[int]().union(*map(self._origins_of, tensors))
+        for tensor in tensors_in(result) if origins else ():
+            self.origins[id(tensor)] = origins | self._origins_of(tensor)
+            self.alive[id(tensor)] = tensor
+
+    def _store(self, tensor: Tensor, value: TracedValue) -> None:
+        self.values[id(tensor)] = value
+        self.alive[id(tensor)] = tensor
+        self.views[_view(tensor)] = id(tensor)
+
+    def _write(self, target: Tensor, value: TracedValue) -> None:
+        """Store the value of a tensor; a change in place changes all tensors in its memory."""
+        if id(target) in self.values:
+            memory = _view(target)[0]
+            for key, known in list(self.values.items()):
+                other = self.alive[key]
+                if other is not target and _view(other)[0] == memory:
+                    whole = other.numel() == target.numel()
+                    problem = value.problem or ("" if whole else "changes a part of a value")
+                    self.values[key] = replace(known, row=value.row, problem=problem)
+        self._store(target, value)
+
+    def _check_channels(
+        self, input: Tensor, weight: Tensor, *others: object, groups: int = 1, **_: object
+    ) -> None:
+        """Check the input channels of a convolution, for a shorter message than torch's."""
+        value = self.value_of(input)
+        number = others[-1] if len(others) == OTHERS_OF_CONV2D else groups
+        if value is None or value.problem or not value.is_image or not isinstance(number, int):
+            return
+        taken, given = int(weight.shape[1]) * number, int(input.shape[1])
+        if taken != given:
+            source = f"images of {self.images.name!r} have" if value.row < 0 else "its input has"
+            where = self.modules.where("conv2d")
+            raise Refusal(f"{where} takes {taken} channels, but {source} {given}")
+
+    def _call_module(self, call: Call, module: nn.Module, arguments: Arguments) -> Any:
+        """Call a module; one that declares a row is a layer."""
+        self.modules.stack.append(module)
+        try:
+            declared = getattr(module, "layer_row", None)
+            sources = [v for t in tensors_in(arguments) if (v := self.value_of(t)) is not None]
+            if self.inside_declared or not isinstance(declared, LayerRow) or not sources:
+                return self.modules.watch(call, module, arguments, self.value_of)
+            self.inside_declared = True
+            try:
+                result = call()
+            finally:
+                self.inside_declared = False
+            self._declare(declared, module, sources, result)
+            return result
+        finally:
+            self.modules.stack.pop()
+
+    def _declare(
+        self, declared: LayerRow, module: nn.Module, sources: list[TracedValue], result: object
+    ) -> None:
+        """Store the value of a module that declares its layer row."""
+        where = self.modules.module()
+        problem = next((value.problem for value in sources if value.problem), "")
+        if not isinstance(result, Tensor):
+            problem = problem or f"{where} declares a layer row, and returns no tensor"
+        value = replace(sources[0], problem=problem)
+        if not problem and isinstance(result, Tensor):
+            parameters = list(module.parameters())
+            numbers = sum(parameter.numel() for parameter in parameters)
+            use = Use(numbers, frozenset(map(id, parameters)))
+            step = Step(where, result, use, self.found, self.value_of)
+            value = step.declared(declared, sources)
+        for tensor in tensors_in(result):
+            self._write(tensor, value)
+
+
+OTHERS_OF_CONV2D = 5  # arguments of conv2d after the weights, the last of which is `groups`
+
+
+def _view(tensor: Tensor) -> tuple[object, ...]:
+    """Return what is the same for two tensors that are the same view of the same memory."""
+    memory = tensor.untyped_storage()._cdata
+    return memory, tensor.storage_offset(), tuple(tensor.shape), tensor.stride()

@@ -1,0 +1,157 @@
+"""One call of a torch function while a network is traced, and the layers found so far."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import cast, get_args
+
+from torch import Tensor
+
+from benchmark.space.layer_walk import LayerRow, RowKind
+from harness.tracing.advice import Refusal
+from harness.tracing.roles import TracedLayer
+from harness.tracing.values import Pair, TracedValue, image_dims, size_of, square
+
+ROW_KINDS = {kind for part in get_args(RowKind) for kind in (get_args(part) or (part,))}
+WINDOWS = ("conv", "max_pool", "avg_pool")  # kinds that may read padded values
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """The numbers that a layer computes with.
+
+    Attributes:
+        applied: How many numbers it computes with that come from parameters.
+        parameters: Identities of the parameters that they come from.
+    """
+
+    applied: int = 0
+    parameters: frozenset[int] = frozenset()
+
+
+@dataclass(slots=True)
+class Layers:
+    """The layers found so far, each with what it uses, and rates of dropout."""
+
+    layers: list[TracedLayer] = field(default_factory=list)
+    uses: list[Use] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+
+    def append(self, layer: TracedLayer, use: Use) -> int:
+        """Append a layer and return its index."""
+        self.layers.append(layer)
+        self.uses.append(use)
+        return len(self.layers) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A call of a torch function.
+
+    Attributes:
+        where: The call in words, for messages.
+        result: What it returned.
+        use: The parameters that it read.
+        found: The layers found so far, to which it appends.
+        value_of: Returns the traced value of a tensor; None for any other object.
+    """
+
+    where: str
+    result: Tensor
+    use: Use
+    found: Layers
+    value_of: Callable[[object], TracedValue | None]
+
+    @property
+    def rates(self) -> list[float]:
+        """Rates of dropout so far."""
+        return self.found.rates
+
+    def is_traced(self, value: object) -> bool:
+        """Return whether something was computed from the images."""
+        return self.value_of(value) is not None
+
+    def is_kind(self, value: TracedValue, kind: RowKind) -> bool:
+        """Return whether a value was computed by a layer of a kind."""
+        return value.row >= 0 and self.found.layers[value.row].row.kind == kind
+
+    def shape_of(self, tensor: object) -> tuple[int, ...]:
+        """Return the shape of a tensor."""
+        return tuple(cast("Tensor", tensor).shape)
+
+    def read(self, tensor: object, *, averaged: bool = False, softmax: bool = False) -> TracedValue:
+        """Return the traced value of a tensor.
+
+        Raises:
+            ValueError: If it has none, or is a mean over one direction or a softmax and may not be.
+        """
+        value = self.value_of(tensor)
+        if value is None:
+            raise ValueError("reads its layer from something other than its first argument")
+        if value.averaged and not averaged:
+            raise ValueError("reads a mean over height or width alone")
+        if value.softmax and not softmax:
+            raise ValueError("reads a softmax, which only the last fully connected layer may have")
+        return value
+
+    def image(self, tensor: object) -> TracedValue:
+        """Return the traced value of a tensor of images, channels, height and width."""
+        value = self.read(tensor)
+        if not value.is_image:
+            raise ValueError("must read images, channels, height and width, in this order")
+        return value
+
+    def layer(
+        self, kind: RowKind, sources: Sequence[TracedValue], kernel: Pair = (1, 1), stride: int = 1
+    ) -> TracedValue:
+        """Append a row with the shapes of the values and the result, and return its value."""
+        first = sources[0]
+        if kind in ("linear", "dense"):
+            channels, size = int(self.result.shape[1]), (1, 1)
+        elif kind == "global_pool":
+            channels, size = first.channels, (1, 1)
+        else:
+            is_image = self.result.ndim == len("NCHW")
+            channels = int(self.result.shape[1]) if is_image else first.channels
+            size = size_of(self.result, first)
+        before = first.resolution if kind in WINDOWS else square(first.size)
+        row = LayerRow(
+            kind, *kernel, stride, first.channels, channels, before, square(size), "block", 0, 0,
+            tuple(source.row for source in sources),
+        )  # fmt: skip
+        return self._value(self.found.append(TracedLayer(row, self.where), self.use), row, first)
+
+    def declared(self, declared: LayerRow, sources: Sequence[TracedValue]) -> TracedValue:
+        """Append the row that a module declares, after checking its shapes.
+
+        Raises:
+            Refusal: If a shape differs from that of the run; the message names the module.
+        """
+        first = sources[0]
+        if declared.kind not in ROW_KINDS:
+            raise Refusal(f"`layer_row` of {self.where} has the unknown kind {declared.kind!r}")
+        flat = declared.kind in ("linear", "dense", "global_pool")
+        is_image = self.result.ndim == len("NCHW")
+        channels = int(self.result.shape[1]) if is_image or flat else first.channels
+        size = (1, 1) if flat else size_of(self.result, first)
+        row = replace(
+            declared, in_channels=first.channels, out_channels=channels,
+            in_resolution=first.resolution, out_resolution=square(size),
+            inputs=tuple(source.row for source in sources),
+        )  # fmt: skip
+        for name in ("in_channels", "out_channels", "in_resolution", "out_resolution"):
+            stated, traced = getattr(declared, name), getattr(row, name)
+            if stated != traced:
+                raise Refusal(
+                    f"`layer_row` of {self.where} has {name} {stated}, but it is {traced}"
+                )
+        layer = TracedLayer(row, self.where, declared)
+        return self._value(self.found.append(layer, self.use), row, first)
+
+    def _value(self, index: int, row: LayerRow, first: TracedValue) -> TracedValue:
+        """Return the value of a row; its dimensions are those of the first source if they agree."""
+        size = (row.out_resolution, row.out_resolution)
+        dims = image_dims(row.out_channels, size)
+        if self.result.ndim != len(dims):
+            same = (row.out_channels, size) == (first.channels, first.size)
+            dims = first.dims if same else ("N", "".join(dims[1:]))
+        return TracedValue(index, row.out_channels, row.out_resolution, size, dims)
