@@ -24,7 +24,7 @@ LIGHT_HARNESS = (
 )  # fmt: skip
 ROOMS = {  # of each folder, from the lowest; a module imports from its own room or a lower one
     "benchmark": (
-        "util", "space", "recipes", "schema", "runs", "proxies", "tasks", "manifest",
+        "util", "extras", "space", "recipes", "schema", "runs", "proxies", "tasks", "manifest",
         "release", "publish", "options", "cli",
     ),
     "generators": (

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import cast
 
+from benchmark.extras import check_extra
 from benchmark.util.unknown_name import unknown_name
 from harness.protocol import Predictor
 
@@ -24,6 +25,7 @@ class Entry:
         stochastic: Whether its prediction depends on the seed.
         min_observed: Fewest observed epochs for its method; its docstring has the fallback.
         needs_proxies: Whether it fails on networks without zero-cost proxies.
+        packages: Packages of the extra `predictors` that it imports.
         options: Keyword arguments for the class.
     """
 
@@ -34,9 +36,12 @@ class Entry:
     stochastic: bool = True
     min_observed: int = 0
     needs_proxies: bool = False
+    packages: tuple[str, ...] = ()
     options: Mapping[str, object] = field(default_factory=dict)
 
 
+_SKLEARN, _TORCH = ("sklearn",), ("torch",)
+_BOTH = (*_TORCH, *_SKLEARN)
 _PEEPHOLE = "Deng, Yan and Lin 2017, arXiv:1712.03351"
 
 PREDICTORS: dict[str, Entry] = {
@@ -47,52 +52,58 @@ PREDICTORS: dict[str, Entry] = {
         source="Egele et al. 2024, arXiv:2404.04111", stochastic=False, min_observed=1),
     "last-plus-gain": Entry(target="harness.predictors.baselines:LastPlusGain", min_observed=1,
         title="Last observed accuracy plus the mean gain of the training runs", stochastic=False),
-    "parameters": Entry(target="harness.predictors.counts:IsotonicCount",
+    "parameters": Entry(target="harness.predictors.counts:IsotonicCount", packages=_SKLEARN,
         title="Isotonic fit to the number of parameters",
         uses_curve=False, stochastic=False, options={"count": "parameters"}),
-    "macs": Entry(target="harness.predictors.counts:IsotonicCount",
+    "macs": Entry(target="harness.predictors.counts:IsotonicCount", packages=_SKLEARN,
         title="Isotonic fit to the multiply-accumulates",
         uses_curve=False, stochastic=False, options={"count": "macs"}),
-    "forest-counts": Entry(target="harness.predictors.counts:ForestCounts", uses_curve=False,
+    "forest-counts": Entry(target="harness.predictors.counts:ForestCounts", packages=_SKLEARN,
+        uses_curve=False,
         title="Random forest on log parameters, log multiply-accumulates and depth"),
-    "grad-norm": Entry(target="harness.predictors.proxies:IsotonicProxy",
+    "grad-norm": Entry(target="harness.predictors.proxies:IsotonicProxy", packages=_SKLEARN,
         title="Isotonic fit to the gradient norm of the untrained network",
         source="Abdelfattah et al. 2021, arXiv:2101.08134", uses_curve=False, stochastic=False,
         needs_proxies=True, options={"proxy": "gradient_norm"}),
-    "snip": Entry(target="harness.predictors.proxies:IsotonicProxy",
+    "snip": Entry(target="harness.predictors.proxies:IsotonicProxy", packages=_SKLEARN,
         title="Isotonic fit to the sum of |weight x gradient| before training",
         source="Lee et al. 2019, arXiv:1810.02340", uses_curve=False, stochastic=False,
         needs_proxies=True, options={"proxy": "snip"}),
-    "synflow": Entry(target="harness.predictors.proxies:IsotonicProxy",
+    "synflow": Entry(target="harness.predictors.proxies:IsotonicProxy", packages=_SKLEARN,
         title="Isotonic fit to the logarithm of synflow",
         source="Tanaka et al. 2020, arXiv:2006.05467", uses_curve=False, stochastic=False,
         needs_proxies=True, options={"proxy": "synflow"}),
-    "jacov": Entry(target="harness.predictors.proxies:IsotonicProxy",
+    "jacov": Entry(target="harness.predictors.proxies:IsotonicProxy", packages=_SKLEARN,
         title="Isotonic fit to the correlations of input gradients before training",
         source="Mellor et al. 2020, arXiv:2006.04647v1", uses_curve=False, stochastic=False,
         needs_proxies=True, options={"proxy": "jacov"}),
-    "naswot": Entry(target="harness.predictors.proxies:IsotonicProxy",
+    "naswot": Entry(target="harness.predictors.proxies:IsotonicProxy", packages=_SKLEARN,
         title="Isotonic fit to the overlap of activation codes before training",
         source="Mellor et al. 2021, arXiv:2006.04647v3", uses_curve=False, stochastic=False,
         needs_proxies=True, options={"proxy": "naswot"}),
-    "proxy-forest": Entry(target="harness.predictors.proxies:ProxyForest",
+    "proxy-forest": Entry(target="harness.predictors.proxies:ProxyForest", packages=_SKLEARN,
         title="Random forest on all zero-cost proxies and mean-field signal propagation",
         uses_curve=False, needs_proxies=True),
-    "peephole": Entry(target="harness.predictors.recurrent.lstm:Peephole", uses_curve=False,
+    "peephole": Entry(target="harness.predictors.recurrent.lstm:Peephole", packages=_TORCH,
+        uses_curve=False,
         title="LSTM over the Unified Layer Code, trained on the final epoch", source=_PEEPHOLE),
-    "peephole-curve": Entry(target="harness.predictors.recurrent.lstm:Peephole", uses_curve=False,
+    "peephole-curve": Entry(target="harness.predictors.recurrent.lstm:Peephole", packages=_TORCH,
+        uses_curve=False,
         title="LSTM over the Unified Layer Code, trained on all epochs",
         source=_PEEPHOLE, options={"every_epoch": True}),
-    "gru": Entry(target="harness.predictors.recurrent.gru:Gru", uses_curve=False,
+    "gru": Entry(target="harness.predictors.recurrent.gru:Gru", packages=_TORCH, uses_curve=False,
         title="Bidirectional GRU over layer codes, widths and sizes, with counts, "
         "trained on all epochs"),
-    "peephole-x5": Entry(target="harness.predictors.ensemble:Ensemble", uses_curve=False,
+    "peephole-x5": Entry(target="harness.predictors.ensemble:Ensemble", packages=_TORCH,
+        uses_curve=False,
         title="Mean prediction of five fits of `peephole`", source=_PEEPHOLE, stochastic=False,
         options={"member": "peephole"}),
-    "peephole-curve-x5": Entry(target="harness.predictors.ensemble:Ensemble", uses_curve=False,
+    "peephole-curve-x5": Entry(target="harness.predictors.ensemble:Ensemble", packages=_TORCH,
+        uses_curve=False,
         title="Mean prediction of five fits of `peephole-curve`", source=_PEEPHOLE,
         stochastic=False, options={"member": "peephole-curve"}),
-    "gru-x5": Entry(target="harness.predictors.ensemble:Ensemble", uses_curve=False,
+    "gru-x5": Entry(target="harness.predictors.ensemble:Ensemble", packages=_TORCH,
+        uses_curve=False,
         title="Mean prediction of five fits of `gru`", stochastic=False,
         options={"member": "gru"}),
     "nearest-neighbours": Entry(target="harness.predictors.nearest:NearestNeighbours",
@@ -101,25 +112,26 @@ PREDICTORS: dict[str, Entry] = {
     "extrapolation": Entry(target="harness.predictors.extrapolation.predictor:Extrapolation",
         title="Weighted fits of eleven parametric curves, pulled to those of the training runs",
         source="Domhan, Springenberg and Hutter 2015, IJCAI", stochastic=False, min_observed=1),
-    "nu-svr": Entry(target="harness.predictors.svr:NuSvr", min_observed=1,
+    "nu-svr": Entry(target="harness.predictors.svr:NuSvr", packages=_SKLEARN, min_observed=1,
         title="nu-SVR on architecture features, observed curve and its differences",
         source="Baker et al. 2017, arXiv:1705.10823"),
     "empirical-gaussian": Entry(target="harness.predictors.gaussian:EmpiricalGaussian",
         title="Mean and covariance of the training curves, conditioned on the observed epochs",
         stochastic=False, min_observed=1),
-    "bnn": Entry(target="harness.predictors.bnn.predictor:Bnn", source="Klein et al. 2017, ICLR",
+    "bnn": Entry(target="harness.predictors.bnn.predictor:Bnn", packages=_TORCH,
+        source="Klein et al. 2017, ICLR",
         title="LC-Net: Bayesian network on architecture and observed curve, "
         "with a learning-curve layer"),
-    "feature-trees": Entry(target="harness.predictors.trees:FeatureTrees",
+    "feature-trees": Entry(target="harness.predictors.trees:FeatureTrees", packages=_SKLEARN,
         title="Extra trees and boosting on features of the network and of the observed epochs",
         source="Kadlecova et al. 2024, arXiv:2404.16551"),
-    "curve-svd": Entry(target="harness.predictors.trees:CurveSvd",
+    "curve-svd": Entry(target="harness.predictors.trees:CurveSvd", packages=_SKLEARN,
         title="Boosted models of the first components of the curves, on the same features",
         source="Yan et al. 2021, arXiv:2111.03602"),
-    "arc": Entry(target="harness.predictors.arc.predictor:Arc",
+    "arc": Entry(target="harness.predictors.arc.predictor:Arc", packages=_BOTH,
         title="Residuals of an architecture model conditioned on the curve, "
         "mixed with trees and SVR"),
-    "arc-encoder": Entry(target="harness.predictors.arc.predictor:arc_with_encoder",
+    "arc-encoder": Entry(target="harness.predictors.arc.predictor:arc_with_encoder", packages=_BOTH,
         title="ARC that also reads layers through an encoder pretrained on "
         "100,000 untrained networks"),
 }  # fmt: skip
@@ -134,6 +146,17 @@ def get_entry(name: str) -> Entry:
     if name not in PREDICTORS:
         raise ValueError(unknown_name("predictor", name, PREDICTORS))
     return PREDICTORS[name]
+
+
+def check_installed(name: str) -> None:
+    """Check that the packages of a predictor are installed, and import none of them.
+
+    Raises:
+        ValueError: If the name is unknown, or a package is missing; the message says how to
+            install it.
+    """
+    if packages := get_entry(name).packages:
+        check_extra(f"predictor {name!r}", "predictors", packages)
 
 
 def load(name: str) -> Predictor:

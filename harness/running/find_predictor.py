@@ -17,7 +17,7 @@ from types import ModuleType
 from benchmark.util.strict_json import refuse
 from benchmark.util.text import describe, to_line
 from benchmark.util.unknown_name import unknown_name
-from harness.predictors.registry import PREDICTORS, get_entry, load
+from harness.predictors.registry import PREDICTORS, check_installed, get_entry, load
 from harness.protocol import Predictor
 from harness.results.result import NAME
 from harness.running.submission import FILE, read_submission
@@ -71,7 +71,7 @@ def find(predictor: str) -> Candidate:
     Raises:
         FileNotFoundError: If the file does not exist.
         ValueError: If the name, module or class is unknown, cannot be imported, lacks a method or
-            has the name of a registry predictor.
+            has the name of a registry predictor, or a predictor's package is not installed.
 
     >>> find("gru").stochastic
     True
@@ -83,6 +83,7 @@ def find(predictor: str) -> Candidate:
         return _find_entry_point(predictor)
     if not colon:
         entry = get_entry(predictor)
+        check_installed(predictor)
         load_entry = partial(load, predictor)
         return Candidate(predictor, entry.title, load_entry, entry.uses_curve, entry.stochastic)
     for name, entry in PREDICTORS.items():

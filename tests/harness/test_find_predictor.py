@@ -1,6 +1,7 @@
 """Finding a predictor: modules and classes that cannot be read are refused by name."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,11 @@ def test_a_class_whose_name_is_no_file_name_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         find(f"{path}:Größe")
+
+
+def test_a_predictor_whose_package_is_missing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    message = "predictor 'curve-svd' needs sklearn of the extra `predictors`; install it with: "
+    with pytest.raises(ValueError, match=f"^{message}"):
+        find("curve-svd")
+    assert find("mean-curve").name == "mean-curve"

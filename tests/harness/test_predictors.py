@@ -35,6 +35,7 @@ from harness.predictors.registry import PREDICTORS, get_entry, load
 from harness.predictors.svr import NuSvr, curve_features
 from harness.predictors.trees import Boosting, CurveSvd, FeatureTrees
 from harness.protocol import Prediction, Predictor, Queries, Runs, Series
+from tests.toys.hidden import hiding
 from tests.toys.runs import EPOCHS, toy_runs
 
 QUICK_BOOSTING = Boosting(rounds=10)
@@ -220,6 +221,19 @@ def test_reading_the_registry_imports_neither_torch_nor_sklearn() -> None:
         "assert 'torch' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("package", ["torch", "sklearn"])
+def test_the_registry_says_which_predictors_need_a_package(package: str) -> None:
+    code = hiding(package) + (
+        "from harness.predictors.registry import PREDICTORS, load\n"
+        "for name, entry in PREDICTORS.items():\n"
+        "    try: load(entry.options.get('member', name))\n"
+        "    except ModuleNotFoundError: print(name)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    needing = [name for name, entry in PREDICTORS.items() if package in entry.packages]
+    assert done.stdout.split() == needing
 
 
 def test_baselines_by_hand() -> None:
