@@ -114,8 +114,9 @@ def train_samples(folder: Path, networks: int) -> None:
     from benchmark.recipes import RECIPES
     from benchmark.space.imagesets import get_images
     from benchmark.space.sampler import sequence
-    from generators.campaign.campaign import Campaign, release_recipes, run_campaign
+    from generators.campaign.campaign import Campaign, release_recipes
     from generators.campaign.plan import plan_run
+    from generators.campaign.run_campaign import run_campaign
     from generators.workers.scheduler import RunOptions
 
     digits = get_images("digits")

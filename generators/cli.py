@@ -142,7 +142,8 @@ def run(
     Exit code 1 means that runs failed, 3 that the budget ended with runs left.
     """
     from benchmark.util.shard import parse_shard
-    from generators.campaign.campaign import Campaign, run_campaign
+    from generators.campaign.campaign import Campaign
+    from generators.campaign.run_campaign import run_campaign
     from generators.workers.scheduler import RunOptions
 
     values = images_folder, device, workers, parse_shard(shard), minutes, limit, engine, address

@@ -5,17 +5,22 @@ import json
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 GENERATOR_VERSION = "0.2.0"  # raised whenever the same plan would give different curves
 CPU_INFO = Path("/proc/cpuinfo")
 
 
-def device_name(device: torch.device) -> str:
+def device_name(device: "torch.device") -> str:
     """Return the model of the processor or GPU."""
     if device.type == "cuda":
+        import torch
+
         return torch.cuda.get_device_name(device)
     if CPU_INFO.exists():
         for line in CPU_INFO.read_text().splitlines():
@@ -34,6 +39,8 @@ def numba_version() -> str:
 
 def environment() -> dict[str, str]:
     """Return the versions that can change a result."""
+    import torch
+
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -16,8 +16,9 @@ from benchmark.publish.verify import verify_release
 from benchmark.runs import data_folder, rows_to_table
 from benchmark.schema import SCHEMA, check_row
 from benchmark.space.architectures import Layer
-from generators.campaign.campaign import Campaign, run_campaign
+from generators.campaign.campaign import Campaign
 from generators.campaign.plan import read_groups, read_plan
+from generators.campaign.run_campaign import run_campaign
 from generators.campaign.run_files import add_digest
 from generators.workers.planned_run import PlannedRun
 from tests.toys.campaign import RECIPE, options_of, tiny_plan, toy_campaign, toy_row, visible_files

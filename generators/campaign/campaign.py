@@ -8,19 +8,15 @@ import filecmp
 import json
 import math
 import re
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from benchmark.recipes import RECIPES, Fields, Recipe, read_recipe_fields, read_recipes
 from benchmark.util.atomic import replacing, write_atomically
 from benchmark.util.locks import locked
-from benchmark.util.progress import Progress
 from benchmark.util.strict_json import read_mapping
-from benchmark.util.unknown_name import unknown_name
 from generators.campaign.plan import Group, read_groups, read_plan, write_plan
 from generators.campaign.run_files import (
     SUFFIX,
@@ -30,11 +26,8 @@ from generators.campaign.run_files import (
     read_row,
     row_text,
 )
-from generators.environment import environment, environment_id
-from generators.workers.job_queue import JobQueue
-from generators.workers.planned_run import PlannedRun
-from generators.workers.scheduler import RunOptions, run_jobs
-from generators.workers.worker import Job, Row
+from generators.environment import environment_id
+from generators.workers.planned_run import Job, PlannedRun, Row
 
 PLAN, RECIPES_FILE, ENVIRONMENTS = "plan.jsonl", "recipes.json", "environments"
 GUARD = "campaign.lock"  # held while a plan is written, or while the lock of a shard is taken
@@ -171,75 +164,6 @@ class Campaign:
                 own = self.folder / f"shard-{index}-of-{count}.lock"
                 held.enter_context(locked(own, f"{place.format(index, count)}; {advice}"))
             yield
-
-
-class Outcome(NamedTuple):
-    """What one command did: numbers of finished and left runs, and why others failed, by id."""
-
-    finished: int
-    left: int
-    failures: dict[str, str]
-
-
-def run_campaign(campaign: Campaign, options: RunOptions) -> Outcome:
-    """Train the unfinished runs; those that an accident ended before come last.
-
-    Runs whose files are damaged are trained again, and the files are named on stderr.
-
-    Raises:
-        ValueError: If the plan uses a recipe that the campaign does not have.
-        FileNotFoundError: If there is no plan, or images are missing.
-        BlockingIOError: If another process works on a shard with some of the same runs.
-        ConnectionError: If the engine is Ray and its cluster cannot be reached, or is lost.
-    """
-    folder = options.images_folder.absolute()  # other machines have other working directories
-    plan = campaign.plan(options.shard)
-    recipes = campaign.recipes()
-    for name in {run.recipe_id for run in plan} - recipes.keys():
-        raise ValueError(f"{unknown_name('recipe', name, recipes)} of {str(campaign.folder)!r}")
-    with campaign.lock(options.shard):
-        files = campaign.files(run.run_id for run in plan)
-        for path in files.damaged:
-            sys.stderr.write(f"{path} is damaged; its run is trained again\n")
-        earlier = campaign.failures(files)
-        todo = [run for run in plan if run.run_id not in files.done]
-        todo.sort(key=lambda run: run.run_id in earlier)
-        jobs = [
-            Job(r, recipes[r.recipe_id], folder, options.device, options.workers)
-            for r in todo[: options.limit]
-        ]
-        campaign.note_environment(environment())
-        failures: dict[str, str] = {}
-
-        def fail(job: Job, reason: str) -> None:
-            campaign.note_failure(job, reason)
-            failures[job.run.run_id] = reason
-
-        if options.engine == "ray":
-            finished = _run_on_ray(campaign, jobs, fail, options)
-        else:
-            finished = run_jobs(jobs, options, campaign.store, fail)
-    return Outcome(finished, len(todo) - finished, failures)
-
-
-def _run_on_ray(
-    campaign: Campaign, jobs: list[Job], fail: Callable[[Job, str], None], options: RunOptions
-) -> int:
-    """Run jobs on a Ray cluster; return how many finished.
-
-    Raises:
-        ValueError: If Ray is not installed; the message says how to install it.
-    """
-    try:
-        from generators.workers.ray_cluster import RayCluster
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"the engine 'ray' needs the package {error.name!r}; install it with "
-            "`pip install 'peephole-bench[ray]'`"
-        ) from error
-    progress = Progress("networks", len(jobs))
-    queue = JobQueue(campaign.store, fail, progress, options.minutes, jobs[::-1])
-    return RayCluster(queue, options, campaign.note_environment).drain()
 
 
 def release_recipes() -> dict[str, Recipe]:

@@ -22,7 +22,7 @@ from benchmark.runs import (
 from benchmark.space.splits import SPLITS
 from benchmark.util.atomic import make_folder, write_atomically
 from generators.campaign.campaign import Campaign
-from generators.workers.worker import Row
+from generators.workers.planned_run import Row
 
 PACK = 1000  # largest number of rows held as Python objects
 

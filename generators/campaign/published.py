@@ -10,8 +10,7 @@ from benchmark.space.imagesets import get_images
 from benchmark.space.sampler import Drawn
 from benchmark.space.splits import Split
 from generators.campaign.plan import plan_run
-from generators.workers.planned_run import PlannedRun
-from generators.workers.worker import Row
+from generators.workers.planned_run import PlannedRun, Row
 
 
 def published_ids(images: Collection[str], release: Release) -> set[str]:

@@ -15,7 +15,7 @@ from benchmark.schema import TRAINED_STATUSES, check_row
 from benchmark.space.architectures import architecture_id, from_record
 from benchmark.space.imagesets import get_images
 from benchmark.util.strict_json import parse_json
-from generators.workers.worker import Row
+from generators.workers.planned_run import Row
 
 DIGEST = "sha256"  # last field of a run file: the hash of the file without this field
 SUFFIX = ".json"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu, wilcoxon
 
 from benchmark.schema import EPOCH_SERIES, TRAINED_STATUSES
-from generators.workers.worker import Row
+from generators.workers.planned_run import Row
 
 LEVEL = 0.01  # significance level of the tests
 WITHIN = 0.95  # quantile of the differences between seeds that one network should not exceed

@@ -20,8 +20,9 @@ import torch
 from benchmark.recipes import Recipe
 from benchmark.schema import TRAINED_STATUSES, run_id
 from benchmark.space.layer_walk import walk
-from generators.campaign.campaign import Campaign, run_campaign
+from generators.campaign.campaign import Campaign
 from generators.campaign.plan import cost_of, make_plan
+from generators.campaign.run_campaign import run_campaign
 from generators.checks.agreement import final_accuracy
 from generators.checks.device_limits import FLOPS_OF_A_MAC, traffic_of, watched
 from generators.checks.reference_loop import Setting, TextbookNetwork, train_textbook

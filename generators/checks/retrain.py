@@ -12,8 +12,9 @@ from benchmark.space.splits import Split
 from benchmark.util.rng import generator_for
 from generators.campaign.published import planned_again, published_rows
 from generators.checks.agreement import Comparison, Verdict, compare, seed_differences, verdicts
+from generators.workers.planned_run import Job, Row
 from generators.workers.scheduler import RunOptions, run_jobs
-from generators.workers.worker import Job, Row, failed_row
+from generators.workers.worker import failed_row
 
 
 @dataclass(frozen=True, slots=True)

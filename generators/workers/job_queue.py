@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from benchmark.util.progress import Progress
 from generators.workers.admission import Pace
-from generators.workers.worker import Job, Row
+from generators.workers.planned_run import Job, Row
 
 ERRORS_ALLOWED = 1  # a run in which torch raises an error is retried once, then stored as failed
 DEATHS_ALLOWED = 1  # a run whose worker dies is retried once, then given up

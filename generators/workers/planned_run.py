@@ -1,9 +1,13 @@
-"""The record of a planned run."""
+"""The records of a planned run, of the job that trains it, and of its row."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from benchmark.recipes import Recipe
 from benchmark.space.architectures import Architecture
 from benchmark.space.splits import Split
+
+Row = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +31,22 @@ class PlannedRun:
     parameters: int
     macs: int
     cost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A planned run with everything that a worker needs to train it.
+
+    Attributes:
+        folder: Folder of the images.
+        device: Torch device to train on.
+        workers: Networks that train on the device at the same time.
+        graphs: Whether to use CUDA graphs on a GPU; a run that failed is retried without them.
+    """
+
+    run: PlannedRun
+    recipe: Recipe
+    folder: Path
+    device: str
+    workers: int
+    graphs: bool = True

@@ -17,6 +17,7 @@ from ray import ObjectRef
 from ray.actor import ActorHandle
 
 from generators.workers.job_queue import JobQueue
+from generators.workers.planned_run import Job, Row
 from generators.workers.ray_actor import (
     ActorPool,
     Machine,
@@ -26,7 +27,7 @@ from generators.workers.ray_actor import (
     start_actor,
 )
 from generators.workers.scheduler import RunOptions, Scheduler
-from generators.workers.worker import Job, Row, train_run
+from generators.workers.worker import train_run
 
 POLL_SECONDS = 2.0  # between checks for new machines
 MOST_ACTORS = 4096  # each has a thread, started when it is needed

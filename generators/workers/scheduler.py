@@ -13,6 +13,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Literal, get_args
 
+from benchmark.extras import check_extra
 from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import walk
 from benchmark.util.progress import Progress
@@ -26,7 +27,8 @@ from generators.workers.job_queue import (
     JobQueue,
     count,
 )
-from generators.workers.worker import Job, Row, prepare, prepare_gpu, train_run
+from generators.workers.planned_run import Job, Row
+from generators.workers.worker import prepare, prepare_gpu, train_run
 
 Engine = Literal["local", "ray"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
@@ -59,7 +61,7 @@ class RunOptions:
     address: str = "auto"
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check the ranges, and that the engine is installed."""
         index, count = self.shard
         if not 1 <= index <= count:
             raise ValueError(f"`shard` (={index}/{count}) must be i/n with 1 <= i <= n")
@@ -71,6 +73,8 @@ class RunOptions:
             raise ValueError(f"`limit` (={self.limit}) must be at least 1")
         if self.engine not in ENGINES:
             raise ValueError(unknown_name("engine", self.engine, ENGINES))
+        if self.engine == "ray":
+            check_extra("the engine 'ray'", "ray")
 
 
 def local_pool(options: RunOptions) -> Executor:

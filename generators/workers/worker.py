@@ -4,14 +4,12 @@ import base64
 import os
 import threading
 import time
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmark.recipes import Recipe
 from benchmark.schema import TRAINED_STATUSES, Run, Status
 from benchmark.space.imagesets import get_images
 from benchmark.util.processes import end_with_parent
@@ -20,29 +18,9 @@ from generators.environment import GENERATOR_VERSION, device_name, environment, 
 from generators.training.batches import DevicePixels, to_device
 from generators.training.images import load_images
 from generators.training.train import Curves, train
-from generators.workers.planned_run import PlannedRun
+from generators.workers.planned_run import Job, PlannedRun, Row
 
-Row = dict[str, object]
 _LOADING_LOCK = threading.Lock()
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A planned run with everything that a worker needs to train it.
-
-    Attributes:
-        folder: Folder of the images.
-        device: Torch device to train on.
-        workers: Networks that train on the device at the same time.
-        graphs: Whether to use CUDA graphs on a GPU; a run that failed is retried without them.
-    """
-
-    run: PlannedRun
-    recipe: Recipe
-    folder: Path
-    device: str
-    workers: int
-    graphs: bool = True
 
 
 def prepare() -> None:

@@ -12,8 +12,9 @@ from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import LayerRow, walk
 from benchmark.space.sampler import sequence
 from benchmark.space.skeletons import SKELETONS
-from generators.campaign.campaign import Campaign, Outcome
+from generators.campaign.campaign import Campaign
 from generators.campaign.plan import make_plan
+from generators.campaign.run_campaign import Outcome
 from generators.checks.bench import Ways, bench, stratified_by_cost
 from generators.checks.device_limits import Limits, limits, traffic_of
 from generators.checks.reference_loop import (

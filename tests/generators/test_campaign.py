@@ -20,7 +20,8 @@ from click.testing import CliRunner
 from benchmark.recipes import RECIPES
 from benchmark.schema import check_row
 from benchmark.util.shard import parse_shard
-from generators.campaign.campaign import Campaign, release_recipes, run_campaign
+from generators.campaign.campaign import Campaign, release_recipes
+from generators.campaign.run_campaign import run_campaign
 from generators.campaign.status import campaign_status
 from generators.cli import generate
 from generators.environment import CPU_INFO, device_name, environment, environment_id

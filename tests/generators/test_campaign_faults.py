@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 import generators.workers.scheduler
-from generators.campaign.campaign import Campaign, run_campaign
+from generators.campaign.campaign import Campaign
+from generators.campaign.run_campaign import run_campaign
 from tests.toys.campaign import RECIPE, ToyPool, options_of, tiny_plan, toy_campaign, toy_row
 from tests.toys.faults import every_fault
 

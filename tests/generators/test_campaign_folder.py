@@ -11,8 +11,9 @@ from click.testing import CliRunner
 
 import generators.workers.scheduler
 from benchmark.util.locks import locked
-from generators.campaign.campaign import Campaign, run_campaign
+from generators.campaign.campaign import Campaign
 from generators.campaign.merge import merge
+from generators.campaign.run_campaign import run_campaign
 from generators.campaign.status import campaign_status
 from generators.cli import generate
 from generators.workers.worker import failed_row

@@ -24,7 +24,7 @@ from benchmark.schema import SCHEMA
 from benchmark.space.splits import SPLITS
 from generators.proxies import compute
 from generators.proxies.compute import JOURNAL, add_proxies, measure_job
-from generators.workers.worker import Job, Row
+from generators.workers.planned_run import Job, Row
 from peephole_command import peephole as main
 from tests.toys.campaign import edit, options_of, sign, toy_release
 

@@ -25,9 +25,9 @@ from generators.training.engine import Training
 from generators.training.images import ImageArrays, Pixels, load_images
 from generators.training.train import train
 from generators.workers.gpu_process import GpuProcess
-from generators.workers.planned_run import PlannedRun
+from generators.workers.planned_run import Job, PlannedRun, Row
 from generators.workers.scheduler import job_memory
-from generators.workers.worker import Job, Row, prepare_gpu, train_run
+from generators.workers.worker import prepare_gpu, train_run
 from tests.generators.test_cuda_graphs import check_same
 from tests.toys.campaign import RECIPE, TIMES, tiny_architecture
 

@@ -17,8 +17,9 @@ from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import walk
 from generators.workers.admission import Pace, device_room, predicted_memory
 from generators.workers.gpu_process import GpuProcess
+from generators.workers.planned_run import Job, Row
 from generators.workers.scheduler import job_memory, local_pool, run_jobs
-from generators.workers.worker import Job, Row, prepare, prepare_gpu, train_run
+from generators.workers.worker import prepare, prepare_gpu, train_run
 from tests.toys.campaign import (
     job_of,
     options_of,

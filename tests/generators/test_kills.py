@@ -11,8 +11,9 @@ import pytest
 
 import generators.workers.scheduler
 from benchmark.publish.verify import verify_release
-from generators.campaign.campaign import Campaign, run_campaign
+from generators.campaign.campaign import Campaign
 from generators.campaign.merge import merge
+from generators.campaign.run_campaign import run_campaign
 from generators.workers.worker import prepare, train_run
 from leaderboard.board import read_board
 from leaderboard.page.page import render

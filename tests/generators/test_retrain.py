@@ -28,8 +28,8 @@ from generators.checks.agreement import (
 )
 from generators.checks.retrain import stratified_sample, verify
 from generators.checks_cli import verify as verify_command
-from generators.workers.planned_run import PlannedRun
-from generators.workers.worker import Row, prepare, train_run
+from generators.workers.planned_run import PlannedRun, Row
+from generators.workers.worker import prepare, train_run
 from tests.toys.campaign import RECIPE, bits, job_of, options_of, tiny_plan, toy_campaign, toy_row
 
 SPREAD = np.linspace(0.001, 0.1, 100)

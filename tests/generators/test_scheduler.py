@@ -21,8 +21,9 @@ from benchmark.util.progress import Progress
 from generators.campaign.campaign import Campaign
 from generators.training.train import Curves
 from generators.workers.job_queue import JobQueue
+from generators.workers.planned_run import Job
 from generators.workers.scheduler import RunOptions, Scheduler, run_jobs
-from generators.workers.worker import Job, failed_row, train_run
+from generators.workers.worker import failed_row, train_run
 from tests.toys.campaign import (
     Row,
     bits,

@@ -19,8 +19,7 @@ from generators.environment import GENERATOR_VERSION
 from generators.proxies import compute
 from generators.proxies.compute import add_proxies
 from generators.proxies.measure import BATCH
-from generators.workers.planned_run import PlannedRun
-from generators.workers.worker import Job, Row
+from generators.workers.planned_run import Job, PlannedRun, Row
 from tests.toys.campaign import options_of, release_plan, tiny_plan, toy_campaign, toy_row
 from tests.toys.writers import check_faults
 

@@ -26,7 +26,8 @@ from generators.campaign.plan import make_plan
 from generators.campaign.status import campaign_status
 from generators.environment import environment
 from generators.training.train import Curves
-from generators.workers.worker import Job, row_of
+from generators.workers.planned_run import Job
+from generators.workers.worker import row_of
 
 IMAGES = get_images("cifar10")
 RECIPE = RECIPES["cifar10"]

@@ -29,9 +29,9 @@ from generators.campaign.merge import merge
 from generators.campaign.plan import plan_run
 from generators.environment import environment
 from generators.training.train import Curves
-from generators.workers.planned_run import PlannedRun
+from generators.workers.planned_run import Job, PlannedRun
 from generators.workers.scheduler import RunOptions
-from generators.workers.worker import Job, row_of
+from generators.workers.worker import row_of
 
 Row = dict[str, object]
 
