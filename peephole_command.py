@@ -10,8 +10,9 @@ from typing import IO, Any
 
 import click
 
-from benchmark.cli import data, sample, task
+from benchmark.cli import data, sample
 from benchmark.options import COUNT, FOLDER
+from benchmark.tasks_cli import task
 from benchmark.util.text import escape
 from generators.checks_cli import bench, verify
 from generators.cli import generate

@@ -1,4 +1,4 @@
-"""Commands that show and check architectures, the released data and the tasks."""
+"""Commands that show and check architectures and the released data."""
 
 import json
 from dataclasses import asdict
@@ -10,7 +10,6 @@ import click
 
 from benchmark.options import (
     COUNT,
-    COUNT_OR_NONE,
     DATA_OPTION,
     HELP,
     JSON_OPTION,
@@ -107,7 +106,8 @@ def info(release: "Release", as_json: bool) -> None:
 
 @data.command(context_settings=HELP)
 @DATA_OPTION
-def verify(release: "Release") -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify(release: "Release", as_json: bool) -> None:
     """Check the checksum, schema and rows of every file, and name what does not belong there.
 
     A release of one's own can be valid, too: the last line says whether this is a published one.
@@ -118,13 +118,19 @@ def verify(release: "Release") -> None:
 
     folder = release.folder
     problems = verify_release(folder)
-    echo_lines(problems)
+    verdict = None if problems else compare_with_published(folder)
+    if as_json:
+        record = {"folder": str(folder), "problems": problems, "verdict": verdict}
+        click.echo(json.dumps(record))
+    else:
+        echo_lines(problems)
     if problems:
         raise click.ClickException(f"{len(problems)} problems in {str(folder)!r}")
-    files = f"{len(released_splits(folder))} files of runs"
-    if released_proxies(folder):
-        files += f" and {len(released_proxies(folder))} of proxies"
-    click.echo(f"{files} in {folder}: {compare_with_published(folder)}")
+    if not as_json:
+        files = f"{len(released_splits(folder))} files of runs"
+        if released_proxies(folder):
+            files += f" and {len(released_proxies(folder))} of proxies"
+        click.echo(f"{files} in {folder}: {verdict}")
 
 
 @data.command("card", context_settings=HELP)
@@ -183,62 +189,3 @@ def download(repository: str, revision: str, cache: Path | None, endpoint: str |
     folder = download_release(Mirror(repository, revision, endpoint), cache)
     click.echo(f"{repository} at {folder.name}: {compare_with_published(folder)}", err=True)
     click.echo(folder)
-
-
-@click.group(context_settings=HELP)
-def task() -> None:
-    """Show the frozen tasks, or freeze new ones."""
-
-
-@task.command("list", context_settings=HELP)
-def list_tasks() -> None:
-    """List the frozen tasks."""
-    from benchmark.release import INSTALLED
-
-    for name in INSTALLED.task_names():
-        frozen = INSTALLED.task(name)
-        sizes = ", ".join(f"{split} {len(ids)}" for split, ids in frozen.parts.items())
-        click.echo(f"{name:16} {frozen.observed} of {frozen.epochs} epochs observed; {sizes}")
-
-
-@task.command(context_settings=HELP)
-@click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Print the task as JSON, run ids included.")
-def show(name: str, as_json: bool) -> None:
-    """Show a task, and check that its data is unchanged since it was frozen."""
-    from benchmark.release import INSTALLED
-
-    frozen = INSTALLED.task(name)
-    INSTALLED.task_tables(frozen)
-    if as_json:
-        click.echo(json.dumps(asdict(frozen)))
-        return
-    click.echo(
-        f"{frozen.name}: predict {frozen.target} (and {frozen.second_target}) on {frozen.images}"
-    )
-    click.echo(f"observed: {frozen.observed} of {frozen.epochs} epochs")
-    for split, ids in frozen.parts.items():
-        click.echo(f"{split:10} {len(ids):5} runs")
-    click.echo(f"digest: {frozen.digest} (agrees with the data)")
-
-
-@task.command("freeze", context_settings=HELP)
-@click.argument("images")
-@click.option(
-    "--observed", multiple=True, type=COUNT_OR_NONE, help="Observed epochs [default: 0 1 2 3 5]."
-)
-@click.option("--version", default=1, show_default=True, type=COUNT, help="Version of the tasks.")
-@DATA_OPTION
-def freeze_tasks(images: str, observed: tuple[int, ...], version: int, release: "Release") -> None:
-    """Write the tasks of an image set for its released runs. A frozen task never changes."""
-    from benchmark.publish.finish import changing_release
-    from benchmark.publish.freeze import freeze, write_task
-    from benchmark.release import Release
-    from benchmark.tasks import OBSERVED
-
-    names = []
-    with changing_release(release.folder) as draft:
-        for epochs in observed or OBSERVED:
-            frozen = freeze(images, epochs, Release(draft), version=version)
-            names.append(write_task(frozen, Release(draft)).name)
-    echo_lines(str(release.tasks_folder / name) for name in names)

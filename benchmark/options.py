@@ -52,6 +52,11 @@ VERSION_OPTION = click.option(
 def _release(_: click.Context, __: click.Parameter, folder: Path | None) -> "Release":
     from benchmark.release import INSTALLED, Release
 
+    if folder is not None and not folder.is_dir():
+        raise FileNotFoundError(
+            f"there is no folder {str(folder)!r} of data; `peephole data export` copies the "
+            "release, `peephole generate merge` makes one of your own runs"
+        )
     return INSTALLED if folder is None else Release(folder)
 
 

@@ -31,8 +31,11 @@ def board() -> None:
 @SHOWN_RESULTS_OPTION
 @click.option("--output", type=FILE, default="board.html", show_default=True, help="Page to write.")
 @click.option("--readme", type=FILE, help="Markdown file whose table and pictures are updated.")
+@DATA_OPTION
 @click.pass_context
-def build(ctx: click.Context, results: Path | None, output: Path, readme: Path | None) -> None:
+def build(
+    ctx: click.Context, results: Path | None, output: Path, readme: Path | None, release: "Release"
+) -> None:
     """Write the page that shows all results.
 
     Every value is computed again from the predictions; wrong results are left out and named, with
@@ -49,9 +52,9 @@ def build(ctx: click.Context, results: Path | None, output: Path, readme: Path |
     from leaderboard.readme.sync import bring_up_to_date, readme_files
 
     folder = results or results_here()
-    results_board = verified_board(folder)
+    results_board = verified_board(folder, release)
     files = {} if readme is None else readme_files(results_board, readme)
-    networks = load_all_networks(task.name for task in results_board.tasks)
+    networks = load_all_networks((task.name for task in results_board.tasks), release)
     write_atomically(output, render(results_board, networks, submissions_folder(folder)))
     click.echo(f"{output}  {output.stat().st_size:,} bytes  {_counts(results_board)}")
     written = bring_up_to_date(files)
@@ -64,8 +67,15 @@ def build(ctx: click.Context, results: Path | None, output: Path, readme: Path |
 @SHOWN_RESULTS_OPTION
 @click.option("--readme", type=FILE, help="Markdown file whose table and pictures are checked.")
 @click.option("--page", type=FILE, help="Page that is checked.")
+@DATA_OPTION
 @click.pass_context
-def check(ctx: click.Context, results: Path | None, readme: Path | None, page: Path | None) -> None:
+def check(
+    ctx: click.Context,
+    results: Path | None,
+    readme: Path | None,
+    page: Path | None,
+    release: "Release",
+) -> None:
     """Check all results and the files built from them.
 
     Every value is computed again from the predictions. Nothing is written. Fails if a result is
@@ -79,12 +89,9 @@ def check(ctx: click.Context, results: Path | None, readme: Path | None, page: P
     from leaderboard.readme.sync import outdated, readme_files
 
     folder = results or results_here()
-    results_board = verified_board(folder)
-    html = render(
-        results_board,
-        load_all_networks(task.name for task in results_board.tasks),
-        submissions_folder(folder),
-    )
+    results_board = verified_board(folder, release)
+    networks = load_all_networks((task.name for task in results_board.tasks), release)
+    html = render(results_board, networks, submissions_folder(folder))
     files = {} if readme is None else readme_files(results_board, readme)
     files |= {page: html} if page else {}
     old = outdated(files)
@@ -107,7 +114,8 @@ def check(ctx: click.Context, results: Path | None, readme: Path | None, page: P
     type=click.IntRange(0, 65_535),
     help="Port; 0 chooses a free one.",
 )
-def serve(results: Path | None, port: int) -> None:
+@DATA_OPTION
+def serve(results: Path | None, port: int, release: "Release") -> None:
     """Serve the page on this machine, until Ctrl-C is pressed.
 
     The page is rebuilt on request when results have changed.
@@ -115,7 +123,7 @@ def serve(results: Path | None, port: int) -> None:
     from leaderboard.board import results_here
     from leaderboard.page.server import Server, Site
 
-    site = Site(results or results_here())
+    site = Site(results or results_here(), release)
     site.page()  # is slow the first time
     with Server(site, port) as server:
         click.echo(f"{server.address}  shows {site.results}; press Ctrl-C to stop")

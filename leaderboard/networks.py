@@ -52,6 +52,8 @@ def load_networks(task_name: str, release: Release = INSTALLED) -> TaskNetworks:
     return TaskNetworks(targets, layer_rows)
 
 
-def load_all_networks(task_names: Iterable[str]) -> dict[str, TaskNetworks]:
-    """Return the networks of several tasks, by task name. Raises as `load_networks`."""
-    return {name: load_networks(name) for name in task_names}
+def load_all_networks(
+    task_names: Iterable[str], release: Release = INSTALLED
+) -> dict[str, TaskNetworks]:
+    """Return the networks of several tasks, by task name; raise as `load_networks`."""
+    return {name: load_networks(name, release) for name in task_names}

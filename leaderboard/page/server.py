@@ -15,6 +15,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from benchmark.release import INSTALLED, Release
 from harness.running.submission import submissions_folder
 from leaderboard.board import verified_board
 from leaderboard.networks import TaskNetworks, load_networks
@@ -43,11 +44,12 @@ Request = socket.socket | tuple[bytes, socket.socket]
 
 
 class Site:
-    """A folder of results and the latest page built from it."""
+    """A folder of results, the data that they are checked against, and the latest page of both."""
 
-    def __init__(self, results: Path) -> None:
-        """Set the folder of results without reading it."""
+    def __init__(self, results: Path, release: Release = INSTALLED) -> None:
+        """Set the folder of results and the data without reading them."""
         self.results = results
+        self.release = release
         self._networks: dict[str, TaskNetworks] = {}
         self._stamp: Stamp | None = None
         self._page = b""
@@ -63,10 +65,10 @@ class Site:
         with self._lock:
             stamp = self.stamp()
             if stamp != self._stamp:
-                board = verified_board(self.results)
+                board = verified_board(self.results, self.release)
                 for task in board.tasks:
                     if task.name not in self._networks:
-                        self._networks[task.name] = load_networks(task.name)
+                        self._networks[task.name] = load_networks(task.name, self.release)
                 submissions = submissions_folder(self.results)
                 self._page = render(board, self._networks, submissions).encode()
                 self._stamp = stamp

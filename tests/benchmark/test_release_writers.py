@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from benchmark.cli import task
 from benchmark.manifest import read_manifest
 from benchmark.publish import draft as drafts
 from benchmark.publish.checksums import compare_with_published, published_line
 from benchmark.publish.finish import changing_release, finish_release
 from benchmark.publish.verify import verify_release
 from benchmark.runs import data_folder
+from benchmark.tasks_cli import task
 from benchmark.util.locks import locked_folder
 from peephole_command import peephole as main
 from tests.toys.campaign import sign, toy_release, visible_files

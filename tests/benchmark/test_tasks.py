@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 import pytest
 from click.testing import CliRunner
 
-from benchmark.cli import task as command
 from benchmark.publish.freeze import freeze, write_task
 from benchmark.publish.verify import verify_release
 from benchmark.release import Release, load_runs
@@ -18,6 +17,7 @@ from benchmark.runs import read_table, rows_to_table, split_path, write_table
 from benchmark.schema import EPOCH_SERIES
 from benchmark.space.splits import SPLITS
 from benchmark.tasks import INITIAL, Task
+from benchmark.tasks_cli import task as command
 from tests.toys.campaign import edit, published_rows, toy_release
 from tests.toys.data import changed_task
 

@@ -23,8 +23,8 @@ COUNTS = "2 tasks, 6 results, 1 failed"
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(leaderboard.networks, "load_networks", lambda name: toy_networks())
-    monkeypatch.setattr(leaderboard.page.server, "load_networks", lambda name: toy_networks())
+    monkeypatch.setattr(leaderboard.networks, "load_networks", lambda *_: toy_networks())
+    monkeypatch.setattr(leaderboard.page.server, "load_networks", lambda *_: toy_networks())
     # The toy results are of tasks that no release has
     monkeypatch.setattr(audit, "rescore_all", lambda jobs, processes: [""] * len(jobs))
     monkeypatch.setattr(audit, "ceiling_problem", lambda path, release: "")
@@ -94,7 +94,7 @@ def test_check_finds_predictions_of_networks_that_the_data_lacks(
     other = toy_networks(1)
     ids = tuple(f"other-{i}" for i in range(len(other.targets.run_ids)))
     object.__setattr__(other.targets, "run_ids", ids)
-    monkeypatch.setattr(leaderboard.networks, "load_networks", lambda name: other)
+    monkeypatch.setattr(leaderboard.networks, "load_networks", lambda *_: other)
     with pytest.raises(ValueError, match=r"^runs of the predictions are not those of the task"):
         run("check")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import leaderboard.page.server
+from benchmark.release import Release
 from harness.results.store import result_path
 from harness.verification import audit
 from leaderboard.board import Board, verified_board
@@ -22,7 +23,7 @@ from tests.toys.results import toy_networks, write_toy, write_toy_board
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(leaderboard.page.server, "load_networks", lambda name: toy_networks())
+    monkeypatch.setattr(leaderboard.page.server, "load_networks", lambda *_: toy_networks())
     # The toy results are of tasks that no release has
     monkeypatch.setattr(audit, "rescore_all", lambda jobs, processes: [""] * len(jobs))
     monkeypatch.setattr(audit, "ceiling_problem", lambda path, release: "")
@@ -78,9 +79,9 @@ def test_the_page_is_rebuilt_only_if_results_have_changed(
 ) -> None:
     built: list[Path] = []
 
-    def counted(results: Path) -> Board:
+    def counted(results: Path, release: Release) -> Board:
         built.append(results)
-        return verified_board(results)
+        return verified_board(results, release)
 
     monkeypatch.setattr(leaderboard.page.server, "verified_board", counted)
     first = request(server, "/")[2]
