@@ -11,7 +11,7 @@ from typing import IO, Any
 import click
 
 from benchmark.cli import data, sample
-from benchmark.options import COUNT, FOLDER
+from benchmark.options import COUNT, FOLDER, needs
 from benchmark.tasks_cli import task
 from benchmark.util.text import escape
 from generators.checks_cli import bench, verify
@@ -82,6 +82,7 @@ def peephole() -> None:
 )
 @click.option("--task", "task_name", default=DEMO_TASK, show_default=True, help="Frozen task.")
 @click.option("--networks", default=4, show_default=True, type=COUNT, help="How many to train.")
+@needs("generate", "torch", "sklearn")
 def demo(output: Path, task_name: str, networks: int) -> None:
     """Run every step on a small scale, in about three minutes on two cores, without downloads.
 

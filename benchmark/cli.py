@@ -15,6 +15,7 @@ from benchmark.options import (
     JSON_OPTION,
     VERSION_OPTION,
     echo_lines,
+    needs,
 )
 
 if TYPE_CHECKING:
@@ -177,6 +178,7 @@ def export(destination: Path, archive: bool, release: "Release") -> None:
     "--cache", type=click.Path(path_type=Path), help="Cache folder [default: the user's cache]."
 )
 @click.option("--endpoint", help="Address of a Hub other than huggingface.co.")
+@needs("hub", "huggingface_hub")
 def download(repository: str, revision: str, cache: Path | None, endpoint: str | None) -> None:
     """Fetch a mirror of the release from the Hub, verify it, and print its folder.
 

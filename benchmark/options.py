@@ -1,14 +1,18 @@
 """Options and printing that commands of several folders share."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from benchmark.release import Release
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class FiniteRange(click.FloatRange):
@@ -85,6 +89,54 @@ IMAGES_FOLDER_OPTION = click.option(
     show_default=True,
     help="Folder of the image files.",
 )
+
+
+PICTURES = ("png", "svg", "pdf")
+
+
+def _picture(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+    from benchmark.extras import check_extra
+    from benchmark.util.unknown_name import unknown_name
+
+    if path is not None:
+        ending = path.suffix.removeprefix(".").lower()
+        if ending not in PICTURES:
+            raise ValueError(unknown_name("picture format", ending, PICTURES))
+        check_extra("a picture", "plot")
+    return path
+
+
+def picture_option(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return an option for a picture, whose ending and matplotlib are checked first.
+
+    Raises:
+        ValueError: In the command, if the ending is unknown or matplotlib is not installed.
+    """
+    text = "Picture to draw: PNG, SVG or PDF. Needs the extra `plot`."
+    return click.option(name, type=FILE, callback=_picture, help=text)
+
+
+def needs(extra: str, *packages: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator of commands that checks an extra before anything is done.
+
+    Its help says so, too. Arguments are as for `benchmark.extras.check_extra`.
+
+    Raises:
+        ValueError: In the command, if a package is missing; the message says how to install it.
+    """
+
+    def decorate(command: Callable[P, R]) -> Callable[P, R]:
+        @wraps(command)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            from benchmark.extras import check_extra
+
+            check_extra(f"`{click.get_current_context().command_path}`", extra, packages)
+            return command(*args, **kwargs)
+
+        checked.__doc__ = f"{command.__doc__}\n\n    Needs the extra `{extra}`."
+        return checked
+
+    return decorate
 
 
 def echo_lines(lines: Iterable[str], *, err: bool = False) -> None:

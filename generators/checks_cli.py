@@ -18,6 +18,7 @@ from benchmark.options import (
     SEED,
     WORKERS_OPTION,
     echo_lines,
+    needs,
 )
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     type=COUNT_OR_NONE,
     help="Networks that the engine trains again in fp32.",
 )
+@needs("generate")
 def bench(
     *,
     name: str,
@@ -102,6 +104,7 @@ def bench(
 @DATA_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
+@needs("generate")
 def verify(
     ctx: click.Context,
     *,

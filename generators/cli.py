@@ -18,6 +18,7 @@ from benchmark.options import (
     RATE,
     VERSION_OPTION,
     WORKERS_OPTION,
+    needs,
 )
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ def plan(
     show_default=True,
     help="Ray cluster as host:port; auto finds the one on this machine, local starts one.",
 )
+@needs("generate")
 def run(
     *,
     campaign: Path,
@@ -229,6 +231,7 @@ def pilot(campaign: Path, name: str, output: Path | None) -> None:
     help="Networks to measure at the same time.",
 )  # fmt: skip
 @VERSION_OPTION
+@needs("generate")
 def proxies(
     name: str,
     release: "Release",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from benchmark.options import HELP
+from benchmark.options import HELP, needs
 
 FOLDER_OPTION = click.option(
     "--images-folder",
@@ -25,6 +25,7 @@ def images() -> None:
 @images.command(context_settings=HELP)
 @click.argument("name")
 @FOLDER_OPTION
+@needs("generate", "torchvision", "sklearn")
 def download(name: str, images_folder: Path) -> None:
     """Download an image set (cifar10, mnist) with torchvision."""
     from generators.training.images import download_images
@@ -36,6 +37,7 @@ def download(name: str, images_folder: Path) -> None:
 @images.command(context_settings=HELP)
 @click.argument("name")
 @FOLDER_OPTION
+@needs("generate", "torchvision", "sklearn")
 def check(name: str, images_folder: Path) -> None:
     """Check that an image set is complete and gives the published splits."""
     from generators.training.images import make_published_file, published_file

@@ -10,12 +10,13 @@ import click
 from benchmark.options import (
     COUNT,
     DATA_OPTION,
-    FILE,
     HELP,
     JSON_OPTION,
     RESULTS_OPTION,
     SEED,
     echo_lines,
+    needs,
+    picture_option,
 )
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def compare(
 @click.option("--images", default="digits", show_default=True, help="Image set of the tasks.")
 @click.option("--version", type=COUNT, help="Version of the tasks [default: the latest].")
 @click.option("--candidates", default=100, show_default=True, type=COUNT, help="Networks in a set.")
-@click.option("--plot", type=FILE, help="PNG or SVG file to write.")
+@picture_option("--plot")
 @RESULTS_OPTION
 @DATA_OPTION
 @JSON_OPTION
@@ -113,6 +114,7 @@ def select(
 @click.option("--layers", is_flag=True, help="Only show the traced layers.")
 @DATA_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@needs("predictors", "torch")
 def predict(
     network: str,
     *,

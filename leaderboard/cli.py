@@ -169,6 +169,7 @@ def rescore(
     system allows; what holds is printed. Results with the same predictions become `rerun`.
     docs/trust.md has the details, and how to make the folder of --fresh.
     """
+    from benchmark.extras import check_extra
     from benchmark.release import Release
     from benchmark.util.shard import parse_shard
     from harness.verification.audit import Request, raise_levels, rerun_all, verify
@@ -180,6 +181,8 @@ def rescore(
         raise click.UsageError("--fresh needs --rerun")
     if run_again and (check or not predictors):
         raise click.UsageError("--rerun needs PREDICTORS and cannot be combined with --check")
+    if fit_again:
+        check_extra("--refit", "predictors", ("sklearn",))
     folder = results or results_here()
     request = Request(folder, predictors, parse_shard(shard), release, processes=processes)
     report = verify(request)

@@ -39,8 +39,8 @@ def download_release(mirror: Mirror, cache: Path | None = None) -> Path:
     A branch or tag is looked up each time; a cached commit needs no network.
 
     Raises:
-        ValueError: If huggingface_hub is not installed, the repository or revision does not exist,
-            or it does not hold a valid release.
+        ValueError: If the repository or revision does not exist, or does not hold a valid
+            release.
         ConnectionError: If the Hub cannot be reached.
         OSError: If the copy cannot be written.
     """
@@ -91,13 +91,8 @@ def _check(mirror: Mirror, commit: str, folder: Path) -> None:
 @contextmanager
 def _translate_errors(mirror: Mirror) -> Iterator[None]:
     """Turn errors of huggingface_hub into those of `download_release`, which name the mirror."""
-    try:
-        from huggingface_hub import errors
-    except ImportError as error:
-        raise ValueError(
-            "a download needs huggingface_hub from the extra `hub`: pip install "
-            "'peephole-bench[hub]'"
-        ) from error
+    from huggingface_hub import errors
+
     name = mirror.repository
     try:
         yield

@@ -8,14 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.util.atomic import replacing
-from benchmark.util.unknown_name import unknown_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = NDArray[np.float64]
 
-FORMATS = ("png", "svg", "pdf")
 DOTS_PER_INCH = 150
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 SHADES = " ·░▒▓█"
@@ -69,30 +67,10 @@ def density(x: Array, y: Array, columns: int, rows: int) -> Iterator[str]:
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """Return an empty figure with a white background; width and height are in inches.
+    """Return an empty figure with a white background; width and height are in inches."""
+    from matplotlib.figure import Figure
 
-    Raises:
-        ValueError: If matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ValueError(
-            "a picture needs matplotlib, which the extra `plot` installs: pip install "
-            "'peephole-bench[plot]'"
-        ) from error
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
-
-
-def check_ending(path: Path) -> None:
-    """Check that the file name ends with one of `FORMATS`.
-
-    Raises:
-        ValueError: If it does not; the message suggests the nearest format.
-    """
-    ending = path.suffix.removeprefix(".").lower()
-    if ending not in FORMATS:
-        raise ValueError(unknown_name("picture format", ending, FORMATS))
 
 
 def save(figure: "Figure", path: Path) -> None:

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.options import DATA_OPTION, FILE, HELP, SHOWN_RESULTS_OPTION, echo_lines
+from benchmark.options import DATA_OPTION, HELP, SHOWN_RESULTS_OPTION, echo_lines, picture_option
 
 if TYPE_CHECKING:
     from benchmark.release import Release
 
-OUTPUT_OPTION = click.option("--output", type=FILE, help="Picture to draw: PNG, SVG or PDF.")
+OUTPUT_OPTION = picture_option("--output")
 
 
 @click.group(context_settings=HELP)
@@ -29,12 +29,9 @@ def show_network(name: str, images: str | None, output: Path | None, release: "R
     ID is an architecture id, an unambiguous prefix of one, or a run id. `conv3x5:24` is a
     convolution with a kernel 3 high and 5 wide and 24 output channels; `/2` at the end is a stride.
     """
-    from leaderboard.show.chart import check_ending
     from leaderboard.show.network import load_network, network_lines
     from leaderboard.show.network_plot import draw_network
 
-    if output is not None:
-        check_ending(output)
     network = load_network(name, images, release)
     click.echo("\n".join(network_lines(network)))  # with colours
     if output is not None:
@@ -51,12 +48,9 @@ def show_split(images: str, output: Path | None, release: "Release") -> None:
 
     IMAGES is an image set of the release. Accuracies are valid accuracies of seed 0.
     """
-    from leaderboard.show.chart import check_ending
     from leaderboard.show.split import group_lines, load_groups
     from leaderboard.show.split_plot import draw_groups
 
-    if output is not None:
-        check_ending(output)
     groups = load_groups(images, release)
     echo_lines(group_lines(images, groups))
     if output is not None:
@@ -75,12 +69,9 @@ def show_predictor(
 ) -> None:
     """Show a predictor, its scores by split and skeleton, and predicted against true accuracy."""
     from leaderboard.board import results_here
-    from leaderboard.show.chart import check_ending
     from leaderboard.show.predictor import load_predictor, predictor_lines
     from leaderboard.show.predictor_plot import draw_predictor
 
-    if output is not None:
-        check_ending(output)
     shown = load_predictor(name, task_name, results or results_here(), release)
     echo_lines(predictor_lines(shown))
     if output is not None:

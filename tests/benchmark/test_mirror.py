@@ -157,16 +157,6 @@ def test_a_repository_must_have_an_owner_and_a_name(name: str) -> None:
         Mirror(name)
 
 
-def test_without_the_extra_it_says_what_to_install(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    message = (
-        "a download needs huggingface_hub from the extra `hub`: pip install 'peephole-bench[hub]'"
-    )
-    refused(Mirror(REPOSITORY), cache, ValueError, re.escape(message))
-
-
 @pytest.mark.parametrize(
     ("platform", "place"),
     [("linux", ".cache"), ("darwin", "Library/Caches"), ("win32", "AppData/Local")],

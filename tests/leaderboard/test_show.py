@@ -3,7 +3,6 @@
 import itertools
 import re
 import shutil
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from harness.protocol import Predictor
 from harness.results.store import read_result, write_result
 from harness.running.evaluate import evaluate
 from harness.running.find_predictor import Candidate, find
-from leaderboard.show.chart import chart, density, histogram, new_figure
+from leaderboard.show.chart import chart, density, histogram
 from leaderboard.show.cli import show
 from leaderboard.show.network import Network, drawn_lines, load_network, network_lines
 from leaderboard.show.predictor import load_predictor
@@ -299,16 +298,6 @@ def test_another_ending_is_refused_before_anything_is_read(tmp_path: Path) -> No
     result = run("network", "1d148f", "--folder", tmp_path, "--output", "a.pgn")
     message = "unknown picture format 'pgn'; did you mean 'png'? Known: png, svg, pdf"
     assert (result.exit_code, result.stderr) == (2, f"peephole: error: {message}\n")
-
-
-def test_a_missing_matplotlib_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    message = (
-        "a picture needs matplotlib, which the extra `plot` installs: pip install "
-        "'peephole-bench[plot]'"
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        new_figure(1, 1)
 
 
 def test_charts_histograms_and_densities_by_hand() -> None:

@@ -4,11 +4,11 @@ CODE = """\
 import sys
 from importlib.machinery import PathFinder
 
-class Hiding:
-    @staticmethod
-    def find_spec(name, path=None, target=None):
+class Hiding(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
         hidden = name.split(".")[0] in {names!r}
-        return None if hidden else PathFinder.find_spec(name, path, target)
+        return None if hidden else super().find_spec(name, path, target)
 
 sys.meta_path[sys.meta_path.index(PathFinder)] = Hiding
 """

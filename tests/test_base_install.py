@@ -1,0 +1,158 @@
+"""What works without any extra, and what every other command says at once.
+
+One process, from which the packages of all extras are hidden, runs every command, on a small
+campaign and a small release. Commands that read data read these, and not the installed release.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from benchmark.extras import EXTRAS, how_to_install
+from peephole_command import peephole
+from tests.toys.campaign import release_plan, toy_campaign, toy_row
+from tests.toys.data import toy_release
+from tests.toys.hidden import hiding
+
+HIDDEN = sorted({name for packages in EXTRAS.values() for name in packages})
+RUNNER = """
+import json, sys, traceback
+from glob import glob
+from click.testing import CliRunner
+from leaderboard.page.server import Server
+from peephole_command import peephole
+
+def stop(server): raise KeyboardInterrupt
+
+Server.serve_forever = stop
+for words in json.load(sys.stdin):
+    paths = [glob(word) if "*" in word else [word] for word in words]
+    result = CliRunner().invoke(peephole, sum(paths, []), prog_name="peephole")
+    known = isinstance(result.exception, SystemExit | None)
+    trace = "" if known else "".join(traceback.format_exception(result.exception))
+    print(json.dumps([result.exit_code, result.stdout, result.stderr + trace]))
+"""
+WORK = """\
+sample -n 1
+generate plan --campaign planned --networks 7
+generate plan --campaign pilot --pilot
+generate pilot --campaign pilot
+generate status --campaign campaign
+generate status --campaign campaign --json
+generate merge --campaign campaign --data data
+task freeze digits --observed 0 --observed 1 --data data
+task list --data data
+task list --data data --json
+task show digits-k1-v1 --data data
+data info --data data
+data verify --data data
+data verify --data data --json
+data card --data data
+data export copy --data data
+evaluate mean-curve last-value --data toy --results results
+check mean-curve --data toy
+compare mean-curve last-value --task digits-k1-v1 --data toy --results results
+select mean-curve --candidates 10 --data toy --results results
+score results/digits-k1-v1/mean-curve.*.parquet --task digits-k1-v1 --data toy
+submit results/digits-k1-v1/mean-curve.*.parquet --name ours --title Ours --authors Us \
+--task digits-k1-v1 --data toy --results results
+show network 1d148f --data toy
+show split digits --data toy
+show predictor last-value --task digits-k1-v1 --data toy --results results
+board record --data toy --results results
+board build --data toy --results results
+board check --data toy --results results --page board.html
+board serve --data toy --results results --port 0
+board rescore --data toy --results results --check
+"""
+PICTURE = "a picture"
+TORCH = ("generate", "torch and torchvision and sklearn")
+REFUSED = {  # what needs packages, the extra, and the packages
+    "demo": ("`peephole demo`", "generate", "torch and sklearn"),
+    "predict net.py:Net": ("`peephole predict`", "predictors", "torch"),
+    "generate run": ("`peephole generate run`", *TORCH),
+    "generate proxies": ("`peephole generate proxies`", *TORCH),
+    "generate bench": ("`peephole generate bench`", *TORCH),
+    "generate verify": ("`peephole generate verify`", *TORCH),
+    "images download mnist": ("`peephole images download`", "generate", "torchvision and sklearn"),
+    "images check digits": ("`peephole images check`", "generate", "torchvision and sklearn"),
+    "data download --repository a/b": ("`peephole data download`", "hub", "huggingface_hub"),
+    "select --plot a.png": (PICTURE, "plot", "matplotlib"),
+    "show network 06d81d --output a.png": (PICTURE, "plot", "matplotlib"),
+    "show split digits --output a.svg": (PICTURE, "plot", "matplotlib"),
+    "show predictor arc --task digits-k0-v3 --output a.pdf": (PICTURE, "plot", "matplotlib"),
+    "board rescore --refit": ("--refit", "predictors", "sklearn"),
+    "evaluate --all": ("predictor 'parameters'", "predictors", "sklearn"),
+    "evaluate mean-curve gru --train-size 9": ("predictor 'gru'", "predictors", "torch"),
+    "check nu-svr": ("predictor 'nu-svr'", "predictors", "sklearn"),
+    "submit arc --name a --title b --authors c --task digits-k0-v3": (
+        "predictor 'arc'", "predictors", "torch and sklearn",
+    ),
+}  # fmt: skip
+Outcome = tuple[int, str, str]
+
+
+def run_hidden(folder: Path, lines: list[str]) -> dict[str, Outcome]:
+    """Return exit code, output and errors of each command, run in a folder without extras."""
+    given = json.dumps([line.split() for line in lines])
+    command = [sys.executable, "-W", "error", "-c", hiding(*HIDDEN) + RUNNER]
+    done = subprocess.run(
+        command, cwd=folder, input=given, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = [tuple(json.loads(line)) for line in done.stdout.splitlines()]
+    return dict(zip(lines, found, strict=True))
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    folder = tmp_path_factory.mktemp("base")
+    plan = release_plan()
+    toy_campaign(folder / "campaign", plan, list(map(toy_row, plan)))
+    toy_release(folder / "toy", (0, 1))
+    return run_hidden(folder, WORK.splitlines())
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Outcome]]:
+    folder = tmp_path_factory.mktemp("empty")
+    yield run_hidden(folder, list(REFUSED))
+    assert list(folder.iterdir()) == []
+
+
+def leaves(group: click.Group, path: str = "") -> Iterator[str]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from leaves(command, f"{path}{name} ")
+        else:
+            yield path + name
+
+
+@pytest.mark.parametrize("line", WORK.splitlines())
+def test_a_command_without_extras_works(outcomes: dict[str, Outcome], line: str) -> None:
+    code, _, errors = outcomes[line]
+    if line.startswith("generate pilot"):
+        assert errors.startswith("peephole: error: 48 runs of the pilot of 'digits' are missing")
+    else:
+        assert (code, errors) == (0, errors)
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_a_missing_extra_is_named_before_anything_is_done(
+    refused: dict[str, Outcome], line: str
+) -> None:
+    what, extra, packages = REFUSED[line]
+    message = f"{what} needs {packages} of the extra `{extra}`; install it with: "
+    expected = f"peephole: error: {message}{how_to_install(extra)}\n"
+    assert refused[line] == (2, "", expected)
+
+
+@pytest.mark.parametrize("name", sorted(leaves(peephole)))
+def test_every_command_is_in_one_of_the_two_tables(name: str) -> None:
+    lines = [line for line in (*WORK.splitlines(), *REFUSED) if f"{line} ".startswith(f"{name} ")]
+    assert lines
