@@ -74,6 +74,7 @@ _MODULES = {
     "harness.predictors.registry": ("PREDICTORS",),
     "harness.protocol": ("Prediction", "Predictor", "Queries", "Runs"),
 }
+_PACKAGES = ("benchmark", "generators", "harness", "leaderboard")
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
@@ -83,6 +84,7 @@ def __getattr__(name: str) -> object:
 
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'peephole' has no attribute {name!r}; it has {__all__}")
+    _check_packages()
     found = getattr(import_module(_MODULE_OF[name]), name)
     globals()[name] = found
     return found
@@ -93,8 +95,47 @@ def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
 
 
+def _check_packages() -> None:
+    """Check that the packages that would be imported are those beside this file; import none.
+
+    Their names are common ones. A folder or module of such a name may be found first, or another
+    distribution may have replaced the empty `__init__.py`.
+
+    Raises:
+        ImportError: If a package is another one.
+    """
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    for name in _PACKAGES:
+        own = Path(__file__).resolve().parent / name / "__init__.py"
+        spec = find_spec(name)
+        found = own if spec is None or spec.origin is None else Path(spec.origin).resolve()
+        if found != own:
+            raise ImportError(
+                f"package {name!r} of peephole-bench is hidden by {str(found)!r}; rename that, run "
+                "from another folder, or install peephole-bench into an environment of its own"
+            )
+        if not own.exists() or own.stat().st_size:
+            from importlib.metadata import packages_distributions
+
+            others = {*packages_distributions().get(name, ())} - {"peephole-bench"}
+            whose = " and ".join(sorted(others)) or "another package"
+            raise ImportError(
+                f"package {name!r} of peephole-bench was changed by {whose}: {str(own)!r} must be "
+                "an empty file; install peephole-bench again, into an environment of its own"
+            )
+
+
 def main() -> None:
     """Run the command `peephole`."""
+    import sys
+
+    try:
+        _check_packages()
+    except ImportError as error:
+        sys.stderr.write(f"peephole: error: {error}\n")
+        sys.exit(2)
     from peephole_command import peephole
 
     peephole(prog_name="peephole")

@@ -23,6 +23,8 @@ from harness.results.result import NAME
 from harness.running.submission import FILE, read_submission
 
 SEEDS = 5  # number of seeds of a stochastic predictor
+PACKAGES = ("benchmark", "generators", "harness", "leaderboard")
+HERE = Path(__file__).resolve().parents[2]
 GROUP = "peephole.predictors"  # of entry points, whose values are "package.module:Class"
 
 
@@ -185,7 +187,20 @@ def import_module_of(source: str, text: str, what: str) -> ModuleType:
     except BaseException as error:  # a module may raise anything
         plain = isinstance(error, ImportError | SyntaxError)
         why = to_line(str(error)) if plain else describe(error)
-        raise ValueError(f"{what} {text!r} cannot be imported: {why}") from error
+        hint = _name_clash(Path(folder)) if plain else ""
+        raise ValueError(f"{what} {text!r} cannot be imported: {why}{hint}") from error
+
+
+def _name_clash(folder: Path) -> str:
+    """Return a hint if a module in a folder has the name of a package here, which is found first.
+
+    The folder with the packages themselves has no such module.
+    """
+    if folder == HERE:
+        return ""
+    paths = [path for name in PACKAGES for path in (folder / f"{name}.py", folder / name)]
+    found = [path.name for path in paths if path.exists()]
+    return f"; {found[0]!r} has the name of a package of peephole-bench: rename it" if found else ""
 
 
 def _import_file(path: Path, what: str) -> ModuleType:

@@ -53,3 +53,14 @@ def test_a_predictor_whose_package_is_missing_is_refused(monkeypatch: pytest.Mon
     with pytest.raises(ValueError, match=f"^{message}"):
         find("curve-svd")
     assert find("mean-curve").name == "mean-curve"
+
+
+def test_a_module_with_the_name_of_a_package_here_is_pointed_out(tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_text("from harness import my_helper\n")
+    with pytest.raises(ValueError, match=r"cannot be imported: .* 'my_helper' .*[^;]$") as plain:
+        find(f"{path}:Net")
+    (tmp_path / "harness.py").write_text("my_helper = 3\n")
+    hint = "; 'harness.py' has the name of a package of peephole-bench: rename it"
+    with pytest.raises(ValueError, match=f"^{re.escape(str(plain.value) + hint)}$"):
+        find(f"{path}:Net")
