@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmark.release import Release
+from benchmark.runs import split_path
 from benchmark.space.imagesets import get_images
 from benchmark.space.splits import SPLITS
 from benchmark.tasks import SECOND_TARGET, TARGET, Task, has_full_curve, make_task
@@ -22,6 +23,12 @@ def freeze(images: str, observed: int, release: Release, *, version: int = 1) ->
     """
     if version < 1:
         raise ValueError(f"`version` (={version}) must be at least 1")
+    paths = {split: split_path(images, split, release.folder) for split in SPLITS}
+    if missing := [split for split, path in paths.items() if not path.exists()]:
+        raise FileNotFoundError(
+            f"there are no runs of {images!r} in {', '.join(missing)}; a task needs all four "
+            "splits: plan more networks, or merge into a copy of the release"
+        )
     parts: dict[str, tuple[str, ...]] = {}
     tables = []
     for split in SPLITS:

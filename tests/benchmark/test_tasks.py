@@ -74,6 +74,17 @@ def test_a_task_asks_for_all_networks_once(original: Path, task: Task) -> None:
     assert other.digest != task.digest
 
 
+def test_data_without_all_splits_has_no_tasks(folder: Path) -> None:
+    for split in ("validation", "heldout"):
+        split_path("digits", split, folder).unlink()
+    message = (
+        "there are no runs of 'digits' in validation, heldout; a task needs all four splits: plan "
+        "more networks, or merge into a copy of the release"
+    )
+    with pytest.raises(FileNotFoundError, match=f"^{message}$"):
+        freeze("digits", 1, Release(folder))
+
+
 @pytest.mark.parametrize(("status", "taken"), [("diverged", True), ("failed", False)])
 def test_runs_that_ended_for_other_reasons_are_no_part(
     folder: Path, task: Task, status: str, taken: bool
