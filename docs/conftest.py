@@ -25,6 +25,7 @@ from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
 PATIENCE = 400.0  # seconds until a block that waits for ever fails
+OPTIONAL = ("ray", "pandas", "polars", "duckdb")  # whose blocks are skipped without them
 PRINTED, UNDO = "_printed", "_undo"  # names in a document's namespace
 
 
@@ -78,7 +79,8 @@ def enter(namespace: dict[str, object]) -> None:
     )  # else a token that somebody keeps at home is asked for
     for name in ("HF_HOME", "MPLCONFIGDIR"):
         patch.setenv(name, folder)
-    namespace |= {UNDO: undo, "without_ray": find_spec("ray") is None}
+    namespace[UNDO] = undo
+    namespace |= {f"without_{name}": find_spec(name) is None for name in OPTIONAL}
 
 
 def leave(namespace: dict[str, ExitStack]) -> None:
