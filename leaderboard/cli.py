@@ -1,5 +1,6 @@
 """Commands that build, check and serve the leaderboard, and rescore its results."""
 
+import json
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,6 +69,7 @@ def build(
 @click.option("--readme", type=FILE, help="Markdown file whose table and pictures are checked.")
 @click.option("--page", type=FILE, help="Page that is checked.")
 @DATA_OPTION
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def check(
     ctx: click.Context,
@@ -75,6 +77,7 @@ def check(
     readme: Path | None,
     page: Path | None,
     release: "Release",
+    as_json: bool,
 ) -> None:
     """Check all results and the files built from them.
 
@@ -95,13 +98,17 @@ def check(
     files = {} if readme is None else readme_files(results_board, readme)
     files |= {page: html} if page else {}
     old = outdated(files)
+    if as_json:
+        paths, left_out = [str(path) for path in old], results_board.left_out
+        click.echo(json.dumps({"out_of_date": paths, "left_out": left_out}))
     for path in old:
         option = f"--output {page}" if path == page else f"--readme {readme}"
         click.echo(f"peephole: error: {path} is out of date; update it with: "
                    f"peephole board build {option}", err=True)  # fmt: skip
     if old:
         ctx.exit(1)
-    click.echo("  ".join([*(f"{path} up to date" for path in files), _counts(results_board)]))
+    if not as_json:
+        click.echo("  ".join([*(f"{path} up to date" for path in files), _counts(results_board)]))
     _fail_if_left_out(ctx, results_board)
 
 

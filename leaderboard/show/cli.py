@@ -1,11 +1,19 @@
 """Commands that show a network, the runs of an image set, or a predictor."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.options import DATA_OPTION, HELP, SHOWN_RESULTS_OPTION, echo_lines, picture_option
+from benchmark.options import (
+    DATA_OPTION,
+    HELP,
+    JSON_OPTION,
+    SHOWN_RESULTS_OPTION,
+    echo_lines,
+    picture_option,
+)
 
 if TYPE_CHECKING:
     from benchmark.release import Release
@@ -23,17 +31,23 @@ def show() -> None:
 @click.option("--images", help="Image set [default: the first that has the network].")
 @OUTPUT_OPTION
 @DATA_OPTION
-def show_network(name: str, images: str | None, output: Path | None, release: "Release") -> None:
+@JSON_OPTION
+def show_network(
+    name: str, *, images: str | None, output: Path | None, release: "Release", as_json: bool
+) -> None:
     """Show the layers of a network and the curves of all its runs.
 
     ID is an architecture id, an unambiguous prefix of one, or a run id. `conv3x5:24` is a
     convolution with a kernel 3 high and 5 wide and 24 output channels; `/2` at the end is a stride.
     """
-    from leaderboard.show.network import load_network, network_lines
+    from leaderboard.show.network import load_network, network_lines, network_record
     from leaderboard.show.network_plot import draw_network
 
     network = load_network(name, images, release)
-    click.echo("\n".join(network_lines(network)))  # with colours
+    if as_json:
+        click.echo(json.dumps(network_record(network)))
+    else:
+        click.echo("\n".join(network_lines(network)))  # with colours
     if output is not None:
         draw_network(network, output)
         click.echo(output, err=True)
@@ -43,16 +57,18 @@ def show_network(name: str, images: str | None, output: Path | None, release: "R
 @click.argument("images")
 @OUTPUT_OPTION
 @DATA_OPTION
-def show_split(images: str, output: Path | None, release: "Release") -> None:
+@JSON_OPTION
+def show_split(images: str, output: Path | None, release: "Release", as_json: bool) -> None:
     """Show the number of networks in each split and skeleton, and their accuracies.
 
     IMAGES is an image set of the release. Accuracies are valid accuracies of seed 0.
     """
-    from leaderboard.show.split import group_lines, load_groups
+    from leaderboard.show.split import group_lines, group_record, load_groups
     from leaderboard.show.split_plot import draw_groups
 
     groups = load_groups(images, release)
-    echo_lines(group_lines(images, groups))
+    records = (json.dumps(group_record(group)) for group in groups)
+    echo_lines(records if as_json else group_lines(images, groups))
     if output is not None:
         draw_groups(images, groups, output)
         click.echo(output, err=True)
@@ -64,16 +80,24 @@ def show_split(images: str, output: Path | None, release: "Release") -> None:
 @SHOWN_RESULTS_OPTION
 @OUTPUT_OPTION
 @DATA_OPTION
+@JSON_OPTION
 def show_predictor(
-    name: str, task_name: str, results: Path | None, output: Path | None, release: "Release"
+    name: str,
+    *,
+    task_name: str,
+    results: Path | None,
+    output: Path | None,
+    release: "Release",
+    as_json: bool,
 ) -> None:
     """Show a predictor, its scores by split and skeleton, and predicted against true accuracy."""
     from leaderboard.board import results_here
-    from leaderboard.show.predictor import load_predictor, predictor_lines
+    from leaderboard.show.predictor import load_predictor, predictor_lines, predictor_record
     from leaderboard.show.predictor_plot import draw_predictor
 
     shown = load_predictor(name, task_name, results or results_here(), release)
-    echo_lines(predictor_lines(shown))
+    lines = [json.dumps(predictor_record(shown))] if as_json else predictor_lines(shown)
+    echo_lines(lines)
     if output is not None:
         draw_predictor(shown, output)
         click.echo(output, err=True)

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from textwrap import wrap
 
@@ -77,13 +77,14 @@ def load_network(name: str, images: str | None = None, release: Release = INSTAL
         FileNotFoundError: If there is no data.
         ValueError: If no network has this id, or several have this prefix.
     """
+    given, name = name, name.lower()
     runs = _read_ids(images, release)
     networks = {run[0]: run for run in reversed(runs.values())}  # the first image set wins
     matches = [runs[name][0]] if name in runs else [i for i in networks if i.startswith(name)]
     if not matches or not name:
         close = difflib.get_close_matches(name, networks, n=1, cutoff=0.0)
         hint = f"; the nearest is {close[0]!r}" if close else ""
-        raise ValueError(f"no network or run of this release is called {name!r}{hint}")
+        raise ValueError(f"no network or run of this release is called {given!r}{hint}")
     if len(matches) > 1:
         shown = ", ".join(sorted(matches)[:3])
         raise ValueError(f"{name!r} is a prefix of {len(matches)} networks: {shown}, ...")
@@ -103,6 +104,18 @@ def load_network(name: str, images: str | None = None, release: Release = INSTAL
         series(trained, "valid_accuracy"),
         series(trained, "test_accuracy"),
     )
+
+
+def network_record(network: Network) -> dict[str, object]:
+    """Return a network as an object of JSON, with its layers and the curves of its runs."""
+    curves = (network.seeds, network.statuses, network.valid.tolist(), network.test.tolist())
+    keys = ("seed", "status", "valid_accuracy", "test_accuracy")
+    names = ("architecture_id", "skeleton", "images", "split")
+    return {
+        **{name: getattr(network, name) for name in names},
+        "layers": [asdict(row) for row in network.rows],
+        "runs": [dict(zip(keys, run, strict=True)) for run in zip(*curves, strict=True)],
+    }
 
 
 def _read_ids(images: str | None, release: Release) -> dict[str, tuple[str, str, str]]:

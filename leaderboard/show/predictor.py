@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.release import INSTALLED, Release
+from benchmark.util.strict_json import encode
 from benchmark.util.unknown_name import unknown_name
 from harness.predictors.registry import PREDICTORS
 from harness.results.predictions import matrix, mean_table
@@ -65,6 +66,16 @@ def load_predictor(
     targets = load_targets(task, release).valid_accuracy
     mean = matrix(mean_table(predictions), "mean", targets.run_ids)[:, -1]
     return ShownPredictor(result, targets, mean)
+
+
+def predictor_record(shown: ShownPredictor) -> dict[str, object]:
+    """Return a predictor as an object of JSON: its result, and what it predicts for each run."""
+    targets = shown.targets
+    true = targets.curves[:, -1].tolist()
+    rows = (targets.run_ids, targets.splits, targets.skeletons, shown.predicted.tolist(), true)
+    keys = ("run_id", "split", "skeleton", "predicted", "true")
+    networks = [dict(zip(keys, row, strict=True)) for row in zip(*rows, strict=True)]
+    return {"result": encode(shown.result), "networks": networks}
 
 
 def predictor_lines(shown: ShownPredictor) -> Iterator[str]:

@@ -70,6 +70,14 @@ def load_groups(images: str, release: Release = INSTALLED) -> list[Group]:
     return groups
 
 
+def group_record(group: Group) -> dict[str, object]:
+    """Return a group as an object of JSON, with the final accuracies of its curves."""
+    names = ("split", "skeleton", "networks", "runs")
+    final = group.curves[:, -1].tolist() if len(group.curves) else []
+    counts = {name: getattr(group, name) for name in names} | {"statuses": dict(group.statuses)}
+    return counts | {"final_valid_accuracy": final}
+
+
 def pooled(groups: list[Group]) -> dict[str, Array]:
     """Return the curves of each split (networks, epochs), with all skeletons pooled."""
     pools: dict[str, list[Array]] = {}
