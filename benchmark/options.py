@@ -42,9 +42,18 @@ RESULTS_OPTION = click.option(
     type=FOLDER,
     help="Folder of results [default: leaderboard/results if it exists, else results].",
 )
+
+
+def _existing(_: click.Context, __: click.Parameter, folder: Path | None) -> Path | None:
+    if folder is not None and not folder.is_dir():
+        raise FileNotFoundError(f"no folder of results {str(folder)!r}")
+    return folder
+
+
 SHOWN_RESULTS_OPTION = click.option(
     "--results",
     type=FOLDER,
+    callback=_existing,
     help="Folder [default: leaderboard/results or results if it exists, else the package's].",
 )
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines.")

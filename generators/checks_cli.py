@@ -77,13 +77,15 @@ def bench(
     import torch
 
     from benchmark.recipes import RECIPES
+    from benchmark.space.imagesets import get_images
     from generators.checks.bench import Ways
     from generators.checks.bench import bench as compare
     from generators.checks.device_limits import limits
     from generators.checks.speed_table import report
     from generators.workers.scheduler import RunOptions
 
-    recipe = replace(RECIPES[name], epochs=epochs or RECIPES[name].epochs)
+    released = RECIPES[get_images(name).name]
+    recipe = replace(released, epochs=epochs or released.epochs)
     ways = Ways(networks, widths, baseline_networks, baseline_epochs, audit)
     speeds = list(compare(name, recipe, RunOptions(images_folder, device), ways))
     echo_lines(report(speeds, limits(torch.device(device), recipe.precision)))

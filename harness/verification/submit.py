@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from benchmark.release import Release
 from benchmark.tasks import Task
 from benchmark.util.atomic import replacing, write_atomically
+from harness.predictors.registry import PREDICTORS
 from harness.results.result import Result
 from harness.results.store import read_with_predictions, remove_result, result_path, write_result
 from harness.running.evaluate import Outcome
@@ -70,9 +71,9 @@ def read_submission_files(folder: Path) -> SubmissionFiles:
 def make_submission_files(what: str, fields: Mapping[str, object]) -> SubmissionFiles:
     """Return the submission of a file of predictions, or of a predictor, without a folder.
 
-    `what` is a Parquet file with the predictions of one task, or a predictor as
-    `harness.running.find_predictor.find` takes it. `fields` are those of `submission.yaml` except
-    `kind` and `predictor`, which follow from `what`.
+    `what` is a Parquet file with the predictions of one task, whatever its ending, or a predictor
+    as `harness.running.find_predictor.find` takes it. `fields` are those of `submission.yaml`
+    except `kind` and `predictor`, which follow from `what`.
 
     Raises:
         ValueError: If a field is missing or a rule is broken.
@@ -81,14 +82,19 @@ def make_submission_files(what: str, fields: Mapping[str, object]) -> Submission
     source, _, attribute = what.rpartition(":")
     plain = {n: list(v) if isinstance(v, tuple) else v for n, v in fields.items()}
     plain.setdefault("date", datetime.now(UTC).date().isoformat())
-    if what.endswith(".parquet"):
+    path = Path(what)
+    if path.is_dir() and what not in PREDICTORS:
+        raise FileNotFoundError(
+            f"folder {what!r} has no {FILE}; the repository's template/ has one"
+        )
+    if path.suffix == ".parquet" or (path.is_file() and path.suffix != ".py"):
         submission = make_submission(plain | {"kind": "predictions"})
         if len(submission.tasks) > 1:
             raise ValueError(
                 f"{what}: a file holds the predictions of one task, not {len(submission.tasks)}; "
                 f"for more, make a folder with {FILE} as in template/"
             )
-        predictions = {submission.tasks[0]: Path(what)}
+        predictions = {submission.tasks[0]: path}
         return SubmissionFiles(submission, to_yaml(submission), (), predictions)
     is_file = source.endswith(".py")
     if is_file and not Path(source).is_file():

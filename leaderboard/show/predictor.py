@@ -56,6 +56,8 @@ def load_predictor(
     """
     task = release.task(task_name)
     known = sorted(path.stem for path in (results / task.name).glob("*.json"))
+    if not known:
+        raise ValueError(f"there is no result on {task.name} in {str(results)!r}")
     if name not in known:
         raise ValueError(unknown_name(f"predictor with a result on {task.name}", name, known))
     path = result_path(results, task.name, name)

@@ -193,6 +193,20 @@ def test_a_draft_from_options_keeps_the_same_rules(
         make_submission_files(what, {**FIELDS, **fields})
 
 
+@pytest.mark.parametrize("name", ["a.PARQUET", "a.parq", "a"])
+def test_a_file_of_predictions_may_have_any_name(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.touch()
+    files = make_submission_files(str(path), FIELDS)
+    assert (files.code, files.predictions) == ((), {TASK: path})
+
+
+def test_a_folder_without_a_submission_is_no_predictor(tmp_path: Path) -> None:
+    message = f"folder {str(tmp_path)!r} has no {FILE}; the repository's template/ has one"
+    with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
+        make_submission_files(str(tmp_path), FIELDS)
+
+
 def coded(folder: Path, body: str = "") -> Path:
     """Return a file of code, with other lines before its prediction."""
     folder.mkdir(exist_ok=True)

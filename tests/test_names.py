@@ -1,0 +1,84 @@
+"""A wrong name or place is refused by every command, as what it is, and nothing is made there."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from peephole_command import peephole
+
+IMAGES = "unknown images 'digitz'; did you mean 'digits'? Known: "
+TASK = "unknown task 'digits-k3-v'; did you mean 'digits-k3-v3'? Known: "
+PREDICTOR = "unknown predictor 'gruu'; did you mean 'gru'? Known: "
+DATA = "there is no folder 'nosuch' of data; `peephole data export` copies the release, "
+RESULTS = "no folder of results 'nosuch'\n"
+PLAN = "no plan at 'nosuch/plan.jsonl'; make one with `peephole generate plan --campaign nosuch`\n"
+REFUSED = {
+    IMAGES: (
+        "sample --images digitz",
+        "generate plan --images digitz",
+        "generate pilot --images digitz",
+        "generate proxies --images digitz",
+        "generate bench --images digitz",
+        "generate verify --images digitz",
+        "images download digitz",
+        "images check digitz",
+        "check mean-curve --images digitz",
+        "show split digitz",
+        "show network 06d81d --images digitz",
+        "predict net.py:Net --images digitz",
+    ),
+    TASK: (
+        "task show digits-k3-v",
+        "score predictions --task digits-k3-v",
+        "show predictor arc --task digits-k3-v",
+        "demo --task digits-k3-v",
+    ),
+    PREDICTOR: ("check gruu", "predict net.py:Net --predictor gruu"),
+    DATA: (
+        "data info --data nosuch",
+        "data verify --data nosuch",
+        "data card --data nosuch",
+        "data export copy --data nosuch",
+        "task list --data nosuch",
+        "task freeze digits --data nosuch",
+        "generate proxies --data nosuch",
+        "board build --data nosuch",
+        "board check --data nosuch",
+        "board serve --data nosuch",
+        "board record --data nosuch",
+        "board rescore --data nosuch",
+    ),
+    RESULTS: (
+        "board build --results nosuch",
+        "board check --results nosuch",
+        "board serve --results nosuch",
+        "board record --results nosuch",
+        "board rescore --check --results nosuch",
+        "show predictor arc --task digits-k3-v3 --results nosuch",
+    ),
+    PLAN: (
+        "generate run --campaign nosuch",
+        "generate status --campaign nosuch",
+        "generate merge --campaign nosuch --data mine",
+        "generate pilot --campaign nosuch",
+    ),
+    "there is no result on digits-k3-v3 in 'given'\n": (
+        "show predictor arc --task digits-k3-v3 --results given",
+    ),
+}
+LINES = [(line, message) for message, lines in REFUSED.items() for line in lines]
+
+
+@pytest.mark.parametrize(("line", "message"), LINES)
+def test_a_wrong_name_is_refused_as_what_it_is(
+    line: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "predictions").touch()
+    (tmp_path / "given").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    result = CliRunner().invoke(peephole, line.split())
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"peephole: error: {message}")
+    assert sorted(tmp_path.rglob("*")) == before
