@@ -1,7 +1,8 @@
 """Runs each call in a new process, a few processes at a time, and ends what the calls started.
 
-A process computes with one thread. If it is killed, the other calls continue. What a call started
-ends with the call, and all of it ends with this process, however that ends:
+A process computes with one thread, and what it prints goes to stderr. If it is killed, the other
+calls continue. What a call started ends with the call, and all of it ends with this process,
+however that ends:
 
 - On Linux, the new process forks. The copy makes the call, and the original is its guard: a process
   that comes from the call becomes a child of the guard when its own parent ends, and the guard
@@ -31,6 +32,11 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THRE
 SET_PARENT_DEATH_SIGNAL, SET_CHILD_SUBREAPER = 1, 36  # of prctl(2), from linux/prctl.h
 SECONDS_TO_END = 5.0  # that a process has after its call to end by itself
 ENDED_EARLY = "the process ended early:"
+STARTED_TOO_EARLY = 77  # exit code of a process that would start others while it is imported
+NO_GUARD = (
+    "this starts new processes, and each of them imports the script that was run; put what the "
+    "script does under `if __name__ == '__main__':`"
+)
 
 
 class EndedEarlyError(Exception):
@@ -47,6 +53,7 @@ def run_in_processes(
         processes: How many run at a time.
 
     Raises:
+        ValueError: If new processes, which import the script that was run, would start others.
         Exception: Whatever a call raises. Running processes are then ended, and no other starts.
     """
     stop, stopping = get_context("spawn").Pipe(duplex=False)
@@ -69,7 +76,12 @@ def call_in_process(call: Callable[[], Returned], stop: Connection) -> Returned 
     work = pickle.dumps(call)  # as bytes, so that the process forks before it loads their modules
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(sender, work))
-    process.start()
+    try:
+        process.start()
+    except RuntimeError as refusal:
+        if "bootstrapping" not in str(refusal):
+            raise
+        raise SystemExit(STARTED_TOO_EARLY) from refusal  # this process itself is not yet ready
     sender.close()
     data = None
     with receiver:
@@ -79,6 +91,8 @@ def call_in_process(call: Callable[[], Returned], stop: Connection) -> Returned 
             process.join(SECONDS_TO_END)
         process.terminate()
         process.join()
+    if process.exitcode == STARTED_TOO_EARLY and data is None:
+        raise ValueError(NO_GUARD)
     if data is None:
         return EndedEarlyError(f"{ENDED_EARLY} killed, or out of memory")
     returned, error, place = pickle.loads(data)
@@ -90,6 +104,7 @@ def call_in_process(call: Callable[[], Returned], stop: Connection) -> Returned 
 def _work(sender: Connection, call: bytes) -> None:
     """Make a pickled call in this process, and send what it returned or raised, and where."""
     contain()
+    os.dup2(2, 1)  # the output of the command is of the command alone
     returned, error, place = None, None, ""
     try:
         returned = pickle.loads(call)()

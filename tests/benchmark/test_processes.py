@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.util.processes import EndedEarlyError, run_in_processes
+from benchmark.util.processes import NO_GUARD, EndedEarlyError, run_in_processes
 from tests.toys.processes import SLEEP, is_alive, needs_proc, start_others, wait_for
 
 
@@ -109,3 +109,29 @@ def test_running_calls_end_when_no_more_are_asked_for(tmp_path: Path) -> None:
     found.close()  # type: ignore[attr-defined]
     assert isinstance(ids, set)
     assert not any(map(is_alive, ids))
+
+
+SCRIPT = """
+import os
+from functools import partial
+
+from benchmark.util.processes import run_in_processes
+
+{guard}
+    for _, found in run_in_processes([partial(os.system, "echo from a process")], 1):
+        print(found)
+"""
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_script_without_a_guard_is_told_to_have_one(tmp_path: Path, guarded: bool) -> None:
+    """What a process prints, also below Python, is on stderr."""
+    path, guard = tmp_path / "script.py", 'if __name__ == "__main__":' if guarded else "if True:"
+    path.write_text(SCRIPT.replace("{guard}", guard))
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, check=False)
+    if guarded:
+        assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "from a process\n")
+        return
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("Traceback") == 1
+    assert done.stderr.splitlines()[-1] == f"ValueError: {NO_GUARD}"
