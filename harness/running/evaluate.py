@@ -1,6 +1,7 @@
 """Evaluates a predictor on a task: fits it, predicts all queries at once, scores the predictions.
 
-A predictor that raises or breaks the protocol gets a failed result with the reason. A stochastic
+A predictor that raises or breaks the protocol gets a failed result with the reason; one that needs
+a package that is not installed gets none. A stochastic
 predictor is fitted with several seeds; its scores are means over seeds, with the interval of the
 mean and the standard deviation over seeds.
 """
@@ -13,7 +14,6 @@ import pyarrow as pa
 
 from benchmark.release import INSTALLED, Release
 from benchmark.tasks import Task
-from benchmark.util.text import describe
 from harness.metrics.bootstrap import RESAMPLES
 from harness.metrics.registry import ORDER
 from harness.protocol import Prediction
@@ -30,6 +30,7 @@ from harness.results.result import (
 )
 from harness.running.find_predictor import SEEDS, Candidate
 from harness.running.fit_predict import TimedPrediction, fit_predict
+from harness.running.user_code import MissingPackageError, UserCodeError, user_code
 from harness.scoring.scores import Scores, flags, mean_scores, seed_samples
 from harness.task_data import TaskTargets, load_task_data
 
@@ -108,32 +109,39 @@ def evaluate(
 
     Raises:
         FileNotFoundError: If a split is missing from the data.
-        ValueError: If the rows are not those that the task was frozen on.
+        ValueError: If the rows are not those that the task was frozen on, or the predictor needs a
+            package that is not installed.
     """
     return evaluate_shared(candidate, [task], seeds=seeds, release=release)[0]
 
 
 def evaluate_shared(
-    candidate: Candidate, tasks: Sequence[Task], *, seeds: int = SEEDS, release: Release = INSTALLED
+    candidate: Candidate,
+    tasks: Sequence[Task],
+    *,
+    seeds: int = SEEDS,
+    release: Release = INSTALLED,
+    traceback: bool = False,
 ) -> list[Outcome]:
     """Return the outcomes of a single fit on tasks that differ only in their observed epochs.
 
     A predictor that does not use curves has the same predictions for all of them. It predicts with
     the fewest observed epochs, and each task gets the predictions after its own observed epochs.
-    Arguments and errors are otherwise those of `evaluate`.
+    With `traceback`, that of an exception is written to stderr. Arguments and errors are otherwise
+    those of `evaluate`.
     """
     assert len({t.rows_digest for t in tasks}) == 1, "tasks of one fit must have the same rows"
     assert len(tasks) == 1 or not candidate.uses_curve, "a user of curves must be fitted on each"
     data = load_task_data(min(tasks, key=lambda task: task.observed), release)
     headers = [header_of(candidate, task, seeds) for task in tasks]
     try:
-        timed = [fit_predict(candidate.make, data, seed) for seed in headers[0].seeds]
-        _check_agreement(timed)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a predictor may raise anything
-        failure = describe(error, LONGEST_FAILURE)
-        return [(header.fail(failure), None) for header in headers]
+        with user_code(show=traceback, most=LONGEST_FAILURE):
+            timed = [fit_predict(candidate.make, data, seed) for seed in headers[0].seeds]
+            _check_agreement(timed)
+    except UserCodeError as error:
+        return [(header.fail(str(error)), None) for header in headers]
+    except MissingPackageError as error:
+        raise ValueError(f"predictor {candidate.name!r} cannot be fitted: {error}") from error
     fit, predict = np.mean([(t.seconds.fit, t.seconds.predict) for t in timed], axis=0).tolist()
     seconds, counts = Seconds(fit, predict), all_counts(timed)
     outcomes = []

@@ -15,17 +15,22 @@ from pathlib import Path
 from types import ModuleType
 
 from benchmark.util.strict_json import refuse
-from benchmark.util.text import describe, to_line
+from benchmark.util.text import to_line
 from benchmark.util.unknown_name import unknown_name
-from harness.predictors.registry import PREDICTORS, check_installed, get_entry, load
+from harness.predictors.registry import PREDICTORS, check_installed, load
 from harness.protocol import Predictor
 from harness.results.result import NAME
+from harness.running.predictor_class import check_methods, classes_of, get_class
 from harness.running.submission import FILE, read_submission
+from harness.running.user_code import MissingPackageError, UserCodeError, user_code
 
 SEEDS = 5  # number of seeds of a stochastic predictor
 PACKAGES = ("benchmark", "generators", "harness", "leaderboard")
 HERE = Path(__file__).resolve().parents[2]
 GROUP = "peephole.predictors"  # of entry points, whose values are "package.module:Class"
+FORMS = "file.py:Class or package.module:Class"
+IMPORTED = "it is imported, not run: put what a script does under `if __name__ == '__main__':`"
+_IN_FILE = re.compile(r"(.+\.py)(?!\w)(\W*)(.*)")  # file, separator, class
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,8 @@ class Candidate:
             refuse(
                 "name",
                 self.name,
-                "of a-z, 0-9, '.', '_' and '-', and start with a letter or digit; rename the class",
+                "of a-z, 0-9, '.', '_' and '-', and start with a letter or digit; rename the class "
+                "or give --name",
             )
 
     def seeds(self, number: int = SEEDS) -> tuple[int, ...]:
@@ -59,16 +65,18 @@ class Candidate:
         return tuple(range(number if self.stochastic else 1))
 
 
-def find(predictor: str) -> Candidate:
+def find(predictor: str, name: str | None = None) -> Candidate:
     """Return the predictor that a text names.
 
-    A predictor outside the registry is assumed to be stochastic and to use curves. Its name is the
-    name of its class in lower case, and its title the first line of the class's docstring.
+    A predictor outside the registry is assumed to be stochastic and to use curves. Its title is the
+    first line of the class's docstring.
 
     Args:
         predictor: A name in the registry, the name of an entry point, `package.module:Class`,
             `path/to/file.py:Class`, or a folder with the `submission.yaml` of code. The class may
             be any callable that returns a predictor when called without arguments.
+        name: Name of a predictor outside the registry [default: that of the entry point or of the
+            submission, or that of the class in lower case].
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -79,26 +87,42 @@ def find(predictor: str) -> Candidate:
     True
     """
     if (Path(predictor) / FILE).is_file():
-        return _find_submission(Path(predictor))
-    source, colon, attribute = predictor.rpartition(":")
-    if not colon and predictor not in PREDICTORS:
-        return _find_entry_point(predictor)
-    if not colon:
-        entry = get_entry(predictor)
-        check_installed(predictor)
-        load_entry = partial(load, predictor)
-        return Candidate(predictor, entry.title, load_entry, entry.uses_curve, entry.stochastic)
-    for name, entry in PREDICTORS.items():
-        if entry.target == predictor and not entry.options:
-            return find(name)
-    make = _get_class(import_module_of(source, predictor, "predictor"), attribute, predictor)
-    name = _name(attribute)
+        return _find_submission(Path(predictor), name)
+    if predictor in PREDICTORS and name is not None:
+        raise ValueError(f"--name {name!r} is for a predictor of your own, not for {predictor!r}")
+    for known, entry in PREDICTORS.items():
+        is_target = name is None and entry.target == predictor and not entry.options
+        if predictor == known or is_target:
+            check_installed(known)
+            load_entry = partial(load, known)
+            return Candidate(known, entry.title, load_entry, entry.uses_curve, entry.stochastic)
+    _check_names_class(predictor)
+    target = predictor if ":" in predictor else _find_entry_point(predictor)
+    source, _, attribute = target.rpartition(":")
+    make = get_class(import_module_of(source, predictor, "predictor"), attribute, predictor)
+    name = name or (_name(attribute) if target == predictor else predictor)
     if name in PREDICTORS:
         raise ValueError(
             f"predictor {predictor!r} has the name {name!r} of a predictor of the registry; "
-            "rename its class"
+            "rename its class or give another --name"
         )
     return _candidate(name, make, attribute)
+
+
+def _check_names_class(predictor: str) -> None:
+    """Check that a text that names a file names a class, too.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it names none; the message lists the classes of the file.
+    """
+    parts = _IN_FILE.fullmatch(predictor)
+    if parts is None or (parts[2] == ":" and parts[3].isidentifier()):
+        return
+    file = parts[1]
+    known = classes_of(import_module_of(file, predictor, "predictor"))
+    text = ", ".join(f"{file}:{name}" for name in known) or "none with `fit` and `predict`"
+    raise ValueError(f"predictor {predictor!r} must be {file}:Class; classes there: {text}")
 
 
 def _candidate(name: str, make: Callable[[], Predictor], attribute: str) -> Candidate:
@@ -117,36 +141,39 @@ def candidate_of(make: Callable[[], Predictor]) -> Candidate:
         ValueError: If a class lacks a method.
     """
     attribute = getattr(make, "__name__", type(make).__name__)
-    _check_methods(make, attribute)
+    check_methods(make, attribute)
     return _candidate(_name(attribute), make, attribute)
 
 
-def _find_entry_point(name: str) -> Candidate:
-    """Return the predictor of an entry point; no other entry point is imported.
+def _find_entry_point(predictor: str) -> str:
+    """Return the `package.module:Class` of an entry point; nothing is imported.
 
     Raises:
-        ValueError: As for `find`, or if several packages have an entry point of this name.
+        ValueError: If there is none of this name, or several packages have one.
     """
     entries = metadata.entry_points(group=GROUP)
-    known = {entry.value: entry for entry in entries if entry.name == name}
+    known = {entry.value: entry for entry in entries if entry.name == predictor}
     if not known:
-        names = sorted({entry.name for entry in entries})
-        raise ValueError(unknown_name("predictor", name, [*PREDICTORS, *names]))
+        if Path(f"{predictor}.py").is_file():
+            _check_names_class(f"{predictor}.py")
+        if Path(predictor).is_dir():
+            raise ValueError(f"folder {predictor!r} has no {FILE}; template/ has one to start from")
+        names = [*PREDICTORS, *sorted({entry.name for entry in entries})]
+        own = f"; one of your own is {FORMS}" if set(predictor) & set("./") else ""
+        raise ValueError(unknown_name("predictor", predictor, names) + own)
     if len(known) > 1:
         owners = " and ".join(
             f"{value!r} of {getattr(entry.dist, 'name', 'a package')!r}"
             for value, entry in sorted(known.items())
         )
         raise ValueError(
-            f"predictor {name!r} is an entry point more than once: {owners}; give the class "
+            f"predictor {predictor!r} is an entry point more than once: {owners}; give the class "
             "instead, as package.module:Class"
         )
-    source, _, attribute = next(iter(known)).partition("[")[0].strip().partition(":")
-    make = _get_class(import_module_of(source, name, "predictor"), attribute, name)
-    return _candidate(name, make, attribute)
+    return next(iter(known)).partition("[")[0].strip()
 
 
-def _find_submission(folder: Path) -> Candidate:
+def _find_submission(folder: Path, name: str | None) -> Candidate:
     """Return the predictor of a submission, with the name and title of the submission."""
     submission = read_submission(folder)
     if submission.predictor is None:
@@ -155,8 +182,9 @@ def _find_submission(folder: Path) -> Candidate:
         )
     source = folder / submission.predictor if submission.file else submission.predictor
     sys.dont_write_bytecode = True  # `check_contents` refuses compiled code beside submitted code
-    make = find(str(source)).make
-    return Candidate(submission.name, submission.title, make, stochastic=submission.seeds > 1)
+    name = name or submission.name
+    make = find(str(source), name).make
+    return Candidate(name, submission.title, make, stochastic=submission.seeds > 1)
 
 
 def _name(attribute: str) -> str:
@@ -172,7 +200,7 @@ def import_module_of(source: str, text: str, what: str) -> ModuleType:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it cannot be imported.
+        ValueError: If it cannot be imported; the message has file and line.
     """
     is_file = source.endswith(".py") or "/" in source
     if is_file and not Path(source).is_file():
@@ -181,14 +209,17 @@ def import_module_of(source: str, text: str, what: str) -> ModuleType:
     if folder not in sys.path:
         sys.path.append(folder)
     try:
-        return _import_file(Path(source), what) if is_file else importlib.import_module(source)
-    except KeyboardInterrupt:
+        with user_code(f"{what} {text!r} cannot be imported: ", argv=[source]):
+            return _import_file(Path(source), what) if is_file else importlib.import_module(source)
+    except (UserCodeError, MissingPackageError) as error:
+        hint = ""
+        if isinstance(error.__cause__, SystemExit):
+            hint = f"; {IMPORTED}"
+        elif isinstance(error.__cause__, ImportError):
+            hint = _name_clash(Path(folder))
+        if hint:
+            raise ValueError(f"{error}{hint}") from error.__cause__
         raise
-    except BaseException as error:  # a module may raise anything
-        plain = isinstance(error, ImportError | SyntaxError)
-        why = to_line(str(error)) if plain else describe(error)
-        hint = _name_clash(Path(folder)) if plain else ""
-        raise ValueError(f"{what} {text!r} cannot be imported: {why}{hint}") from error
 
 
 def _name_clash(folder: Path) -> str:
@@ -213,27 +244,3 @@ def _import_file(path: Path, what: str) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up by name
     spec.loader.exec_module(module)
     return module
-
-
-def _get_class(module: ModuleType, attribute: str, predictor: str) -> Callable[[], Predictor]:
-    """Return the class or other callable that makes a predictor, after checking it."""
-    try:
-        make: Callable[[], Predictor] | None = getattr(module, attribute, None)
-        if make is not None and callable(make):
-            _check_methods(make, predictor)
-            return make
-    except ValueError:
-        raise
-    except Exception as error:  # of the module or a metaclass
-        raise ValueError(f"predictor {predictor!r} cannot be read: {describe(error)}") from error
-    if make is None:
-        known = [n for n, v in vars(module).items() if isinstance(v, type) and n[:1] != "_"]
-        raise ValueError(f"predictor {predictor!r}: {unknown_name('class', attribute, known)}")
-    raise ValueError(f"predictor {predictor!r} must be a class, not {to_line(repr(make))}")
-
-
-def _check_methods(make: Callable[[], Predictor], predictor: str) -> None:
-    """Check that a class has the methods of a predictor."""
-    for method in ("fit", "predict"):
-        if isinstance(make, type) and not callable(getattr(make, method, None)):
-            raise ValueError(f"predictor {predictor!r} must have a method `{method}`")

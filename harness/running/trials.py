@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from benchmark.util.text import check_line, describe
+from benchmark.util.text import check_line
 from harness.metrics.bootstrap import Counts, resample_counts
 from harness.metrics.metric_input import MetricInput
 from harness.metrics.registry import HEADLINE, METRICS
@@ -19,6 +19,7 @@ from harness.protocol import Array, Runs, Series
 from harness.results.result import HARNESS_VERSION, LONGEST_FAILURE
 from harness.running.find_predictor import Candidate
 from harness.running.fit_predict import check_prediction
+from harness.running.user_code import MissingPackageError, UserCodeError, user_code
 from harness.scoring.scores import Score, score_of
 
 
@@ -115,19 +116,31 @@ class TrialScore:
     failures: tuple[str, ...]
 
 
-def fit_trial(candidate: Candidate, trial: Trial, observed: Sequence[int], seed: int) -> list[Fit]:
+def fit_trial(
+    candidate: Candidate,
+    trial: Trial,
+    observed: Sequence[int],
+    seed: int,
+    *,
+    traceback: bool = False,
+) -> list[Fit]:
     """Return a fit for each number of observed epochs; an exception becomes a failure.
 
     The predictor is fitted once, with the fewest: a predictor that uses curves needs a call each.
+    With `traceback`, that of an exception is written to stderr.
+
+    Raises:
+        ValueError: If the predictor needs a package that is not installed.
     """
     try:
-        queries, predictor = trial.test.observe(min(observed)), candidate.make()
-        predictor.fit(trial.train, trial.validation, observed=min(observed), seed=seed)
-        predicted = check_prediction(predictor.predict(queries), queries).mean[:, -1]
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a predictor may raise anything
-        return failed_fits(candidate.name, trial, observed, seed, describe(error))
+        with user_code(show=traceback, most=LONGEST_FAILURE):
+            queries, predictor = trial.test.observe(min(observed)), candidate.make()
+            predictor.fit(trial.train, trial.validation, observed=min(observed), seed=seed)
+            predicted = check_prediction(predictor.predict(queries), queries).mean[:, -1]
+    except UserCodeError as error:
+        return failed_fits(candidate.name, trial, observed, seed, str(error))
+    except MissingPackageError as error:
+        raise ValueError(f"predictor {candidate.name!r} cannot be fitted: {error}") from error
     samples = _samples(trial, predicted, *_draw([trial]))
     scores = {name: score_of(values) for name, values in samples.items()}
     final = tuple(predicted.tolist())

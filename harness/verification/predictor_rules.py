@@ -9,9 +9,10 @@ from functools import partial
 
 import numpy as np
 
-from benchmark.util.text import describe, to_line
+from benchmark.util.text import to_line
 from harness.prediction_rules import PREDICTION_RULES, plain_prediction, query_scope
 from harness.protocol import Array, Prediction, Predictor, Queries, Runs, Series
+from harness.running.user_code import LONGEST, UserCodeError, user_code
 
 OBSERVED = (0, 1, 5)  # numbers of observed epochs
 CHECK_RUNS = 40  # training runs that a predictor is checked on
@@ -80,13 +81,16 @@ def _predict(predictor: Predictor, queries: Queries) -> Prediction:
     return prediction
 
 
-def check_predictor(make: Callable[[], Predictor], runs: Runs) -> list[Finding]:
+def check_predictor(
+    make: Callable[[], Predictor], runs: Runs, *, traceback: bool = False
+) -> list[Finding]:
     """Check a predictor against each rule and return a finding for each.
 
-    Only `runs` are used; a few dozen training runs are enough for a quick check.
+    Only `runs` are used; a few dozen training runs are enough for a quick check. With `traceback`,
+    that of an exception is written to stderr.
 
     Raises:
-        ValueError: If there are fewer than 12 runs.
+        ValueError: If there are fewer than 12 runs, or the predictor needs a missing package.
     """
     if len(runs) < LEAST_RUNS:
         raise ValueError(f"a check needs at least {LEAST_RUNS} runs, not {len(runs)}")
@@ -96,14 +100,10 @@ def check_predictor(make: Callable[[], Predictor], runs: Runs) -> list[Finding]:
     findings = []
     for rule, check in RULES.items():
         try:
-            finding = Finding(rule, True, check(suite))
-        except BrokenRule as error:
-            finding = Finding(rule, False, to_line(str(error)))
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # a predictor may raise anything
-            finding = Finding(rule, False, describe(error))
-        findings.append(finding)
+            with user_code(show=traceback, passing=(BrokenRule,)):
+                findings.append(Finding(rule, True, check(suite)))
+        except (BrokenRule, UserCodeError) as error:
+            findings.append(Finding(rule, False, to_line(str(error), LONGEST)))
     return findings
 
 
@@ -166,8 +166,8 @@ def _check_new_object(suite: _Suite) -> str:
 
 def _check_repeated_query(suite: _Suite) -> str:
     queries, predictor = suite.queried.observe(ONE), suite.get_fitted(ONE)
-    first = _predict(predictor, queries)
-    return _compare(first, _predict(predictor, queries), "when predicted again")
+    first, second = (_predict(predictor, queries) for _ in range(2))
+    return _compare(first, second, "when predicted again")
 
 
 def _check_runs_unchanged(suite: _Suite) -> str:

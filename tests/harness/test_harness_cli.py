@@ -121,7 +121,7 @@ def test_evaluate_prints_a_row_for_each_task_and_predictor(everything: Result) -
     assert [tuple(row.split()[:2]) for row in rows] == asked
     for row, (_, name) in zip(rows, asked, strict=True):
         if name == "broken":
-            assert row.endswith(" failed: RuntimeError: no luck; today")
+            assert row.endswith(" failed: RuntimeError: no luck; today (my_model.py:28 in fit)")
         else:
             assert re.fullmatch(rf"\S+ +\S+ {PART} +{PART} +\d+\.\d", row), row
     assert "6/6 results" in everything.stderr
@@ -162,7 +162,7 @@ def test_a_process_that_ends_early_is_a_failure_and_takes_no_other_with_it(
     setting = Setting(tmp_path, Release(folder), seeds=1)
     killed, leaving, fine = evaluate_many(names, ["digits-k0-v1"], setting)
     assert killed.failure == "the process ended early: killed, or out of memory"
-    assert leaving.failure == "SystemExit: 3"
+    assert leaving.failure == "SystemExit: 3 (my_model.py:38 in fit)"
     assert fine.status == "scored"
     assert read_result(result_path(tmp_path, "digits-k0-v1", "killed")) == killed
     assert {name: os.environ.get(name) for name in ONE_THREAD} == before
@@ -267,7 +267,7 @@ def test_check_says_of_every_rule_whether_it_is_kept(folder: Path, own: Path) ->
     assert findings[0] == {
         "rule": "works with 0 epochs observed",
         "passed": False,
-        "seen": "RuntimeError: no luck; today",
+        "seen": "RuntimeError: no luck; today (my_model.py:28 in fit)",
     }
 
 
@@ -304,12 +304,13 @@ def test_a_module_in_the_current_folder_is_found(
     ("predictor", "message"),
     [
         ("{own}:MyNt", "predictor {given!r}: unknown class 'MyNt'; did you mean 'MyNet'? Known: "
-         "Prediction, MyNet, Broken, Killed, Leaving, Gru, NoPredict"),
+         "MyNet, Broken, Killed, Leaving, Gru"),
         ("{own}:NoPredict", "predictor {given!r} must have a method `predict`"),
         ("{own}:number", "predictor {given!r} must be a class, not 3"),
         ("{own}:Gru", "predictor {given!r} has the name 'gru' of a predictor of the registry; "
-         "rename its class"),
-        ("nowhere.at_all:Net", "predictor {given!r} cannot be imported: No module named 'nowhere'"),
+         "rename its class or give another --name"),
+        ("nowhere.at_all:Net", "predictor {given!r} cannot be imported: ModuleNotFoundError: No "
+         "module named 'nowhere'"),
     ],
 )  # fmt: skip
 def test_a_predictor_that_cannot_be_found_is_refused(
@@ -326,12 +327,15 @@ def test_a_file_that_is_missing_or_no_python_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
         find(f"{path}:Net")
     path.write_text("def f(:\n")
-    start = re.escape(f"predictor {f'{path}:Net'!r} cannot be imported: invalid syntax")
+    start = re.escape(
+        f"predictor {f'{path}:Net'!r} cannot be imported: SyntaxError: invalid syntax"
+    )
     with pytest.raises(ValueError, match=rf"^{start} \(a\.py, line 1\)$"):
         find(f"{path}:Net")
     path = tmp_path / "a.txt"
     path.write_text("")
-    message = f"predictor {f'{path}:Net'!r} cannot be imported: {str(path)!r} is not a Python file"
+    start = f"predictor {f'{path}:Net'!r} cannot be imported: ImportError: "
+    message = f"{start}{str(path)!r} is not a Python file"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         find(f"{path}:Net")
 

@@ -1,6 +1,7 @@
 """Predictors that raise or return odd objects: a failure of their own, and of nobody else."""
 
 import os
+import re
 import time
 from collections import UserDict
 from collections.abc import Callable
@@ -126,7 +127,7 @@ FAILURES: dict[str, tuple[Predict, str]] = {
         raises(ValueError("\x1b]0;x\x07\u202e\nb")),
         "ValueError: \\x1b]0;x\\x07\\u202e; b",
     ),
-    "long": (raises(ValueError("é" * 30_000_000)), f"ValueError: {'é' * 485}..."),
+    "long": (raises(ValueError("é" * 30_000_000)), f"ValueError: {'é' * 30_000}"),
     "exit": (raises(SystemExit(3)), "SystemExit: 3"),
     "generator": (raises(GeneratorExit()), "GeneratorExit"),
     "unpicklable": (raises(Unpicklable(1, 2)), "Unpicklable: unpicklable"),
@@ -168,8 +169,13 @@ def test_what_a_predictor_raises_is_a_failure_that_is_read_again(
 ) -> None:
     predict, failure = FAILURES[kind]
     result, table = evaluate(told(predict), task, release=Release(folder))
-    assert (result.status, result.failure) == ("failed", failure)
-    assert is_line(failure, LONGEST_FAILURE)
+    assert result.status == "failed"
+    assert result.failure is not None
+    place = re.search(rf" \(({Path(__file__).name}:\d+ in \w+(, )?)+\)$", result.failure)
+    most = LONGEST_FAILURE - len(place[0] if place else "")
+    shortened = failure if len(failure) <= most else f"{failure[: most - 3]}..."
+    assert result.failure == shortened + (place[0] if place else "")
+    assert is_line(result.failure, LONGEST_FAILURE)
     write_result(tmp_path, result, table)
     assert read_result(result_path(tmp_path, task.name, "toy")) == result
 

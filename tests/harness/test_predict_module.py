@@ -199,7 +199,8 @@ def test_a_class_a_module_and_a_function_are_networks(own: Path, name: str) -> N
         ("no_such.py:Net", "no file 'no_such.py' for the network 'no_such.py:Net'"),
         (
             "no_such_module:Net",
-            "network 'no_such_module:Net' cannot be imported: No module named 'no_such_module'",
+            "network 'no_such_module:Net' cannot be imported: ModuleNotFoundError: No "
+            "module named 'no_such_module'",
         ),
         (
             "{own}:Grouped",
