@@ -4,6 +4,7 @@ Run it as `peephole`, or as `python -m peephole` in a source tree. Exit codes: 0
 2 wrong input, 3 budget reached with work left.
 """
 
+import traceback
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -11,13 +12,14 @@ from typing import IO, Any
 import click
 
 from benchmark.cli import data, sample
-from benchmark.options import COUNT, FOLDER, needs
+from benchmark.options import COUNT, FOLDER, TRACEBACK, needs
 from benchmark.tasks_cli import task
 from benchmark.util.text import escape
 from generators.checks_cli import bench, verify
 from generators.cli import generate
 from generators.images_cli import images
-from harness.cli import check, evaluate, print_results, score, submit
+from harness.cli import check, score, submit
+from harness.evaluate_cli import evaluate, print_results
 from harness.studies_cli import compare, predict, select
 from leaderboard.cli import board
 from leaderboard.show.cli import show
@@ -65,6 +67,8 @@ class Root(click.Group):
                 raise
             raise CommandError(error) from error
         except WRONG_INPUT as error:
+            if ctx.meta.get(TRACEBACK):
+                traceback.print_exception(error)
             raise InputError(error) from error
         except OSError as error:
             raise CommandError(error) from error

@@ -38,6 +38,9 @@ RATE = FiniteRange(min=0, min_open=True)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 RESULTS_OPTION = click.option(
+    "--results", type=FOLDER, help="Folder of results [default: results and leaderboard/results]."
+)
+PUBLISHED_OPTION = click.option(
     "--results",
     type=FOLDER,
     help="Folder of results [default: leaderboard/results if it exists, else results].",
@@ -57,6 +60,20 @@ SHOWN_RESULTS_OPTION = click.option(
     help="Folder [default: leaderboard/results or results if it exists, else the package's].",
 )
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines.")
+TRACEBACK = "traceback"  # in the `meta` of a command's context: whether to write tracebacks
+
+
+def _traceback(ctx: click.Context, _: click.Parameter, wanted: bool) -> bool:
+    ctx.meta[TRACEBACK] = wanted
+    return wanted
+
+
+TRACEBACK_OPTION = click.option(
+    "--traceback",
+    is_flag=True,
+    callback=_traceback,
+    help="Also write the traceback of an exception in your code to stderr.",
+)
 VERSION_OPTION = click.option(
     "--release", "version", help="Version of the data [default: the next one if rows changed]."
 )

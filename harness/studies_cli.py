@@ -46,13 +46,14 @@ def compare(
     Scores are means over seeds of single fits, as on the board. P-values are corrected for all
     pairs of predictors with a result on the task (Romano-Wolf), so the board says the same.
     """
-    from harness.results.folder import results_folder
+    from harness.results.folder import folders_to_read
     from harness.score_text import difference_lines, json_lines
     from harness.studies.compare import compare as compare_pairs
 
     task = release.task(name)
+    folders = folders_to_read(results)
     differences = compare_pairs(
-        task, predictors, results_folder(results), metric=metric, stratum=stratum, release=release
+        task, predictors, folders, metric=metric, stratum=stratum, release=release
     )
     if not as_json:
         click.echo(f"{metric} on {stratum} of {task.name}")
@@ -86,8 +87,7 @@ def select(
     trained to the end. The column `training` counts the epochs of the networks that a predictor is
     fitted on, apart from those of the candidates.
     """
-    from harness.predictors.registry import PREDICTORS
-    from harness.results.folder import results_folder
+    from harness.results.folder import folders_to_read
     from harness.score_text import json_lines, strategy_lines
     from harness.studies.early_selection import simulate_selection
     from harness.studies.early_selection_plot import draw
@@ -99,8 +99,10 @@ def select(
     tasks = [release.task(name) for name, number in versions.items() if number == wanted]
     if not tasks:
         raise ValueError(f"there is no task of {images!r} with version {wanted}")
-    names, folder = predictors or tuple(PREDICTORS), results_folder(results)
-    outcomes = simulate_selection(tasks, names, folder, candidates=candidates, release=release)
+    folders = folders_to_read(results)
+    outcomes = simulate_selection(
+        tasks, predictors, folders, candidates=candidates, release=release
+    )
     echo_lines(json_lines(outcomes) if as_json else strategy_lines(outcomes))
     if plot is not None:
         draw(outcomes, plot, f"{images}: selecting the best of {candidates} test networks")

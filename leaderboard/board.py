@@ -21,7 +21,7 @@ from benchmark.space.imagesets import IMAGES
 from benchmark.space.skeletons import SKELETONS
 from harness.results.ceiling import Ceiling, ceiling_paths, read_ceiling
 from harness.results.contents import require_contents
-from harness.results.folder import results_folder
+from harness.results.folder import OWN, published_folder
 from harness.results.predictions import mean_table
 from harness.results.result import Result, tau_samples
 from harness.results.store import read_with_predictions
@@ -36,8 +36,13 @@ ABOVE_CEILING = "above the ceiling"  # flag of a tau above the interval of its c
 
 def results_here() -> Path:
     """Return the results folder of the working directory, or the package's if there is none."""
-    folder = results_folder(None)
+    folder = published_folder()
     return folder if folder.is_dir() else RESULTS
+
+
+def own_results() -> Path | None:
+    """Return the folder of one's own results beside published ones; None if there is none."""
+    return OWN if OWN.is_dir() and published_folder() != OWN else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,50 +111,57 @@ class Board:
     left_out: tuple[str, ...] = ()
 
 
-def verified_board(folder: Path, release: Release = INSTALLED) -> Board:
+def verified_board(folder: Path, release: Release = INSTALLED, *, own: Path | None = None) -> Board:
     """Return the board of the results whose every value follows from the release.
 
     Values are computed again from the predictions, ceilings from the runs. Wrong ones are left out.
+    The folders are as for `read_board`.
 
     Raises:
         ValueError: If no result is right, or anything lies there or in the folder of submissions
             that `check_contents` refuses.
         FileNotFoundError: If the folder does not exist.
     """
-    request = Request(folder, release=release, intervals=False, published=False)
-    return read_board(folder, verify(request).wrong)
+    wrong: dict[Path, str] = {}
+    for place in filter(None, (own, folder)):
+        request = Request(place, release=release, intervals=False, published=False)
+        wrong |= verify(request).wrong
+    return read_board(folder, wrong, own=own)
 
 
-def read_board(folder: Path, left_out: Mapping[Path, str] | None = None) -> Board:
+def read_board(
+    folder: Path, left_out: Mapping[Path, str] | None = None, *, own: Path | None = None
+) -> Board:
     """Return the board of the results of a folder, without computing their values again.
 
     Args:
         folder: Folder of results.
         left_out: The results and ceilings to leave out, each with its problem.
+        own: Folder of one's own results to add; they count instead of others of the same name.
 
     Raises:
         ValueError: If there is no result, one breaks a rule, or anything lies there or in the
             folder of submissions that `check_contents` refuses.
-        FileNotFoundError: If the folder does not exist.
+        FileNotFoundError: If a folder does not exist.
     """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"no folder of results {str(folder)!r}")
-    require_contents(folder, submissions_folder(folder))
     problems = left_out or {}
+    paths: dict[tuple[str, str], Path] = {}
+    for place in filter(None, (folder, own)):
+        if not place.is_dir():
+            raise FileNotFoundError(f"no folder of results {str(place)!r}")
+        require_contents(place, submissions_folder(place))
+        paths |= {(p.parent.name, p.stem): p for p in place.glob("*/*.json") if p not in problems}
     entries: dict[str, list[tuple[Result, pa.Table | None]]] = {}
-    for path in sorted(folder.glob("*/*.json")):
-        if path in problems:
-            continue
+    for _, path in sorted(paths.items()):
         result, table = read_with_predictions(path)
         mean = None if table is None else mean_table(table)
         entries.setdefault(result.task, []).append((result, mean))
     if not entries:
-        found = "; ".join(
-            [f"no result <task>/<predictor>.json in {str(folder)!r}", *problems.values()]
-        )
-        raise ValueError(found)
-    paths = [path for path in ceiling_paths(folder) if path not in problems]
-    ceilings = {ceiling.images: ceiling for ceiling in map(read_ceiling, paths)}
+        text = f"no result <task>/<predictor>.json in {str(folder)!r}"
+        raise ValueError("; ".join([text, *problems.values()]))
+    places = [place for place in (own, folder) if place is not None]
+    found = [path for place in places for path in ceiling_paths(place) if path not in problems]
+    ceilings = {ceiling.images: ceiling for ceiling in map(read_ceiling, found)}
     tasks = [task_board(of, ceilings.get(of[0][0].images)) for of in entries.values()]
     order = list(IMAGES)
     tasks.sort(key=lambda task: (order.index(task.images), task.observed, task.name))

@@ -41,19 +41,21 @@ def build(
 
     Every value is computed again from the predictions; wrong results are left out and named, with
     exit code 1. Results that were right before are not scored again. The page contains its data
-    and needs no network connection. The table of --readme is between the lines <!-- board --> and
-    <!-- /board -->; its pictures are leaderboard/board-light.svg and leaderboard/board-dark.svg,
-    relative to its folder.
+    and needs no network connection. In a checkout, your own results in `results` are shown with the
+    published ones, but not with --readme. The table of --readme is between the lines <!-- board -->
+    and <!-- /board -->; its pictures are leaderboard/board-light.svg and
+    leaderboard/board-dark.svg, relative to its folder.
     """
     from benchmark.util.atomic import write_atomically
     from harness.running.submission import submissions_folder
-    from leaderboard.board import results_here, verified_board
+    from leaderboard.board import own_results, results_here, verified_board
     from leaderboard.networks import load_all_networks
     from leaderboard.page.page import render
     from leaderboard.readme.sync import bring_up_to_date, readme_files
 
     folder = results or results_here()
-    results_board = verified_board(folder, release)
+    own = None if results or readme else own_results()
+    results_board = verified_board(folder, release, own=own)
     files = {} if readme is None else readme_files(results_board, readme)
     networks = load_all_networks((task.name for task in results_board.tasks), release)
     write_atomically(output, render(results_board, networks, submissions_folder(folder)))
@@ -125,12 +127,14 @@ def check(
 def serve(results: Path | None, port: int, release: "Release") -> None:
     """Serve the page on this machine, until Ctrl-C is pressed.
 
-    The page is rebuilt on request when results have changed.
+    The page is rebuilt on request when results have changed. In a checkout, your own results in
+    `results` are among the published ones.
     """
-    from leaderboard.board import results_here
+    from leaderboard.board import own_results, results_here
     from leaderboard.page.server import Server, Site
 
-    site = Site(results or results_here(), release)
+    own = None if results else own_results()
+    site = Site(results or results_here(), own, release=release)
     site.page()  # is slow the first time
     with Server(site, port) as server:
         click.echo(f"{server.address}  shows {site.results}; press Ctrl-C to stop")

@@ -35,7 +35,8 @@ ROOMS = {  # of each folder, from the lowest; a module imports from its own room
         "protocol", "prediction_rules", "metrics", "scoring", "features", "tracing", "task_data",
         "results", "predictors", "predictors.recurrent", "predictors.extrapolation",
         "predictors.bnn", "predictors.arc", "running", "verification.isolation", "verification",
-        "api", "studies", "score_text", "studies_cli", "cli",
+        "api", "studies", "score_text", "studies_cli", "evaluate_cli",
+        "cli",
     ),
     "leaderboard": ("words", "networks", "board", "page", "readme", "show", "cli"),
 }  # fmt: skip

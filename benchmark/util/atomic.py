@@ -47,6 +47,26 @@ def write_atomically(path: Path, text: str) -> None:
         draft.write_text(text, encoding="utf-8")
 
 
+def check_writable(path: Path) -> None:
+    """Check that a file can be written, before the work is done whose outcome it will hold.
+
+    Missing folders are created, and the file stays as it is.
+
+    Raises:
+        ValueError: If the system cannot write there.
+    """
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
+    try:
+        make_folder(path.parent)
+        os.close(os.open(draft, NEW_FILE, 0o666))
+        draft.unlink()
+    except OSError as error:
+        where = str(error.filename or path.parent).removesuffix(str(draft.name))
+        raise ValueError(
+            f"{str(path)!r} cannot be written: {error.strerror}: {where!r}; choose another place"
+        ) from error
+
+
 def make_folder(folder: Path) -> None:
     """Create a folder and those on its way, where missing, and sync the names of the new ones."""
     new = [path for path in (folder, *folder.parents) if not path.exists()]

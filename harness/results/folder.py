@@ -1,10 +1,50 @@
-"""The folder of results."""
+"""The folders of results: the published one of a checkout, and one's own.
 
+One's own results are never among the published ones, and are read together with them: of a
+predictor with a result in both, one's own counts.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
 
-RESULTS_OF_A_CHECKOUT, RESULTS = Path("leaderboard/results"), Path("results")
+from benchmark.util.unknown_name import unknown_name
+from harness.results.store import result_path
+
+PUBLISHED, OWN = Path("leaderboard/results"), Path("results")  # in the current folder
+HOW = (
+    "`peephole evaluate` makes results; those that are published come with a checkout of the "
+    "repository, not with an installed package"
+)
 
 
-def results_folder(chosen: Path | None = None) -> Path:
-    """Return the chosen folder, else that of a checkout, else `results` in the current folder."""
-    return chosen or (RESULTS_OF_A_CHECKOUT if RESULTS_OF_A_CHECKOUT.is_dir() else RESULTS)
+def published_folder() -> Path:
+    """Return the published folder of a checkout; elsewhere one's own."""
+    return PUBLISHED if PUBLISHED.is_dir() else OWN
+
+
+def folders_to_read(chosen: Path | None = None) -> tuple[Path, ...]:
+    """Return the chosen folder, or else one's own and the published one, as far as they exist."""
+    if chosen is not None:
+        return (chosen,)
+    return tuple(folder for folder in (OWN, PUBLISHED) if folder.is_dir()) or (OWN,)
+
+
+def predictors_with_results(folders: Sequence[Path], task: str) -> list[str]:
+    """Return the names of all predictors with a result on a task, sorted."""
+    return sorted({path.stem for folder in folders for path in (folder / task).glob("*.json")})
+
+
+def find_result(folders: Sequence[Path], task: str, predictor: str) -> Path:
+    """Return the path of a result in the first folder that has it.
+
+    Raises:
+        FileNotFoundError: If none has; the message has the nearest name.
+    """
+    for folder in folders:
+        path = result_path(folder, task, predictor)
+        if path.exists():
+            return path
+    known = predictors_with_results(folders, task)
+    raise FileNotFoundError(
+        f"{unknown_name(f'predictor with a result on {task}', predictor, known)}; {HOW}"
+    )

@@ -5,29 +5,26 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from benchmark.util.unknown_name import unknown_name
 from harness.metrics.bootstrap import Array
 from harness.metrics.registry import METRICS
 from harness.results.predictions import matrix, predicted_epochs, split_seeds
-from harness.results.store import read_with_predictions, result_path
+from harness.results.store import read_with_predictions
 from harness.scoring.strata import strata, tabulate
 from harness.scoring.targets import Targets
 
 
-def seed_predictions(results: Path, task: str, predictor: str) -> list[pa.Table]:
-    """Return the stored predictions of each seed of a result, in the order of the seeds.
+def seed_predictions(path: Path) -> list[pa.Table]:
+    """Return the predictions of each seed of the result at `path`, in the order of the seeds.
 
     Raises:
-        FileNotFoundError: If there is no such result, or its predictions are missing.
+        FileNotFoundError: If the result or its predictions are missing.
         ValueError: If the predictor failed, or a file breaks a rule.
     """
-    path = result_path(results, task, predictor)
-    if not path.exists():
-        known = [p.stem for p in path.parent.glob("*.json")]
-        raise FileNotFoundError(f"no result: {unknown_name('predictor', predictor, known)}")
     result, table = read_with_predictions(path)
     if table is None:
-        raise ValueError(f"predictor {predictor!r} failed on {task!r}: {result.failure}")
+        raise ValueError(
+            f"predictor {result.predictor!r} failed on {result.task!r}: {result.failure}"
+        )
     return split_seeds(table, len(result.seeds))
 
 

@@ -12,13 +12,14 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmark.util.atomic import check_writable
 from benchmark.util.locks import locked
 from benchmark.util.processes import EndedEarlyError, run_in_processes
 from benchmark.util.progress import Progress
 from benchmark.util.strict_json import encode, parse_record, refuse
 from harness.results.result import HARNESS_VERSION
 from harness.running.attempt import Failed, attempt, raise_first
-from harness.running.evaluate_many import Setting, check_names
+from harness.running.evaluate_many import Setting, find_all
 from harness.running.find_predictor import Candidate, find
 from harness.running.trials import Fit, Trial, TrialScore, average, failed_fits, fit_trial
 
@@ -57,16 +58,17 @@ def try_many(
         predictors: Arguments of `harness.running.find_predictor.find`.
         trials: The trials.
         observed: Numbers of observed epochs; those that leave no epoch to predict are left out.
-        setting: Numbers of seeds and processes.
+        setting: Numbers of seeds and processes, name and traceback.
         output: File of the fits; it may exist. None: they are not kept.
 
     Raises:
-        ValueError: If a predictor is unknown, or the file holds other lines than fits, or fits on
-            other data.
-        OSError: If the file cannot be read or written.
+        ValueError: If a predictor is unknown or needs a package that is not installed, or the file
+            cannot be written, or holds other lines than fits, or fits on other data.
+        OSError: If the file cannot be read.
     """
-    candidates = {name: find(name) for name in predictors}
-    check_names(candidates)
+    candidates = find_all(predictors, setting)
+    if output is not None:
+        check_writable(output)
     epochs = min(trial.train.recipe.epochs for trial in trials)
     left = sorted({k for k in observed if k < epochs})
     if not left:
@@ -77,7 +79,7 @@ def try_many(
     with TemporaryDirectory() as place:
         path = output or Path(place) / "fits.jsonl"
         jobs = _missing(candidates, trials, observed, setting.seeds, read_fits(path, trials))
-        _make(jobs, path, setting.processes)
+        _make(jobs, path, setting)
         fits = read_fits(path, trials)
     scores = []
     for candidate in candidates.values():
@@ -115,31 +117,31 @@ def _missing(
     return jobs
 
 
-def _make(jobs: Sequence[Job], path: Path, processes: int) -> None:
+def _make(jobs: Sequence[Job], path: Path, setting: Setting) -> None:
     """Run all jobs. What a process that ended early left out is stored as failed."""
     progress = Progress("fits", sum(len(job.fits) for job in jobs))
-    calls = [partial(attempt, run, job, path.absolute()) for job in jobs]
+    calls = [partial(attempt, run, job, path.absolute(), setting) for job in jobs]
     failed: list[tuple[str, Failed]] = []
-    for number, ended in run_in_processes(calls, processes):
+    for number, ended in run_in_processes(calls, setting.processes):
         job = jobs[number]
         if isinstance(ended, EndedEarlyError):
-            _store_ended(job, path, str(ended))
+            _store_ended(job, path, setting, str(ended))
         elif isinstance(ended, Failed):
             failed.append((job.predictor, ended))
         progress.advance(len(job.fits))
     raise_first(failed)
 
 
-def run(job: Job, path: Path) -> None:
+def run(job: Job, path: Path, setting: Setting) -> None:
     """Make the fits of a job in this process, and store each as soon as it is made."""
-    candidate = find(job.predictor)
+    candidate, traceback = find(job.predictor, setting.name), setting.traceback
     for trial, seed in job.fits:
-        store(path, fit_trial(candidate, trial, job.observed, seed))
+        store(path, fit_trial(candidate, trial, job.observed, seed, traceback=traceback))
 
 
-def _store_ended(job: Job, path: Path, why: str) -> None:
+def _store_ended(job: Job, path: Path, setting: Setting, why: str) -> None:
     """Store failed fits for those that a process did not come to."""
-    name = find(job.predictor).name
+    name = find(job.predictor, setting.name).name
     made = read_fits(path, [trial for trial, _ in job.fits])
     for trial, seed in job.fits:
         fits = failed_fits(name, trial, job.observed, seed, why)

@@ -17,9 +17,10 @@ from benchmark.tasks import Task
 from benchmark.util.unknown_name import unknown_name
 from harness.metrics.bootstrap import Array
 from harness.metrics.registry import METRICS
+from harness.results.folder import find_result, predictors_with_results
 from harness.results.result import tau_samples
 from harness.results.samples import score_samples, seed_predictions
-from harness.results.store import read_result, result_path
+from harness.results.store import read_result
 from harness.scoring.differences import pairwise_differences
 from harness.scoring.score_rules import STRATA
 from harness.task_data import load_targets
@@ -51,7 +52,7 @@ class Difference:
 def compare(
     task: Task,
     predictors: Sequence[str],
-    results: Path,
+    results: Sequence[Path],
     *,
     metric: str = "tau",
     stratum: str = "test",
@@ -62,7 +63,7 @@ def compare(
     Args:
         task: A task on which all predictors have a result.
         predictors: Names of at least two predictors.
-        results: Folder of results.
+        results: Folders of results; of a predictor in several, the first counts.
         metric: A name of `METRICS` that has a direction and a bootstrap interval.
         stratum: Name of the stratum, as in results.
         release: The data; by default that of the installed package.
@@ -98,20 +99,25 @@ def compare(
 
 
 def _all_samples(
-    task: Task, predictors: Sequence[str], results: Path, wanted: tuple[str, str], release: Release
+    task: Task,
+    predictors: Sequence[str],
+    results: Sequence[Path],
+    wanted: tuple[str, str],
+    release: Release,
 ) -> dict[str, Array]:
     """Return the samples of all predictors of a task that have the metric."""
     targets = load_targets(task, release).valid_accuracy
-    on_board = sorted(path.stem for path in (results / task.name).glob("*.json"))
+    on_board = predictors_with_results(results, task.name)
     samples = {}
     for name in dict.fromkeys([*predictors, *on_board]):
+        path = find_result(results, task.name, name)
         try:
-            if wanted == ("tau", "test") and name in on_board:
-                result = read_result(result_path(results, task.name, name))
+            if wanted == ("tau", "test"):
+                result = read_result(path)
                 if result.failure is None:
                     samples[name] = tau_samples(result)
                     continue
-            tables = seed_predictions(results, task.name, name)
+            tables = seed_predictions(path)
             samples[name] = score_samples(tables, targets, metric=wanted[0], stratum=wanted[1])
         except ValueError as error:
             if name in predictors:

@@ -13,7 +13,7 @@ are counted apart from those of the training networks that a predictor is fitted
 and halving do not need. A predictor selects once with each of its seeds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,9 +23,12 @@ from numpy.typing import NDArray
 from benchmark.release import INSTALLED, Release
 from benchmark.tasks import Task
 from benchmark.util.rng import generator_for
+from benchmark.util.unknown_name import unknown_name
+from harness.predictors.registry import PREDICTORS
+from harness.results.folder import HOW, find_result, predictors_with_results
 from harness.results.predictions import matrix
 from harness.results.samples import seed_predictions
-from harness.results.store import read_result, result_path
+from harness.results.store import read_result
 from harness.task_data import load_targets
 
 Array = NDArray[np.float64]
@@ -67,7 +70,7 @@ class StrategyOutcome:
 def simulate_selection(
     tasks: Sequence[Task],
     predictors: Sequence[str],
-    results: Path,
+    results: Sequence[Path],
     *,
     candidates: int = CANDIDATES,
     release: Release = INSTALLED,
@@ -76,13 +79,15 @@ def simulate_selection(
 
     Args:
         tasks: Tasks with the same rows and different numbers of observed epochs.
-        predictors: Names of predictors; they are skipped on tasks where they have no score.
-        results: Folder of results.
+        predictors: Names of predictors; they are skipped on tasks where they have no score. If
+            empty, all that have a score.
+        results: Folders of results; of a predictor in several, the first counts.
         candidates: N, at most the number of test networks.
         release: The data; by default that of the installed package.
 
     Raises:
-        ValueError: If the tasks have different rows, or N is out of range.
+        ValueError: If the tasks have different rows, a predictor has no score on any of them, or N
+            is out of range.
     """
     if len({task.rows_digest for task in tasks}) != 1:
         raise ValueError("all tasks must have the same rows")
@@ -92,13 +97,12 @@ def simulate_selection(
     if not max(KEPT) <= candidates <= len(test):
         raise ValueError(f"`candidates` (={candidates}) must be in {max(KEPT)}..{len(test)}")
     curves, sets = targets.curves[test], random_sets(len(test), candidates)
+    scored = {task.name: _scored(task, predictors, results) for task in tasks}
+    _check_scored(predictors, scored, results)
     outcomes = [*_stop_after_each_epoch(curves, sets), successive_halving(curves, sets)]
     for task in tasks:
-        for name in predictors:
-            path = result_path(results, task.name, name)
-            if not path.exists() or read_result(path).failure is not None:
-                continue
-            tables = seed_predictions(results, task.name, name)
+        for name, path in scored[task.name].items():
+            tables = seed_predictions(path)
             scores = np.stack([matrix(t, "mean", targets.run_ids)[test, -1] for t in tables])
             outcomes += [
                 replace(
@@ -108,6 +112,29 @@ def simulate_selection(
                 for m in KEPT
             ]
     return outcomes
+
+
+def _scored(task: Task, predictors: Sequence[str], results: Sequence[Path]) -> dict[str, Path]:
+    """Return the scored results on a task, by predictor in the order given or of the registry."""
+    known = predictors_with_results(results, task.name)
+    order = predictors or sorted(known, key=[*PREDICTORS, *known].index)
+    paths = {name: find_result(results, task.name, name) for name in order if name in known}
+    return {name: path for name, path in paths.items() if read_result(path).failure is None}
+
+
+def _check_scored(
+    predictors: Sequence[str], scored: Mapping[str, Mapping[str, Path]], results: Sequence[Path]
+) -> None:
+    """Check that each predictor has a score on a task.
+
+    Raises:
+        ValueError: If one has none; the message has the nearest name.
+    """
+    known = {name for task in scored for name in predictors_with_results(results, task)}
+    for name in predictors:
+        if not any(name in paths for paths in scored.values()):
+            what = f"predictor with a score on {' or '.join(scored)}"
+            raise ValueError(f"{unknown_name(what, name, sorted(known - {name}))}; {HOW}")
 
 
 def random_sets(networks: int, candidates: int) -> NDArray[np.intp]:

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from benchmark.release import Release
 from benchmark.tasks import Task
-from benchmark.util.atomic import replacing, write_atomically
+from benchmark.util.atomic import check_writable, replacing, write_atomically
 from harness.predictors.registry import PREDICTORS
 from harness.results.result import Result
 from harness.results.store import read_with_predictions, remove_result, result_path, write_result
@@ -122,6 +122,9 @@ def submit_files(
     if folder.exists() and not replace_existing:
         raise ValueError(f"submission {submission.name!r} exists already; --replace replaces it")
     tasks = [setting.release.task(task) for task in submission.tasks]
+    for task in tasks:
+        check_writable(result_path(setting.results, task.name, submission.name))
+    check_writable(folder.parent / FILE)
     with TemporaryDirectory(prefix="peephole-submit-") as name:
         temporary = Path(name) / submission.name
         write_atomically(temporary / FILE, files.text)

@@ -44,12 +44,13 @@ Request = socket.socket | tuple[bytes, socket.socket]
 
 
 class Site:
-    """A folder of results, the data that they are checked against, and the latest page of both."""
+    """Folders of results, the data they are checked against, and the latest page of both."""
 
-    def __init__(self, results: Path, release: Release = INSTALLED) -> None:
-        """Set the folder of results and the data without reading them."""
-        self.results = results
-        self.release = release
+    def __init__(
+        self, results: Path, own: Path | None = None, *, release: Release = INSTALLED
+    ) -> None:
+        """Set the folders of results, one's own among them, and the data, without reading them."""
+        self.results, self.own, self.release = results, own, release
         self._networks: dict[str, TaskNetworks] = {}
         self._stamp: Stamp | None = None
         self._page = b""
@@ -65,7 +66,7 @@ class Site:
         with self._lock:
             stamp = self.stamp()
             if stamp != self._stamp:
-                board = verified_board(self.results, self.release)
+                board = verified_board(self.results, self.release, own=self.own)
                 for task in board.tasks:
                     if task.name not in self._networks:
                         self._networks[task.name] = load_networks(task.name, self.release)
@@ -77,7 +78,7 @@ class Site:
     def stamp(self) -> Stamp:
         """Return path, modification time and size of every file of results and submissions."""
         stats = []
-        for folder in (self.results, submissions_folder(self.results)):
+        for folder in filter(None, (self.results, submissions_folder(self.results), self.own)):
             for path in sorted(folder.rglob("*")):
                 with suppress(FileNotFoundError):  # a draft that was moved just now
                     stat = path.lstat()

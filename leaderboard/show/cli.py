@@ -10,7 +10,7 @@ from benchmark.options import (
     DATA_OPTION,
     HELP,
     JSON_OPTION,
-    SHOWN_RESULTS_OPTION,
+    RESULTS_OPTION,
     echo_lines,
     picture_option,
 )
@@ -77,7 +77,7 @@ def show_split(images: str, output: Path | None, release: "Release", as_json: bo
 @show.command("predictor", context_settings=HELP)
 @click.argument("name")
 @click.option("--task", "task_name", required=True, help="Frozen task with its result.")
-@SHOWN_RESULTS_OPTION
+@RESULTS_OPTION
 @OUTPUT_OPTION
 @DATA_OPTION
 @JSON_OPTION
@@ -91,11 +91,11 @@ def show_predictor(
     as_json: bool,
 ) -> None:
     """Show a predictor, its scores by split and skeleton, and predicted against true accuracy."""
-    from leaderboard.board import results_here
+    from harness.results.folder import folders_to_read
     from leaderboard.show.predictor import load_predictor, predictor_lines, predictor_record
     from leaderboard.show.predictor_plot import draw_predictor
 
-    shown = load_predictor(name, task_name, results or results_here(), release)
+    shown = load_predictor(name, task_name, folders_to_read(results), release)
     lines = [json.dumps(predictor_record(shown))] if as_json else predictor_lines(shown)
     echo_lines(lines)
     if output is not None:

@@ -1,6 +1,6 @@
 """Shows a predictor on a task in the terminal: its scores and its predictions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,11 +8,11 @@ import numpy as np
 
 from benchmark.release import INSTALLED, Release
 from benchmark.util.strict_json import encode
-from benchmark.util.unknown_name import unknown_name
 from harness.predictors.registry import PREDICTORS
+from harness.results.folder import find_result
 from harness.results.predictions import matrix, mean_table
 from harness.results.result import Result
-from harness.results.store import read_with_predictions, result_path
+from harness.results.store import read_with_predictions
 from harness.score_text import number_text
 from harness.scoring.score_rules import STRATA
 from harness.scoring.targets import SCORED_SPLITS, Targets
@@ -45,23 +45,17 @@ class ShownPredictor:
 
 
 def load_predictor(
-    name: str, task_name: str, results: Path, release: Release = INSTALLED
+    name: str, task_name: str, results: Sequence[Path], release: Release = INSTALLED
 ) -> ShownPredictor:
-    """Read the result and the predictions of a predictor.
+    """Read the result and the predictions of a predictor from the first folder that has them.
 
     Raises:
-        ValueError: If the task is unknown, or the predictor has no scored result on it; the
-            message suggests the nearest name.
-        FileNotFoundError: If the predictions are missing.
+        ValueError: If the task is unknown, or the predictor failed on it.
+        FileNotFoundError: If the result or its predictions are missing; the message suggests the
+            nearest name.
     """
     task = release.task(task_name)
-    known = sorted(path.stem for path in (results / task.name).glob("*.json"))
-    if not known:
-        raise ValueError(f"there is no result on {task.name} in {str(results)!r}")
-    if name not in known:
-        raise ValueError(unknown_name(f"predictor with a result on {task.name}", name, known))
-    path = result_path(results, task.name, name)
-    result, predictions = read_with_predictions(path)
+    result, predictions = read_with_predictions(find_result(results, task.name, name))
     if predictions is None:
         reason = str(result.failure).splitlines()[0]
         raise ValueError(f"predictor {name!r} failed on {task.name}: {reason}")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 from benchmark.release import Release
 from benchmark.tasks import Task
 from harness.protocol import Prediction
+from harness.results.folder import HOW, find_result, folders_to_read
 from harness.results.result import tau_samples
 from harness.results.samples import score_samples, seed_predictions
 from harness.results.store import read_result, result_path, write_result
@@ -63,12 +65,12 @@ def test_the_better_one_is_named_whatever_the_direction(
 ) -> None:
     for metric, sign in (("tau", 1), ("mse", -1)):
         (found,) = compare(
-            task, ["exact", "noisy"], results, metric=metric, release=Release(folder)
+            task, ["exact", "noisy"], [results], metric=metric, release=Release(folder)
         )
         assert found.better == "exact"
         assert np.sign(found.value) == sign
         (turned,) = compare(
-            task, ["noisy", "exact"], results, metric=metric, release=Release(folder)
+            task, ["noisy", "exact"], [results], metric=metric, release=Release(folder)
         )
         assert turned.better == "exact"
         assert turned.value == -found.value
@@ -78,7 +80,7 @@ def test_paired_differences_are_significant_where_two_intervals_overlap(
     task: Task, results: Path, folder: Path
 ) -> None:
     """MSEs of errors that differ by 5 % have overlapping intervals, but a clear difference."""
-    (found,) = compare(task, ["noisy", "noisier"], results, metric="mse", release=Release(folder))
+    (found,) = compare(task, ["noisy", "noisier"], [results], metric="mse", release=Release(folder))
     assert found.better == "noisy"
     assert found.low is not None
     assert found.high is not None
@@ -91,7 +93,7 @@ def test_a_predictor_ties_with_its_copy(
     targets = load_targets(task, Release(folder))
     for name in ("one", "two"):
         store(tmp_path, task, targets, name, np.full(24, 0.01))
-    (found,) = compare(task, ["one", "two"], tmp_path, release=Release(folder))
+    (found,) = compare(task, ["one", "two"], [tmp_path], release=Release(folder))
     assert (found.value, found.p_value, found.better) == (0.0, 1.0, None)
 
 
@@ -99,12 +101,14 @@ def test_pairs_are_all_there_and_are_tested_among_all_results(
     task: Task, results: Path, folder: Path
 ) -> None:
     names = ["exact", "noisy", "noisier"]
-    found = compare(task, names, results, metric="mse", stratum="heldout", release=Release(folder))
+    found = compare(
+        task, names, [results], metric="mse", stratum="heldout", release=Release(folder)
+    )
     assert [(d.one, d.other) for d in found] == [
         ("exact", "noisy"), ("exact", "noisier"), ("noisy", "noisier"),
     ]  # fmt: skip
     (alone,) = compare(
-        task, names[:2], results, metric="mse", stratum="heldout", release=Release(folder)
+        task, names[:2], [results], metric="mse", stratum="heldout", release=Release(folder)
     )
     assert found[0] == alone
 
@@ -115,13 +119,18 @@ def test_stored_resamples_of_tau_are_those_of_the_predictions(
     targets = load_targets(task, Release(folder)).valid_accuracy
     for name in ("noisy", "noisier"):
         stored = tau_samples(read_result(result_path(results, task.name, name)))
-        again = score_samples(seed_predictions(results, task.name, name), targets)
+        again = score_samples(seed_predictions(result_path(results, task.name, name)), targets)
         assert stored == pytest.approx(again, abs=0.5e-4)
 
 
 def test_what_cannot_be_compared_says_why(task: Task, results: Path, folder: Path) -> None:
     cases = [
-        (["exact", "exat"], {}, "no result: unknown predictor 'exat'; did you mean 'exact'?"),
+        (
+            ["exact", "exat"],
+            {},
+            f"unknown predictor with a result on {NAME} 'exat'; did you mean 'exact'? Known: "
+            f"broken, exact, noisier, noisy; {HOW}",
+        ),
         (["exact", "exact"], {}, "a comparison needs at least two predictors"),
         (["exact", "broken"], {}, f"broken: predictor 'broken' failed on {NAME!r}: Error: no"),
         (["exact", "noisy"], {"metric": "taw"}, "unknown metric 'taw'; did you mean 'tau'?"),
@@ -135,7 +144,7 @@ def test_what_cannot_be_compared_says_why(task: Task, results: Path, folder: Pat
     ]
     for names, options, message in cases:
         with pytest.raises((ValueError, FileNotFoundError), match=f"^{re.escape(message)}"):
-            compare(task, names, results, release=Release(folder), **options)
+            compare(task, names, [results], release=Release(folder), **options)
 
 
 def test_the_command_prints_a_line_for_each_pair(results: Path, folder: Path) -> None:
@@ -149,3 +158,22 @@ def test_the_command_prints_a_line_for_each_pair(results: Path, folder: Path) ->
     )
     (line,) = CliRunner().invoke(command, [*arguments, "--json"]).stdout.splitlines()
     assert json.loads(line)["better"] == "exact"
+
+
+def test_own_results_are_compared_with_published_ones(
+    task: Task, results: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets = load_targets(task, Release(folder))
+    own, published = Path("results"), Path("leaderboard/results")
+    monkeypatch.chdir(tmp_path)
+    assert folders_to_read() == (own,)
+    with pytest.raises(FileNotFoundError, match=rf"'mine'. Known: none; {re.escape(HOW)}$"):
+        find_result(folders_to_read(), NAME, "mine")
+    shutil.copytree(results, published)
+    assert folders_to_read() == (published,)
+    store(own, task, targets, "mine", np.zeros(24))
+    store(own, task, targets, "noisy", np.zeros(24))
+    assert folders_to_read(tmp_path) == (tmp_path,)
+    found = compare(task, ["mine", "exact", "noisy"], folders_to_read(), release=Release(folder))
+    assert [difference.value for difference in found] == [0.0, 0.0, 0.0]
+    assert find_result(folders_to_read(), NAME, "noisy") == own / NAME / "noisy.json"

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from scipy.stats import kendalltau
 
 from benchmark.release import INSTALLED
-from harness.cli import evaluate
+from harness.evaluate_cli import evaluate
 from harness.protocol import Prediction, Queries, Runs
 from harness.running.custom_splits import ladder_trials, skeleton_trials
 from harness.running.evaluate_many import Setting

@@ -1,6 +1,7 @@
 """Early selection: by hand on a small table, against brute force, and through the command."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 
 from benchmark.release import Release
 from harness.protocol import Prediction
+from harness.results.folder import HOW
 from harness.results.store import write_result
 from harness.running.evaluate import ResultHeader, score_outcome
 from harness.studies.early_selection import (
@@ -93,9 +95,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_perfect_predictor_has_no_regret_and_pays_only_for_what_is_kept(folder: Path) -> None:
     tasks = [Release(folder).task(f"digits-k{k}-v1") for k in (0, 1)]
-    names = ["knows", "reverse", "absent"]
+    names = ["knows", "reverse"]
     found = simulate_selection(
-        tasks, names, folder / "results", candidates=12, release=Release(folder)
+        tasks, names, [folder / "results"], candidates=12, release=Release(folder)
     )
     known = {(c.strategy, c.observed, c.kept): c for c in found}
     assert known["knows", 0, 1].regret == 0.0
@@ -107,7 +109,16 @@ def test_a_perfect_predictor_has_no_regret_and_pays_only_for_what_is_kept(folder
     assert known["reverse", 0, 1].regret > 0.3
     regrets = [known["stop after i", i, 1].regret for i in range(1, 20)]
     assert regrets[-1] <= regrets[0]
-    assert not any(c.strategy == "absent" for c in found)
+    every = simulate_selection(
+        tasks, [], [folder / "results"], candidates=12, release=Release(folder)
+    )
+    assert every == found
+    what = "unknown predictor with a score on digits-k0-v1 or digits-k1-v1 'know'; did you mean"
+    message = f"{what} 'knows'? Known: knows, reverse; {HOW}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        simulate_selection(
+            tasks, ["reverse", "know"], [folder / "results"], candidates=12, release=Release(folder)
+        )
 
 
 def test_the_command_prints_every_way_and_draws_it(folder: Path, tmp_path: Path) -> None:
@@ -132,7 +143,7 @@ def test_wrong_candidates_and_versions_are_refused(folder: Path) -> None:
     for count in (9, 15):
         with pytest.raises(ValueError, match=rf"^`candidates` \(={count}\) must be in 10..14$"):
             simulate_selection(
-                tasks, [], folder / "results", candidates=count, release=Release(folder)
+                tasks, [], [folder / "results"], candidates=count, release=Release(folder)
             )
     with pytest.raises(ValueError, match=r"^there is no task of 'digits' with version 7$"):
         CliRunner().invoke(

@@ -20,7 +20,7 @@ from docs.convert_metaqnn import convert as convert_metaqnn
 from docs.convert_metaqnn import layers_of as metaqnn_layers
 from docs.convert_table import convert as convert_table
 from docs.convert_table import layers_of as table_layers
-from harness.cli import evaluate
+from harness.evaluate_cli import evaluate
 from harness.features.architecture import ULC_TYPES, architecture_features, ulc
 from harness.features.layers import ALL_KINDS
 from harness.features.signal_propagation import signal_features

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from benchmark.release import Release
 from benchmark.util import processes
 from benchmark.util.processes import ONE_THREAD
 from benchmark.util.unknown_name import unknown_name
-from harness.cli import check, evaluate, score
+from harness.cli import check, score
+from harness.evaluate_cli import evaluate
 from harness.predictors.recurrent.gru import Gru
 from harness.predictors.registry import PREDICTORS
 from harness.results.result import HARNESS_VERSION
@@ -211,7 +213,7 @@ def test_an_existing_result_is_reused_unless_it_is_out_of_date(
         assert ran == [("mean-curve", ("digits-k0-v1",))]
     ran.clear()
     path.write_text("edited by hand")
-    evaluate_many(["mean-curve"], tasks, setting)
+    evaluate_many(["mean-curve"], tasks, replace(setting, replace_existing=True))
     assert ran == [("mean-curve", ("digits-k0-v1",))]
 
 
@@ -219,7 +221,10 @@ def test_two_predictors_of_one_name_are_refused(own: Path, tmp_path: Path) -> No
     other = tmp_path / "other.py"
     other.write_text(OWN)
     first, second = f"{own}:MyNet", f"{other}:MyNet"
-    message = f"predictors {first!r} and {second!r} have the same name 'my-net'"
+    message = (
+        f"predictors {first!r} and {second!r} have the same name 'my-net'; "
+        "evaluate them one by one, each with its --name"
+    )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         evaluate_many([first, second], [], Setting(tmp_path))
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from scipy.stats import kendalltau
 
-from harness.cli import evaluate
+from harness.evaluate_cli import evaluate
 from harness.metrics.bootstrap import resample_counts
 from harness.predictors.registry import PREDICTORS
 from harness.results.result import HARNESS_VERSION

@@ -50,13 +50,13 @@ def test_everything_says_the_same(folder: Path, tmp_path: Path, seed: int) -> No
     names = [row.result.predictor for row in task.rows]
     ranks = {row.result.predictor: row.rank for row in task.rows}
     # `compare` of any predictors gives the ranks of the board
-    found = compare(Release(folder).task(NAME), names, tmp_path, release=Release(folder))
+    found = compare(Release(folder).task(NAME), names, [tmp_path], release=Release(folder))
     better = {(d.better, d.other if d.better == d.one else d.one) for d in found if d.better}
     for name in names:
         losses = sum((other, name) in better for other in names)
         wins = sum((name, other) in better for other in names)
         assert ranks[name] == (1 + losses, len(names) - wins)
-    pair = compare(Release(folder).task(NAME), names[1:3], tmp_path, release=Release(folder))
+    pair = compare(Release(folder).task(NAME), names[1:3], [tmp_path], release=Release(folder))
     assert pair[0] in found
     values = {(d.one, d.other): d.value for d in found}
     for one, other in permutations(names, 2):
