@@ -18,11 +18,11 @@ from harness.metrics.bootstrap import RESAMPLES
 from harness.results.ceiling import Ceiling
 from harness.results.result import Result, Seconds, pack_resamples
 from harness.scoring.scores import Score, SeedScore
-from leaderboard.board import ABOVE_CEILING, TaskBoard, results_here, task_board
+from leaderboard.board import ABOVE_CEILING, TaskBoard, own_results, results_here, task_board
 from leaderboard.board import read_board as read
 from leaderboard.networks import TaskNetworks
 from tests.toys.data import toy_release
-from tests.toys.results import toy_ceiling, toy_networks, toy_result
+from tests.toys.results import toy_ceiling, toy_networks, toy_result, write_toy, write_toy_board
 
 
 def with_tau(
@@ -189,6 +189,25 @@ def test_results_here_come_before_those_of_the_package(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert results_here() == leaderboard.board.RESULTS
-    for name in ("results", "leaderboard/results"):
+    for name, own in (("results", None), ("leaderboard/results", Path("results"))):
         (tmp_path / name).mkdir(parents=True)
         assert results_here() == Path(name)
+        assert own_results() == own
+
+
+def test_own_results_are_ranked_among_the_published_ones(tmp_path: Path) -> None:
+    published, own = tmp_path / "published", tmp_path / "own"
+    write_toy_board(published)
+    write_toy(own, "mine", 0.01)
+    changed = write_toy(own, "bad", 0.03)
+    first, second = read(published, own=own).tasks
+    names = [row.result.predictor for row in first.rows]
+    assert sorted(names) == ["bad", "broken", "constant", "good", "mine"]
+    (bad,) = (row.result for row in first.rows if row.result.predictor == "bad")
+    assert bad.scores == changed.scores
+    assert [row.result.predictor for row in second.rows] == ["good", "bad"]
+    alone = read(published).tasks[0]
+    assert sorted(row.result.predictor for row in alone.rows) == sorted({*names} - {"mine"})
+    assert alone.ceiling == first.ceiling
+    with pytest.raises(FileNotFoundError, match=r"^no folder of results '.*/elsewhere'$"):
+        read(published, own=tmp_path / "elsewhere")

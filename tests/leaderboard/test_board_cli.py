@@ -1,6 +1,7 @@
 """The commands of the board: build, check, serve."""
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from leaderboard.cli import board as command
 from leaderboard.page.server import Server
 from leaderboard.readme.sync import LEADERBOARD, PICTURES
 from leaderboard.readme.table import END, START
-from tests.toys.results import toy_networks, write_toy_board
+from tests.toys.results import toy_networks, write_toy, write_toy_board
 
 Run = Callable[..., tuple[int, str, str]]
 COUNTS = "2 tasks, 6 results, 1 failed"
@@ -63,6 +64,18 @@ def test_build_writes_the_page_the_table_and_the_pictures(
     found = run("check", "--readme", str(readme), "--page", str(page))
     upto = [f"{path} up to date" for path in (readme, *made, page)]
     assert found == (0, "  ".join([*upto, COUNTS]) + "\n", "")
+
+
+def test_own_results_are_on_the_page_but_not_in_the_readme(
+    run: Run, folder: Path, tmp_path: Path, readme: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(folder, "leaderboard/results")
+    write_toy(Path("results"), "mine", 0.1)
+    for words, shown in (((), True), (("--readme", "README.md"), False)):
+        done = CliRunner().invoke(command, ["build", *words], catch_exceptions=False)
+        assert done.exit_code == 0
+        assert ('"mine"' in Path("board.html").read_text("utf-8")) is shown
 
 
 def test_check_names_what_is_old_and_writes_nothing(run: Run, tmp_path: Path, readme: Path) -> None:

@@ -75,13 +75,13 @@ def test_nothing_else_is_served(server: Server) -> None:
 
 
 def test_the_page_is_rebuilt_only_if_results_have_changed(
-    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built: list[Path] = []
 
-    def counted(results: Path, release: Release) -> Board:
+    def counted(results: Path, release: Release, *, own: Path | None) -> Board:
         built.append(results)
-        return verified_board(results, release)
+        return verified_board(results, release, own=own)
 
     monkeypatch.setattr(leaderboard.page.server, "verified_board", counted)
     first = request(server, "/")[2]
@@ -90,6 +90,11 @@ def test_the_page_is_rebuilt_only_if_results_have_changed(
     write_toy(folder, "newer", 0.1)
     assert request(server, "/")[2] != first
     assert len(built) == 2
+    server.site.own = tmp_path / "own"
+    for noise in (0.1, 0.2):
+        write_toy(server.site.own, "mine", noise)
+        assert '"mine"' in request(server, "/")[2]
+    assert len(built) == 4
 
 
 def test_a_result_that_breaks_a_rule_is_left_out_and_named_until_it_is_fixed(
