@@ -82,6 +82,7 @@ def score(predictions: Path, name: str, release: "Release", as_json: bool) -> No
 @click.option("--replace", "again", is_flag=True, help="Replace an earlier submission.")
 @click.option("--processes", default=2, show_default=True, type=COUNT, help="Parallel processes.")
 @PUBLISHED_OPTION
+@TRACEBACK_OPTION
 @DATA_OPTION
 @JSON_OPTION
 def submit(
@@ -90,6 +91,7 @@ def submit(
     again: bool,
     processes: int,
     results: Path | None,
+    traceback: bool,
     release: "Release",
     as_json: bool,
     **fields: str | int | tuple[str, ...] | None,
@@ -117,5 +119,6 @@ def submit(
         files = read_submission_files(Path(what))
     else:
         files = make_submission_files(what, given)
-    setting = Setting(results or published_folder(), release, 1, processes)
+    folder = results or published_folder()
+    setting = Setting(folder, release, 1, processes, traceback=traceback)
     print_results(submit_files(files, setting, replace_existing=again), as_json)

@@ -50,20 +50,19 @@ def write_atomically(path: Path, text: str) -> None:
 def check_writable(path: Path) -> None:
     """Check that a file can be written, before the work is done whose outcome it will hold.
 
-    Missing folders are created, and the file stays as it is.
+    The file stays as it is, and no folder is created: the nearest one that exists is tried.
 
     Raises:
         ValueError: If the system cannot write there.
     """
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    draft = folder / f"{path.name}.{secrets.token_hex(8)}.part"
     try:
-        make_folder(path.parent)
         os.close(os.open(draft, NEW_FILE, 0o666))
         draft.unlink()
     except OSError as error:
-        where = str(error.filename or path.parent).removesuffix(str(draft.name))
         raise ValueError(
-            f"{str(path)!r} cannot be written: {error.strerror}: {where!r}; choose another place"
+            f"{str(path)!r} cannot be written: {error.strerror}; choose another place"
         ) from error
 
 

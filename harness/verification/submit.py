@@ -147,7 +147,8 @@ def _check_code(folder: Path, submission: Submission, images: set[str], setting:
     """Check that the predictor in a folder follows the rules."""
     for name in sorted(images):
         runs = training_runs(name, CHECK_RUNS, setting.release)
-        for finding in check_predictor(find(str(folder)).make, runs):
+        make = find(str(folder)).make
+        for finding in check_predictor(make, runs, traceback=setting.traceback):
             if not finding.passed:
                 raise ValueError(
                     f"{submission.predictor} breaks the rule {finding.rule!r}: {finding.seen}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.util.atomic import replacing, write_atomically
+from benchmark.util.atomic import check_writable, replacing, write_atomically
 
 
 def test_a_file_is_written_with_the_folders_on_its_way(tmp_path: Path) -> None:
@@ -120,3 +120,19 @@ def test_an_error_of_the_system_names_the_file_or_what_it_is_about(
     text = f"of the system: {other!r}" if other else f"No space left on device: '{tmp_path}/a'"
     with pytest.raises(OSError, match=f"^{re.escape(f'[Errno 28] {text}')}$"):
         fail()
+
+
+def test_a_place_that_cannot_be_written_is_told_beforehand(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.json"
+    check_writable(path)
+    assert [*tmp_path.iterdir()] == []
+    path.parent.mkdir()
+    path.write_text("kept")
+    check_writable(path)
+    assert {p.name: p.read_text() for p in path.parent.iterdir()} == {"a.json": "kept"}
+    for other, why in ((path / "b.json", "Not a directory"), (Path("/proc/a"), "No such file or")):
+        message = (
+            rf"^{re.escape(repr(str(other)))} cannot be written: {why}.*; choose another place$"
+        )
+        with pytest.raises(ValueError, match=message):
+            check_writable(other)

@@ -225,7 +225,7 @@ def test_code_that_breaks_a_rule_or_fails_is_refused(folder: Path, tmp_path: Pat
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         submit_files(make_submission_files(f"{path}:Sizes", FIELDS), setting)
     coded(tmp_path / "code", "        assert len(queries) < 20, 'too many'\n")
-    message = f"net.py:Sizes failed on {TASK}: AssertionError: too many"
+    message = f"net.py:Sizes failed on {TASK}: AssertionError: too many (net.py:17 in predict)"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         submit_files(make_submission_files(f"{path}:Sizes", FIELDS), setting)
     assert [entry.name for entry in tmp_path.iterdir()] == ["code"]

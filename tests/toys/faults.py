@@ -91,7 +91,8 @@ class Fault:
         """Remove the counters; what the fault led to is kept, and other errors are raised."""
         self.patches.close()
         self.error = error
-        return self.happened and isinstance(error, Died | OSError)
+        cause = error.__cause__ if isinstance(error, ValueError) else error
+        return self.happened and isinstance(cause, Died | OSError)
 
     def _replace(self, where: object, name: str, new: object) -> None:
         self.patches.enter_context(mock.patch.object(where, name, new))
