@@ -71,6 +71,7 @@ def enter(namespace: dict[str, object]) -> None:
         shutil.copy(converter, folder)
     patch = undo.enter_context(pytest.MonkeyPatch.context())
     patch.chdir(folder)
+    patch.syspath_prepend(folder)  # as in a notebook
     patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     patch.setenv("PYTHONPATH", os.pathsep.join(filter(os.path.isabs, sys.path)))
     patch.setenv("MPLBACKEND", "agg")

@@ -104,7 +104,8 @@ def call_in_process(call: Callable[[], Returned], stop: Connection) -> Returned 
 def _work(sender: Connection, call: bytes) -> None:
     """Make a pickled call in this process, and send what it returned or raised, and where."""
     contain()
-    os.dup2(2, 1)  # the output of the command is of the command alone
+    with suppress(OSError):  # if stderr is closed
+        os.dup2(2, 1)  # the output of the command is of the command alone
     returned, error, place = None, None, ""
     try:
         returned = pickle.loads(call)()
