@@ -101,6 +101,7 @@ def evaluate(
     from harness.predictors.registry import PREDICTORS
     from harness.results.ceiling import write_ceilings
     from harness.results.folder import PUBLISHED
+    from harness.results.store import result_path
     from harness.running.evaluate_many import Setting, evaluate_many
     from harness.running.trials import applicable
     from harness.running.try_many import try_many
@@ -122,10 +123,11 @@ def evaluate(
         failed = any(score.failures for score in scores)
     else:
         evaluated = evaluate_many(names, task_names, setting)
-        images = list(dict.fromkeys(result.images for result in evaluated))
-        write_ceilings(images, results, release)
+        here = [r for r in evaluated if result_path(results, r.task, r.predictor).exists()]
+        write_ceilings(list(dict.fromkeys(result.images for result in here)), results, release)
         print_results(evaluated, as_json)
-        click.echo(f"results: {results}; `compare` and `show predictor` find them there", err=True)
+        reused = f", {len(evaluated) - len(here)} in {PUBLISHED}" if here != evaluated else ""
+        click.echo(f"{len(here)} results are in {results}{reused}", err=True)
         failed = any(result.status == "failed" for result in evaluated)
     if failed:
         ctx.exit(1)

@@ -14,7 +14,7 @@ from benchmark.util.strict_json import read_record
 from harness.results.result import Result
 from harness.results.store import result_path, write_result
 
-OR_ELSE = "--replace replaces it, another --results or --name keeps it"
+OR_ELSE = "--replace replaces it, and another --results or --name keeps it"
 
 
 def check_replaceable(path: Path, seeds: Sequence[int], submissions: Path) -> None:

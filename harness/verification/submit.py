@@ -14,6 +14,7 @@ from benchmark.release import Release
 from benchmark.tasks import Task
 from benchmark.util.atomic import check_writable, replacing, write_atomically
 from harness.predictors.registry import PREDICTORS
+from harness.results.replacing import check_replaceable
 from harness.results.result import Result
 from harness.results.store import read_with_predictions, remove_result, result_path, write_result
 from harness.running.evaluate import Outcome
@@ -114,7 +115,8 @@ def submit_files(
     submission, not those of the setting.
 
     Raises:
-        ValueError: If the submission exists already, breaks a rule, or fails.
+        ValueError: If the submission exists already, breaks a rule, or fails, `check_replaceable`
+            refuses to replace a result, or a folder cannot be written to.
         OSError: If a file cannot be read or written.
     """
     submission = files.submission
@@ -122,8 +124,10 @@ def submit_files(
     if folder.exists() and not replace_existing:
         raise ValueError(f"submission {submission.name!r} exists already; --replace replaces it")
     tasks = [setting.release.task(task) for task in submission.tasks]
-    for task in tasks:
-        check_writable(result_path(setting.results, task.name, submission.name))
+    for path in (result_path(setting.results, task.name, submission.name) for task in tasks):
+        if not replace_existing:
+            check_replaceable(path, range(submission.seeds), folder.parent)
+        check_writable(path)
     check_writable(folder.parent / FILE)
     with TemporaryDirectory(prefix="peephole-submit-") as name:
         temporary = Path(name) / submission.name

@@ -149,7 +149,8 @@ def test_published_results_are_reused_and_never_written(
     reused = run("last-value", "--json")
     assert reused.exit_code == 0
     assert json.loads(reused.stdout)["predictor"] == "last-value"
-    assert not Path("results", TASK).exists()
+    assert reused.stderr == "0 results are in results, 1 in leaderboard/results\n"
+    assert not Path("results").exists()
     assert run("mine.py:Mine", "last-value", "--seeds", "1").exit_code == 0
     assert [path.name for path in Path("results", TASK).glob("*.json")] == ["mine.json"]
     assert contents(Path("leaderboard")) == before

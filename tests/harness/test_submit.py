@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from benchmark.release import Release
 from harness.cli import check, submit
+from harness.results.replacing import OR_ELSE
 from harness.results.result import Seconds
 from harness.results.store import predictions_path, read_result, result_path
 from harness.running.evaluate_many import Setting
@@ -115,6 +116,23 @@ def test_a_folder_of_predictions_states_its_cost(folder: Path, tmp_path: Path) -
     assert result.seconds == Seconds(2.0, 0.5)
     kept = tmp_path / "submissions" / "ours" / FILE
     assert kept.read_text() == (mine / FILE).read_text()
+
+
+def test_a_result_of_ones_own_is_not_lost_to_a_submission(folder: Path, tmp_path: Path) -> None:
+    submit_files(
+        read_submission_files(draft(tmp_path / "two", folder, "seeds: 2\n", seeds=2)),
+        Setting(tmp_path / "results", Release(folder)),
+    )
+    shutil.rmtree(tmp_path / "submissions")  # what is left is as if it had been evaluated
+    files = read_submission_files(draft(tmp_path / "one", folder))
+    setting = Setting(tmp_path / "results", Release(folder))
+    path = result_path(tmp_path / "results", TASK, "ours")
+    reason = f"{path}: the stored result has 2 seeds, the new one would have 1; {OR_ELSE}"
+    with pytest.raises(ValueError, match=f"^{re.escape(reason)}$"):
+        submit_files(files, setting)
+    assert read_result(path).seeds == (0, 1)
+    submit_files(files, setting, replace_existing=True)
+    assert read_result(path).seeds == (0,)
 
 
 def test_a_submission_is_replaced_only_if_asked_for(folder: Path, tmp_path: Path) -> None:
