@@ -44,7 +44,8 @@ def evaluate(
 
     Raises:
         FileNotFoundError: If a split is missing from the data, or the file does not exist.
-        ValueError: If a name is unknown, or the rows are not those that the task was frozen on.
+        ValueError: If a name is unknown, the rows are not those that the task was frozen on, or the
+            predictor needs a package that is not installed.
     """
     candidate = find(predictor) if isinstance(predictor, str) else candidate_of(predictor)
     return evaluate_candidate(candidate, release.task(task), seeds=seeds, release=release)[0]

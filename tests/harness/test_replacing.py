@@ -179,6 +179,10 @@ def test_what_can_be_refused_is_refused_before_a_fit(
     assert refusal(run("mine.py:Mine", "--task", "digits-k9-v1", "--results", "new")).startswith(
         "unknown task 'digits-k9-v1'"
     )
+    words = ("last-value", "--train-size", "10", "--output", "mine.py/fits.jsonl")
+    assert refusal(run(*words)) == (
+        "'mine.py/fits.jsonl' cannot be written: Not a directory; choose another place"
+    )
     assert not Path("new").exists()
 
 

@@ -127,3 +127,13 @@ def test_an_exit_and_a_stop_become_errors() -> None:
     for error in (SystemExit(3), StopIteration(), GeneratorExit()):
         with pytest.raises(UserCodeError, match=f"^{type(error).__name__}"), user_code():
             raise error
+
+
+def test_a_cell_of_a_notebook_is_named_and_generated_code_is_not() -> None:
+    namespace: dict[str, object] = {}
+    exec(compile("def cell():\n    made()\n", "<ipython-input-3-ab>", "exec"), namespace)
+    exec(compile("def made():\n    raise KeyError('x')\n", "<string>", "exec"), namespace)
+    cell = namespace["cell"]
+    assert callable(cell)
+    with pytest.raises(UserCodeError, match=r"<ipython-input-3-ab>:2 in cell\)$"), user_code():
+        cell()
