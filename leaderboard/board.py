@@ -21,7 +21,7 @@ from benchmark.space.imagesets import IMAGES
 from benchmark.space.skeletons import SKELETONS
 from harness.results.ceiling import Ceiling, ceiling_paths, read_ceiling
 from harness.results.contents import require_contents
-from harness.results.folder import OWN, published_folder
+from harness.results.folder import HOW, OWN, PUBLISHED, published_folder
 from harness.results.predictions import mean_table
 from harness.results.result import Result, tau_samples
 from harness.results.store import read_with_predictions
@@ -35,9 +35,19 @@ ABOVE_CEILING = "above the ceiling"  # flag of a tau above the interval of its c
 
 
 def results_here() -> Path:
-    """Return the results folder of the working directory, or the package's if there is none."""
+    """Return the results folder of the working directory, or the package's if there is none.
+
+    Raises:
+        FileNotFoundError: If the package is installed without predictions.
+    """
     folder = published_folder()
-    return folder if folder.is_dir() else RESULTS
+    if folder.is_dir():
+        return folder
+    if not any(RESULTS.glob("*/*.parquet")):
+        raise FileNotFoundError(
+            f"there is no folder {str(OWN)!r} or {str(PUBLISHED)!r} here; {HOW}"
+        )
+    return RESULTS
 
 
 def own_results() -> Path | None:

@@ -16,13 +16,21 @@ from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import walk
 from harness.metrics.bootstrap import RESAMPLES
 from harness.results.ceiling import Ceiling
+from harness.results.folder import HOW
 from harness.results.result import Result, Seconds, pack_resamples
 from harness.scoring.scores import Score, SeedScore
 from leaderboard.board import ABOVE_CEILING, TaskBoard, own_results, results_here, task_board
 from leaderboard.board import read_board as read
 from leaderboard.networks import TaskNetworks
 from tests.toys.data import toy_release
-from tests.toys.results import toy_ceiling, toy_networks, toy_result, write_toy, write_toy_board
+from tests.toys.results import (
+    predictions_of,
+    toy_ceiling,
+    toy_networks,
+    toy_result,
+    write_toy,
+    write_toy_board,
+)
 
 
 def with_tau(
@@ -188,7 +196,14 @@ def test_results_here_come_before_those_of_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert results_here() == leaderboard.board.RESULTS
+    package = tmp_path / "package"
+    monkeypatch.setattr(leaderboard.board, "RESULTS", package)
+    write_toy(package, "ours", 0.1)
+    assert results_here() == package
+    predictions_of(package / "digits-k0-v1" / "ours.json").unlink()  # as in an installed package
+    message = f"there is no folder 'results' or 'leaderboard/results' here; {HOW}"
+    with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
+        results_here()
     for name, own in (("results", None), ("leaderboard/results", Path("results"))):
         (tmp_path / name).mkdir(parents=True)
         assert results_here() == Path(name)
