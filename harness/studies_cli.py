@@ -138,23 +138,23 @@ def predict(
     from benchmark.space.imagesets import get_images
     from harness.running.find_predictor import find
     from harness.score_text import json_lines
-    from harness.studies.predict_module import check_released, find_network, predict_network
+    from harness.studies.find_network import find_network
+    from harness.studies.predict_module import check_reads_networks, check_released, predict_network
     from harness.studies.predict_module_text import layer_lines, prediction_lines
     from harness.tracing.trace import trace_module
 
     image_set, candidate = get_images(images), find(predictor)
-    module = find_network(network)
-    trace = trace_module(module, image_set)
-    rows = trace.rows
+    if not layers:
+        check_released(images, release)
+        check_reads_networks(candidate)
+    trace = trace_module(find_network(network), image_set)
     if layers:
-        echo_lines(json_lines(rows) if as_json else layer_lines(rows))
+        echo_lines(json_lines(trace.rows) if as_json else layer_lines(trace.rows))
         return
-    check_released(images, release)
-    parameters = sum(p.numel() for p in module.parameters() if p.requires_grad)
     click.echo(f"fitting {candidate.name} on the training networks of {images}", err=True)
-    prediction = predict_network(rows, images, candidate, seed=seed, release=release)
+    prediction = predict_network(trace.rows, images, candidate, seed=seed, release=release)
     if as_json:
-        record = {"network": network, "module_parameters": parameters} | asdict(prediction)
-        click.echo(json.dumps(record))
+        counts = {"module_parameters": trace.parameters.network, "notes": trace.notes}
+        click.echo(json.dumps({"network": network} | counts | asdict(prediction)))
         return
-    echo_lines(prediction_lines(prediction, network, parameters))
+    echo_lines(prediction_lines(prediction, network, trace))

@@ -32,7 +32,8 @@ ROOMS = {  # of each folder, from the lowest; a module imports from its own room
         "cli", "images_cli",
     ),
     "harness": (
-        "protocol", "prediction_rules", "metrics", "scoring", "features", "tracing", "task_data",
+        "protocol", "user_code", "prediction_rules", "metrics", "scoring", "features", "tracing",
+        "task_data",
         "results", "predictors", "predictors.recurrent", "predictors.extrapolation",
         "predictors.bnn", "predictors.arc", "running", "verification.isolation", "verification",
         "api", "studies", "score_text", "studies_cli", "evaluate_cli",

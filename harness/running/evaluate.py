@@ -30,9 +30,9 @@ from harness.results.result import (
 )
 from harness.running.find_predictor import SEEDS, Candidate
 from harness.running.fit_predict import TimedPrediction, fit_predict
-from harness.running.user_code import MissingPackageError, UserCodeError, user_code
 from harness.scoring.scores import Scores, flags, mean_scores, seed_samples
 from harness.task_data import TaskTargets, load_task_data
+from harness.user_code import MissingPackageError, UserCodeError, user_code
 
 SECONDS = "_seconds"  # suffix of the names of counts that are times
 # A result, and its predictions as a table of `harness.results.predictions.seeds_table`

@@ -22,7 +22,7 @@ from harness.protocol import Predictor
 from harness.results.result import NAME
 from harness.running.predictor_class import check_methods, classes_of, get_class
 from harness.running.submission import FILE, read_submission
-from harness.running.user_code import MissingPackageError, UserCodeError, user_code
+from harness.user_code import MissingPackageError, UserCodeError, user_code
 
 SEEDS = 5  # number of seeds of a stochastic predictor
 PACKAGES = ("benchmark", "generators", "harness", "leaderboard")

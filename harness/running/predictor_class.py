@@ -6,7 +6,7 @@ from types import ModuleType
 from benchmark.util.text import to_line
 from benchmark.util.unknown_name import unknown_name
 from harness.protocol import Predictor
-from harness.running.user_code import user_code
+from harness.user_code import user_code
 
 METHODS = ("fit", "predict")
 

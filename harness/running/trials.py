@@ -19,8 +19,8 @@ from harness.protocol import Array, Runs, Series
 from harness.results.result import HARNESS_VERSION, LONGEST_FAILURE
 from harness.running.find_predictor import Candidate
 from harness.running.fit_predict import check_prediction
-from harness.running.user_code import MissingPackageError, UserCodeError, user_code
 from harness.scoring.scores import Score, score_of
+from harness.user_code import MissingPackageError, UserCodeError, user_code
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,27 +8,21 @@ training network has are listed, since predictions for them are extrapolations.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmark.release import INSTALLED, Release
-from benchmark.runs import split_path
 from benchmark.space.imagesets import IMAGES
 from benchmark.space.layer_walk import LayerRow, macs, parameters
-from benchmark.util.text import describe
-from benchmark.util.unknown_name import unknown_name
 from harness.features.architecture import ARCHITECTURE_FEATURES
 from harness.features.observed import network_features
 from harness.features.signal_propagation import SIGNAL_FEATURES
 from harness.features.structure import STRUCTURE_FEATURES
+from harness.predictors.registry import PREDICTORS
 from harness.protocol import Array, Queries
-from harness.running.find_predictor import Candidate, import_module_of
+from harness.running.find_predictor import Candidate
 from harness.running.fit_predict import fit_predict
 from harness.task_data import TaskData, load_task_data
-
-if TYPE_CHECKING:
-    from torch import nn
 
 FEATURES = (*ARCHITECTURE_FEATURES, *SIGNAL_FEATURES, *STRUCTURE_FEATURES)
 INTERVAL = 0.9  # probability of the central interval of a normal distribution
@@ -67,8 +61,8 @@ class NetworkPrediction:
         predictor: Name of the predictor.
         epochs: The predicted epochs, from 1.
         mean: Predicted valid accuracy after each epoch, a fraction.
-        low: Lower ends of the 90 % intervals; None if the predictor gives no `std`.
-        high: Upper ends of the 90 % intervals; None if the predictor gives no `std`.
+        low: Lower ends of the 90 % intervals; None if there are none.
+        high: Upper ends of the 90 % intervals; None if there are none.
         fitted: Number of training networks.
         compared: Number of released test networks.
         above_predicted: Fraction of the test networks with a lower predicted final accuracy.
@@ -79,6 +73,7 @@ class NetworkPrediction:
         layers: Number of layer rows.
         outside: Features outside the range of the training networks, farthest first.
         unseen: Layer types that no training network has.
+        same: Whether the predictor predicts the same for every network.
     """
 
     images: str
@@ -96,57 +91,36 @@ class NetworkPrediction:
     layers: int
     outside: tuple[OutOfRange, ...]
     unseen: tuple[str, ...]
-
-
-def find_network(network: str) -> "nn.Module":
-    """Return the torch module that a text names.
-
-    Args:
-        network: `path/to/file.py:Name` or `package.module:Name`, where Name is a module, or a class
-            or function that returns one when called without arguments.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If there is no such name, or it does not give a module.
-    """
-    from torch import nn
-
-    source, _, name = network.rpartition(":")
-    if not source:
-        raise ValueError(
-            f"network {network!r} must be path/to/file.py:Class or package.module:Class"
-        )
-    module = import_module_of(source, network, "network")
-    if not hasattr(module, name):
-        known = [n for n, value in vars(module).items() if callable(value) and n[0] != "_"]
-        raise ValueError(f"network {network!r}: {unknown_name('class', name, known)}")
-    value: object = getattr(module, name)
-    if not isinstance(value, nn.Module):
-        if not callable(value):
-            raise ValueError(f"network {network!r} must be a torch module, not {value!r}")
-        try:
-            value = value()
-        except Exception as error:  # the user's code can raise anything
-            raise ValueError(
-                f"network {network!r} cannot be created without arguments ({describe(error)})"
-            ) from error
-    if not isinstance(value, nn.Module):
-        raise ValueError(f"network {network!r} must return a torch module, not {value!r}")
-    return value
+    same: bool
 
 
 def check_released(images: str, release: Release = INSTALLED) -> None:
-    """Check that the release has training networks of an image set.
+    """Check that the release has a task of an image set without observed epochs.
 
     Raises:
-        ValueError: If the image set is unknown; the message has the nearest name.
-        FileNotFoundError: If the release has none; the message names the image sets that it has.
+        FileNotFoundError: If it has none; the message names the image sets that have one.
     """
-    if not split_path(images, "train", release.folder).exists():
-        released = [name for name in IMAGES if split_path(name, "train", release.folder).exists()]
+    names = release.task_names()
+    if not any(name.startswith(f"{images}-k0-v") for name in names):
+        known = [name for name in IMAGES if any(t.startswith(f"{name}-k0-v") for t in names)]
         raise FileNotFoundError(
-            f"this release has no data of {images!r}, so no predictor can be fitted; it has data "
-            f"of {', '.join(released) or 'no image set'}"
+            f"the data in {str(release.folder)!r} has no task of {images!r} yet, so no predictor "
+            f"can be fitted; it has tasks of {', '.join(known) or 'no image set'}; --layers needs "
+            "no data"
+        )
+
+
+def check_reads_networks(candidate: Candidate) -> None:
+    """Check that a reference predictor needs nothing that only released networks have.
+
+    Raises:
+        ValueError: If it needs zero-cost proxies; the message names predictors that do not.
+    """
+    entry = PREDICTORS.get(candidate.name)
+    if entry is not None and entry.needs_proxies:
+        raise ValueError(
+            f"predictor {candidate.name!r} reads zero-cost proxies, which are known for released "
+            "networks alone; take one that reads layers, such as arc, gru or nearest-neighbours"
         )
 
 
@@ -190,6 +164,7 @@ def predict_network(
         images, candidate.name, prediction.epochs, _floats(mean[-1]), low, high,
         len(data.train), len(test), _share_below(mean[:-1, -1], mean[-1, -1]),
         _share_below(true, mean[-1, -1]), parameters(rows), macs(rows), len(rows), outside, unseen,
+        bool(np.ptp(mean, axis=0).max() == 0),
     )  # fmt: skip
 
 
@@ -229,13 +204,13 @@ def _find_extrapolation(
     own = network_features(replace(data.train.take(np.array([0])), layer_rows=(rows,)))[0]
     low, high = known.min(axis=0), known.max(axis=0)
     slack = SLACK * (1 + np.abs(low) + np.abs(high))
-    outside = [
-        OutOfRange(FEATURES[i], float(own[i]), float(low[i]), float(high[i]))
+    outside = {
+        FEATURES[i]: OutOfRange(FEATURES[i], float(own[i]), float(low[i]), float(high[i]))
         for i in np.flatnonzero((own < low - slack) | (own > high + slack))
-    ]
+    }  # two groups of features have some in common
     seen = {_layer_type(row) for walk in data.train.layer_rows for row in walk}
     unseen = dict.fromkeys(_layer_type(row) for row in rows if _layer_type(row) not in seen)
-    return tuple(sorted(outside, key=lambda o: -o.distance)), tuple(unseen)
+    return tuple(sorted(outside.values(), key=lambda o: -o.distance)), tuple(unseen)
 
 
 def _layer_type(row: LayerRow) -> str:

@@ -5,39 +5,49 @@ from textwrap import wrap
 
 from benchmark.space.layer_walk import LayerRow
 from harness.studies.predict_module import NetworkPrediction
+from harness.tracing.trace import Trace
 
 WIDTH = 80  # columns of a terminal
 SHOWN = 8  # listed features outside the range of the training networks
 COLUMNS = 41  # width of the drawn curve, from accuracy 0 to 1
 
 
-def prediction_lines(
-    prediction: NetworkPrediction, name: str, module_parameters: int
-) -> Iterator[str]:
+def prediction_lines(prediction: NetworkPrediction, name: str, trace: Trace) -> Iterator[str]:
     """Yield the lines of a prediction, at most 80 columns wide except for the network's name.
 
     Args:
         prediction: The prediction.
         name: Name of the network.
-        module_parameters: Number of parameters of the torch module.
+        trace: The traced network.
     """
     yield f"{name} on {prediction.images}, predicted by {prediction.predictor} before training"
     yield (
-        f"{module_parameters:,} parameters, {prediction.macs:,} multiply-accumulates, "
+        f"{trace.parameters.network:,} parameters, {prediction.macs:,} multiply-accumulates, "
         f"{prediction.layers} layers"
     )
-    if module_parameters != prediction.parameters:
-        yield f"(the predictor counts {prediction.parameters:,}: every layer row includes a bias)"
+    yield from _counted(trace)
     yield ""
     yield f"epoch  accuracy  {'90 % interval':14}  0{'accuracy':^{COLUMNS - 2}}1"
     for index, epoch in enumerate(prediction.epochs):
         yield _epoch_line(prediction, index, epoch)
     if prediction.low is None:
         yield f"({prediction.predictor} gives no standard deviation, so there is no interval)"
+    if prediction.same:
+        yield f"({prediction.predictor} predicts the same for every network before training)"
     yield ""
     yield from _comparison_lines(prediction)
     yield ""
     yield from _extrapolation_lines(prediction)
+
+
+def _counted(trace: Trace) -> Iterator[str]:
+    """Yield why the predictor counts other parameters, and what the layers leave out."""
+    count = trace.parameters
+    if count.rows != count.network:
+        text = f"the predictor counts {count.rows:,} parameters: {'; '.join(count.differences())}"
+        yield from wrap(text, WIDTH, subsequent_indent="  ")
+    for note in trace.notes:
+        yield from wrap(f"note: {note}", WIDTH, subsequent_indent="  ")
 
 
 def _epoch_line(prediction: NetworkPrediction, index: int, epoch: int) -> str:

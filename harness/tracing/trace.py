@@ -8,11 +8,11 @@ cannot express is an error that names the module.
 """
 
 import inspect
-import traceback
+import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -26,10 +26,10 @@ from harness.tracing.recorder import Recorder
 from harness.tracing.roles import TracedLayer, assign_roles
 from harness.tracing.unchanged import has_lazy, seed_chance, unchanged
 from harness.tracing.values import BATCH
+from harness.user_code import describe_with_place
 
 RUNS = ((False, 0), (False, 1), (True, 0), (True, 1))  # training mode, and seed
 MORE_RUNS = tuple((training, seed) for seed in range(2, 8) for training in (False, True))
-FOLDERS = (Path(torch.__file__).parent, Path(__file__).parents[1])  # code that is not the user's
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,24 +116,17 @@ def _run(network: nn.Module, images: ImageSet, training: bool, seed: int) -> Out
     batch = _batch(network, images, seed)
     seed_chance(seed)
     try:
-        output = recorder.run(batch)
+        with redirect_stdout(sys.stderr):
+            output = recorder.run(batch)
     except Refusal:
         raise
     except (Exception, SystemExit) as error:
         where = recorder.modules.failed or type(network).__name__
         size = f"{images.channels}x{images.resolution}x{images.resolution}"
-        reason = (str(error) or repr(error)).splitlines()[0]
-        raise ValueError(f"{where} fails on images of {size}{_line_of(error)}: {reason}") from error
+        raise ValueError(
+            f"{where} fails on images of {size}: {describe_with_place(error)}"
+        ) from error
     return read_outcome(recorder, output)
-
-
-def _line_of(error: BaseException) -> str:
-    """Return the innermost line of the user's code in a traceback, in words; else nothing."""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        path = Path(frame.filename)
-        if path.is_file() and not any(path.is_relative_to(folder) for folder in FOLDERS):
-            return f" ({path.name}, line {frame.lineno})"
-    return ""
 
 
 def _compare(outcomes: dict[tuple[bool, int], Outcome]) -> None:

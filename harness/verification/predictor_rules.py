@@ -12,7 +12,7 @@ import numpy as np
 from benchmark.util.text import to_line
 from harness.prediction_rules import PREDICTION_RULES, plain_prediction, query_scope
 from harness.protocol import Array, Prediction, Predictor, Queries, Runs, Series
-from harness.running.user_code import LONGEST, UserCodeError, user_code
+from harness.user_code import LONGEST, UserCodeError, user_code
 
 OBSERVED = (0, 1, 5)  # numbers of observed epochs
 CHECK_RUNS = 40  # training runs that a predictor is checked on

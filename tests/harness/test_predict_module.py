@@ -18,7 +18,8 @@ from harness.features.observed import network_features
 from harness.predictors.arc.predictor import Arc
 from harness.predictors.trees import Boosting
 from harness.running.find_predictor import find
-from harness.studies.predict_module import FEATURES, check_released, find_network, predict_network
+from harness.studies.find_network import find_network
+from harness.studies.predict_module import FEATURES, check_released, predict_network
 from harness.studies.predict_module_text import prediction_lines
 from harness.studies_cli import predict
 from harness.task_data import load_task_data
@@ -30,7 +31,7 @@ ROOT = Root("peephole", commands={"predict": predict})
 OWN = """
 from torch import nn
 
-from tests.toys.plain_networks import SmallResNet as Net, layer_rows
+from tests.toys.plain_networks import SmallResNet as Net
 
 made = Net()
 number = 3

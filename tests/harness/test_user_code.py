@@ -12,7 +12,7 @@ from benchmark.tasks import Task
 from harness.protocol import Prediction, Queries, Runs
 from harness.running.evaluate import evaluate
 from harness.running.find_predictor import Candidate, find
-from harness.running.user_code import MissingPackageError, UserCodeError, user_code
+from harness.user_code import MissingPackageError, UserCodeError, user_code
 from harness.verification.predictor_rules import check_predictor
 from tests.toys.runs import toy_runs
 

@@ -16,7 +16,7 @@ from benchmark.util.text import describe, to_line
 
 MOST_CALLS, LONGEST_CALL = 3, 60  # calls that a line names, and characters of each
 LONGEST = 500  # characters of a line
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[1]
 _OURS = tuple(_ROOT / name for name in ("benchmark", "generators", "harness", "leaderboard"))
 _PREDICTORS = _ROOT / "harness" / "predictors"
 _PYTHON = Path(sysconfig.get_path("stdlib"))
