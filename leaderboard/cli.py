@@ -127,8 +127,7 @@ def check(
 def serve(results: Path | None, port: int, release: "Release") -> None:
     """Serve the page on this machine, until Ctrl-C is pressed.
 
-    The page is rebuilt on request when results have changed. In a checkout, your own results in
-    `results` are among the published ones.
+    The page is rebuilt on request when results have changed. It has your own results as in `build`.
     """
     from leaderboard.board import own_results, results_here
     from leaderboard.page.server import Server, Site
