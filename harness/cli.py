@@ -15,7 +15,6 @@ from benchmark.options import (
     TRACEBACK_OPTION,
     echo_lines,
 )
-from harness.evaluate_cli import print_results
 
 if TYPE_CHECKING:
     from benchmark.release import Release
@@ -65,6 +64,7 @@ def score(predictions: Path, name: str, release: "Release", as_json: bool) -> No
     Its columns are run_id, epoch, mean and, optionally, std, with one row for every test and
     held-out run of the task and every epoch after the observed ones, or only the last epoch.
     """
+    from harness.evaluate_cli import print_results
     from harness.verification.prediction_file import score_predictions
 
     task = release.task(name)
@@ -103,6 +103,7 @@ def submit(
     is checked against the rules, fitted and scored; predictions are scored and nothing is executed.
     The submission is written beside the folder of results.
     """
+    from harness.evaluate_cli import print_results
     from harness.results.folder import published_folder
     from harness.running.evaluate_many import Setting
     from harness.running.submission import FILE as SUBMISSION

@@ -58,14 +58,14 @@ def find_network(network: str) -> "nn.Module":
 
 
 def _may_be_network(module: ModuleType, name: str, value: object) -> bool:
-    """Return whether a name is a torch module, or a class of one or a function of this module."""
+    """Return whether a name is a torch module, a class of such, or a function of this module."""
     from torch import nn
 
-    if isinstance(value, nn.Module):
-        return True
-    own = getattr(value, "__module__", None) == module.__name__
-    is_class = isinstance(value, type)
-    return own and name[:1] != "_" and (isinstance(value, FunctionType) or is_class)
+    origin = str(getattr(value, "__module__", ""))
+    if isinstance(value, type):
+        return issubclass(value, nn.Module) and not origin.startswith("torch.")
+    is_own = isinstance(value, FunctionType) and origin == module.__name__ and name[:1] != "_"
+    return is_own or isinstance(value, nn.Module)
 
 
 def _required(factory: Callable[..., object]) -> list[str]:

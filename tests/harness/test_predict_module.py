@@ -23,18 +23,23 @@ from harness.studies.predict_module import FEATURES, check_released, predict_net
 from harness.studies.predict_module_text import prediction_lines
 from harness.studies_cli import predict
 from harness.task_data import load_task_data
+from harness.tracing.advice import refused
+from harness.tracing.trace import trace_module
 from peephole_command import Root
 from tests.toys.data import changed_task, toy_release
 from tests.toys.plain_networks import PlainNetwork, SmallResNet, layer_rows
 
 ROOT = Root("peephole", commands={"predict": predict})
 OWN = """
+import sys
+
 from torch import nn
 
 from tests.toys.plain_networks import SmallResNet as Net
 
 made = Net()
 number = 3
+print("imported")
 
 
 def function():
@@ -48,6 +53,10 @@ class Wide(Net):
 
 def nothing():
     return None
+
+
+def fails():
+    sys.exit("no GPU")
 
 
 class Grouped(Net):
@@ -116,10 +125,10 @@ def test_the_curve_its_interval_and_its_rank_are_the_predictors(folder: Path) ->
 
 
 def test_a_predictor_without_a_spread_gets_no_interval(folder: Path) -> None:
-    rows = layer_rows(SmallResNet(), get_images("digits"))
-    prediction = predict_network(rows, "digits", find("macs"), release=Release(folder))
-    assert (prediction.low, prediction.high) == (None, None)
-    lines = list(prediction_lines(prediction, "Net", 5130))
+    trace = trace_module(SmallResNet(), get_images("digits"))
+    prediction = predict_network(trace.rows, "digits", find("macs"), release=Release(folder))
+    assert (prediction.low, prediction.high, prediction.same) == (None, None, False)
+    lines = list(prediction_lines(prediction, "Net", trace))
     assert "(macs gives no standard deviation, so there is no interval)" in lines
 
 
@@ -144,10 +153,13 @@ def test_features_outside_the_training_networks_are_listed_farthest_first(folder
 def test_predict_prints_a_line_for_each_epoch_within_80_columns(own: Path, folder: Path) -> None:
     result = run("predict", f"{own}:Net", "--predictor", "mean-curve", "--folder", folder)
     assert result.exit_code == 0, result.output
-    assert result.stderr == "fitting mean-curve on the training networks of digits\n"
+    assert result.stderr == "imported\nfitting mean-curve on the training networks of digits\n"
     lines = result.stdout.splitlines()
     assert lines[1] == "5,130 parameters, 135,840 multiply-accumulates, 21 layers"
-    assert lines[2] == "(the predictor counts 5,194: every layer row includes a bias)"
+    assert lines[2] == (
+        "the predictor counts 5,194 parameters: +64 biases, which every layer row has"
+    )
+    assert "(mean-curve predicts the same for every network before training)" in lines
     epochs = [line for line in lines if re.match(r" {3,4}\d+  +0\.\d{3}  0\.\d{3} to ", line)]
     assert [int(line.split()[0]) for line in epochs] == list(range(1, 21))
     assert all("●" in line and "─" in line for line in epochs)
@@ -160,6 +172,7 @@ def test_predict_writes_one_object(own: Path, folder: Path) -> None:
     record = json.loads(run(*arguments).stdout)
     assert record["network"] == f"{own}:made"
     assert (record["module_parameters"], record["parameters"]) == (5130, 5194)
+    assert record["notes"] == []
     assert len(record["mean"]) == len(record["epochs"]) == 20
     assert record["outside"][0].keys() == {"feature", "value", "low", "high"}
 
@@ -188,14 +201,23 @@ def test_a_class_a_module_and_a_function_are_networks(own: Path, name: str) -> N
         (
             "{own}:Nett",
             "network '{own}:Nett': unknown class 'Nett'; did you mean 'Net'? Known: Net, "
-            "made, function, Wide, nothing, Grouped",
+            "made, function, Wide, nothing, fails, Grouped",
         ),
         ("{own}:number", "network '{own}:number' must be a torch module, not 3"),
         ("{own}:nothing", "network '{own}:nothing' must return a torch module, not None"),
         (
             "{own}:Wide",
-            "network '{own}:Wide' cannot be created without arguments (TypeError: Wide.__init__() "
-            "missing 1 required positional argument: 'width')",
+            "network '{own}:Wide' needs the arguments 'width'; name a function without arguments "
+            "that returns it",
+        ),
+        (
+            "{own}:fails",
+            "network '{own}:fails' cannot be made: SystemExit: no GPU (my_net.py:27 in fails)",
+        ),
+        (
+            "{own}",
+            "network '{own}' must be {own}:Class; networks there: {own}:Net, {own}:made, "
+            "{own}:function, {own}:Wide, {own}:nothing, {own}:fails, {own}:Grouped",
         ),
         ("no_such.py:Net", "no file 'no_such.py' for the network 'no_such.py:Net'"),
         (
@@ -205,19 +227,23 @@ def test_a_class_a_module_and_a_function_are_networks(own: Path, name: str) -> N
         ),
         (
             "{own}:Grouped",
-            "'conv1' (Conv2d) has dilation=(2, 2); only dilation=(1, 1) is supported",
+            "'conv1' (Conv2d) "
+            + refused("has dilation=(2, 2); only dilation=(1, 1) is supported", "conv2d"),
         ),
     ],
 )
 def test_what_is_not_a_network_is_one_line_of_error(own: Path, network: str, message: str) -> None:
     result = run("predict", network.format(own=own))
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == f"peephole: error: {message.format(own=own)}\n"
+    assert (
+        result.stderr.removeprefix("imported\n") == f"peephole: error: {message.format(own=own)}\n"
+    )
 
 
 def test_images_without_data_are_named_with_what_there_is(own: Path, folder: Path) -> None:
     message = (
-        "this release has no data of 'mnist', so no predictor can be fitted; it has data of digits"
+        f"the data in {str(folder)!r} has no task of 'mnist' yet, so no predictor can be fitted; "
+        "it has tasks of digits; --layers needs no data"
     )
     with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
         check_released("mnist", Release(folder))
@@ -225,6 +251,16 @@ def test_images_without_data_are_named_with_what_there_is(own: Path, folder: Pat
     assert (result.exit_code, result.stderr) == (2, f"peephole: error: {message}\n")
     result = run("predict", f"{own}:Net", "--images", "cifar", "--folder", folder)
     assert result.stderr.startswith("peephole: error: unknown images 'cifar'; did you mean 'cifar1")
+
+
+def test_predictors_that_read_proxies_say_so_before_anything(own: Path, folder: Path) -> None:
+    result = run("predict", f"{own}:Net", "--predictor", "synflow", "--folder", folder)
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "peephole: error: predictor 'synflow' reads zero-cost proxies, which are known for "
+        "released networks alone; take one that reads layers, such as arc, gru or "
+        "nearest-neighbours\n",
+    )
 
 
 def test_the_latest_task_is_the_one_of_the_highest_version(folder: Path, tmp_path: Path) -> None:
