@@ -215,6 +215,8 @@ def import_module_of(source: str, text: str, what: str) -> ModuleType:
         hint = ""
         if isinstance(error.__cause__, SystemExit):
             hint = f"; {IMPORTED}"
+        elif "relative import" in str(error) and is_file:
+            hint = "; give a module of a package as package.module:Class"
         elif isinstance(error.__cause__, ImportError):
             hint = _name_clash(Path(folder))
         if hint:

@@ -23,6 +23,7 @@ from harness.protocol import Array, Queries
 from harness.running.find_predictor import Candidate
 from harness.running.fit_predict import fit_predict
 from harness.task_data import TaskData, load_task_data
+from harness.user_code import user_code
 
 FEATURES = (*ARCHITECTURE_FEATURES, *SIGNAL_FEATURES, *STRUCTURE_FEATURES)
 INTERVAL = 0.9  # probability of the central interval of a normal distribution
@@ -143,8 +144,8 @@ def predict_network(
 
     Raises:
         FileNotFoundError: If the release has no data of the image set.
-        ValueError: If the image set is unknown, or the prediction breaks the protocol.
-        Exception: Whatever the predictor raises.
+        ValueError: If the image set is unknown, or the predictor raises anything or breaks the
+            protocol.
     """
     check_released(images, release)
     task = release.latest_task(images, 0)
@@ -152,7 +153,8 @@ def predict_network(
     test = [i for i, split in enumerate(data.targets.valid_accuracy.splits) if split == "test"]
     true = data.targets.valid_accuracy.curves[test, -1]
     inputs = replace(data, queries=_with_network(data.queries, test, rows))
-    prediction = fit_predict(candidate.make, inputs, seed).prediction
+    with user_code(f"predictor {candidate.name!r} failed: "):
+        prediction = fit_predict(candidate.make, inputs, seed).prediction
     mean = prediction.mean
     low = high = None
     if prediction.std is not None:

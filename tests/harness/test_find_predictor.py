@@ -165,3 +165,10 @@ def test_a_name_is_for_predictors_outside_the_registry(nets: Path) -> None:
     )
     with pytest.raises(ValueError, match=f"^{message}$"):
         find("nets.py:Wide", "macs")
+
+
+def test_a_relative_import_in_a_file_says_how_to_name_its_package(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("from .parts import Net\n")
+    hint = r"relative import.*; give a module of a package as package\.module:Class$"
+    with pytest.raises(ValueError, match=hint):
+        find(f"{tmp_path / 'net.py'}:Net")
