@@ -62,3 +62,20 @@ def test_a_number_out_of_range_is_refused(words: tuple[str, ...], value: str) ->
 def test_the_message_names_the_number_and_the_range(words: str, text: str) -> None:
     option = words.split()[-2]
     assert refusal(*words.split()) == f"Error: Invalid value for '{option}': {text}"
+
+
+def commands(command: click.Command, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    inner = getattr(command, "commands", {})
+    for name in inner:
+        yield from commands(inner[name], f"{path} {name}".strip())
+    if not inner:
+        yield path, command
+
+
+def test_all_but_these_commands_read_data_from_where_they_are_told() -> None:
+    without = {
+        name for name, c in commands(peephole) if not any("--data" in p.opts for p in c.params)
+    }
+    campaigns = {f"generate {name}" for name in ("run", "status", "pilot", "bench")}
+    images = {"images download", "images check"}
+    assert without == {"demo", "sample", "data download"} | campaigns | images
