@@ -5,6 +5,7 @@ campaign and a small release. Commands that read data read these, and not the in
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,12 +15,14 @@ from typing import Any
 import click
 import pytest
 
+import benchmark
 from benchmark.extras import EXTRAS, how_to_install
 from peephole_command import peephole
 from tests.toys.campaign import release_plan, toy_campaign, toy_row
 from tests.toys.data import toy_release
 from tests.toys.hidden import hiding
 
+ROOT = Path(str(benchmark.__file__)).parent.parent
 HIDDEN = sorted({name for packages in EXTRAS.values() for name in packages})
 RUNNER = """
 import json, sys, traceback
@@ -111,9 +114,11 @@ def run_hidden(folder: Path, lines: list[str]) -> dict[str, Outcome]:
     """Return exit code, output and errors of each command, run in a folder without extras."""
     given = json.dumps([line.split() for line in lines])
     command = [sys.executable, "-W", "error", "-c", hiding(*HIDDEN) + RUNNER]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        command, cwd=folder, input=given, capture_output=True, text=True, check=False
-    )
+        command, cwd=folder, env=environment, input=given, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = [tuple(json.loads(line)) for line in done.stdout.splitlines()]
     return dict(zip(lines, found, strict=True))
