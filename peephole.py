@@ -74,7 +74,6 @@ _MODULES = {
     "harness.predictors.registry": ("PREDICTORS",),
     "harness.protocol": ("Prediction", "Predictor", "Queries", "Runs"),
 }
-_PACKAGES = ("benchmark", "generators", "harness", "leaderboard")
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
@@ -84,7 +83,7 @@ def __getattr__(name: str) -> object:
 
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'peephole' has no attribute {name!r}; it has {__all__}")
-    _check_packages()
+    _check_packages("benchmark", "harness")
     found = getattr(import_module(_MODULE_OF[name]), name)
     globals()[name] = found
     return found
@@ -95,7 +94,7 @@ def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
 
 
-def _check_packages() -> None:
+def _check_packages(*names: str) -> None:
     """Check that the packages that would be imported are those beside this file; import none.
 
     Their names are common ones. A folder or module of such a name may be found first, or another
@@ -107,7 +106,7 @@ def _check_packages() -> None:
     from importlib.util import find_spec
     from pathlib import Path
 
-    for name in _PACKAGES:
+    for name in names:
         own = Path(__file__).resolve().parent / name / "__init__.py"
         spec = find_spec(name)
         found = own if spec is None or spec.origin is None else Path(spec.origin).resolve()
@@ -132,7 +131,7 @@ def main() -> None:
     import sys
 
     try:
-        _check_packages()
+        _check_packages("benchmark", "generators", "harness", "leaderboard")
     except ImportError as error:
         sys.stderr.write(f"peephole: error: {error}\n")
         sys.exit(2)
