@@ -37,14 +37,6 @@ MINUTES = FiniteRange(min=0, max=525_600, min_open=True)  # up to a year
 RATE = FiniteRange(min=0, min_open=True)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
-RESULTS_OPTION = click.option(
-    "--results", type=FOLDER, help="Folder of results [default: results and leaderboard/results]."
-)
-PUBLISHED_OPTION = click.option(
-    "--results",
-    type=FOLDER,
-    help="Folder of results [default: leaderboard/results if it exists, else results].",
-)
 
 
 def _existing(_: click.Context, __: click.Parameter, folder: Path | None) -> Path | None:
@@ -52,6 +44,18 @@ def _existing(_: click.Context, __: click.Parameter, folder: Path | None) -> Pat
         raise FileNotFoundError(f"no folder of results {str(folder)!r}")
     return folder
 
+
+RESULTS_OPTION = click.option(
+    "--results",
+    type=FOLDER,
+    callback=_existing,
+    help="Folder of results [default: results and leaderboard/results].",
+)
+PUBLISHED_OPTION = click.option(
+    "--results",
+    type=FOLDER,
+    help="Folder of results [default: leaderboard/results if it exists, else results].",
+)
 
 SHOWN_RESULTS_OPTION = click.option(
     "--results",

@@ -55,6 +55,8 @@ REFUSED = {
         "board serve --results nosuch",
         "board record --results nosuch",
         "board rescore --check --results nosuch",
+        "compare arc gru --task digits-k3-v3 --results nosuch",
+        "select arc --results nosuch",
         "show predictor arc --task digits-k3-v3 --results nosuch",
     ),
     PLAN: (
@@ -63,7 +65,7 @@ REFUSED = {
         "generate merge --campaign nosuch --data mine",
         "generate pilot --campaign nosuch",
     ),
-    "there is no result on digits-k3-v3 in 'given'\n": (
+    "unknown predictor with a result on digits-k3-v3 'arc'. Known: none; `peephole evaluate`": (
         "show predictor arc --task digits-k3-v3 --results given",
     ),
 }
