@@ -103,10 +103,7 @@ REFUSED = {  # what needs packages, the extra, and the packages
     "evaluate --all": ("predictor 'parameters'", "predictors", "sklearn"),
     "evaluate mean-curve gru --train-size 9": ("predictor 'gru'", "predictors", "torch"),
     "check nu-svr": ("predictor 'nu-svr'", "predictors", "sklearn"),
-    "submit arc --name a --title b --authors c --task digits-k0-v3": (
-        "predictor 'arc'", "predictors", "torch and sklearn",
-    ),
-}  # fmt: skip
+}
 Outcome = tuple[int, str, str]
 
 

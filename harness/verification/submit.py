@@ -86,7 +86,7 @@ def make_submission_files(what: str, fields: Mapping[str, object]) -> Submission
     path = Path(what)
     if path.is_dir() and what not in PREDICTORS:
         raise FileNotFoundError(
-            f"folder {what!r} has no {FILE}; the repository's template/ has one"
+            f"folder {what!r} has no {FILE}; template/ of the repository has one to copy"
         )
     if path.suffix == ".parquet" or (path.is_file() and path.suffix != ".py"):
         submission = make_submission(plain | {"kind": "predictions"})

@@ -220,7 +220,7 @@ def test_a_file_of_predictions_may_have_any_name(tmp_path: Path, name: str) -> N
 
 
 def test_a_folder_without_a_submission_is_no_predictor(tmp_path: Path) -> None:
-    message = f"folder {str(tmp_path)!r} has no {FILE}; the repository's template/ has one"
+    message = f"folder {str(tmp_path)!r} has no {FILE}; template/ of the repository has one to copy"
     with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
         make_submission_files(str(tmp_path), FIELDS)
 
