@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 @click.command(context_settings=HELP)
 @click.argument("predictor")
-@click.option("--images", default="digits", show_default=True, help="Image set of the runs.")
+@click.option(
+    "--images",
+    help="Image set of the runs [default: those of the submission's tasks, else digits].",
+)
 @TRACEBACK_OPTION
 @DATA_OPTION
 @JSON_OPTION
@@ -31,23 +34,23 @@ def check(
     ctx: click.Context,
     predictor: str,
     *,
-    images: str,
+    images: str | None,
     traceback: bool,
     release: "Release",
     as_json: bool,
 ) -> None:
     """Check whether a predictor follows each rule, on a few released training runs.
 
-    PREDICTOR is as for `evaluate`. Exits with code 1 if a rule is broken.
+    PREDICTOR is as for `evaluate`, or a folder with a submission.yaml. It runs from a copy of the
+    files that `submit` would take: all of the folder, or path/to/file.py with the modules beside it
+    that it imports and the data that it names. Allowed are Python files of 64 KiB, and data (csv,
+    json, npy, npz, safetensors) of 10 MB; at most 100 files, 20 MB. Exits with code 1 if a rule is
+    broken.
     """
-    from harness.running.find_predictor import find
     from harness.score_text import finding_lines, json_lines
-    from harness.task_data import training_runs
-    from harness.verification.predictor_rules import CHECK_RUNS, check_predictor
+    from harness.verification.submit import check_code
 
-    candidate = find(predictor)
-    runs = training_runs(images, CHECK_RUNS, release)
-    findings = check_predictor(candidate.make, runs, traceback=traceback)
+    findings = check_code(predictor, release, images, traceback=traceback)
     echo_lines(json_lines(findings) if as_json else finding_lines(findings))
     if not all(finding.passed for finding in findings):
         ctx.exit(1)
@@ -105,13 +108,10 @@ def submit(
     """
     from harness.evaluate_cli import print_results
     from harness.results.folder import published_folder
+    from harness.running.drafts import make_submission_files, read_submission_files
     from harness.running.evaluate_many import Setting
     from harness.running.submission import FILE as SUBMISSION
-    from harness.verification.submit import (
-        make_submission_files,
-        read_submission_files,
-        submit_files,
-    )
+    from harness.verification.submit import submit_files
 
     given = {name: value for name, value in fields.items() if value}
     if (Path(what) / SUBMISSION).is_file():

@@ -57,6 +57,7 @@ def _fits(folder: Path) -> Path:
 
 def _submission(folder: Path) -> Path:
     fields = {"name": "a", "title": "A", "authors": "B", "kind": "predictions", "tasks": ["c"]}
+    folder.mkdir()
     path = folder / "submission.yaml"
     path.write_text(json.dumps(fields))  # JSON is YAML
     return path
@@ -97,7 +98,7 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Kind]:
     task, external = data / "tasks/digits-k1-v3.json", write_external(place / "mine.jsonl")
     trials = external_trials(external)
     fits, ceiling = _fits(place), write_ceiling(place / "ceilings", toy_ceiling())
-    submission, journal = _submission(place), _journal(place, installed)
+    submission, journal = _submission(place / "mine"), _journal(place, installed)
     files = {
         "task": (task, lambda: read_task_file(task)),
         "manifest": (data / "manifest.json", lambda: read_manifest(data)),
@@ -119,7 +120,7 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Kind]:
         "proxies": (journal, lambda: _read_journal(journal)),
         "external": (external, lambda: read_external(external)),
         "fits": (fits, lambda: read_fits(fits, trials)),
-        "submission": (submission, lambda: read_submission(place)),
+        "submission": (submission, lambda: read_submission(place / "mine")),
     }  # fmt: skip
     return {name: Kind(path, read) for name, (path, read) in files.items()}
 
@@ -199,7 +200,7 @@ COMMANDS = {
     "result": ("board", "check", "--results", "{results}"),
     "plan": ("generate", "status", "--campaign", "{campaign}"),
     "external": ("evaluate", "last-value", "--external", "{place}/mine.jsonl"),
-    "submission": ("submit", "{place}"),
+    "submission": ("submit", "{place}/mine"),
 }
 
 

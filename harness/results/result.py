@@ -18,6 +18,7 @@ from benchmark.util.strict_json import refuse
 from benchmark.util.text import check_line
 from harness.metrics.bootstrap import RESAMPLES, Array
 from harness.metrics.registry import METRICS, ORDER
+from harness.results.names import check_name
 from harness.scoring.score_rules import FINAL_METRICS, check_scores
 from harness.scoring.scores import Scores
 from harness.scoring.targets import SCORED_SPLITS
@@ -36,7 +37,6 @@ SCORED_METRICS: dict[str, tuple[str, ...]] = {
     "scores_test_accuracy": FINAL_METRICS,
     "scores_valid_loss": ORDER,
 }
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")  # of a task or a predictor
 LONGEST_FAILURE = 500  # characters
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -169,9 +169,7 @@ def tau_samples(result: Result) -> Array:
 def _check_identity(result: Result) -> None:
     """Check names, digests and seeds."""
     for field in ("task", "predictor"):
-        name = getattr(result, field)
-        if not NAME.fullmatch(name):
-            refuse(field, name, "of a-z, 0-9, '.', '_' and '-', and start with a letter or digit")
+        check_name(field, getattr(result, field))
     for field in ("title", "harness_version"):
         check_line(field, getattr(result, field))
     check_line("failure", result.failure, LONGEST_FAILURE)

@@ -14,12 +14,11 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
-from benchmark.util.strict_json import refuse
 from benchmark.util.text import to_line
 from benchmark.util.unknown_name import unknown_name
 from harness.predictors.registry import PREDICTORS, check_installed, load
 from harness.protocol import Predictor
-from harness.results.result import NAME
+from harness.results.names import check_name
 from harness.running.predictor_class import check_methods, classes_of, get_class
 from harness.running.submission import FILE, read_submission
 from harness.user_code import MissingPackageError, UserCodeError, user_code
@@ -52,13 +51,7 @@ class Candidate:
 
     def __post_init__(self) -> None:
         """Check that the name can be that of a file."""
-        if not NAME.fullmatch(self.name):
-            refuse(
-                "name",
-                self.name,
-                "of a-z, 0-9, '.', '_' and '-', and start with a letter or digit; rename the class "
-                "or give --name",
-            )
+        check_name("name", self.name, "; rename the class or give --name")
 
     def seeds(self, number: int = SEEDS) -> tuple[int, ...]:
         """Return the seeds to fit with: the given number, but only 0 if it is not stochastic."""

@@ -1,12 +1,12 @@
 """A submission: a folder `submissions/<name>` beside the folder of results.
 
-It holds `submission.yaml`, which describes the submission, and the Python files of the submitted
-code, if any; `submission.yaml` names their class as `predictor.py:Class`. The predictions and
-scores are stored only with all other results, as `results/<task>/<name>.json` with Parquet files.
+It holds `submission.yaml`, which describes the submission, and the files of the submitted code, if
+any (`harness.running.submitted_files`); `submission.yaml` names their class as
+`predictor.py:Class`. The predictions and scores are stored only with all other results, as
+`results/<task>/<name>.json` with Parquet files.
 """
 
 import datetime
-import hashlib
 import re
 from collections.abc import Hashable
 from dataclasses import asdict, dataclass
@@ -18,13 +18,20 @@ import yaml
 from benchmark.util.strict_json import NESTED, decode, refuse
 from benchmark.util.text import check_line
 from harness.predictors.registry import PREDICTORS
-from harness.results.contents import MOST_BYTES
+from harness.results.contents import DESCRIPTION, MOST_BYTES
+from harness.results.names import check_name
 from harness.results.result import MOST_SEEDS
+from harness.running.submitted_files import submitted_files
 
 Kind = Literal["predictions", "code"]
-FILE = "submission.yaml"
+FILE = DESCRIPTION
+PREDICTIONS = "predictions"  # folder of the files <task>.parquet, in a draft
 LONGEST_AUTHORS = 1_000  # characters
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
+_PLAIN = {  # how numbers are written, by YAML's tag; it reads others to bases 2, 8, 16 and 60
+    "int": re.compile(r"[-+]?(0|[1-9][0-9]*)"),
+    "float": re.compile(r"[-+.0-9einfaEINFA]+"),
+}
 _LINES = ("title", "predictor", "requirement", "hardware", "contact", "url")
 
 
@@ -70,6 +77,7 @@ class Submission:
         """Check each field, and fields against each other."""
         if not _NAME.fullmatch(self.name):
             refuse("name", self.name, "1 to 60 of a-z, 0-9 and '-', not starting with '-'")
+        check_name("name", self.name)
         if self.name in PREDICTORS:
             refuse("name", self.name, "different from the names of reference predictors")
         for field in _LINES:
@@ -117,16 +125,22 @@ def _is_date(text: str) -> bool:
 
 
 class _Loader(yaml.SafeLoader):
-    """Loads YAML without tags, duplicate keys, merged keys and aliases."""
+    """Loads YAML without tags, duplicate keys, merged keys, aliases and numbers of other bases."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Refuse aliases, with which a few lines can expand to gigabytes, and tags."""
+        """Refuse aliases, which can expand to gigabytes, tags, and `1:30`, which would be 90."""
         if self.check_event(yaml.AliasEvent):
             raise ValueError("aliases (`*name`) are not allowed")
         tag = getattr(self.peek_event(), "tag", None)  # type: ignore[no-untyped-call]
         if tag is not None:
             raise ValueError(f"tags are not allowed, as {tag!r:.100}")
-        return super().compose_node(parent, index)
+        node = super().compose_node(parent, index)
+        if isinstance(node, yaml.ScalarNode) and tag is None and node.style is None:
+            plain = _PLAIN.get(node.tag.rpartition(":")[2])
+            if plain and not plain.fullmatch(node.value):
+                rule = "must be written in decimal digits; if it is text, put it in quotes"
+                raise ValueError(f"number {node.value:.100} {rule}")
+        return node
 
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
@@ -143,7 +157,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_submission(folder: Path) -> Submission:
-    """Return the submission of a folder, after checking it and its Python files.
+    """Return the submission of a folder, after checking it and the names of its files.
 
     Raises:
         ValueError: If the file is not YAML or breaks a rule; the message starts with its path.
@@ -156,6 +170,8 @@ def read_submission(folder: Path) -> Submission:
             raise ValueError(f"{len(content):,} bytes must be at most {MOST_BYTES:,}")
         content.decode()  # YAML also reads UTF-16
         fields = yaml.load(content, Loader=_Loader)
+        if fields is None:
+            raise ValueError("it is empty; template/submission.yaml has the fields")
         if isinstance(fields, dict) and isinstance(fields.get("date"), datetime.date):
             fields["date"] = str(fields["date"])  # YAML reads a day as a date
         submission = make_submission(fields)
@@ -165,9 +181,11 @@ def read_submission(folder: Path) -> Submission:
         raise ValueError(f"{path}: {'; '.join(str(error).splitlines())}") from error
     if submission.file is not None and not (folder / submission.file).is_file():
         raise ValueError(f"{path}: `predictor` (={submission.predictor!r}) must be in the folder")
-    code = code_files(folder)
-    if code and submission.kind == "predictions":
-        raise ValueError(f"{code[0]}: a submission of predictions must not contain code")
+    predictions = submission.kind == "predictions"
+    code = submitted_files(folder, but=PREDICTIONS if predictions else "")
+    if code and predictions:
+        first = next(iter(code.values()))
+        raise ValueError(f"{first}: a submission of predictions must not contain code or its data")
     return submission
 
 
@@ -180,29 +198,6 @@ def make_submission(fields: object) -> Submission:
     submission = decode(Submission, fields, "")
     assert isinstance(submission, Submission)
     return submission
-
-
-def code_files(folder: Path) -> list[Path]:
-    """Return the Python files of a submission, sorted by name.
-
-    Raises:
-        ValueError: If one has more than `MOST_BYTES`.
-    """
-    files = sorted(folder.glob("*.py"))
-    for path in files:
-        size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise ValueError(f"{path}: {size:,} bytes must be at most {MOST_BYTES:,}")
-    return files
-
-
-def code_digest(folder: Path) -> str:
-    """Return the SHA-256 of the `submission.yaml` and the Python files of a submission."""
-    digest = hashlib.sha256()
-    for path in [folder / FILE, *code_files(folder)]:
-        content = path.read_bytes()
-        digest.update(f"{path.name}\n{len(content)}\n".encode() + content)
-    return digest.hexdigest()
 
 
 def find_submission(folder: Path, name: str) -> Submission:

@@ -7,12 +7,13 @@ only. Where the system has namespaces, it can reach no other file of the machine
 
 import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmark.release import Release
 from benchmark.util.text import to_line
+from harness.running.submitted_files import Files
 from harness.verification.isolation.given import PACKAGES, TREE, make_given
 from harness.verification.isolation.launch import (
     MEMORY,
@@ -37,11 +38,11 @@ class Code:
     Attributes:
         predictor: Argument of `harness.running.find_predictor.find`; a path in it is relative to
             the folder with the files.
-        files: Files to copy there; none for code of an installed package.
+        files: Files to copy there, by relative path; none for code of an installed package.
     """
 
     predictor: str
-    files: tuple[Path, ...] = ()
+    files: Files = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +54,13 @@ class Limits:
 
 
 def fit_in_isolation(
-    inputs: Inputs,
-    files: Sequence[Path],
-    release: Release,
-    limits: Limits,
-    secrets: Sequence[Path] = (),
+    inputs: Inputs, files: Files, release: Release, limits: Limits, secrets: Sequence[Path] = ()
 ) -> list[Fitted]:
     """Fit a predictor with each seed in an isolated process, and return its predictions.
 
     Args:
         inputs: What the process receives; it never gets targets.
-        files: The files of the predictor; none for code of an installed package.
+        files: The files of the predictor by relative path; none for an installed package.
         release: The data, of which it gets the train and validation runs.
         limits: Its limits.
         secrets: Folders that it must not see besides that of the release, wherever they lie.

@@ -23,7 +23,8 @@ from harness.results.result import Result
 from harness.results.store import read_with_predictions, write_json
 from harness.running.evaluate import SECONDS, ResultHeader, all_counts, drop_observed, score_outcome
 from harness.running.fit_predict import TimedPrediction
-from harness.running.submission import code_digest, code_files, find_submission
+from harness.running.submission import find_submission
+from harness.running.submitted_files import code_digest, submitted_files
 from harness.task_data import load_task_data
 from harness.verification.canaries import Canaries, run_code
 from harness.verification.isolated_process import Code, Limits
@@ -139,7 +140,7 @@ def find_code(predictor: str, submissions: Path) -> tuple[Code, str | None, str 
     if submission.predictor is None:
         raise ValueError(f"submission {predictor!r} has only predictions, no code to run")
     folder = submissions / predictor
-    files = tuple(code_files(folder)) if submission.file else ()
+    files = submitted_files(folder) if submission.file else {}
     return Code(submission.predictor, files), code_digest(folder), submission.requirement
 
 

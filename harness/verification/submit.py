@@ -4,106 +4,97 @@ Everything is done in a temporary folder first, so a submission that fails leave
 """
 
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmark.release import Release
 from benchmark.tasks import Task
 from benchmark.util.atomic import check_writable, replacing, write_atomically
-from harness.predictors.registry import PREDICTORS
+from benchmark.util.text import to_line
 from harness.results.replacing import check_replaceable
 from harness.results.result import Result
 from harness.results.store import read_with_predictions, remove_result, result_path, write_result
+from harness.running.drafts import SubmissionFiles
 from harness.running.evaluate import Outcome
 from harness.running.evaluate_many import Setting, evaluate_many
 from harness.running.find_predictor import find
-from harness.running.submission import (
-    FILE,
-    Submission,
-    code_files,
-    make_submission,
-    read_submission,
-    submissions_folder,
-    to_yaml,
+from harness.running.submission import FILE, Submission, read_submission, submissions_folder
+from harness.running.submitted_files import (
+    Files,
+    copy_files,
+    files_of_module,
+    forget_modules,
+    require_installed,
+    submitted_files,
 )
 from harness.task_data import training_runs
 from harness.verification.claims import seconds_of
 from harness.verification.prediction_file import score_predictions
-from harness.verification.predictor_rules import CHECK_RUNS, check_predictor
-
-PREDICTIONS = "predictions"  # folder of the files <task>.parquet
+from harness.verification.predictor_rules import CHECK_RUNS, Finding, check_predictor
 
 
-@dataclass(frozen=True, slots=True)
-class SubmissionFiles:
-    """A submission, the text of its `submission.yaml`, and its Python or Parquet files."""
+def check_code(
+    predictor: str, release: Release, images: str | None = None, *, traceback: bool = False
+) -> list[Finding]:
+    """Check a predictor against the rules, from a copy of the files that `submit` would take.
 
-    submission: Submission
-    text: str
-    code: tuple[Path, ...]
-    predictions: Mapping[str, Path]  # by task
+    Code in files has a first finding that says which files these are. Anything else, as a name in
+    the registry, has no files and is checked where it is.
 
-
-def read_submission_files(folder: Path) -> SubmissionFiles:
-    """Return the submission in a folder that was made from `template/`.
-
-    The folder holds `submission.yaml` and `.py` files, or `predictions/<task>.parquet` for each
-    task.
+    Args:
+        predictor: As for `harness.running.find_predictor.find`.
+        release: Has the runs to check with, and the tasks of a submission.
+        images: Image set of the runs; if None, those of the submission's tasks, else `digits`.
+        traceback: Whether to write that of an exception to stderr.
 
     Raises:
-        ValueError: If a rule is broken; the message starts with a path.
-        FileNotFoundError: If the predictions of a task are missing.
+        ValueError: As `find`, or if a file may not be submitted, or a task is unknown.
+        OSError: If a file cannot be read or written.
     """
-    submission = read_submission(folder)
-    text = (folder / FILE).read_text(encoding="utf-8")
-    code = tuple(code_files(folder))
-    if submission.kind == "code":
-        return SubmissionFiles(submission, text, code, {})
-    files = {task: folder / PREDICTIONS / f"{task}.parquet" for task in submission.tasks}
-    for path in files.values():
-        if not path.is_file():
-            raise FileNotFoundError(f"no predictions {str(path)!r} for a task of {FILE}")
-    return SubmissionFiles(submission, text, (), files)
+    folder, (source, _, attribute) = Path(predictor), predictor.rpartition(":")
+    files: Files = {}
+    place, sets = "", {"digits"}
+    if (folder / FILE).is_file():
+        submission = read_submission(folder)
+        sets = {release.task(task).images for task in submission.tasks}
+        place, inner = str(folder), ""
+        files = submitted_files(folder) if submission.file else {}
+    elif source.endswith(".py") and Path(source).is_file():
+        inner = Path(source).name
+        place, files = source.removesuffix(inner), files_of_module(Path(source))
+    sets = {images} if images else sets
+    if not files:
+        require_installed(predictor)
+        return _check_rules(predictor, sets, release, traceback)
+    with TemporaryDirectory(prefix="peephole-check-") as temporary:
+        copy = Path(temporary).resolve()
+        copy_files(files if inner else {**files, FILE: folder / FILE}, copy)
+        there, shown = (f"{copy}/{inner}:{attribute}", f"{copy}/") if inner else (str(copy),) * 2
+        try:
+            findings = _check_rules(there, sets, release, traceback)
+        except ValueError as error:
+            raise ValueError(str(error).replace(shown, place)) from error
+        finally:
+            forget_modules(copy)
+    size = sum(path.stat().st_size for path in files.values())
+    taken = Finding("files", True, f"{to_line(', '.join(files))}; {size:,} bytes")
+    return [taken, *(replace(f, seen=f.seen.replace(shown, place)) for f in findings)]
 
 
-def make_submission_files(what: str, fields: Mapping[str, object]) -> SubmissionFiles:
-    """Return the submission of a file of predictions, or of a predictor, without a folder.
-
-    `what` is a Parquet file with the predictions of one task, whatever its ending, or a predictor
-    as `harness.running.find_predictor.find` takes it. `fields` are those of `submission.yaml`
-    except `kind` and `predictor`, which follow from `what`.
-
-    Raises:
-        ValueError: If a field is missing or a rule is broken.
-        FileNotFoundError: If there is no such file.
-    """
-    source, _, attribute = what.rpartition(":")
-    plain = {n: list(v) if isinstance(v, tuple) else v for n, v in fields.items()}
-    plain.setdefault("date", datetime.now(UTC).date().isoformat())
-    path = Path(what)
-    if path.is_dir() and what not in PREDICTORS:
-        raise FileNotFoundError(
-            f"folder {what!r} has no {FILE}; template/ of the repository has one to copy"
+def _check_rules(
+    predictor: str, images: Iterable[str], release: Release, traceback: bool
+) -> list[Finding]:
+    """Return the findings on the runs of each image set."""
+    make = find(predictor).make
+    return [
+        finding
+        for name in sorted(images)
+        for finding in check_predictor(
+            make, training_runs(name, CHECK_RUNS, release), traceback=traceback
         )
-    if path.suffix == ".parquet" or (path.is_file() and path.suffix != ".py"):
-        submission = make_submission(plain | {"kind": "predictions"})
-        if len(submission.tasks) > 1:
-            raise ValueError(
-                f"{what}: a file holds the predictions of one task, not {len(submission.tasks)}; "
-                f"for more, make a folder with {FILE} as in template/"
-            )
-        predictions = {submission.tasks[0]: path}
-        return SubmissionFiles(submission, to_yaml(submission), (), predictions)
-    is_file = source.endswith(".py")
-    if is_file and not Path(source).is_file():
-        raise FileNotFoundError(f"no file {source!r} for the predictor {what!r}")
-    predictor = f"{Path(source).name}:{attribute}" if is_file else what
-    submission = make_submission(plain | {"kind": "code", "predictor": predictor})
-    code = (Path(source),) if is_file else ()
-    return SubmissionFiles(submission, to_yaml(submission), code, {})
+    ]
 
 
 def submit_files(
@@ -132,11 +123,14 @@ def submit_files(
     with TemporaryDirectory(prefix="peephole-submit-") as name:
         temporary = Path(name) / submission.name
         write_atomically(temporary / FILE, files.text)
-        for path in files.code:
-            shutil.copy(path, temporary)
+        copy_files(files.code, temporary)
         read_submission(temporary)
         if submission.kind == "code":
-            _check_code(temporary, submission, {task.images for task in tasks}, setting)
+            sets = {task.images for task in tasks}
+            for finding in _check_rules(str(temporary), sets, setting.release, setting.traceback):
+                if not finding.passed:
+                    broken = f"{submission.predictor} breaks the rule {finding.rule!r}"
+                    raise ValueError(f"{broken}: {finding.seen}")
             out = replace(setting, results=Path(name) / "out", seeds=submission.seeds)
             outcomes = _run_code(temporary, submission, out)
         else:
@@ -145,18 +139,6 @@ def submit_files(
         _remove_earlier(setting.results, submission)
         _replace_files(temporary, folder)
     return results
-
-
-def _check_code(folder: Path, submission: Submission, images: set[str], setting: Setting) -> None:
-    """Check that the predictor in a folder follows the rules."""
-    for name in sorted(images):
-        runs = training_runs(name, CHECK_RUNS, setting.release)
-        make = find(str(folder)).make
-        for finding in check_predictor(make, runs, traceback=setting.traceback):
-            if not finding.passed:
-                raise ValueError(
-                    f"{submission.predictor} breaks the rule {finding.rule!r}: {finding.seen}"
-                )
 
 
 def _run_code(folder: Path, submission: Submission, setting: Setting) -> list[Outcome]:
@@ -173,6 +155,8 @@ def _run_code(folder: Path, submission: Submission, setting: Setting) -> list[Ou
 def _score(files: SubmissionFiles, task: Task, release: Release) -> Outcome:
     """Score the predictions of a task."""
     submission, path = files.submission, files.predictions[task.name]
+    if not path.is_file():
+        raise FileNotFoundError(f"no predictions {str(path)!r} for the task {task.name!r}")
     result, table = score_predictions(path, task, release=release)
     if len(result.seeds) != submission.seeds:
         raise ValueError(
@@ -198,10 +182,11 @@ def _remove_earlier(results: Path, submission: Submission) -> None:
 
 def _replace_files(source: Path, target: Path) -> None:
     """Make the files of a folder those of another, one by one, so that none is ever missing."""
-    files = {path.name: path for path in source.iterdir() if path.is_file()}
+    files = {path.relative_to(source): path for path in source.rglob("*") if path.is_file()}
     for name, path in files.items():
         with replacing(target / name) as draft:
             shutil.copyfile(path, draft)
-    for path in target.iterdir():
-        if path.name not in files:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    kept = {parent for name in files for parent in (name, *name.parents)}
+    for path in sorted(target.rglob("*"), reverse=True):  # what a folder holds before the folder
+        if path.relative_to(target) not in kept:
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()

@@ -6,7 +6,7 @@ In the toy data, accuracy rises with the logarithm of MACs.
 import json
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from benchmark.runs import split_path, write_table
 from benchmark.util.strict_json import encode, parse_record, to_text
 from harness.running.find_predictor import find
 from harness.running.fit_predict import fit_predict
+from harness.running.submitted_files import Files
 from harness.task_data import TaskData, load_task_data
 from harness.verification import canaries
 from harness.verification.canaries import (
@@ -131,11 +132,11 @@ def code(data: TaskData, tmp_path: Path) -> Path:
 
 
 def fit_here(
-    inputs: Inputs, files: Sequence[Path], release: Release, limits: Limits, secrets: object
+    inputs: Inputs, files: Files, release: Release, limits: Limits, secrets: object
 ) -> list[Fitted]:
     """Stand in for `fit_in_isolation`."""
     name = inputs.predictor
-    make = find(f"{files[0].parent}/{name}" if files else name).make
+    make = find(f"{files['net.py'].parent}/{name}" if files else name).make
     fits = []
     for seed in inputs.seeds:
         done = [
@@ -161,7 +162,9 @@ def try_here(
 def test_a_learner_is_confirmed_and_loses_its_score(
     code: Path, data: TaskData, release: Release, fresh: Release
 ) -> None:
-    run = run_code(Code("net.py:Learner", (code,)), data, (0,), release, LIMITS, fresh=fresh)
+    run = run_code(
+        Code("net.py:Learner", {"net.py": code}), data, (0,), release, LIMITS, fresh=fresh
+    )
     test, heldout = run.canaries.fresh
     assert (test.split, heldout.split) == ("test", "heldout")
     assert (test.networks, heldout.networks) == (
@@ -185,7 +188,7 @@ def test_code_that_has_the_targets_is_refused_by_fresh_networks(
         r"^tau on \d\d networks that are in no release \(=0\.000\) must not be below tau on the "
         r"test networks \(=1\.000\); the 99 % interval of the difference is -1\.000 to -1\.000$"
     )):  # fmt: skip
-        run_code(Code("net.py:Cheat", (code,)), data, (0,), release, LIMITS, fresh=fresh)
+        run_code(Code("net.py:Cheat", {"net.py": code}), data, (0,), release, LIMITS, fresh=fresh)
 
 
 KEPT = (
@@ -199,13 +202,13 @@ def test_a_score_that_is_kept_is_refused_without_fresh_networks(
     monkeypatch: pytest.MonkeyPatch, code: Path, data: TaskData, release: Release, name: str
 ) -> None:
     with pytest.raises(ValueError, match=KEPT):
-        try_here(monkeypatch, Code(f"net.py:{name}", (code,)), data, release, None)
+        try_here(monkeypatch, Code(f"net.py:{name}", {"net.py": code}), data, release, None)
 
 
 def test_what_is_known_beforehand_is_confirmed_by_fresh_networks(
     monkeypatch: pytest.MonkeyPatch, code: Path, data: TaskData, release: Release, fresh: Release
 ) -> None:
-    run = try_here(monkeypatch, Code("net.py:Prior", (code,)), data, release, fresh)
+    run = try_here(monkeypatch, Code("net.py:Prior", {"net.py": code}), data, release, fresh)
     back = run.canaries.reversed
     assert back is not None
     assert back.kept

@@ -23,7 +23,13 @@ TOP_FILES = (
     "results/ceiling-<images>.json or results/references.json or results/reruns.json or "
     "results/.lock"
 )
-CODE_FILES = "submissions/<name>/submission.yaml or submissions/<name>/<module>.py"
+INNER_FILES = (
+    "submissions/<name>/<folders>/<module>.py or "
+    "submissions/<name>/<folders>/<data>.<csv|json|npy|npz|safetensors>"
+)
+CODE_FILES = f"submissions/<name>/submission.yaml or {INNER_FILES}"
+PICKLE = "a pickle can run code that no review sees; store numbers as npy, npz or safetensors"
+DEVICE = "this is the name of a device on Windows; rename it"
 PLAIN = "only plain files and folders may lie here, not"
 HEX = "0123456789abcdef"
 
@@ -110,17 +116,36 @@ def test_what_the_commands_write_may_lie_there(place: Path) -> None:
         ("submissions/mine/sitecustomize.py", write(),
          "sitecustomize.py must not lie here: Python runs it without being asked"),
         ("submissions/mine/__init__.py", write(),
-         "__init__.py must not lie here: Python runs it when it looks for modules"),
+         "__init__.py must not lie here: Python runs it when it looks for modules; only folders of "
+         "the submission may have one"),
         ("submissions/mine/__pycache__", Path.mkdir,
          "__pycache__ must not lie here: it is compiled code, which may differ from the code "
          "beside it; delete it"),
-        ("submissions/mine/predictions", Path.mkdir, "no folder may lie here"),
+        ("submissions/mine/parts/__pycache__", Path.mkdir,
+         "__pycache__ must not lie here: it is compiled code, which may differ from the code "
+         "beside it; delete it"),
+        ("submissions/mine/a b", Path.mkdir,
+         "a folder here must be submissions/<name>/<folders>"),
+        ("submissions/mine/parts/x.exe", write(), f"a file here must be {INNER_FILES}"),
+        ("submissions/mine/parts/conftest.py", write(),
+         "conftest.py must not lie here: pytest runs it without being asked"),
+        ("submissions/mine/net.pt", write(), PICKLE),
+        ("submissions/mine/parts/forest.PKL", write(), PICKLE),
+        ("submissions/mine/big.csv", write("x" * 10_000_001),
+         "10,000,001 bytes must be at most 10,000,000"),
+        ("submissions/mine/nul.py", write(), DEVICE),
+        ("submissions/mine/Com7.json", write(), DEVICE),
+        ("results/digits-k0-v1/aux.json", write(), DEVICE),
+        ("submissions/con", Path.mkdir, DEVICE),
+        ("results/digits-k0-v1/._good.json", write(),
+         "macOS adds such a file to copies; delete it"),
         ("submissions/mine/big.py", write("#" * 65_537), "65,537 bytes must be at most 65,536"),
     ],
 )  # fmt: skip
 def test_everything_else_is_named_with_its_rule(
     place: Path, name: str, make: Callable[[Path], object], message: str
 ) -> None:
+    (place / name).parent.mkdir(exist_ok=True)
     make(place / name)
     path = str(place / name)
     found = check_contents(place / "results", place / "submissions")
@@ -159,6 +184,32 @@ def test_folders_with_too_many_files_are_refused(
     assert problems(place) == [f"results: {rule}", f"submissions: {rule}"]
 
 
+def test_code_may_lie_in_folders_with_its_data(place: Path) -> None:
+    mine = place / "submissions" / "mine"
+    for name in ("a/__init__.py", "a/b/c/net.py", "my-data/w-1.npz", "a/t.csv", "v.safetensors"):
+        (mine / name).parent.mkdir(parents=True, exist_ok=True)
+        (mine / name).touch()
+    assert problems(place) == []
+    (mine / "a/b/c/d").mkdir()
+    (mine / "a/b/c/d/net.py").touch()
+    deep = "folders have names of letters, digits, '_' and '-', and are at most 3 deep"
+    assert problems(place) == [f"submissions/mine/a/b/c/d: no folder may lie here: {deep}"]
+
+
+def test_the_files_of_a_submission_are_bounded_together(place: Path) -> None:
+    mine = place / "submissions" / "mine"
+    for number in range(3):
+        with (mine / f"w{number}.npz").open("wb") as file:
+            file.truncate(7_000_000)
+    size = 21_000_000 + sum(map(len, (YAML, CODE)))
+    rule = "bytes and may have at most 20,000,000"
+    assert problems(place) == [f"submissions/mine: all files together have {size:,} {rule}"]
+    for number in range(3, 99):
+        (mine / f"w{number}.npz").touch()
+    rule = "there are 101 files and there may be at most 100"
+    assert problems(place) == [f"submissions/mine: {rule}"]
+
+
 def test_several_problems_are_counted(place: Path) -> None:
     for name in ("a.txt", "b.txt", "c.txt"):
         (place / "results" / name).touch()
@@ -183,8 +234,8 @@ def test_running_a_submission_leaves_no_compiled_code(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.dont_write_bytecode", False)
-    (place / "submissions" / "mine" / "helper.py").write_text("")
-    (place / "submissions" / "mine" / "mine.py").write_text(f"{CODE}\nimport helper\n")
+    (place / "submissions" / "mine" / "beside_it.py").write_text("")
+    (place / "submissions" / "mine" / "mine.py").write_text(f"{CODE}\nimport beside_it\n")
     find(str(place / "submissions" / "mine"))
     assert problems(place) == []
 

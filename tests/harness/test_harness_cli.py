@@ -269,7 +269,8 @@ def test_check_says_of_every_rule_whether_it_is_kept(folder: Path, own: Path) ->
     done = run("check", f"{own}:Broken", "--folder", folder, "--json")
     assert done.exit_code == 1
     findings = [json.loads(line) for line in done.stdout.splitlines()]
-    assert findings[0] == {
+    assert findings[0] == {"rule": "files", "passed": True, "seen": "my_model.py; 980 bytes"}
+    assert findings[1] == {
         "rule": "works with 0 epochs observed",
         "passed": False,
         "seen": "RuntimeError: no luck; today (my_model.py:28 in fit)",

@@ -74,7 +74,9 @@ def forged(folder: Path, parts: TaskData, place: Path, names: Sequence[str], top
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(local)
             listener.listen()
-            (fit,) = fit_in_isolation(inputs, [place / "forger.py"], Release(folder), LIMITS)
+            (fit,) = fit_in_isolation(
+                inputs, {"forger.py": place / "forger.py"}, Release(folder), LIMITS
+            )
     return {name for bit, name in enumerate(names) if fit.counts["found"] >> bit & 1}
 
 

@@ -17,13 +17,14 @@ from harness.results.store import (
     write_json,
     write_result,
 )
+from harness.running.drafts import make_submission_files
 from harness.running.evaluate_many import Setting
 from harness.running.submission import submissions_folder
 from harness.task_data import load_targets
 from harness.verification.audit import Request, rerun_all, verify
 from harness.verification.prediction_file import score_predictions
 from harness.verification.rerun import read_reruns
-from harness.verification.submit import make_submission_files, submit_files
+from harness.verification.submit import submit_files
 from leaderboard.board import verified_board
 from tests.toys.data import toy_release
 from tests.toys.results import predictions_of

@@ -20,13 +20,14 @@ from harness.results.store import (
     result_path,
     write_result,
 )
+from harness.running.drafts import read_submission_files
 from harness.running.evaluate_many import Setting
 from harness.running.submission import FILE, submissions_folder
 from harness.verification.audit import Request, verify
 from harness.verification.references import write_references
 from harness.verification.rerun import Rerun, read_reruns, write_rerun
 from harness.verification.rescore import raise_level
-from harness.verification.submit import read_submission_files, submit_files
+from harness.verification.submit import submit_files
 from leaderboard.readme.sync import bring_up_to_date
 from tests.toys.data import toy_release
 from tests.toys.faults import Died, every_fault

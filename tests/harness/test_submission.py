@@ -11,13 +11,13 @@ import pytest
 from harness.running.submission import (
     FILE,
     Submission,
-    code_digest,
     find_submission,
     read_submission,
     submission_names,
     submissions_folder,
     to_yaml,
 )
+from harness.running.submitted_files import code_digest
 
 ROOT = Path(__file__).parents[2]
 CODE = """
@@ -85,9 +85,16 @@ def test_the_digest_is_of_every_file(tmp_path: Path) -> None:
     (folder / "README.md").write_text("words")
     assert code_digest(folder) == first
     (folder / "more.py").write_text("")
-    second = code_digest(folder)
-    (folder / "predictor.py").write_text("class Net: 'changed'\n")
-    assert len({first, second, code_digest(folder)}) == 3
+    digests = [first, code_digest(folder)]
+    for name in ("predictor.py", "parts/more.py", "parts/w.npz", "parts/v.npz"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("changed")
+        digests.append(code_digest(folder))
+    (folder / "parts/w.npz").write_text("changed again")
+    digests.append(code_digest(folder))
+    (folder / "parts").rename(folder / "other")
+    digests.append(code_digest(folder))
+    assert len(set(digests)) == 8
 
 
 def line(name: str, text: str) -> str:
@@ -141,8 +148,15 @@ OFFENCES = [
     (CODE + "<<: {title: b}", "merged keys (`<<`) are not allowed"),
     (CODE + "1: 2", "unknown field '1'. Known: name, title, authors, kind, tasks, predictor, "
      "requirement, seeds, fit_seconds, predict_seconds, hardware, contact, url, date"),
-    (line("seeds", "seeds: " + "1:" * 700 + "1.5"), "int too large to convert to float"),
-    (line("seeds", "seeds: 0x_"), "invalid literal for int() with base 16: ''"),
+    *(
+        (line("seeds", f"seeds: {text}"), f"number {text:.100} must be written in decimal digits; "
+         "if it is text, put it in quotes")
+        for text in ("1:" * 700 + "1.5", "0x_", "0x10", "010", "0b1", "1_0", "1:30", "2:20.5")
+    ),
+    (line("title", "title: 12:30"), "number 12:30 must be written in decimal digits; if it is "
+     "text, put it in quotes"),
+    (line("seeds", "seeds: " + "9" * 5000), "Exceeds the limit (4300 digits) for integer string "
+     "conversion: value has 5000 digits; use sys.set_int_max_str_digits() to increase the limit"),
     (line("seeds", "seeds: 101"), "`seeds` (=101) must be in 1..100"),
     (line("title", r'title: "\e[31mred"'), r"`title` (='\x1b[31mred') must be one non-empty line "
      "of at most 200 printable characters"),
@@ -151,7 +165,8 @@ OFFENCES = [
     (line("tasks", r'tasks: ["a\eb"]'), r"`tasks[0]` (='a\x1bb') must be one non-empty line of at "
      "most 200 printable characters"),
     ("[1, 2]", "`file` (=[1, 2]) must be an object"),
-    ("", "`file` (=None) must be an object"),
+    ("", "it is empty; template/submission.yaml has the fields"),
+    ("# nothing", "it is empty; template/submission.yaml has the fields"),
     ("[" * 3000, "its brackets must be nested less deeply"),
     ("x" * 70_000, "70,000 bytes must be at most 65,536"),
 ]  # fmt: skip
@@ -169,6 +184,15 @@ def test_a_file_that_breaks_a_rule_is_refused(tmp_path: Path, text: str, message
 def test_what_is_no_plain_yaml_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
     folder = write(tmp_path / "ours", text)
     with pytest.raises(ValueError, match=f"^{re.escape(f'{folder / FILE}: ')}.+$"):
+        read_submission(folder)
+
+
+@pytest.mark.parametrize("name", ["con", "nul", "com1"])
+def test_a_name_that_windows_cannot_store_is_refused(tmp_path: Path, name: str) -> None:
+    folder = write(tmp_path / "ours", line("name", f"name: {name}"))
+    rule = "must be another name: this is a device of Windows, not a file"
+    message = f"{folder / FILE}: `name` (={name!r}) {rule}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         read_submission(folder)
 
 

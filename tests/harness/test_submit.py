@@ -16,6 +16,7 @@ from harness.cli import check, submit
 from harness.results.replacing import OR_ELSE
 from harness.results.result import Seconds
 from harness.results.store import predictions_path, read_result, result_path
+from harness.running.drafts import make_submission_files, read_submission_files
 from harness.running.evaluate_many import Setting
 from harness.running.find_predictor import find
 from harness.running.submission import FILE, submissions_folder
@@ -25,7 +26,7 @@ from harness.verification.isolated_process import Code
 from harness.verification.isolation.launch import find_way, isolation_text
 from harness.verification.rerun import find_code, read_reruns, rerun
 from harness.verification.rescore import Rescoring
-from harness.verification.submit import make_submission_files, read_submission_files, submit_files
+from harness.verification.submit import submit_files
 from leaderboard.cli import board
 from peephole_command import Root
 from tests.toys.data import toy_release
@@ -184,15 +185,20 @@ def test_seeds_of_other_epochs_are_refused(folder: Path, tmp_path: Path) -> None
 def test_a_draft_without_what_it_names_is_refused(folder: Path, tmp_path: Path) -> None:
     mine = draft(tmp_path / "mine", folder)
     (mine / "code.py").write_text("")
-    message = f"{mine / 'code.py'}: a submission of predictions must not contain code"
+    message = f"{mine / 'code.py'}: a submission of predictions must not contain code or its data"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         read_submission_files(mine)
     (mine / "code.py").unlink()
     path = mine / "predictions" / f"{TASK}.parquet"
     path.unlink()
-    message = f"no predictions {str(path)!r} for a task of {FILE}"
+    message = f"no predictions {str(path)!r} for the task {TASK!r}"
+    setting = Setting(tmp_path / "results", Release(folder))
     with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
-        read_submission_files(mine)
+        submit_files(read_submission_files(mine), setting)
+    file = mine / FILE
+    file.write_text(file.read_text().replace(TASK, "digits-k1-v2"))
+    with pytest.raises(ValueError, match=r"^unknown task 'digits-k1-v2'; did you mean 'digits-k1-"):
+        submit_files(read_submission_files(mine), setting)
 
 
 @pytest.mark.parametrize(
@@ -200,13 +206,19 @@ def test_a_draft_without_what_it_names_is_refused(folder: Path, tmp_path: Path) 
     [
         ("a.parquet", {"tasks": ("a", "b")}, "a.parquet: a file holds the predictions of one task, "
          f"not 2; for more, make a folder with {FILE} as in template/"),
-        ("a.parquet", {"title": None}, "`title` (=None) must be text"),
         ("no.py:Net", {}, "no file 'no.py' for the predictor 'no.py:Net'"),
+        ("here.net:Net", {}, "module 'here.net' lies in this folder and is not installed, so it "
+         "cannot be submitted; give its file, as here/net.py:Net, or a folder with "
+         "submission.yaml"),
     ],
 )  # fmt: skip
 def test_a_draft_from_options_keeps_the_same_rules(
-    what: str, fields: Mapping[str, object], message: str
-) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, fields: Mapping[str, object],
+    message: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.parquet").touch()
+    (tmp_path / "here").mkdir()
     with pytest.raises((ValueError, FileNotFoundError), match=f"^{re.escape(message)}$"):
         make_submission_files(what, {**FIELDS, **fields})
 
@@ -216,13 +228,19 @@ def test_a_file_of_predictions_may_have_any_name(tmp_path: Path, name: str) -> N
     path = tmp_path / name
     path.touch()
     files = make_submission_files(str(path), FIELDS)
-    assert (files.code, files.predictions) == ((), {TASK: path})
+    assert (files.code, files.predictions) == ({}, {TASK: path})
 
 
 def test_a_folder_without_a_submission_is_no_predictor(tmp_path: Path) -> None:
     message = f"folder {str(tmp_path)!r} has no {FILE}; template/ of the repository has one to copy"
     with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
         make_submission_files(str(tmp_path), FIELDS)
+
+
+def test_missing_options_are_named_as_options() -> None:
+    message = f"a.py:Net: give --authors, --task, or a folder with {FILE} as in template/"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        make_submission_files("a.py:Net", {"name": "ours", "title": "Ours"})
 
 
 def coded(folder: Path, body: str = "") -> Path:

@@ -141,7 +141,7 @@ def test_a_failure_says_how_the_code_was_isolated(
     inputs = replace(inputs_of(parts), predictor="net.py:Sizes")
     start = f"the predictor failed in {isolation_text(find_way().measures)}: "
     with pytest.raises(ValueError, match=f"^{re.escape(start + message)}"):
-        fit_in_isolation(inputs, [path], Release(folder), Limits(5))
+        fit_in_isolation(inputs, {path.name: path}, Release(folder), Limits(5))
 
 
 def inputs_of(parts: TaskData) -> Inputs:

@@ -11,9 +11,10 @@ from benchmark.tasks import Task
 from harness.protocol import Prediction
 from harness.results.predictions import predictions_table, round_prediction, seeds_table
 from harness.results.result import Result
+from harness.running.drafts import make_submission_files
 from harness.running.evaluate_many import Setting
 from harness.task_data import load_targets
-from harness.verification.submit import make_submission_files, submit_files
+from harness.verification.submit import submit_files
 
 TASK = "digits-k1-v1"
 CODE = '''

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmark.runs import correct_path, split_path
 from benchmark.space.imagesets import IMAGES
+from harness.running.submitted_files import Files, copy_files
 from harness.verification.isolation.work import CODE
 
 VISIBLE_SPLITS = ("train", "validation")  # splits whose full curves a predictor may see
@@ -27,17 +28,16 @@ SYSTEM = (
 PACKAGE_FOLDERS = ("*-packages", "python*/*-packages")  # in a folder of libraries
 
 
-def make_given(home: Path, code: Iterable[Path], data: Path) -> Path:
+def make_given(home: Path, code: Files, data: Path) -> Path:
     """Make the folder that code may read, and return it.
 
-    It holds the copy of `copy_tree`, the files of the code, and a link to every installed package
-    except this one.
+    It holds the copy of `copy_tree`, the files of the code at their places, and a link to every
+    installed package except this one.
     """
     given = home / GIVEN
     copy_tree(given / TREE, data)
     (given / CODE).mkdir()
-    for path in code:
-        shutil.copy(path, given / CODE)
+    copy_files(code, given / CODE)
     link_packages(given / PACKAGES)
     return given
 
