@@ -17,7 +17,7 @@ from benchmark.space.imagesets import get_images
 from benchmark.space.splits import SPLITS
 from benchmark.util.atomic import replacing
 from benchmark.util.parquet_size import TooLargeError, read_bounded
-from benchmark.util.unknown_name import unknown_name
+from benchmark.util.unknown_name import foreign_content, unknown_name
 
 # The last bits of losses, norms and times are noise. Byte stream splitting separates them from the
 # regular bytes, which zstd then compresses well. Accuracies take few values and ids repeat, so they
@@ -130,7 +130,9 @@ def read_pages(
     except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: a name not in UTF-8
         if isinstance(error, OSError) and error.errno:  # an error of the system, not of the content
             raise
-        raise ValueError(f"{path}: the Parquet file is damaged: {error}") from error
+        with path.open("rb") as file:
+            problem = foreign_content(file.read(4096))
+        raise ValueError(f"{path}: {problem or f'the Parquet file is damaged: {error}'}") from error
 
 
 def read_parquet(path: Path, *, version: int, columns: Sequence[str] | None = None) -> pa.Table:

@@ -1,6 +1,7 @@
 """Every JSON and YAML file, spoiled in many ways: read, or refused with its path on one line."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -267,3 +268,31 @@ def test_a_description_that_cannot_be_read_is_a_problem(tmp_path: Path, content:
     (folder / "manifest.json").write_bytes(content)
     (problem,) = description_problems(folder)
     assert problem.startswith(f"{folder / 'manifest.json'}: ")
+
+
+@pytest.mark.parametrize("name", ["task", "manifest", "result", "reruns", "submission"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: b"\n<<<<<<< HEAD\n" + content + b"\n>>>>>>> theirs\n",
+         "line 2 is a mark of a conflict in Git; resolve it"),
+        (lambda content: content + b"\n>>>>>>> theirs\n", "is a mark of a conflict in Git"),
+        (lambda content: b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n",
+         "it is a pointer of Git LFS; `git lfs pull` fetches the file"),
+        (lambda content: content.decode().encode("utf-16"), "it is in UTF-16; save it in UTF-8"),
+        (lambda content: b"\n\xe9" + content, "line 2 is not in UTF-8; save the file in UTF-8"),
+    ],
+    ids=["conflict", "end of conflict", "LFS", "UTF-16", "Latin-1"],
+)  # fmt: skip
+def test_what_git_and_editors_leave_is_named_with_what_to_do(
+    kinds: dict[str, Kind], name: str, change: Callable[[bytes], bytes], message: str
+) -> None:
+    path, read = kinds[name]
+    good = path.read_bytes()
+    try:
+        path.write_bytes(change(good))
+        with pytest.raises(ValueError, match=re.escape(message)) as caught:
+            read()
+        assert str(path) in str(caught.value)
+    finally:
+        path.write_bytes(good)

@@ -14,7 +14,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Literal, NoReturn, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from benchmark.util.unknown_name import unknown_name
+from benchmark.util.unknown_name import text_of, unknown_name
 
 Record = TypeVar("Record")
 MOST_BYTES = 16_000_000  # of a file
@@ -101,7 +101,7 @@ def parse_json(text: bytes) -> object:
         ValueError: If the text is not JSON in UTF-8, repeats a field, or is nested too deeply.
     """
     try:
-        return json.loads(text.decode(), object_pairs_hook=_unique_fields)
+        return json.loads(text_of(text), object_pairs_hook=_unique_fields)
     except RecursionError as error:
         raise ValueError(NESTED) from error
 

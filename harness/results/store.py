@@ -15,6 +15,7 @@ import pyarrow as pa
 from benchmark.util.atomic import replacing, write_atomically
 from benchmark.util.locks import locked_folder
 from benchmark.util.strict_json import encode, read_record, to_text
+from benchmark.util.unknown_name import foreign_content
 from harness.results.predictions import check_predictions, read_predictions, to_parquet
 from harness.results.result import Result
 
@@ -115,8 +116,11 @@ def read_result(path: Path) -> Result:
             f"{source}: the predictions of a scored result are missing; those of this repository "
             "come with a checkout, not with an installed package"
         )
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    content = source.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
     if digest != result.predictions_sha256:
+        if problem := foreign_content(content):
+            raise ValueError(f"{source}: {problem}")
         raise ValueError(
             f"{source}: SHA-256 {digest} must be `predictions_sha256` "
             f"(={result.predictions_sha256!r}) of {result.predictor}.json"

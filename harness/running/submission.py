@@ -17,6 +17,7 @@ import yaml
 
 from benchmark.util.strict_json import NESTED, decode, refuse
 from benchmark.util.text import check_line
+from benchmark.util.unknown_name import text_of
 from harness.predictors.registry import PREDICTORS
 from harness.results.contents import DESCRIPTION, MOST_BYTES
 from harness.results.names import check_name
@@ -168,7 +169,7 @@ def read_submission(folder: Path) -> Submission:
     try:
         if len(content) > MOST_BYTES:
             raise ValueError(f"{len(content):,} bytes must be at most {MOST_BYTES:,}")
-        content.decode()  # YAML also reads UTF-16
+        text_of(content)  # YAML also reads UTF-16
         fields = yaml.load(content, Loader=_Loader)
         if fields is None:
             raise ValueError("it is empty; template/submission.yaml has the fields")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from benchmark.release import INSTALLED, Release
 from benchmark.runs import read_pages
 from benchmark.tasks import Task
-from benchmark.util.unknown_name import unknown_name
+from benchmark.util.unknown_name import foreign_content, unknown_name
 from harness.metrics.bootstrap import RESAMPLES
 from harness.prediction_rules import Scope, require_valid
 from harness.protocol import Array, Prediction
@@ -35,6 +35,9 @@ COLUMNS = {  # the type of each, in words and as checks of which one must hold
     "std": ("floats", (pa.types.is_floating,)),
     "seed": ("integers", (pa.types.is_integer,)),
 }
+INDEX = ("__index_level_0__", "Unnamed: 0", "index", "level_0")  # as pandas calls it
+FIRST_BYTES = 4096  # of a file, which tell what it is
+LARGEST = 2**31 - 1  # epoch or seed, which are stored in 32 bits
 MAGIC = b"PAR1"  # start of a Parquet file: https://parquet.apache.org/docs/file-format/
 
 
@@ -97,10 +100,13 @@ def score_predictions(
 def _read_rows(path: Path, most: int) -> _Rows:
     """Return the columns of a file of at most `most` rows, after checking names and types."""
     with path.open("rb") as file:
-        start = file.read(len(MAGIC))
-    if start != MAGIC:
-        content = f"starts with {start!r}" if start else "is empty"
-        raise ValueError(f"{path}: predictions must be a Parquet file, but the file {content}")
+        start = file.read(FIRST_BYTES)
+    if not start.startswith(MAGIC):
+        content = f"starts with {start[: len(MAGIC)]!r}" if start else "is empty"
+        what = (
+            foreign_content(start) or f"predictions must be a Parquet file, but the file {content}"
+        )
+        raise ValueError(f"{path}: {what}")
     table = read_pages(path, most_rows=most, row_bytes=ROW_BYTES)
     try:
         return _check_columns(table)
@@ -111,10 +117,14 @@ def _read_rows(path: Path, most: int) -> _Rows:
 def _check_columns(table: pa.Table) -> _Rows:
     """Return the columns of a table, after checking them."""
     for name in table.column_names:
+        if name in INDEX:
+            raise ValueError(f"column {name!r} is the index of pandas; write with index=False")
         if name not in COLUMNS:
             raise ValueError(unknown_name("column", name, COLUMNS))
         if table.column_names.count(name) > 1:
             raise ValueError(f"column {name!r} must be given once")
+    empty = [field.name for field in table.schema if pa.types.is_null(field.type)]
+    table = table.drop_columns([name for name in empty if name not in REQUIRED])
     for name in REQUIRED:
         if name not in table.column_names:
             given = ", ".join(map(repr, table.column_names)) or "none"
@@ -130,14 +140,25 @@ def _check_columns(table: pa.Table) -> _Rows:
         if name in table.column_names and table[name].null_count:
             row = table[name].is_null().to_pylist().index(True)
             raise ValueError(f"`{name}` of row {row} must be given{_more(table[name].null_count)}")
-    seeds = table["seed"].to_numpy() if "seed" in table.column_names else np.zeros(len(table))
+    seeded = "seed" in table.column_names
     return _Rows(
         table["run_id"].to_pylist(),
-        table["epoch"].to_numpy().astype(np.int64),
+        _whole_numbers(table, "epoch"),
         table["mean"].to_numpy().astype(np.float64),
         _deviations(table),
-        seeds.astype(np.int64),
+        _whole_numbers(table, "seed") if seeded else np.zeros(len(table), np.int64),
     )
+
+
+def _whole_numbers(table: pa.Table, name: str) -> NDArray[np.int64]:
+    """Return a column of integers of any type, after checking that 32 bits hold each."""
+    values = table[name].to_numpy()
+    wrong = np.flatnonzero((values > LARGEST) | (values < -LARGEST))
+    if len(wrong):
+        rule = f"must be from {-LARGEST} to {LARGEST}"
+        shown = f"`{name}` of row {wrong[0]} (={values[wrong[0]]})"
+        raise ValueError(f"{shown} {rule}{_more(len(wrong))}")
+    return values.astype(np.int64)
 
 
 def _more(count: int) -> str:

@@ -79,6 +79,7 @@ def load_network(name: str, images: str | None = None, release: Release = INSTAL
     """
     given, name = name, name.lower()
     runs = _read_ids(images, release)
+    given, name = name, name.lower()  # ids have small letters
     networks = {run[0]: run for run in reversed(runs.values())}  # the first image set wins
     matches = [runs[name][0]] if name in runs else [i for i in networks if i.startswith(name)]
     if not matches or not name:
@@ -87,7 +88,7 @@ def load_network(name: str, images: str | None = None, release: Release = INSTAL
         raise ValueError(f"no network or run of this release is called {given!r}{hint}")
     if len(matches) > 1:
         shown = ", ".join(sorted(matches)[:3])
-        raise ValueError(f"{name!r} is a prefix of {len(matches)} networks: {shown}, ...")
+        raise ValueError(f"{given!r} is a prefix of {len(matches)} networks: {shown}, ...")
     architecture_id, image_set, split = runs.get(name, networks[matches[0]])
     table = release.runs(image_set, split, columns=COLUMNS)
     rows = table.filter(pc.equal(table["architecture_id"], architecture_id)).sort_by("seed")

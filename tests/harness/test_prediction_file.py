@@ -117,6 +117,44 @@ def test_text_of_other_widths_and_narrow_numbers_are_read(
     assert rows["std"].null_count == NETWORKS
 
 
+def test_columns_without_a_value_are_as_if_they_were_not_there(
+    task: Task, folder: Path, targets: TaskTargets, tmp_path: Path
+) -> None:
+    given = columns(targets)
+    del given["std"]
+    plain = score_predictions(write(tmp_path / "a.parquet", given), task, release=Release(folder))
+    table = pa.table({**given, "std": pa.nulls(360), "seed": pa.nulls(360)})
+    result, _ = score_predictions(
+        write(tmp_path / "a.parquet", table), task, release=Release(folder)
+    )
+    assert result == plain[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("seed", pa.array([3, 2**31] * 180), "`seed` of row 1 (=2147483648) must be from "
+         "-2147483647 to 2147483647 (180 rows break this rule)"),
+        ("seed", pa.array([2**63 + 5] * 360, pa.uint64()), "`seed` of row 0 (=9223372036854775813) "
+         "must be from -2147483647 to 2147483647 (360 rows break this rule)"),
+        ("epoch", pa.array([2**64 - 1] * 360, pa.uint64()), "`epoch` of row 0 "
+         "(=18446744073709551615) must be from -2147483647 to 2147483647 (360 rows break this "
+         "rule)"),
+        ("mean", pa.nulls(360), "column 'mean' must hold floats, not null"),
+        ("__index_level_0__", pa.array(range(360)), "column '__index_level_0__' is the index of "
+         "pandas; write with index=False"),
+        ("Unnamed: 0", pa.array(range(360)), "column 'Unnamed: 0' is the index of pandas; write "
+         "with index=False"),
+    ],
+)  # fmt: skip
+def test_columns_of_odd_types_are_refused_and_never_wrapped(
+    task: Task, targets: TaskTargets, tmp_path: Path, name: str, values: pa.Array, message: str
+) -> None:
+    path = write(tmp_path / "a.parquet", pa.table({**columns(targets), name: values}))
+    with pytest.raises(ValueError, match=f"^{re.escape(f'{path}: {message}')}$"):
+        score_predictions(path, task, targets=targets)
+
+
 def spoil(name: str, row: int, *values: object) -> Callable[[Columns], None]:
     """Return a change that replaces entries of a column from a row on."""
 
@@ -270,16 +308,24 @@ def test_a_column_that_is_there_twice_is_refused(
         score_predictions(path, task, release=Release(folder))
 
 
+PARQUET = "predictions must be a Parquet file, but the file"
+
+
 @pytest.mark.parametrize(
     ("content", "found"),
-    [(b"run_id,epoch,mean\na,20,0.5\n", "starts with b'run_'"), (b"", "is empty")],
-)
+    [
+        (b"run_id,epoch,mean\na,20,0.5\n", f"{PARQUET} starts with b'run_'"),
+        (b"", f"{PARQUET} is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 4\n",
+         "it is a pointer of Git LFS; `git lfs pull` fetches the file"),
+    ],
+)  # fmt: skip
 def test_anything_but_parquet_is_refused(
     task: Task, tmp_path: Path, content: bytes, found: str
 ) -> None:
     path = tmp_path / "predictions.csv"
     path.write_bytes(content)
-    message = re.escape(f"{path}: predictions must be a Parquet file, but the file {found}")
+    message = re.escape(f"{path}: {found}")
     with pytest.raises(ValueError, match=f"^{message}$"):
         score_predictions(path, task)
 

@@ -185,6 +185,13 @@ def test_an_unknown_network_is_refused_with_the_nearest_name(
         load_network(name, release=Release(folder))
 
 
+def test_an_id_may_be_written_in_capitals(folder: Path) -> None:
+    release = Release(folder)
+    (name, *_) = release.runs("digits", "test", columns=["architecture_id"])[0].to_pylist()
+    for given in (name.upper(), name[:12].upper()):
+        assert load_network(given, release=release).architecture_id == name
+
+
 def test_a_prefix_of_several_networks_is_refused(folder: Path) -> None:
     message = r"^'[0-9a-f]' is a prefix of \d+ networks: [0-9a-f]{16}, [0-9a-f, ]+, \.\.\.$"
     with pytest.raises(ValueError, match=message):
