@@ -135,7 +135,10 @@ def main() -> None:
     except ImportError as error:
         sys.stderr.write(f"peephole: error: {error}\n")
         sys.exit(2)
-    from peephole_command import peephole
+    try:
+        from peephole_command import peephole
+    except KeyboardInterrupt:
+        sys.exit("Aborted!")  # as click says it later
 
     peephole(prog_name="peephole")
 

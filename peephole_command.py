@@ -4,7 +4,9 @@ Run it as `peephole`, or as `python -m peephole` in a source tree. Exit codes: 0
 2 wrong input, 3 budget reached with work left.
 """
 
+import sys
 import traceback
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -53,6 +55,13 @@ class InputError(CommandError):
 
 class Root(click.Group):
     """The group of all commands; it turns errors of the library into one-line messages."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the command; what the terminal's encoding lacks is printed as a question mark."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="replace")
+        return super().main(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; click handles a broken pipe and exits quietly."""

@@ -135,6 +135,26 @@ def test_a_fault_of_the_program_keeps_its_trace(failing: Callable[[BaseException
     assert failing(error).exception is error
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])
+def test_what_the_encoding_lacks_is_replaced_and_no_error(encoding: str) -> None:
+    command = [sys.executable, "-P", "-m", "peephole", "show", "network", "06d81d"]
+    variables = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=variables, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b" ?" in done.stdout
+
+
+def test_an_interrupt_during_the_start_shows_no_trace(tmp_path: Path) -> None:
+    (tmp_path / "peephole_command.py").write_text("raise KeyboardInterrupt\n")
+    (tmp_path / "peephole.py").write_text(Path(peephole.__file__).read_text())
+    for name in ("benchmark", "generators", "harness", "leaderboard"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+    command = [sys.executable, "-m", "peephole", "--version"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "Aborted!\n")
+
+
 def test_a_misspelt_command_is_refused_with_the_nearest_name() -> None:
     result = run("smple")
     assert result.exit_code == 2

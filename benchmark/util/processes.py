@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
-from multiprocessing import connection, get_context
+from multiprocessing import connection, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -77,7 +77,8 @@ def call_in_process(call: Callable[[], Returned], stop: Connection) -> Returned 
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(sender, work))
     try:
-        process.start()
+        with _no_interrupts():  # the command gets Ctrl-C too, and ends this
+            process.start()
     except RuntimeError as refusal:
         if "bootstrapping" not in str(refusal):
             raise
@@ -150,7 +151,7 @@ def contain() -> None:
     _prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() != guard:
         os._exit(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command gets Ctrl-C too, and ends this
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
@@ -195,6 +196,20 @@ def _kill_children(known: int) -> None:
 def _prctl(option: int, value: int) -> None:
     """Set an attribute of this process, as in prctl(2)."""
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Block SIGINT in this thread, and in processes that it starts, from their first moment."""
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # it would unblock SIGINT when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

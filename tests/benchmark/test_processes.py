@@ -2,11 +2,13 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,18 @@ def test_what_a_call_raises_is_raised_with_its_place() -> None:
     with pytest.raises(ValueError, match=r"^so$") as caught:
         outcome(partial(fail, "so"))
     assert re.search(r'test_processes\.py", line \d+, in fail\n', str(caught.value.__cause__))
+
+
+def blocked_from_the_start() -> bool:
+    """Return whether this process started with SIGINT blocked, as the mask still says."""
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signal masks")
+def test_an_interrupt_never_reaches_a_process_that_starts() -> None:
+    resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
+    assert outcome(blocked_from_the_start) is True
+    assert not blocked_from_the_start()
 
 
 @pytest.mark.parametrize(
