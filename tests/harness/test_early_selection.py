@@ -169,3 +169,5 @@ def test_the_predictors_with_the_least_regret_are_named_on_the_plot(tmp_path: Pa
     draw(found, tmp_path / "choice.svg", "Title")
     text = (tmp_path / "choice.svg").read_text()
     assert "<!-- 3 other predictors -->" in text
+    assert "Bands: 5 % to 95 % of the sets" in text
+    assert text.count("PolyCollection_") == 6  # in three panels, “p8” and “stop after i”
