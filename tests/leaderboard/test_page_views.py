@@ -254,6 +254,18 @@ def test_lines_are_not_moved_sideways(visit: Visit) -> None:
     assert len({line.split()[0] for line in lines}) == 1  # the first epoch is at one place
 
 
+def test_names_at_the_ends_of_lines_stay_beside_the_chart(visit: Visit) -> None:
+    places = visit(K0).evaluate("""() => {
+      const labels = Array.from({ length: 40 }, (_, i) => ({ name: `p${i}`, x: 0, y: 300 + i }));
+      const svg = make("svg", {});
+      endLabels(svg, labels, { right: 300, top: 26, bottom: 370 }, 20);
+      return [...svg.querySelectorAll("text")].map(t => Number(t.getAttribute("y")));
+    }""")
+    assert len(places) == 40
+    assert places == sorted(places)
+    assert 26 <= places[0] < places[-1] <= 374
+
+
 def test_layers_are_written_as_everywhere(visit: Visit) -> None:
     shown = visit(K0).locator(".layers span").all_text_contents()
     words = {layer_word(row) for rows in toy_networks().layer_rows for row in rows}
@@ -307,6 +319,11 @@ def test_headings_stay_in_sight(visit: Visit) -> None:
     assert head is not None
     assert name is not None
     assert head["x"] == name["x"] == frame["x"]
+    metric = page.locator("thead b").first
+    box = metric.bounding_box()
+    assert metric.inner_text() == "Kendall’s τ"  # noqa: RUF001
+    assert box is not None
+    assert box["x"] >= name["x"] + name["width"]  # beside the names, not behind them
     assert 0 <= head["y"] - frame["y"] < 40
 
 

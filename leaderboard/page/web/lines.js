@@ -38,8 +38,8 @@ function drawLines(tasks) {
     x, y, xs: { at: ks, text: String }, ys: ticks(...ends, 6),
     names: ["observed epochs", label(metric)],
   });
-  if (limit != null) drawLimit(svg, x(0), y(limit));
   const labels = lines.map(l => drawLine(svg, l, x, y));
+  if (limit != null) drawLimit(svg, x(0), y(limit));
   endLabels(svg, labels.sort((a, b) => a.y - b.y), box, narrow ? 15 : 21);
   const points = labels.flatMap(l =>
     l.at.map(([x, y, s, k]) => ({ x, y, predictor: l.name, s, k })),
@@ -51,7 +51,7 @@ function drawLines(tasks) {
 function drawLimit(svg, x, y) {
   svg.append(
     make("line", { class: "limit", x1: x - 12, x2: x + 12, y1: y, y2: y }),
-    make("text", { x: x + 16, y: y + 4 }, "ceiling"),
+    make("text", { x: x + 16, y: y + 4, class: "start" }, "ceiling"),
   );
 }
 
@@ -69,10 +69,11 @@ function drawLine(svg, line, x, y) {
   return { ...line, at, x: last(at)[0], y: last(at)[1] };
 }
 
+/* Names at the ends of lines, from the top of the chart to its bottom and never below. */
 function endLabels(svg, labels, box, letters) {
-  const room = Math.min(15, (box.bottom - box.top + 34) / labels.length);
+  const room = Math.min(15, (box.bottom - box.top) / labels.length);
   let floor = -Infinity,
-    roof = box.bottom + 16;
+    roof = box.bottom - 2;
   for (const l of labels) {
     l.at_y = Math.max(l.y, floor + room);
     floor = l.at_y;
