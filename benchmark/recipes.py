@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Literal
 
 from benchmark.space.imagesets import get_images
-from benchmark.util.strict_json import read_mapping
+from benchmark.util.strict_json import read_mapping, refuse
 
 Schedule = Literal["constant", "step", "linear", "cosine", "inverse_sqrt"]
 Initialisation = Literal["he_normal", "xavier_normal"]
 Precision = Literal["fp32", "bf16"]
 Fields = Mapping[str, object]
+MOST_EPOCHS = 1_000  # of a run
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,8 @@ class Recipe:
             )
         if self.evaluation_batch is not None and self.evaluation_batch < 1:
             raise ValueError(f"`evaluation_batch` (={self.evaluation_batch}) must be at least 1")
+        if not 1 <= self.epochs <= MOST_EPOCHS:
+            refuse("epochs", self.epochs, f"in 1..{MOST_EPOCHS}")
         if not 0 <= self.warmup_epochs < self.epochs:
             raise ValueError(
                 f"`warmup_epochs` (={self.warmup_epochs}) must be at least 0 and below `epochs` "

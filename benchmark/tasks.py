@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from benchmark.recipes import MOST_EPOCHS
 from benchmark.runs import series
 from benchmark.schema import EPOCH_SERIES, TRAINED_STATUSES
 from benchmark.space.imagesets import get_images
@@ -63,7 +64,9 @@ class Task:
     digest: str
 
     def __post_init__(self) -> None:
-        """Check the range of `observed`, and the digest."""
+        """Check the ranges of `epochs` and `observed`, and the digest."""
+        if not 1 <= self.epochs <= MOST_EPOCHS:
+            refuse("epochs", self.epochs, f"in 1..{MOST_EPOCHS}")
         if not 0 <= self.observed < self.epochs:
             raise ValueError(f"`observed` (={self.observed}) must be in 0..{self.epochs - 1}")
         covered = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "digest"}

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from benchmark.recipes import MOST_EPOCHS
 from benchmark.runs import read_pages
 from harness.prediction_rules import Scope, require_valid
 from harness.protocol import Prediction
@@ -31,7 +32,7 @@ PREDICTIONS = pa.schema(
 
 SEEDED = pa.schema([pa.field("seed", pa.int32(), nullable=False), *PREDICTIONS])
 STEP = 2.0**-14  # of a stored accuracy, finer than one image of 10,000
-MOST_EPOCHS, MOST_ROWS = 1_000, 20_000_000  # of a network; of a file
+MOST_ROWS = 20_000_000  # of a file
 ROW_BYTES = 300  # of a row of a file, on average
 LARGEST_STD = 2.0**15  # a value that half precision can hold
 COMPRESSION = 19  # zstd level; files are a tenth larger with the default, 3

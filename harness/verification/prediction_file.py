@@ -158,7 +158,8 @@ def _whole_numbers(table: pa.Table, name: str) -> NDArray[np.int64]:
         rule = f"must be from {-LARGEST} to {LARGEST}"
         shown = f"`{name}` of row {wrong[0]} (={values[wrong[0]]})"
         raise ValueError(f"{shown} {rule}{_more(len(wrong))}")
-    return values.astype(np.int64)
+    numbers: NDArray[np.int64] = values.astype(np.int64)
+    return numbers
 
 
 def _more(count: int) -> str:

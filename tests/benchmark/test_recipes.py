@@ -123,7 +123,7 @@ def test_an_evaluation_batch_holds_an_image() -> None:
         Recipe("cifar10", evaluation_batch=0)
 
 
-@pytest.mark.parametrize(("epochs", "warmup"), [(0, 1), (20, -1), (20, 20)])
+@pytest.mark.parametrize(("epochs", "warmup"), [(1, 1), (20, -1), (20, 20)])
 def test_a_warmup_longer_than_the_training_is_refused(epochs: int, warmup: int) -> None:
     message = f"`warmup_epochs` (={warmup}) must be at least 0 and below `epochs` (={epochs})"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
@@ -161,3 +161,10 @@ def test_a_recipe_for_unknown_images_is_refused() -> None:
     message = f"unknown images 'cifar'; did you mean 'cifar10'? Known: {known}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         Recipe("cifar")
+
+
+@pytest.mark.parametrize("epochs", [0, -1, 1_001, 3_000_000_000])
+def test_epochs_are_bounded_before_anything_is_sized_by_them(epochs: int) -> None:
+    message = f"`epochs` (={epochs}) must be in 1..1000"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        Recipe("digits", epochs=epochs)

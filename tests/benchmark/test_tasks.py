@@ -136,6 +136,15 @@ def test_observed_epochs_out_of_range_are_refused(original: Path, observed: int)
         freeze("digits", observed, Release(original))
 
 
+@pytest.mark.parametrize("epochs", [0, 1_001, 3_000_000_000])
+def test_epochs_of_a_task_are_bounded_before_anything_is_sized_by_them(
+    task: Task, epochs: int
+) -> None:
+    message = f"`epochs` (={epochs}) must be in 1..1000"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        changed_task(task, epochs=epochs)
+
+
 def test_a_version_is_in_the_name_and_no_part_of_the_rows(original: Path, task: Task) -> None:
     second = freeze("digits", 1, Release(original), version=2)
     assert (second.name, second.rows_digest) == ("digits-k1-v2", task.rows_digest)
