@@ -95,10 +95,11 @@ def __dir__() -> list[str]:
 
 
 def _check_packages(*names: str) -> None:
-    """Check that the packages that would be imported are those beside this file; import none.
+    """Check that the packages that would be imported are ours; import none.
 
     Their names are common ones. A folder or module of such a name may be found first, or another
-    distribution may have replaced the empty `__init__.py`.
+    distribution may have replaced the empty `__init__.py`. Ours are beside this file, or beside the
+    same file in a checkout that is installed with `pip install -e`.
 
     Raises:
         ImportError: If a package is another one.
@@ -110,6 +111,9 @@ def _check_packages(*names: str) -> None:
         own = Path(__file__).resolve().parent / name / "__init__.py"
         spec = find_spec(name)
         found = own if spec is None or spec.origin is None else Path(spec.origin).resolve()
+        front_door = found.parent.parent / Path(__file__).name
+        if found.name == own.name and front_door.is_file():
+            own = found
         if found != own:
             raise ImportError(
                 f"package {name!r} of peephole-bench is hidden by {str(found)!r}; rename that, run "

@@ -99,3 +99,11 @@ def test_what_hides_nothing_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "benchmark").mkdir()  # without __init__.py, ours is found
     (tmp_path / "benchmark" / "results.csv").write_text("")
     assert python([tmp_path, ROOT], *SCRIPT) == (0, f"{peephole.__version__}\n", "")
+
+
+def test_packages_of_a_checkout_are_ours_though_the_front_door_was_copied(tmp_path: Path) -> None:
+    copied = own_copy(tmp_path / "site")
+    for name in PACKAGES:
+        (copied / name / "__init__.py").unlink()
+        (copied / name).rmdir()
+    assert python([copied, ROOT], *SCRIPT) == (0, f"{peephole.__version__}\n", "")

@@ -3,54 +3,29 @@
 A predictor is fitted on the released training networks of an image set. It predicts the user's
 network and, for comparison, the released test networks. Features and layers of the network that no
 training network has are listed, since predictions for them are extrapolations.
+
+Intervals are scaled so that they cover 90 % of the released test and held-out networks. A network
+that is far from the training networks gets none.
 """
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 
 import numpy as np
 
 from benchmark.release import INSTALLED, Release
 from benchmark.space.imagesets import IMAGES
 from benchmark.space.layer_walk import LayerRow, macs, parameters
-from harness.features.architecture import ARCHITECTURE_FEATURES
-from harness.features.observed import network_features
-from harness.features.signal_propagation import SIGNAL_FEATURES
-from harness.features.structure import STRUCTURE_FEATURES
 from harness.predictors.registry import PREDICTORS
 from harness.protocol import Array, Queries
 from harness.running.find_predictor import Candidate
 from harness.running.fit_predict import fit_predict
+from harness.studies.out_of_range import FAR, OutOfRange, distance_to_training, find_extrapolation
 from harness.task_data import TaskData, load_task_data
 from harness.user_code import user_code
 
-FEATURES = (*ARCHITECTURE_FEATURES, *SIGNAL_FEATURES, *STRUCTURE_FEATURES)
-INTERVAL = 0.9  # probability of the central interval of a normal distribution
-STRIDED = ("conv", "max_pool", "avg_pool")  # kinds whose stride is part of the layer type
-SLACK = 1e-9  # tolerance of a feature's range; sums differ by less between orders
-
-
-@dataclass(frozen=True, slots=True)
-class OutOfRange:
-    """A feature of the network outside the range of the training networks.
-
-    Attributes:
-        feature: Name of the feature.
-        value: Value of the network.
-        low: Smallest value of the training networks.
-        high: Largest value of the training networks.
-    """
-
-    feature: str
-    value: float
-    low: float
-    high: float
-
-    @property
-    def distance(self) -> float:
-        """Distance to the range as a multiple of its width, which is taken as 1 if it is 0."""
-        return max(self.low - self.value, self.value - self.high) / ((self.high - self.low) or 1.0)
+TINY = 1e-9  # least standard deviation
+INTERVAL = 0.9  # share of the released test and held-out networks that the intervals cover
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +37,9 @@ class NetworkPrediction:
         predictor: Name of the predictor.
         epochs: The predicted epochs, from 1.
         mean: Predicted valid accuracy after each epoch, a fraction.
-        low: Lower ends of the 90 % intervals; None if there are none.
-        high: Upper ends of the 90 % intervals; None if there are none.
+        low: Lower ends of the 90 % intervals; None if the predictor gives no `std`, or if the
+            network is farther than `FAR` from the training networks.
+        high: Upper ends of the 90 % intervals; None if `low` is.
         fitted: Number of training networks.
         compared: Number of released test networks.
         above_predicted: Fraction of the test networks with a lower predicted final accuracy.
@@ -75,6 +51,7 @@ class NetworkPrediction:
         outside: Features outside the range of the training networks, farthest first.
         unseen: Layer types that no training network has.
         same: Whether the predictor predicts the same for every network.
+        scaled_on: Number of released networks on which the intervals are scaled.
     """
 
     images: str
@@ -93,6 +70,12 @@ class NetworkPrediction:
     outside: tuple[OutOfRange, ...]
     unseen: tuple[str, ...]
     same: bool
+    scaled_on: int
+
+    @property
+    def distance(self) -> float:
+        """Distance to the training networks, as of `distance_to_training`."""
+        return distance_to_training(self.outside, self.unseen)
 
 
 def check_released(images: str, release: Release = INSTALLED) -> None:
@@ -150,24 +133,42 @@ def predict_network(
     check_released(images, release)
     task = release.latest_task(images, 0)
     data = _without_proxies(load_task_data(task, release))
-    test = [i for i, split in enumerate(data.targets.valid_accuracy.splits) if split == "test"]
-    true = data.targets.valid_accuracy.curves[test, -1]
-    inputs = replace(data, queries=_with_network(data.queries, test, rows))
+    targets = data.targets.valid_accuracy
+    test = [i for i, split in enumerate(targets.splits) if split == "test"]
+    inputs = replace(data, queries=_with_network(data.queries, rows))
     with user_code(f"predictor {candidate.name!r} failed: "):
         prediction = fit_predict(candidate.make, inputs, seed).prediction
-    mean = prediction.mean
-    low = high = None
-    if prediction.std is not None:
-        half_width = NormalDist().inv_cdf((1 + INTERVAL) / 2) * prediction.std[-1]
-        low = _floats(np.clip(mean[-1] - half_width, 0, 1))
-        high = _floats(np.clip(mean[-1] + half_width, 0, 1))
-    outside, unseen = _find_extrapolation(rows, data)
-    return NetworkPrediction(
-        images, candidate.name, prediction.epochs, _floats(mean[-1]), low, high,
-        len(data.train), len(test), _share_below(mean[:-1, -1], mean[-1, -1]),
-        _share_below(true, mean[-1, -1]), parameters(rows), macs(rows), len(rows), outside, unseen,
-        bool(np.ptp(mean, axis=0).max() == 0),
+    mean, std, final = prediction.mean, prediction.std, prediction.mean[-1, -1]
+    outside, unseen = find_extrapolation(rows, data.train)
+    found = NetworkPrediction(
+        images, candidate.name, prediction.epochs, _floats(mean[-1]), None, None,
+        len(data.train), len(test), _share_below(mean[test, -1], final),
+        _share_below(targets.curves[test, -1], final), parameters(rows), macs(rows), len(rows),
+        outside, unseen, bool(np.ptp(mean, axis=0).max() == 0), len(targets.curves),
     )  # fmt: skip
+    if std is None or found.distance > FAR:
+        return found
+    half_width = interval_factors(mean[:-1], std[:-1], targets.curves) * std[-1]
+    low, high = np.clip(mean[-1] - half_width, 0, 1), np.clip(mean[-1] + half_width, 0, 1)
+    return replace(found, low=_floats(low), high=_floats(high))
+
+
+def interval_factors(mean: Array, std: Array, true: Array) -> Array:
+    """Return by what a standard deviation is multiplied so that intervals cover `INTERVAL`.
+
+    This is split conformal prediction (Lei et al. 2018, arXiv:1604.04173) of each epoch.
+
+    Args:
+        mean: Predicted accuracies, (networks, epochs).
+        std: Their standard deviations, of the same shape.
+        true: True accuracies, of the same shape.
+
+    Returns:
+        (epochs,).
+    """
+    errors = np.sort(np.abs(true - mean) / np.maximum(std, TINY), axis=0)
+    rank = math.ceil((len(errors) + 1) * INTERVAL)
+    return np.asarray(errors[min(rank, len(errors)) - 1])
 
 
 def _without_proxies(data: TaskData) -> TaskData:
@@ -177,10 +178,10 @@ def _without_proxies(data: TaskData) -> TaskData:
     return replace(data, train=train, validation=validation, queries=queries)
 
 
-def _with_network(queries: Queries, index: Sequence[int], rows: tuple[LayerRow, ...]) -> Queries:
-    """Return some of the queries, followed by the user's network."""
+def _with_network(queries: Queries, rows: tuple[LayerRow, ...]) -> Queries:
+    """Return the queries, followed by the user's network."""
     assert queries.observed == 0  # so the series copied from the first query are empty
-    extended = queries.take([*index, index[0]])
+    extended = queries.take([*range(len(queries.ids)), 0])
     return replace(
         extended,
         ids=(*extended.ids[:-1], "own"),
@@ -196,27 +197,3 @@ def _floats(values: Array) -> tuple[float, ...]:
 def _share_below(values: Array, value: float) -> float:
     """Return the fraction of values that are lower; ties count half."""
     return float(np.mean(values < value) + np.mean(values == value) / 2)
-
-
-def _find_extrapolation(
-    rows: tuple[LayerRow, ...], data: TaskData
-) -> tuple[tuple[OutOfRange, ...], tuple[str, ...]]:
-    """Return the features outside the range of the training networks, and unseen layer types."""
-    known = network_features(data.train)
-    own = network_features(replace(data.train.take(np.array([0])), layer_rows=(rows,)))[0]
-    low, high = known.min(axis=0), known.max(axis=0)
-    slack = SLACK * (1 + np.abs(low) + np.abs(high))
-    outside = {
-        FEATURES[i]: OutOfRange(FEATURES[i], float(own[i]), float(low[i]), float(high[i]))
-        for i in np.flatnonzero((own < low - slack) | (own > high + slack))
-    }  # two groups of features have some in common
-    seen = {_layer_type(row) for walk in data.train.layer_rows for row in walk}
-    unseen = dict.fromkeys(_layer_type(row) for row in rows if _layer_type(row) not in seen)
-    return tuple(sorted(outside.values(), key=lambda o: -o.distance)), tuple(unseen)
-
-
-def _layer_type(row: LayerRow) -> str:
-    """Return the layer type of a row: its kind, its stride, and whether it is in a shortcut."""
-    stride = f" of stride {row.stride}" if row.stride > 1 and row.kind in STRIDED else ""
-    shortcut = " of a shortcut" if row.role == "shortcut" else ""
-    return f"{row.kind}{stride}{shortcut}"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from textwrap import wrap
 
 from benchmark.space.layer_walk import LayerRow
+from harness.studies.out_of_range import FAR
 from harness.studies.predict_module import NetworkPrediction
 from harness.tracing.trace import Trace
 
@@ -30,8 +31,7 @@ def prediction_lines(prediction: NetworkPrediction, name: str, trace: Trace) -> 
     yield f"epoch  accuracy  {'90 % interval':14}  0{'accuracy':^{COLUMNS - 2}}1"
     for index, epoch in enumerate(prediction.epochs):
         yield _epoch_line(prediction, index, epoch)
-    if prediction.low is None:
-        yield f"({prediction.predictor} gives no standard deviation, so there is no interval)"
+    yield from wrap(_interval_text(prediction), WIDTH)
     if prediction.same:
         yield f"({prediction.predictor} predicts the same for every network before training)"
     yield ""
@@ -48,6 +48,21 @@ def _counted(trace: Trace) -> Iterator[str]:
         yield from wrap(text, WIDTH, subsequent_indent="  ")
     for note in trace.notes:
         yield from wrap(f"note: {note}", WIDTH, subsequent_indent="  ")
+
+
+def _interval_text(prediction: NetworkPrediction) -> str:
+    """Return what the intervals cover, or why there are none."""
+    if prediction.distance > FAR:
+        return (
+            f"(no intervals: the network is too far from the training networks, by "
+            f"{prediction.distance:.1f}, where intervals do not hold; at most {FAR:g} is near)"
+        )
+    if prediction.low is None:
+        return f"({prediction.predictor} gives no standard deviation, so there are no intervals)"
+    return (
+        f"(90 % intervals cover 90 % of the {prediction.scaled_on} released test and held-out "
+        "networks)"
+    )
 
 
 def _epoch_line(prediction: NetworkPrediction, index: int, epoch: int) -> str:

@@ -19,7 +19,8 @@ from harness.predictors.arc.predictor import Arc
 from harness.predictors.trees import Boosting
 from harness.running.find_predictor import find
 from harness.studies.find_network import find_network
-from harness.studies.predict_module import FEATURES, check_released, predict_network
+from harness.studies.out_of_range import FEATURES
+from harness.studies.predict_module import check_released, predict_network
 from harness.studies.predict_module_text import prediction_lines
 from harness.studies_cli import predict
 from harness.task_data import load_task_data
