@@ -104,7 +104,7 @@ def test_a_traced_network_is_predicted_as_its_walk_is(folder: Path, split: str) 
 
 def test_the_curve_its_interval_and_its_rank_are_the_predictors(folder: Path) -> None:
     """Compared with the predictor used directly, and with shares counted by hand."""
-    rows = layer_rows(SmallResNet(), get_images("digits"))
+    rows = released_rows(folder, "train")
     prediction = predict_network(
         rows, "digits", find("empirical-gaussian"), release=Release(folder)
     )
@@ -129,8 +129,12 @@ def test_a_predictor_without_a_spread_gets_no_interval(folder: Path) -> None:
     trace = trace_module(SmallResNet(), get_images("digits"))
     prediction = predict_network(trace.rows, "digits", find("macs"), release=Release(folder))
     assert (prediction.low, prediction.high, prediction.same) == (None, None, False)
-    lines = list(prediction_lines(prediction, "Net", trace))
-    assert "(macs gives no standard deviation, so there is no interval)" in lines
+    near = predict_network(
+        released_rows(folder, "train"), "digits", find("macs"), release=Release(folder)
+    )
+    assert (near.low, near.distance) == (None, 0)
+    lines = list(prediction_lines(near, "Net", trace))
+    assert "(macs gives no standard deviation, so there are no intervals)" in lines
 
 
 def test_features_outside_the_training_networks_are_listed_farthest_first(folder: Path) -> None:
@@ -161,11 +165,23 @@ def test_predict_prints_a_line_for_each_epoch_within_80_columns(own: Path, folde
         "the predictor counts 5,194 parameters: +64 biases, which every layer row has"
     )
     assert "(mean-curve predicts the same for every network before training)" in lines
+    epochs = [line for line in lines if re.match(r" {3,4}\d+  +0\.\d{3} {20}", line)]
+    assert [int(line.split()[0]) for line in epochs] == list(range(1, 21))
+    assert all("●" in line and "─" not in line for line in epochs)
+    assert any(line.startswith("(no intervals: the network is too far from") for line in lines)
+    assert max(map(len, lines[1:])) <= 80
+    assert any(line.startswith("extrapolation: the network is outside ") for line in lines)
+
+
+def test_intervals_of_a_near_network_are_drawn(folder: Path) -> None:
+    rows = released_rows(folder, "train")
+    prediction = predict_network(rows, "digits", find("mean-curve"), release=Release(folder))
+    trace = trace_module(PlainNetwork(rows), get_images("digits"))
+    lines = list(prediction_lines(prediction, "Near", trace))
     epochs = [line for line in lines if re.match(r" {3,4}\d+  +0\.\d{3}  0\.\d{3} to ", line)]
     assert [int(line.split()[0]) for line in epochs] == list(range(1, 21))
     assert all("●" in line and "─" in line for line in epochs)
-    assert max(map(len, lines[1:])) <= 80
-    assert any(line.startswith("extrapolation: the network is outside ") for line in lines)
+    assert "(90 % intervals cover 90 % of the 24 released test and held-out networks)" in lines
 
 
 def test_predict_writes_one_object(own: Path, folder: Path) -> None:
