@@ -111,7 +111,9 @@ class Fussy:
 def test_fits_that_fail_are_counted_and_the_others_scored() -> None:
     trials = ladder_trials(INSTALLED.task(TASK), [50])
     score = score_of(Candidate("fussy", "", Fussy), trials, 1, 4)
-    assert score.failures == ("ZeroDivisionError: odd",) * 2
+    assert len(score.failures) == 2
+    start = "ZeroDivisionError: odd (test_custom_splits.py:"
+    assert all(failure.startswith(start) for failure in score.failures)
     y = trials[0].test.final_accuracy
     assert value(score, "tau") == 0.0
     assert value(score, "mse") == pytest.approx(np.square(0.5 - y).mean())

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import harness.running.evaluate_many
+import harness.results.replacing
 from benchmark.release import Release
 from benchmark.tasks import Task
 from benchmark.util.processes import EndedEarlyError
@@ -335,7 +335,7 @@ def test_a_failure_of_the_harness_comes_after_all_other_results(
             raise AttributeError("a mistake in the code")
         return write_result(place, result, table)
 
-    monkeypatch.setattr(harness.running.evaluate_many, "write_result", fail)
+    monkeypatch.setattr(harness.results.replacing, "write_result", fail)
     monkeypatch.setattr(os, "chdir", lambda place: None)
     names = [f"{path}:{name}" for name in ("Moving", "Other", "Interrupted", "Fine")]
     setting = Setting(tmp_path / "results", Release(folder), seeds=1, processes=1)

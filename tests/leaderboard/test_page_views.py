@@ -319,7 +319,7 @@ def test_headings_stay_in_sight(visit: Visit) -> None:
     assert head is not None
     assert name is not None
     assert head["x"] == name["x"] == frame["x"]
-    metric = page.locator("thead b").first
+    metric = page.locator("thead strong").first
     box = metric.bounding_box()
     assert metric.inner_text() == "Kendall’s τ"  # noqa: RUF001
     assert box is not None

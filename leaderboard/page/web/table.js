@@ -18,7 +18,7 @@ function heading(id, text, name, kind) {
 
 function tableHead(shown) {
   const spanning = (title, span) =>
-    make("th", { scope: "colgroup", colspan: span, class: "first" }, make("span", {}, make("b", {}, title)));
+    make("th", { scope: "colgroup", colspan: span, class: "first" }, make("span", {}, make("strong", {}, title)));
   return make(
     "thead",
     {},
