@@ -14,6 +14,7 @@ from benchmark.options import (
     HELP,
     JSON_OPTION,
     VERSION_OPTION,
+    WRITTEN_DATA_OPTION,
     echo_lines,
     needs,
 )
@@ -135,7 +136,7 @@ def verify(release: "Release", as_json: bool) -> None:
 
 
 @data.command("card", context_settings=HELP)
-@DATA_OPTION
+@WRITTEN_DATA_OPTION
 @VERSION_OPTION
 @click.option(
     "--sign",

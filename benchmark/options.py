@@ -1,8 +1,10 @@
 """Options and printing that commands of several folders share."""
 
 import math
+import re
 from collections.abc import Callable, Iterable
 from functools import wraps
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -102,9 +104,47 @@ DATA_OPTION = click.option(
     callback=_release,
     help="Folder of the data [default: that of the installed package].",
 )
-DEVICE_OPTION = click.option(
-    "--device", default="cpu", show_default=True, help="Torch device, for example cuda:0."
+
+
+def _written(ctx: click.Context, option: click.Parameter, folder: Path | None) -> "Release":
+    """Return the release to change; the installed one only in the checkout that it is part of."""
+    release = _release(ctx, option, folder)
+    if folder is None and Path("benchmark/data").resolve() != release.folder.resolve():
+        raise click.UsageError(
+            "this changes the data; name a folder of your own, --data my-data "
+            "(`peephole data export my-data` copies the release)"
+        )
+    return release
+
+
+WRITTEN_DATA_OPTION = click.option(
+    "--data",
+    "--folder",
+    "release",
+    type=click.Path(path_type=Path),
+    callback=_written,
+    help="Folder of the data to change [default: in a checkout, the release].",
 )
+
+
+def _device(_: click.Context, __: click.Parameter, name: str) -> str:
+    match = re.fullmatch(r"cpu|cuda(?::(\d+))?", name)
+    if match is None:
+        raise click.BadParameter(f"{name!r} must be cpu, cuda or cuda:N")
+    if name != "cpu" and find_spec("torch"):
+        from torch import cuda
+
+        if int(match[1] or 0) >= cuda.device_count():
+            raise click.BadParameter(
+                f"torch finds {cuda.device_count()} GPUs, so not {name!r}; cpu is always there"
+            )
+    return name
+
+
+DEVICE_OPTION = click.option(
+    "--device", default="cpu", show_default=True, callback=_device,
+    help="Torch device: cpu, cuda or cuda:N.",
+)  # fmt: skip
 WORKERS_OPTION = click.option(
     "--workers",
     default=2,

@@ -69,7 +69,8 @@ class Release:
         if missing:
             raise ValueError(
                 f"the proxies of {images!r} lack {len(missing)} networks, first {missing[0]!r}; "
-                f"compute them with `peephole generate proxies --images {images}`"
+                f"compute them with `peephole generate proxies --images {images} "
+                f"--data {self.folder}`"
             )
         values = np.stack([table[name].to_numpy() for name in PROXIES], axis=1)
         return values[[row_of[name] for name in architecture_ids]].copy()

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.options import COUNT, COUNT_OR_NONE, DATA_OPTION, HELP, JSON_OPTION, echo_lines
+from benchmark.options import (
+    COUNT,
+    COUNT_OR_NONE,
+    DATA_OPTION,
+    HELP,
+    JSON_OPTION,
+    WRITTEN_DATA_OPTION,
+    echo_lines,
+)
 
 if TYPE_CHECKING:
     from benchmark.release import Release
@@ -62,7 +70,7 @@ def show(name: str, release: "Release", as_json: bool) -> None:
     "--observed", multiple=True, type=COUNT_OR_NONE, help="Observed epochs [default: 0 1 2 3 5]."
 )
 @click.option("--version", default=1, show_default=True, type=COUNT, help="Version of the tasks.")
-@DATA_OPTION
+@WRITTEN_DATA_OPTION
 def freeze_tasks(images: str, observed: tuple[int, ...], version: int, release: "Release") -> None:
     """Write the tasks of an image set for its released runs. A frozen task never changes."""
     from benchmark.publish.finish import changing_release

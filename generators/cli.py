@@ -18,6 +18,7 @@ from benchmark.options import (
     RATE,
     VERSION_OPTION,
     WORKERS_OPTION,
+    WRITTEN_DATA_OPTION,
     needs,
 )
 
@@ -156,7 +157,8 @@ def run(
         click.echo(f"{len(failures)} runs failed; the same command tries them again:", err=True)
     for name, reason in failures.items():
         click.echo(f"  {name}: {reason}", err=True)
-    sys.exit(1 if failures else 3 if left and limit is None else 0)
+    reached = limit is not None and finished >= limit
+    sys.exit(1 if failures else 3 if left and not reached else 0)
 
 
 @generate.command(context_settings=HELP)
@@ -201,8 +203,8 @@ def merge(campaigns: tuple[Path, ...], data: Path, version: str | None) -> None:
     from generators.campaign.merge import merge as merge_campaigns
 
     counts = merge_campaigns([Campaign(folder) for folder in campaigns], data, version)
-    for (name, split), count in counts.items():
-        click.echo(f"{name} {split}: {count} runs")
+    lines = [f"{name} {split}: {count} runs" for (name, split), count in counts.items()]
+    click.echo("\n".join(lines or ["no finished run is new"]))
 
 
 @generate.command(context_settings=HELP)
@@ -223,7 +225,7 @@ def pilot(campaign: Path, name: str, output: Path | None) -> None:
 
 @generate.command(context_settings=HELP)
 @click.option("--images", "name", default="digits", show_default=True, help="Image set.")
-@DATA_OPTION
+@WRITTEN_DATA_OPTION
 @IMAGES_FOLDER_OPTION
 @DEVICE_OPTION
 @click.option(

@@ -45,7 +45,7 @@ def user_code(
 
     Args:
         start: Text before the description of an exception.
-        argv: The command line that the code sees; by default that of this process.
+        argv: The command line that the code sees; by default it has no arguments.
         show: Whether the traceback of an exception is written to stderr.
         most: Characters of a description.
         passing: Exceptions that are raised as they are, beside `KeyboardInterrupt`.
@@ -56,7 +56,7 @@ def user_code(
         KeyboardInterrupt: If the user interrupts it.
     """
     before = sys.argv
-    sys.argv = before if argv is None else argv
+    sys.argv = before[:1] if argv is None else argv
     try:
         with redirect_stdout(sys.stderr):
             yield

@@ -87,6 +87,7 @@ def check(
     wrong, or if --readme, its pictures or --page differ from what `board build`
     writes.
     """
+    from benchmark.release import INSTALLED
     from harness.running.submission import submissions_folder
     from leaderboard.board import results_here, verified_board
     from leaderboard.networks import load_all_networks
@@ -103,8 +104,10 @@ def check(
     if as_json:
         paths, left_out = [str(path) for path in old], results_board.left_out
         click.echo(json.dumps({"out_of_date": paths, "left_out": left_out}))
+    places = f" --results {results}" if results else ""
+    places += "" if release is INSTALLED else f" --data {release.folder}"
     for path in old:
-        option = f"--output {page}" if path == page else f"--readme {readme}"
+        option = (f"--output {page}" if path == page else f"--readme {readme}") + places
         click.echo(f"peephole: error: {path} is out of date; update it with: "
                    f"peephole board build {option}", err=True)  # fmt: skip
     if old:

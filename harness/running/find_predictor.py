@@ -152,7 +152,8 @@ def _find_entry_point(predictor: str) -> str:
         if Path(predictor).is_dir():
             raise ValueError(f"folder {predictor!r} has no {FILE}; template/ has one to start from")
         names = [*PREDICTORS, *sorted({entry.name for entry in entries})]
-        own = f"; one of your own is {FORMS}" if set(predictor) & set("./") else ""
+        is_own = set(predictor) & set("./") or predictor != predictor.lower()
+        own = f"; one of your own is {FORMS}" if is_own else ""
         raise ValueError(unknown_name("predictor", predictor, names) + own)
     if len(known) > 1:
         owners = " and ".join(
