@@ -28,7 +28,9 @@ class ModuleStack:
         """Name the modules of a network by their paths."""
         self.chance = self.lost = self.failed = ""
         self.name = type(network).__name__
-        self.paths = {id(m): path for path, m in network.named_modules(remove_duplicate=False)}
+        self.paths = {
+            id(m): path for path, m in nn.Module.named_modules(network, remove_duplicate=False)
+        }
         self.stack: list[nn.Module] = []
 
     def where(self, function: str) -> str:

@@ -13,11 +13,18 @@ from typing import Any
 from torch import Tensor
 
 from benchmark.space.layer_walk import RowKind
+from harness.tracing.shape_operations import (
+    Size,
+    getitem,
+    identity,
+    normalise,
+    pad_image,
+    require,
+    reshape,
+    softmax,
+)
 from harness.tracing.steps import Step
-from harness.tracing.values import TracedValue, image_dims, reshaped_dims, square
-
-Size = int | tuple[int, ...] | list[int]
-_NO_PARAMETER = "has weights that are no parameters, so no optimiser trains them"
+from harness.tracing.values import TracedValue, image_dims, square
 
 
 def _pair(size: Size) -> tuple[int, int]:
@@ -33,20 +40,14 @@ def _one_number(name: str, size: Size) -> int:
     return height
 
 
-def _require(name: str, value: object, supported: object) -> None:
-    if value != supported:
-        raise ValueError(f"has {name}={value!r}; only {name}={supported!r} is supported")
-
-
 def _conv2d(
     step: Step, input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Size = 1,
     padding: object = 0, dilation: Size = 1, groups: int = 1,
 ) -> TracedValue:  # fmt: skip
     value = step.image(input)
-    _require("groups", groups, 1)
-    _require("dilation", _pair(dilation), (1, 1))
-    if not step.use.parameters:
-        raise ValueError(_NO_PARAMETER)
+    require("groups", groups, 1)
+    require("dilation", _pair(dilation), (1, 1))
+    step.check_weight(weight)
     kernel = (int(weight.shape[2]), int(weight.shape[3]))
     return step.layer("conv", [value], kernel, _one_number("stride", stride))
 
@@ -55,8 +56,7 @@ def _linear(step: Step, input: Tensor, weight: Tensor, bias: Tensor | None = Non
     value = step.read(input)
     if not value.is_vector:
         raise ValueError(f"must read flattened values, not {input.ndim} dimensions")
-    if not step.use.parameters:
-        raise ValueError(_NO_PARAMETER)
+    step.check_weight(weight)
     side = square(value.size)
     return step.layer("linear", [value], (side, side), side)
 
@@ -66,7 +66,7 @@ def _max_pool2d(
     dilation: Size = 1, ceil_mode: bool = False, return_indices: bool = False,
 ) -> TracedValue:  # fmt: skip
     value = step.image(input)
-    _require("dilation", _pair(dilation), (1, 1))
+    require("dilation", _pair(dilation), (1, 1))
     step_size = _one_number("stride", stride or kernel_size)
     return step.layer("max_pool", [value], _pair(kernel_size), step_size)
 
@@ -76,9 +76,10 @@ def _avg_pool2d(
     ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None,
 ) -> TracedValue:  # fmt: skip
     value = step.image(input)
-    _require("divisor_override", divisor_override, None)
+    require("divisor_override", divisor_override, None)
     kernel = _pair(kernel_size)
-    if kernel == value.size and tuple(step.result.shape[2:]) == (1, 1):
+    whole = kernel == value.size and _pair(padding) == (0, 0)
+    if whole and tuple(step.result.shape[2:]) == (1, 1):
         return step.layer("global_pool", [value], kernel)
     return step.layer("avg_pool", [value], kernel, _one_number("stride", stride or kernel_size))
 
@@ -112,27 +113,30 @@ def _mean(
     numbers = range(input.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
     reduced = {int(n) % input.ndim for n in numbers}
     axes = "".join(value.dims[n] for n in sorted(reduced))
-    if set(axes) - set("HW") or (not axes and value.size != (1, 1)):
+    if set(axes) - set("HW"):
         raise ValueError("is a mean over dimensions other than height and width")
     kept = [dim if n not in reduced else "" for n, dim in enumerate(value.dims)]
     dims = tuple(dim for n, dim in enumerate(kept) if keepdim or n not in reduced)
     if set("".join(dims)) & set("HW"):
         return replace(value, dims=dims, averaged=value.averaged + axes)
     side = square(value.size)
-    if side == 1 and step.is_kind(value, "global_pool"):
+    all_pixels = axes or (input.ndim == len("NCHW") and reduced == {2, 3})
+    if not all_pixels or (side == 1 and step.is_kind(value, "global_pool")):
         return replace(value, dims=dims)
     return replace(step.layer("global_pool", [value], (side, side)), dims=dims)
 
 
 def _elementwise(kind: RowKind) -> Callable[..., TracedValue]:
     def apply(step: Step, input: Tensor, *_: object, **__: object) -> TracedValue:
+        if step.use.parameters:
+            raise ValueError("reads parameters")
         return step.layer(kind, [step.read(input)])
 
     return apply
 
 
 def _clamp(step: Step, input: Tensor, min: object = None, max: object = None) -> TracedValue:
-    if min != 0 or max is not None:
+    if isinstance(min, Tensor) or min != 0 or max is not None:
         raise ValueError(f"has min={min!r} and max={max!r}; only min=0 is supported")
     return step.layer("relu", [step.read(input)])
 
@@ -140,7 +144,7 @@ def _clamp(step: Step, input: Tensor, min: object = None, max: object = None) ->
 def _batch_norm(step: Step, input: Tensor, *_: object, **__: object) -> TracedValue:
     value = step.read(input)
     features = value.dims[1]
-    if set(features) <= {"C"}:
+    if features == ("C" if value.channels > 1 else ""):
         return step.layer("bn", [value])
     if not value.is_vector:
         raise ValueError("normalises dimensions other than channels")
@@ -160,61 +164,17 @@ def _dropout(
 
 
 def _add(step: Step, input: Tensor, other: Any = None, *, alpha: float = 1) -> TracedValue:
-    _require("alpha", alpha, 1)
+    require("alpha", alpha, 1)
     if isinstance(input, int | float) and input == 0:
         input, other = other, input
     if isinstance(other, int | float) and other == 0:  # as `sum` starts
         return step.read(input)
     if not step.is_traced(input) or not step.is_traced(other):
-        return _normalise(step, input, other)
+        return normalise(step, input, other)
     one, two = step.read(input), step.read(other)
     if (one.channels, one.size, one.dims) != (two.channels, two.size, two.dims):
         raise ValueError("adds values of different shapes")
     return step.layer("add", [one, two])
-
-
-def _normalise(step: Step, input: Any, other: Any = None, **_: object) -> TracedValue:
-    """Return images that are shifted or scaled by numbers, which is no layer."""
-    images = step.read(input if step.is_traced(input) else other)
-    both = step.is_traced(input) and step.is_traced(other)
-    same = tuple(step.result.shape) == step.shape_of(input if step.is_traced(input) else other)
-    if both or images.row >= 0 or step.use.parameters or not same:
-        raise ValueError("combines a layer with something other than a layer of its shape")
-    return images
-
-
-def _pad(
-    step: Step, input: Tensor, pad: Size, mode: str = "constant", value: float | None = None
-) -> TracedValue:
-    padded = step.image(input)
-    _require("mode", mode, "constant")
-    sides = tuple(pad) if not isinstance(pad, int) else (pad,)
-    if any(sides[4:]):
-        raise ValueError(f"has pad={sides!r}, which adds channels of zeros")
-    if min(sides) < 0:
-        raise ValueError(f"has pad={sides!r}, which removes pixels")
-    size = (int(step.result.shape[2]), int(step.result.shape[3]))
-    return replace(padded, size=size, dims=image_dims(padded.channels, size))
-
-
-def _softmax(step: Step, input: Tensor, dim: int | None = None, *_: object, **__: object) -> (
-    TracedValue
-):  # fmt: skip
-    value = step.read(input)
-    if not step.is_kind(value, "linear") or dim not in (None, 1, -1):
-        raise ValueError("may only follow the last fully connected layer")
-    return replace(value, softmax=True)
-
-
-def _identity(step: Step, input: Tensor, *_: object, **__: object) -> TracedValue:
-    return step.read(input, averaged=True, softmax=True)
-
-
-def _reshape(step: Step, input: Tensor, *_: object, **__: object) -> TracedValue:
-    value = step.read(input, averaged=True, softmax=True)
-    if step.result.numel() != input.numel():
-        raise ValueError("takes a part of the values")
-    return replace(value, dims=reshaped_dims(value, [int(n) for n in step.result.shape]))
 
 
 _ALL: dict[Callable[..., TracedValue], tuple[str, ...]] = {
@@ -231,16 +191,17 @@ _ALL: dict[Callable[..., TracedValue], tuple[str, ...]] = {
     _batch_norm: ("batch_norm",),
     _dropout: ("dropout", "dropout1d", "dropout2d", "feature_dropout"),
     _add: ("add",),
-    _normalise: ("sub", "mul", "div", "rsub"),
-    _pad: ("pad",),
-    _softmax: ("softmax", "log_softmax"),
-    _identity: (
+    normalise: ("sub", "mul", "div", "rsub"),
+    pad_image: ("pad",),
+    getitem: ("getitem",),
+    softmax: ("softmax", "log_softmax"),
+    identity: (
         "contiguous", "clone", "detach", "to", "type", "type_as", "float", "double", "half",
         "bfloat16", "cpu", "cuda", "requires_grad", "data", "alias", "positive",
     ),
-    _reshape: (
+    reshape: (
         "view", "reshape", "flatten", "squeeze", "unsqueeze", "unflatten", "view_as",
-        "reshape_as", "ravel", "getitem",
+        "reshape_as", "ravel",
     ),
 }  # fmt: skip
 OPERATIONS = {name: operation for operation, names in _ALL.items() for name in names}
@@ -253,6 +214,10 @@ _ALIASES = {
 
 def operation_name(function: object) -> str:
     """Return the name of a function of torch without its variants: `add` for `add_`, `__iadd__`."""
+    qualified = str(getattr(function, "_qualified_op_name", getattr(function, "_name", "aten::")))
+    module = str(getattr(function, "__module__", None) or "torch")
+    if not qualified.startswith("aten::") or module.split(".")[0] != "torch":
+        return f"{module}.{getattr(function, '__name__', function)}"
     name = str(getattr(function, "__name__", function))
     if name == "__get__":  # of a property
         name = str(getattr(getattr(function, "__self__", None), "__name__", name))

@@ -1,10 +1,14 @@
-"""What one run of a network gave: the layers that its output depends on, in order."""
+"""What one run of a network gave: the layers and the parameters that its output depends on."""
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from benchmark.space.layer_walk import LayerRow
+from benchmark.space.layer_walk import LayerRow, parameters
 from harness.tracing.module_stack import tensors_in
 from harness.tracing.recorder import Recorder
 from harness.tracing.roles import TracedLayer
@@ -23,6 +27,8 @@ class Outcome:
         values: Number of tensors that the network returns.
         rates: Rates of dropout of all layers.
         chance: Where random numbers were drawn; empty if nowhere.
+        left: Where values were taken out of torch or computed outside; empty if nowhere.
+        trained: Identities of the parameters that have a gradient.
     """
 
     layers: tuple[TracedLayer, ...]
@@ -31,6 +37,8 @@ class Outcome:
     values: int
     rates: tuple[float, ...]
     chance: str
+    left: str
+    trained: frozenset[int]
 
     def without_dropout(self) -> tuple[TracedLayer, ...]:
         """Return the layers without dropout, which a network has in training mode alone."""
@@ -77,8 +85,18 @@ def read_outcome(recorder: Recorder, output: object) -> Outcome:
     uses = tuple(found.uses[index] for index in kept)
     return Outcome(
         (*dense, layers[-1]), uses, tuple(left_out), len(tensors), tuple(found.rates),
-        recorder.modules.chance,
+        recorder.modules.chance, recorder.left or recorder.modules.lost, _trained(recorder, logits),
     )  # fmt: skip
+
+
+def _trained(recorder: Recorder, logits: Tensor) -> frozenset[int]:
+    """Return the parameters on which the logits have a gradient."""
+    own = nn.Module.parameters(recorder.network)
+    wanted = [p for p in own if p.requires_grad and not is_lazy(p)]
+    if not logits.requires_grad:
+        return frozenset()
+    gradients = torch.autograd.grad(logits.sum(), wanted, allow_unused=True)
+    return frozenset(id(p) for p, g in zip(wanted, gradients, strict=True) if g is not None)
 
 
 def _check_logits(recorder: Recorder, logits: Tensor, value: TracedValue) -> None:
@@ -121,4 +139,78 @@ def _take(layers: tuple[TracedLayer, ...] | list[TracedLayer], kept: list[int]) 
     return tuple(
         replace(layers[index], row=replace(row, inputs=sources))
         for index, row, sources in zip(kept, rows, inputs, strict=True)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterCount:
+    """Numbers of parameters of a network, and what layer rows count otherwise.
+
+    Attributes:
+        network: All parameters of the network.
+        frozen: Those of them that are not trained, as `requires_grad` is off, or as layers use them
+            without a gradient.
+        rows: Parameters of the layer rows.
+        biases: Biases that layer rows have and the network does not.
+        scales: Scales and shifts of batch normalisations that layer rows have and the network does
+            not.
+        shared: Parameters that are counted again, as several layers use them.
+        unused: Parameters that the output does not depend on.
+        computed: How many more parameters the network has than the weights that are computed from
+            them, as by weight normalisation.
+    """
+
+    network: int
+    frozen: int
+    rows: int
+    biases: int
+    scales: int
+    shared: int
+    unused: int
+    computed: int
+
+    def differences(self) -> Iterator[str]:
+        """Yield each reason for which the rows have more or fewer parameters, with its number."""
+        reasons = (
+            (self.biases, "biases, which every layer row has"),
+            (self.scales, "scales and shifts, which every layer row of batch normalisation has"),
+            (self.shared, "shared weights, counted wherever they are used"),
+            (-self.unused, "parameters that the output does not depend on"),
+            (-self.computed, "parameters from which weights are computed"),
+        )
+        for number, reason in reasons:
+            if number:
+                yield f"{number:+,} {reason}"
+
+
+def count_parameters(network: nn.Module, outcome: Outcome) -> ParameterCount:
+    """Return the parameters of a network, compared with those of the layers of its run.
+
+    The differences add up: rows = network + biases + scales + shared - unused - computed.
+
+    Raises:
+        ValueError: If the network has other parameters after the run.
+    """
+    own = {id(p): p for p in nn.Module.parameters(network)}
+    readers = Counter(key for use in outcome.uses for key in use.parameters)
+    if not own.keys() >= readers.keys():
+        raise ValueError(f"{type(network).__name__} replaces its parameters in `forward`")
+    missing = {"bn": 0, "other": 0}
+    for layer, use in zip(outcome.layers, outcome.uses, strict=True):
+        kind = "bn" if layer.row.kind == "bn" else "other"
+        missing[kind] += layer.row.parameters - use.applied
+    read = sum(own[key].numel() * times for key, times in readers.items())
+    return ParameterCount(
+        network=sum(p.numel() for p in own.values()),
+        frozen=sum(
+            p.numel()
+            for key, p in own.items()
+            if not p.requires_grad or (key in readers and key not in outcome.trained)
+        ),
+        rows=parameters(tuple(layer.row for layer in outcome.layers)),
+        biases=missing["other"],
+        scales=missing["bn"],
+        shared=sum(own[key].numel() * (times - 1) for key, times in readers.items()),
+        unused=sum(p.numel() for key, p in own.items() if key not in readers),
+        computed=read - sum(use.applied for use in outcome.uses),
     )

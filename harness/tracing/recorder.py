@@ -7,6 +7,7 @@ it. A module with an attribute `layer_row` is one layer, whatever it calls.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from inspect import getattr_static
 from typing import Any
 
 from torch import Tensor, nn
@@ -17,19 +18,17 @@ from benchmark.space.layer_walk import LayerRow
 from harness.tracing.advice import UNKNOWN, Refusal, refused
 from harness.tracing.module_stack import Call, ModuleStack, calls_through, tensors_in
 from harness.tracing.operations import OPERATIONS, is_dropout, operation_name
+from harness.tracing.origins import Origins, view
 from harness.tracing.steps import Layers, Step, Use
 from harness.tracing.values import TracedValue, images_value
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 CONSTANT = (  # functions whose result does not depend on the values of a tensor
     "ones_like", "zeros_like", "empty_like", "full_like", "rand_like", "randn_like", "new_zeros",
-    "new_ones", "new_empty", "new_full", "new_tensor",
+    "new_ones", "new_empty", "new_full",
 )  # fmt: skip
+NUMBERS = ("item", "tolist", "numpy", "float", "int", "index", "array")  # values leave torch
 ASSIGNMENTS = ("setitem", "set")  # functions that change their first argument and return nothing
-UNREGISTERED = (
-    "has weights that are not among the network's parameters, so no optimiser trains them; keep "
-    "layers in attributes of a module or in an nn.ModuleList"
-)
 
 
 class Recorder(TorchFunctionMode):
@@ -46,10 +45,11 @@ class Recorder(TorchFunctionMode):
         self.found = Layers()
         self.modules = ModuleStack(network)
         self.network, self.images = network, images
-        self.known = frozenset(map(id, network.parameters()))
+        self.origins = Origins(network)
+        self.refusal: Refusal | None = None  # the network may catch it
+        self.left = ""  # where numbers were taken out of torch
         self.inside_declared = False
         self.values: dict[int, TracedValue] = {}
-        self.origins: dict[int, frozenset[int]] = {}  # parameters that a tensor comes from
         self.alive: dict[int, Tensor] = {}  # so that no identity is used twice
         self.views: dict[tuple[object, ...], int] = {}
 
@@ -58,6 +58,8 @@ class Recorder(TorchFunctionMode):
         self._store(images, images_value(self.images.channels, self.images.resolution))
         with calls_through(self._call_module), self:
             result: object = self.network(images)
+        if self.refusal is not None:
+            raise self.refusal
         return result
 
     def value_of(self, tensor: object) -> TracedValue | None:
@@ -65,7 +67,7 @@ class Recorder(TorchFunctionMode):
         if not isinstance(tensor, Tensor):
             return None
         if id(tensor) not in self.values:
-            known = self.views.get(_view(tensor))
+            known = self.views.get(view(tensor))
             if known is None:
                 return None
             self._store(tensor, self.values[known])
@@ -79,13 +81,20 @@ class Recorder(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # whatever torch's function returns
         """Call a function of torch, and store what it does to traced values."""
-        named = dict(kwargs or {})
+        try:
+            return self._pass(func, args, dict(kwargs or {}))
+        except Refusal as error:
+            self.refusal = self.refusal or error
+            raise
+
+    def _pass(self, func: Call, args: tuple[Any, ...], named: dict[str, Any]) -> object:
+        """Call a function of torch, and store what it does to traced values."""
         name = operation_name(func)
         tensors = list(tensors_in((args, named)))
         read = [value for tensor in tensors if (value := self.value_of(tensor)) is not None]
         if self.inside_declared or not read or name in CONSTANT:
             result = func(*args, **named)
-            self._keep_origins(tensors, result)
+            self.origins.keep(tensors, result)
             return result
         if name == "conv2d":
             self._check_channels(*args, **named)
@@ -95,6 +104,8 @@ class Recorder(TorchFunctionMode):
             result = source if in_place else source.clone()
         else:
             result = self._call(func, args, named, read)
+        if name in NUMBERS:
+            self.left = self.left or self.modules.where(name)
         targets = list(tensors_in(result)) if name not in ASSIGNMENTS else tensors[:1]
         if targets:
             value = self._follow(name, (args, named), read, result)
@@ -126,7 +137,7 @@ class Recorder(TorchFunctionMode):
         try:
             if operation is None or not isinstance(result, Tensor):
                 raise ValueError(UNKNOWN)
-            step = Step(where, result, self._use(where, arguments), self.found, self.value_of)
+            step = self._step(where, result, self.origins.use(where, self._untraced(arguments)))
             return operation(step, *arguments[0], **arguments[1])
         except Refusal:
             raise
@@ -136,46 +147,25 @@ class Recorder(TorchFunctionMode):
             reason = f"is called with unsupported arguments ({error})"
         return replace(read[0], problem=f"{where} {refused(reason, name)}")
 
-    def _use(self, where: str, arguments: object) -> Use:
-        """Return which parameters a call reads, besides traced values.
+    def _untraced(self, arguments: object) -> list[Tensor]:
+        """Return the tensors among arguments that are not computed from the images."""
+        return [tensor for tensor in tensors_in(arguments) if self.value_of(tensor) is None]
 
-        Raises:
-            Refusal: If one is not among the network's parameters.
-        """
-        applied, parameters = 0, frozenset[int]()
-        for tensor in tensors_in(arguments):
-            origins = self._origins_of(tensor) if self.value_of(tensor) is None else None
-            if origins:
-                applied += tensor.numel()
-                parameters |= origins
-        if not parameters <= self.known:
-            raise Refusal(f"{where} {UNREGISTERED}")
-        return Use(applied, parameters)
-
-    def _origins_of(self, tensor: Tensor) -> frozenset[int]:
-        """Return the parameters that a tensor is, or was computed from."""
-        known = self.origins.get(id(tensor), frozenset())
-        return known | {id(tensor)} if isinstance(tensor, nn.Parameter) else known
-
-    def _keep_origins(self, tensors: list[Tensor], result: object) -> None:
-        """Store that a result comes from the parameters that its arguments come from."""
-        origins = frozenset[int]().union(*map(self._origins_of, tensors))
-        for tensor in tensors_in(result) if origins else ():
-            self.origins[id(tensor)] = origins | self._origins_of(tensor)
-            self.alive[id(tensor)] = tensor
+    def _step(self, where: str, result: Tensor, use: Use) -> Step:
+        return Step(where, result, use, self.found, self.value_of, self.origins.of)
 
     def _store(self, tensor: Tensor, value: TracedValue) -> None:
         self.values[id(tensor)] = value
         self.alive[id(tensor)] = tensor
-        self.views[_view(tensor)] = id(tensor)
+        self.views[view(tensor)] = id(tensor)
 
     def _write(self, target: Tensor, value: TracedValue) -> None:
         """Store the value of a tensor; a change in place changes all tensors in its memory."""
         if id(target) in self.values:
-            memory = _view(target)[0]
+            memory = view(target)[0]
             for key, known in list(self.values.items()):
                 other = self.alive[key]
-                if other is not target and _view(other)[0] == memory:
+                if other is not target and view(other)[0] == memory:
                     whole = other.numel() == target.numel()
                     problem = value.problem or ("" if whole else "changes a part of a value")
                     self.values[key] = replace(known, row=value.row, problem=problem)
@@ -199,7 +189,7 @@ class Recorder(TorchFunctionMode):
         """Call a module; one that declares a row is a layer."""
         self.modules.stack.append(module)
         try:
-            declared = getattr(module, "layer_row", None)
+            declared = getattr_static(module, "layer_row", None)
             sources = [v for t in tensors_in(arguments) if (v := self.value_of(t)) is not None]
             if self.inside_declared or not isinstance(declared, LayerRow) or not sources:
                 return self.modules.watch(call, module, arguments, self.value_of)
@@ -210,6 +200,9 @@ class Recorder(TorchFunctionMode):
                 self.inside_declared = False
             self._declare(declared, module, sources, result)
             return result
+        except Refusal as error:
+            self.refusal = self.refusal or error
+            raise
         finally:
             self.modules.stack.pop()
 
@@ -223,19 +216,13 @@ class Recorder(TorchFunctionMode):
             problem = problem or f"{where} declares a layer row, and returns no tensor"
         value = replace(sources[0], problem=problem)
         if not problem and isinstance(result, Tensor):
-            parameters = list(module.parameters())
+            parameters = list(nn.Module.parameters(module))
             numbers = sum(parameter.numel() for parameter in parameters)
             use = Use(numbers, frozenset(map(id, parameters)))
-            step = Step(where, result, use, self.found, self.value_of)
+            step = self._step(where, result, use)
             value = step.declared(declared, sources)
         for tensor in tensors_in(result):
             self._write(tensor, value)
 
 
 OTHERS_OF_CONV2D = 5  # arguments of conv2d after the weights, the last of which is `groups`
-
-
-def _view(tensor: Tensor) -> tuple[object, ...]:
-    """Return what is the same for two tensors that are the same view of the same memory."""
-    memory = tensor.untyped_storage()._cdata
-    return memory, tensor.storage_offset(), tuple(tensor.shape), tensor.stride()

@@ -9,7 +9,7 @@ from torch import Tensor
 from benchmark.space.layer_walk import LayerRow, RowKind
 from harness.tracing.advice import Refusal
 from harness.tracing.roles import TracedLayer
-from harness.tracing.values import Pair, TracedValue, image_dims, size_of, square
+from harness.tracing.values import Pair, TracedValue, image_dims, square
 
 ROW_KINDS = {kind for part in get_args(RowKind) for kind in (get_args(part) or (part,))}
 WINDOWS = ("conv", "max_pool", "avg_pool")  # kinds that may read padded values
@@ -53,6 +53,7 @@ class Step:
         use: The parameters that it read.
         found: The layers found so far, to which it appends.
         value_of: Returns the traced value of a tensor; None for any other object.
+        origins_of: Returns the parameters that a tensor is, or was computed from.
     """
 
     where: str
@@ -60,6 +61,7 @@ class Step:
     use: Use
     found: Layers
     value_of: Callable[[object], TracedValue | None]
+    origins_of: Callable[[Tensor], frozenset[int]]
 
     @property
     def rates(self) -> list[float]:
@@ -72,7 +74,28 @@ class Step:
 
     def is_kind(self, value: TracedValue, kind: RowKind) -> bool:
         """Return whether a value was computed by a layer of a kind."""
-        return value.row >= 0 and self.found.layers[value.row].row.kind == kind
+        row = value.row
+        while row >= 0 and self.found.layers[row].row.kind == "dropout":
+            row = self.found.layers[row].row.inputs[0]
+        return row >= 0 and self.found.layers[row].row.kind == kind
+
+    def is_view(self, tensor: Tensor) -> bool:
+        """Return whether the result is the whole memory of a tensor, in the same order."""
+        if self.result.numel() != tensor.numel():
+            return False
+        one, two = self.result.untyped_storage()._cdata, tensor.untyped_storage()._cdata
+        return one == two and bool(self.result.storage_offset() == tensor.storage_offset())
+
+    def check_weight(self, weight: Tensor) -> None:
+        """Check that weights come from parameters and not from the images.
+
+        Raises:
+            ValueError: If they do not.
+        """
+        if self.value_of(weight) is not None:
+            raise ValueError("has weights that are computed from the images")
+        if not self.origins_of(weight):
+            raise ValueError("has weights that are no parameters, so no optimiser trains them")
 
     def shape_of(self, tensor: object) -> tuple[int, ...]:
         """Return the shape of a tensor."""
@@ -105,20 +128,22 @@ class Step:
     ) -> TracedValue:
         """Append a row with the shapes of the values and the result, and return its value."""
         first = sources[0]
+        channels, size = first.channels, first.size
         if kind in ("linear", "dense"):
             channels, size = int(self.result.shape[1]), (1, 1)
         elif kind == "global_pool":
-            channels, size = first.channels, (1, 1)
-        else:
-            is_image = self.result.ndim == len("NCHW")
-            channels = int(self.result.shape[1]) if is_image else first.channels
-            size = size_of(self.result, first)
+            size = (1, 1)
+        elif first.is_image:
+            channels, size = int(self.result.shape[1]), _pixels(self.result)
         before = first.resolution if kind in WINDOWS else square(first.size)
         row = LayerRow(
             kind, *kernel, stride, first.channels, channels, before, square(size), "block", 0, 0,
             tuple(source.row for source in sources),
         )  # fmt: skip
-        return self._value(self.found.append(TracedLayer(row, self.where), self.use), row, first)
+        index = self.found.append(TracedLayer(row, self.where), self.use)
+        if kind == "dropout":
+            return replace(first, row=index)
+        return self._value(index, row, first)
 
     def declared(self, declared: LayerRow, sources: Sequence[TracedValue]) -> TracedValue:
         """Append the row that a module declares, after checking its shapes.
@@ -129,10 +154,15 @@ class Step:
         first = sources[0]
         if declared.kind not in ROW_KINDS:
             raise Refusal(f"`layer_row` of {self.where} has the unknown kind {declared.kind!r}")
+        wanted = 2 if declared.kind == "add" else 1
+        if len(sources) != wanted:
+            raise Refusal(
+                f"`layer_row` of {self.where} reads {wanted} values, but it is given {len(sources)}"
+            )
         flat = declared.kind in ("linear", "dense", "global_pool")
-        is_image = self.result.ndim == len("NCHW")
+        is_image = first.is_image and self.result.ndim == len("NCHW")
         channels = int(self.result.shape[1]) if is_image or flat else first.channels
-        size = (1, 1) if flat else size_of(self.result, first)
+        size = (1, 1) if flat else _pixels(self.result) if is_image else first.size
         row = replace(
             declared, in_channels=first.channels, out_channels=channels,
             in_resolution=first.resolution, out_resolution=square(size),
@@ -151,7 +181,13 @@ class Step:
         """Return the value of a row; its dimensions are those of the first source if they agree."""
         size = (row.out_resolution, row.out_resolution)
         dims = image_dims(row.out_channels, size)
-        if self.result.ndim != len(dims):
-            same = (row.out_channels, size) == (first.channels, first.size)
-            dims = first.dims if same else ("N", "".join(dims[1:]))
+        if (row.out_channels, size) == (first.channels, first.size) and not first.is_image:
+            dims = first.dims
+        elif self.result.ndim != len(dims):
+            dims = ("N", "".join(dims[1:]))
         return TracedValue(index, row.out_channels, row.out_resolution, size, dims)
+
+
+def _pixels(result: Tensor) -> Pair:
+    """Return height and width of images."""
+    return int(result.shape[2]), int(result.shape[3])

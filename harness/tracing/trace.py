@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch._dynamo.eval_frame import OptimizedModule
 
 from benchmark.space.imagesets import ImageSet
 from benchmark.space.layer_walk import LayerRow
 from harness.tracing.advice import Refusal
-from harness.tracing.outcome import Outcome, read_outcome
-from harness.tracing.parameter_count import ParameterCount, count_parameters
+from harness.tracing.outcome import Outcome, ParameterCount, count_parameters, read_outcome
 from harness.tracing.recorder import Recorder
 from harness.tracing.roles import TracedLayer, assign_roles
 from harness.tracing.unchanged import has_lazy, seed_chance, unchanged
@@ -60,16 +60,20 @@ def trace_module(module: nn.Module, images: ImageSet) -> Trace:
             mode or pixels, does something that rows cannot express, or does not end with a fully
             connected layer for the classes. The message names the submodule.
     """
-    network = getattr(module, "_orig_mod", module)  # of torch.compile
+    network = module._orig_mod if isinstance(module, OptimizedModule) else module
     _check_arguments(network)
-    with warnings.catch_warnings(), torch.no_grad(), torch.compiler.set_stance("force_eager"):
+    with warnings.catch_warnings(), torch.enable_grad(), torch.compiler.set_stance("force_eager"):
         warnings.simplefilter("ignore")
         if has_lazy(network):
-            network(_batch(network, images, 0))
+            _run(network, images, training=False, seed=0)
+        if has_lazy(network):
+            raise ValueError(f"{type(network).__name__} has a lazy module that it never calls")
         with unchanged(network):
-            outcomes = {run: _run(network, images, *run) for run in RUNS}
+            outcomes = {(t, s): _run(network, images, training=t, seed=s) for t, s in RUNS}
             if any(outcome.chance for outcome in outcomes.values()):
-                outcomes |= {run: _run(network, images, *run) for run in MORE_RUNS}
+                outcomes |= {
+                    (t, s): _run(network, images, training=t, seed=s) for t, s in MORE_RUNS
+                }
     _compare(outcomes)
     outcome = outcomes[True, 0]
     rows = assign_roles(outcome.layers)
@@ -79,7 +83,11 @@ def trace_module(module: nn.Module, images: ImageSet) -> Trace:
 
 def _check_arguments(network: nn.Module) -> None:
     """Check that images are all that `forward` needs."""
-    name, signature = type(network).__name__, inspect.signature(network.forward)
+    name = type(network).__name__
+    try:
+        signature = inspect.signature(network.forward)
+    except (TypeError, ValueError):  # of TorchScript and built-in functions
+        return
     required = [
         p.name
         for p in signature.parameters.values()
@@ -97,7 +105,7 @@ def _check_arguments(network: nn.Module) -> None:
 
 def _batch(network: nn.Module, images: ImageSet, seed: int) -> Tensor:
     """Return a batch of images, blank with seed 0, else noise, as the parameters' numbers are."""
-    kinds = (p for p in network.parameters() if p.is_floating_point())
+    kinds = (p for p in nn.Module.parameters(network) if p.is_floating_point())
     first = next(kinds, torch.zeros(1))
     shape = (BATCH, images.channels, images.resolution, images.resolution)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)) if seed else None
@@ -105,22 +113,23 @@ def _batch(network: nn.Module, images: ImageSet, seed: int) -> Tensor:
     return pixels.to(device=first.device, dtype=first.dtype)
 
 
-def _run(network: nn.Module, images: ImageSet, training: bool, seed: int) -> Outcome:
+def _run(network: nn.Module, images: ImageSet, *, training: bool, seed: int) -> Outcome:
     """Return what one run gives.
 
     Raises:
         ValueError: As for `trace_module`.
     """
-    network.train(training)  # what it returns is of no interest
     recorder = Recorder(network, images)
-    batch = _batch(network, images, seed)
     seed_chance(seed)
     try:
         with redirect_stdout(sys.stderr):
-            output = recorder.run(batch)
+            network.train(training)  # what it returns is of no interest
+            output = recorder.run(_batch(network, images, seed))
     except Refusal:
         raise
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a network may raise anything
         where = recorder.modules.failed or type(network).__name__
         size = f"{images.channels}x{images.resolution}x{images.resolution}"
         raise ValueError(
@@ -165,6 +174,9 @@ def _notes(outcomes: list[Outcome], outcome: Outcome, parameters: ParameterCount
             f"{chance} draws random numbers; the layers of {len(outcomes)} runs are the same, and "
             "nothing else of it is part of the layers"
         )
+    left = next((o.left for o in outcomes if o.left), "")
+    if left:
+        yield f"{left} takes values out of torch; what is computed from them is not followed"
     if outcome.rates:
         rates = ", ".join(f"{rate:g}" for rate in sorted(set(outcome.rates)))
         yield f"the layers say where dropout is, not its rate ({rates})"

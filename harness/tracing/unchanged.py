@@ -16,10 +16,10 @@ def unchanged(network: nn.Module) -> Iterator[None]:
 
     Attributes that `forward` sets stay as it leaves them.
     """
-    modes = [(module, module.training) for module in network.modules()]
+    modes = [(module, module.training) for module in nn.Module.modules(network)]
     tensors = [
         (table, name, tensor, tensor.detach().clone())
-        for module in network.modules()
+        for module in nn.Module.modules(network)
         for table in (module._parameters, module._buffers)
         for name, tensor in table.items()
         if isinstance(tensor, Tensor)
@@ -32,8 +32,18 @@ def unchanged(network: nn.Module) -> Iterator[None]:
                 module.training = mode
             with torch.no_grad():
                 for table, name, tensor, value in tensors:
-                    tensor.copy_(value)
-                    table[name] = tensor  # type: ignore[assignment]
+                    table[name] = _restored(tensor, value)  # type: ignore[assignment]
+
+
+def _restored(tensor: Tensor, value: Tensor) -> Tensor:
+    """Return a tensor with its former value, written only if it changed."""
+    if tensor.is_meta:
+        return tensor
+    if tensor.shape != value.shape or tensor.dtype != value.dtype:
+        tensor.data = value
+    elif not torch.equal(tensor, value):
+        tensor.copy_(value)
+    return tensor
 
 
 @contextmanager
@@ -57,4 +67,5 @@ def seed_chance(seed: int) -> None:
 
 def has_lazy(network: nn.Module) -> bool:
     """Return whether a module has parameters or buffers without a shape yet."""
-    return any(is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers()))
+    tensors = *nn.Module.parameters(network), *nn.Module.buffers(network)
+    return any(is_lazy(tensor) for tensor in tensors)

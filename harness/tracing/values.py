@@ -8,8 +8,6 @@ alone never decide.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
-
 BATCH = 2  # traced images; batch normalisation needs more than one
 Pair = tuple[int, int]
 
@@ -99,10 +97,3 @@ def square(size: Sequence[int]) -> int:
     if height != width:
         raise ValueError(f"gives {height}x{width} pixels; only square images are supported")
     return height
-
-
-def size_of(result: Tensor, value: TracedValue) -> Pair:
-    """Return height and width of a result, which are those of the input unless it is an image."""
-    if result.ndim != len("NCHW"):
-        return value.size
-    return int(result.shape[2]), int(result.shape[3])

@@ -142,13 +142,13 @@ def test_reasons_for_other_numbers_of_parameters_add_up() -> None:
          "(test_trace_runs.py:N in <lambda>)"),
         (lambda self, x: sys.exit("no GPU"),
          "Other fails on images of 1x8x8: SystemExit: no GPU (test_trace_runs.py:N in <lambda>)"),
-        (lambda self, x: torch.from_numpy(features(self, x).numpy()),
+        (lambda self, x: torch.from_numpy(features(self, x).detach().numpy()),
          "Other must return logits that functions of torch compute from the images; what "
          "TorchScript, NumPy or C++ computes cannot be traced"),
         (lambda self, x: (self.head(features(self, x)), self.head(features(self, x))),
          "Other returns 2 tensors of 10 classes; return the logits alone"),
         (lambda self, x: self.fc(functional.softmax(self.head(features(self, x)), 1)[:, [0] * 16]),
-         "`getitem` in Other takes a part of the values; try a stride or a pool in its place, or "
+         "`getitem` in Other selects or reorders values; try a stride or a pool in its place, or "
          "declare the nearest layer as `layer_row` of its module (docs/predict.md)"),
     ],
 )  # fmt: skip

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations, prune
 
-from harness.tracing.recorder import UNREGISTERED
+from harness.tracing.origins import UNREGISTERED
 from tests.toys.own_networks import (
     PLAIN,
     Net,
