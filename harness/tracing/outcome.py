@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from benchmark.space.layer_walk import LayerRow, parameters
+from benchmark.util.text import describe
 from harness.tracing.module_stack import tensors_in
 from harness.tracing.recorder import Recorder
 from harness.tracing.roles import TracedLayer
@@ -90,12 +91,19 @@ def read_outcome(recorder: Recorder, output: object) -> Outcome:
 
 
 def _trained(recorder: Recorder, logits: Tensor) -> frozenset[int]:
-    """Return the parameters on which the logits have a gradient."""
+    """Return the parameters on which the logits have a gradient, of a run in training mode.
+
+    Raises:
+        ValueError: If gradients cannot be computed, as after some changes in place.
+    """
     own = nn.Module.parameters(recorder.network)
     wanted = [p for p in own if p.requires_grad and not is_lazy(p)]
-    if not logits.requires_grad:
+    if not logits.requires_grad or not recorder.network.training:
         return frozenset()
-    gradients = torch.autograd.grad(logits.sum(), wanted, allow_unused=True)
+    try:
+        gradients = torch.autograd.grad(logits.sum(), wanted, allow_unused=True)
+    except RuntimeError as error:
+        raise ValueError(f"{recorder.modules.name} cannot be trained: {describe(error)}") from error
     return frozenset(id(p) for p, g in zip(wanted, gradients, strict=True) if g is not None)
 
 

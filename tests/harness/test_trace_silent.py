@@ -85,6 +85,16 @@ def test_parameters_without_a_gradient_are_frozen(
     assert any("frozen" in note for note in found.notes) == (frozen > 0)
 
 
+def test_a_change_in_place_that_ends_training_is_told() -> None:
+    def changed(self: Net, x: Tensor) -> object:
+        y = self.conv(x).sigmoid()
+        z = y.tanh()
+        y.relu_()
+        return self.head(z)
+
+    assert "Other cannot be trained: RuntimeError: one of the variables" in refusal(net(changed))
+
+
 def test_layers_that_need_gradients_are_there() -> None:
     def hooked(self: Net, x: Tensor) -> object:
         y = features(self, x)
