@@ -15,6 +15,7 @@ from harness.protocol import Prediction, Predictor, Queries, Runs
 from harness.results.result import Seconds
 
 MOST_COUNTS, LONGEST_COUNT = 100, 60  # counts of a predictor, and characters of their names
+NO_FRACTION = 2.0  # a median of accuracies above it
 LARGEST_COUNT = 2**53  # so that every reader of JSON reads it exactly
 
 
@@ -86,9 +87,13 @@ def check_prediction(prediction: object, queries: Queries) -> Prediction:
     """Return a prediction in float64, with accuracies clipped to [0, 1].
 
     Raises:
-        ValueError: If it breaks a rule of `harness.prediction_rules` other than the range.
+        ValueError: If it breaks a rule of `harness.prediction_rules` other than the range, or if
+            most accuracies are no fractions.
     """
     plain = plain_prediction(prediction)
+    middle = np.median(plain.mean) if plain.mean.size else 0.0
+    if NO_FRACTION < middle < np.inf:
+        raise ValueError(f"mean must be fractions, not percent; half of it is above {middle:g}")
     mean = np.where(np.isfinite(plain.mean), plain.mean.clip(0.0, 1.0), plain.mean)
     clipped = replace(plain, mean=mean)
     require_valid(clipped, query_scope(queries))

@@ -321,3 +321,19 @@ def test_an_image_set_without_repeated_runs_has_no_ceiling(
     assert build_ceiling("digits", Release(folder)) is None
     assert write_ceilings(["digits"], tmp_path, Release(folder)) == []
     assert list(tmp_path.iterdir()) == []
+
+
+class Percent(Noisy):
+    """Predicts accuracies in percent."""
+
+    def predict(self, queries: Queries) -> Prediction:
+        found = super().predict(queries)
+        return replace(found, mean=100 * found.mean)
+
+
+def test_accuracies_in_percent_are_refused(task: Task, folder: Path) -> None:
+    result, _ = evaluate(candidate(Percent), task, release=Release(folder))
+    assert re.fullmatch(
+        r"ValueError: mean must be fractions, not percent; half of it is above \d+.*",
+        result.failure or "",
+    )
