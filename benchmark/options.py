@@ -110,7 +110,7 @@ def _written(ctx: click.Context, option: click.Parameter, folder: Path | None) -
     """Return the release to change; the installed one only in the checkout that it is part of."""
     release = _release(ctx, option, folder)
     if folder is None and Path("benchmark/data").resolve() != release.folder.resolve():
-        raise click.UsageError(
+        raise ValueError(
             "this changes the data; name a folder of your own, --data my-data "
             "(`peephole data export my-data` copies the release)"
         )

@@ -89,7 +89,7 @@ REFUSED = {  # what needs packages, the extra, and the packages
     "demo": ("`peephole demo`", "generate", "torch and sklearn"),
     "predict net.py:Net": ("`peephole predict`", "predictors", "torch"),
     "generate run": ("`peephole generate run`", *TORCH),
-    "generate proxies": ("`peephole generate proxies`", *TORCH),
+    "generate proxies --data .": ("`peephole generate proxies`", *TORCH),
     "generate bench": ("`peephole generate bench`", *TORCH),
     "generate verify": ("`peephole generate verify`", *TORCH),
     "images download mnist": ("`peephole images download`", "generate", "torchvision and sklearn"),

@@ -18,7 +18,7 @@ REFUSED = {
         "sample --images digitz",
         "generate plan --images digitz",
         "generate pilot --images digitz",
-        "generate proxies --images digitz",
+        "generate proxies --images digitz --data .",
         "generate bench --images digitz",
         "generate verify --images digitz",
         "images download digitz",
@@ -84,3 +84,15 @@ def test_a_wrong_name_is_refused_as_what_it_is(
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(f"peephole: error: {message}")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("line", ["task freeze digits", "generate proxies", "data card"])
+def test_the_installed_release_is_changed_only_in_its_checkout(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(peephole, line.split(), prog_name="peephole")
+    message = "peephole: error: this changes the data; name a folder of your own, --data my-data "
+    assert result.exit_code == 2
+    assert result.stderr.startswith(message)
+    assert list(tmp_path.iterdir()) == []

@@ -267,7 +267,7 @@ def test_proxies_that_lack_a_network_are_refused(folder: Path, tmp_path: Path) -
     write_table(table.filter(keep), proxies_path("digits", place))
     message = (
         f"the proxies of 'digits' lack 1 networks, first {name!r}; compute them with `peephole "
-        "generate proxies --images digits`"
+        f"generate proxies --images digits --data {place}`"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         load_task_data(task, Release(place))

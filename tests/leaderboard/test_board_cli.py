@@ -85,7 +85,8 @@ def test_check_names_what_is_old_and_writes_nothing(run: Run, tmp_path: Path, re
     old = [readme, *(tmp_path / path for path in PICTURES.values()), tmp_path / LEADERBOARD]
     said = [(path, f"--readme {readme}") for path in old] + [(page, f"--output {page}")]
     assert error.splitlines() == [
-        f"peephole: error: {path} is out of date; update it with: peephole board build {option}"
+        f"peephole: error: {path} is out of date; update it with: peephole board build {option} "
+        f"--results {tmp_path / 'results'}"
         for path, option in said
     ]
     assert readme.read_text() == f"{START}\nold\n{END}\n"
