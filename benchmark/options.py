@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Iterable
-from functools import wraps
+from functools import partial, wraps
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -96,16 +96,6 @@ def _release(_: click.Context, __: click.Parameter, folder: Path | None) -> "Rel
     return INSTALLED if folder is None else Release(folder)
 
 
-DATA_OPTION = click.option(
-    "--data",
-    "--folder",
-    "release",
-    type=click.Path(path_type=Path),
-    callback=_release,
-    help="Folder of the data [default: that of the installed package].",
-)
-
-
 def _written(ctx: click.Context, option: click.Parameter, folder: Path | None) -> "Release":
     """Return the release to change; the installed one only in the checkout that it is part of."""
     release = _release(ctx, option, folder)
@@ -117,13 +107,12 @@ def _written(ctx: click.Context, option: click.Parameter, folder: Path | None) -
     return release
 
 
-WRITTEN_DATA_OPTION = click.option(
-    "--data",
-    "--folder",
-    "release",
-    type=click.Path(path_type=Path),
-    callback=_written,
-    help="Folder of the data to change [default: in a checkout, the release].",
+_DATA = partial(click.option, "--data", "--folder", "release", type=click.Path(path_type=Path))
+DATA_OPTION = _DATA(
+    callback=_release, help="Folder of the data [default: that of the installed package]."
+)
+WRITTEN_DATA_OPTION = _DATA(
+    callback=_written, help="Folder of the data to change [default: in a checkout, the release]."
 )
 
 

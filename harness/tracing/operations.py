@@ -159,7 +159,7 @@ def _dropout(
     value = step.read(input)
     if not training or p == 0:
         return value
-    step.rates.append(p)
+    step.found.rates.append(p)
     return step.layer("dropout", [value])
 
 

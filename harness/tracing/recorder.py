@@ -28,6 +28,7 @@ CONSTANT = (  # functions whose result does not depend on the values of a tensor
     "new_ones", "new_empty", "new_full",
 )  # fmt: skip
 NUMBERS = ("item", "tolist", "numpy", "float", "int", "index", "array")  # values leave torch
+OTHERS_OF_CONV2D = 5  # arguments of conv2d after the weights, the last of which is `groups`
 ASSIGNMENTS = ("setitem", "set")  # functions that change their first argument and return nothing
 
 
@@ -223,6 +224,3 @@ class Recorder(TorchFunctionMode):
             value = step.declared(declared, sources)
         for tensor in tensors_in(result):
             self._write(tensor, value)
-
-
-OTHERS_OF_CONV2D = 5  # arguments of conv2d after the weights, the last of which is `groups`

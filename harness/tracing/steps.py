@@ -63,11 +63,6 @@ class Step:
     value_of: Callable[[object], TracedValue | None]
     origins_of: Callable[[Tensor], frozenset[int]]
 
-    @property
-    def rates(self) -> list[float]:
-        """Rates of dropout so far."""
-        return self.found.rates
-
     def is_traced(self, value: object) -> bool:
         """Return whether something was computed from the images."""
         return self.value_of(value) is not None

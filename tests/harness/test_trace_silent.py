@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, library, nn
 from torch.nn import functional
 
 from benchmark.space.layer_walk import LayerRow
@@ -59,10 +59,10 @@ class OneFeature(nn.Module):
 )  # fmt: skip
 def test_what_rows_cannot_say_is_refused(forward: Callable[..., object], reason: str) -> None:
     module = net(forward, one=OneFeature(), last=nn.Linear(1024, 10))
-    with torch.library._scoped_library("mine", "FRAGMENT") as library:
+    with library._scoped_library("mine", "FRAGMENT") as operators:
         if not hasattr(torch.ops.mine, "relu"):
-            library.define("relu(Tensor x) -> Tensor")
-            library.impl("relu", torch.sin, "CompositeImplicitAutograd")
+            operators.define("relu(Tensor x) -> Tensor")
+            operators.impl("relu", torch.sin, "CompositeImplicitAutograd")
         assert reason in refusal(module)
 
 
