@@ -21,6 +21,7 @@ _OURS = tuple(_ROOT / name for name in ("benchmark", "generators", "harness", "l
 _PREDICTORS = _ROOT / "harness" / "predictors"
 _PYTHON = Path(sysconfig.get_path("stdlib"))
 _INSTALLED = ("site-packages", "dist-packages")  # names of folders
+_LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "sklearn", "pandas", "pyarrow")
 _GENERATED = ("<frozen", "<string>", "<__")  # starts of names of files that do not exist
 
 
@@ -104,8 +105,9 @@ def _origin(path: Path) -> str:
         return "predictors"
     if any(path.is_relative_to(folder) for folder in _OURS):
         return "ours"
-    if any(name in path.parts for name in _INSTALLED):
-        return "installed"
+    for name in set(_INSTALLED) & set(path.parts):
+        package = path.parts[path.parts.index(name) + 1]
+        return "library" if package in _LIBRARIES else "installed"
     return "python" if path.is_relative_to(_PYTHON) else "user"
 
 

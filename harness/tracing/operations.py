@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from benchmark.space.layer_walk import RowKind
@@ -128,7 +129,7 @@ def _mean(
 
 def _elementwise(kind: RowKind) -> Callable[..., TracedValue]:
     def apply(step: Step, input: Tensor, *_: object, **__: object) -> TracedValue:
-        if step.use.parameters:
+        if step.use.parts:
             raise ValueError("reads parameters")
         return step.layer(kind, [step.read(input)])
 
@@ -149,7 +150,8 @@ def _batch_norm(step: Step, input: Tensor, *_: object, **__: object) -> TracedVa
     if not value.is_vector:
         raise ValueError("normalises dimensions other than channels")
     units = int(input.shape[1])  # one feature a pixel: layer rows say so as channels of one pixel
-    flat = TracedValue(value.row, units, 1, (1, 1), image_dims(units, (1, 1))[:2])
+    dims = image_dims(units, (1, 1))[:2]
+    flat = TracedValue(value.row, units, 1, (1, 1), dims, batch=value.batch)
     return step.layer("bn", [flat])
 
 
@@ -197,7 +199,8 @@ _ALL: dict[Callable[..., TracedValue], tuple[str, ...]] = {
     softmax: ("softmax", "log_softmax"),
     identity: (
         "contiguous", "clone", "detach", "to", "type", "type_as", "float", "double", "half",
-        "bfloat16", "cpu", "cuda", "requires_grad", "data", "alias", "positive",
+        "bfloat16", "cpu", "cuda", "requires_grad", "data", "alias", "positive", "as_tensor",
+        "asarray", "tensor",
     ),
     reshape: (
         "view", "reshape", "flatten", "squeeze", "unsqueeze", "unflatten", "view_as",
@@ -213,16 +216,28 @@ _ALIASES = {
 
 
 def operation_name(function: object) -> str:
-    """Return the name of a function of torch without its variants: `add` for `add_`, `__iadd__`."""
+    """Return the name of a function of torch without its variants: `add` for `add_`, `__iadd__`.
+
+    The setter of a property has the name of the property after `set_`.
+    """
     qualified = str(getattr(function, "_qualified_op_name", getattr(function, "_name", "aten::")))
     module = str(getattr(function, "__module__", None) or "torch")
     if not qualified.startswith("aten::") or module.split(".")[0] != "torch":
         return f"{module}.{getattr(function, '__name__', function)}"
     name = str(getattr(function, "__name__", function))
-    if name == "__get__":  # of a property
-        name = str(getattr(getattr(function, "__self__", None), "__name__", name))
+    if name in ("__get__", "__set__"):  # of a property
+        prefix = "set_" * (name == "__set__")
+        name = prefix + str(getattr(getattr(function, "__self__", None), "__name__", name))
     name = name.strip("_")
     return _ALIASES.get(name, name)
+
+
+def has_own_functions(kind: type) -> bool:
+    """Return whether functions of torch do something else to a class of tensors."""
+    ours = (Tensor.__torch_function__.__func__, torch._C._disabled_torch_function_impl)  # type: ignore[attr-defined]
+    theirs = getattr(kind.__torch_function__, "__func__", kind.__torch_function__)  # type: ignore[attr-defined]
+    plain = kind.__torch_dispatch__ is Tensor.__torch_dispatch__  # type: ignore[attr-defined]
+    return theirs not in ours or not plain
 
 
 def is_dropout(name: str) -> bool:

@@ -1,17 +1,51 @@
 """From which parameters of a network a tensor is computed."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from harness.tracing.advice import Refusal
-from harness.tracing.module_stack import tensors_in
-from harness.tracing.steps import Use
 
 UNREGISTERED = (
     "has weights that are not among the network's parameters, so no optimiser trains them; keep "
     "layers in attributes of a module or in an nn.ModuleList"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Elements of a parameter.
+
+    Attributes:
+        parameter: Identity of the parameter.
+        elements: Shape, strides and first element of a view on it; None for all of it.
+    """
+
+    parameter: int
+    elements: tuple[tuple[int, ...], tuple[int, ...], int] | None = None
+
+    def indices(self) -> Tensor | slice:
+        """Return the indices of the elements."""
+        if self.elements is None:
+            return slice(None)
+        shape, strides, start = self.elements
+        last = start + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+        return torch.arange(last + 1).as_strided(shape, strides, start).flatten()
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """The numbers that a layer computes with.
+
+    Attributes:
+        applied: How many numbers it computes with that come from parameters.
+        parts: The parts of parameters that they come from.
+    """
+
+    applied: int = 0
+    parts: frozenset[Part] = frozenset()
 
 
 class Origins:
@@ -21,22 +55,26 @@ class Origins:
         """Know the parameters of a network, and views of them that were made before."""
         parameters = list(nn.Module.parameters(network))
         self._known = frozenset(map(id, parameters))
-        self._memory = {view(parameter)[0]: id(parameter) for parameter in parameters}
-        self._origins: dict[int, frozenset[int]] = {}
+        self._memory = {view(parameter)[0]: parameter for parameter in parameters}
+        self._origins: dict[int, frozenset[Part]] = {}
         self._alive: list[Tensor] = []
 
-    def of(self, tensor: Tensor) -> frozenset[int]:
-        """Return the parameters that a tensor is, or was computed from."""
-        known = self._origins.get(id(tensor), frozenset())
+    def of(self, tensor: Tensor) -> frozenset[Part]:
+        """Return the parts of parameters that a tensor is, or was computed from."""
         if isinstance(tensor, nn.Parameter):
-            return known | {id(tensor)}
+            return frozenset([Part(id(tensor))])
         owner = self._memory.get(view(tensor)[0])
-        return known if owner is None else known | {owner}
+        if owner is None:
+            return self._origins.get(id(tensor), frozenset())
+        start = int(tensor.storage_offset() - owner.storage_offset())
+        if tensor.numel() == owner.numel() or tensor.dtype != owner.dtype or start < 0:
+            return frozenset([Part(id(owner))])
+        return frozenset([Part(id(owner), (tuple(tensor.shape), tensor.stride(), start))])
 
-    def keep(self, arguments: Iterable[Tensor], result: object) -> None:
-        """Store that a result comes from the parameters that the arguments come from."""
-        origins = frozenset[int]().union(*map(self.of, arguments))
-        for tensor in tensors_in(result) if origins else ():
+    def keep(self, arguments: Iterable[Tensor], results: Iterable[Tensor]) -> None:
+        """Store that results come from the parameters that the arguments come from."""
+        origins = frozenset[Part]().union(*map(self.of, arguments))
+        for tensor in results if origins else ():
             self._origins[id(tensor)] = origins | self.of(tensor)
             self._alive.append(tensor)
 
@@ -46,14 +84,14 @@ class Origins:
         Raises:
             Refusal: If one is not among the network's parameters.
         """
-        applied, parameters = 0, frozenset[int]()
+        applied, parts = 0, frozenset[Part]()
         for tensor in tensors:
             origins = self.of(tensor)
             applied += tensor.numel() if origins else 0
-            parameters |= origins
-        if not parameters <= self._known:
+            parts |= origins
+        if not {part.parameter for part in parts} <= self._known:
             raise Refusal(f"{where} {UNREGISTERED}")
-        return Use(applied, parameters)
+        return Use(applied, parts)
 
 
 def view(tensor: Tensor) -> tuple[object, ...]:

@@ -11,10 +11,10 @@ from torch.nn.parameter import is_lazy
 from benchmark.space.layer_walk import LayerRow, parameters
 from benchmark.util.text import describe
 from harness.tracing.module_stack import tensors_in
+from harness.tracing.origins import Use
 from harness.tracing.recorder import Recorder
 from harness.tracing.roles import TracedLayer
-from harness.tracing.steps import Use
-from harness.tracing.values import BATCH, TracedValue
+from harness.tracing.values import TracedValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class Outcome:
         chance: Where random numbers were drawn; empty if nowhere.
         left: Where values were taken out of torch or computed outside; empty if nowhere.
         trained: Identities of the parameters that have a gradient.
+        constants: Of each call in words a digest of what it reads beside followed values; of runs
+            in evaluation mode.
     """
 
     layers: tuple[TracedLayer, ...]
@@ -40,6 +42,7 @@ class Outcome:
     chance: str
     left: str
     trained: frozenset[int]
+    constants: tuple[tuple[str, str], ...]
 
     def without_dropout(self) -> tuple[TracedLayer, ...]:
         """Return the layers without dropout, which a network has in training mode alone."""
@@ -58,13 +61,18 @@ def read_outcome(recorder: Recorder, output: object) -> Outcome:
     tensors = list({id(tensor): tensor for tensor in tensors_in(output)}.values())
     values = {id(tensor): recorder.value_of(tensor) for tensor in tensors}
     traced = [tensor for tensor in tensors if values[id(tensor)] is not None]
+    if not tensors:
+        raise ValueError(
+            f"{name} returns {type(output).__name__}; `forward` must return the logits"
+        )
     if not traced:
         lost = recorder.modules.lost or name
         raise ValueError(
             f"{lost} must return logits that functions of torch compute from the images; what "
-            "TorchScript, NumPy or C++ computes cannot be traced"
+            "TorchScript, NumPy, C++ or `vmap` computes cannot be traced"
         )
-    wanted = [tensor for tensor in traced if tuple(tensor.shape) == (BATCH, images.classes)]
+    shape = (recorder.batch, images.classes)
+    wanted = [tensor for tensor in traced if tuple(tensor.shape) == shape]
     if len(wanted) > 1:
         raise ValueError(
             f"{name} returns {len(wanted)} tensors of {images.classes} classes; return the logits "
@@ -87,6 +95,7 @@ def read_outcome(recorder: Recorder, output: object) -> Outcome:
     return Outcome(
         (*dense, layers[-1]), uses, tuple(left_out), len(tensors), tuple(found.rates),
         recorder.modules.chance, recorder.left or recorder.modules.lost, _trained(recorder, logits),
+        tuple(found.constants),
     )  # fmt: skip
 
 
@@ -118,7 +127,7 @@ def _check_logits(recorder: Recorder, logits: Tensor, value: TracedValue) -> Non
             "a network must end with a fully connected layer (Linear), but its last layer is "
             f"{last.where if last else name}"
         )
-    if tuple(logits.shape) != (BATCH, images.classes):
+    if tuple(logits.shape) != (recorder.batch, images.classes):
         raise ValueError(
             f"{last.where} gives {logits.shape[-1]} classes, but {images.name!r} has "
             f"{images.classes}"
@@ -162,6 +171,8 @@ class ParameterCount:
         biases: Biases that layer rows have and the network does not.
         scales: Scales and shifts of batch normalisations that layer rows have and the network does
             not.
+        declared: How many more parameters declared rows have than their modules.
+        statistics: Running statistics of batch normalisations that are parameters of the network.
         shared: Parameters that are counted again, as several layers use them.
         unused: Parameters that the output does not depend on.
         computed: How many more parameters the network has than the weights that are computed from
@@ -173,6 +184,8 @@ class ParameterCount:
     rows: int
     biases: int
     scales: int
+    declared: int
+    statistics: int
     shared: int
     unused: int
     computed: int
@@ -182,9 +195,11 @@ class ParameterCount:
         reasons = (
             (self.biases, "biases, which every layer row has"),
             (self.scales, "scales and shifts, which every layer row of batch normalisation has"),
+            (self.declared, "parameters of declared layers beside those of their modules"),
+            (-self.statistics, "running statistics that are parameters, which no layer row has"),
             (self.shared, "shared weights, counted wherever they are used"),
             (-self.unused, "parameters that the output does not depend on"),
-            (-self.computed, "parameters from which weights are computed"),
+            (-self.computed, "numbers of weights beside those that they are computed from"),
         )
         for number, reason in reasons:
             if number:
@@ -194,31 +209,38 @@ class ParameterCount:
 def count_parameters(network: nn.Module, outcome: Outcome) -> ParameterCount:
     """Return the parameters of a network, compared with those of the layers of its run.
 
-    The differences add up: rows = network + biases + scales + shared - unused - computed.
+    The differences add up: rows = network + biases + scales + declared - statistics + shared
+    - unused - computed.
 
     Raises:
         ValueError: If the network has other parameters after the run.
     """
     own = {id(p): p for p in nn.Module.parameters(network)}
-    readers = Counter(key for use in outcome.uses for key in use.parameters)
-    if not own.keys() >= readers.keys():
+    parts = [part for use in outcome.uses for part in use.parts]
+    if not own.keys() >= {part.parameter for part in parts}:
         raise ValueError(f"{type(network).__name__} replaces its parameters in `forward`")
-    missing = {"bn": 0, "other": 0}
+    readers = {key: torch.zeros(p.numel(), dtype=torch.int32) for key, p in own.items()}
+    for part in parts:
+        readers[part.parameter][part.indices()] += 1  # once, however often an index is there
+    missing = Counter[str]()
     for layer, use in zip(outcome.layers, outcome.uses, strict=True):
-        kind = "bn" if layer.row.kind == "bn" else "other"
-        missing[kind] += layer.row.parameters - use.applied
-    read = sum(own[key].numel() * times for key, times in readers.items())
+        number = layer.row.parameters - use.applied
+        kind = "statistics" if number < 0 else "scales" if layer.row.kind == "bn" else "biases"
+        missing["declared" if layer.declared else kind] += number
+    read = sum(int(times.sum()) for times in readers.values())
     return ParameterCount(
         network=sum(p.numel() for p in own.values()),
         frozen=sum(
             p.numel()
             for key, p in own.items()
-            if not p.requires_grad or (key in readers and key not in outcome.trained)
+            if not p.requires_grad or (readers[key].any() and key not in outcome.trained)
         ),
         rows=parameters(tuple(layer.row for layer in outcome.layers)),
-        biases=missing["other"],
-        scales=missing["bn"],
-        shared=sum(own[key].numel() * (times - 1) for key, times in readers.items()),
-        unused=sum(p.numel() for key, p in own.items() if key not in readers),
+        biases=missing["biases"],
+        scales=missing["scales"],
+        declared=missing["declared"],
+        statistics=-missing["statistics"],
+        shared=sum(int((times - 1).clamp(min=0).sum()) for times in readers.values()),
+        unused=sum(int((times == 0).sum()) for times in readers.values()),
         computed=read - sum(use.applied for use in outcome.uses),
     )

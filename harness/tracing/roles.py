@@ -18,9 +18,14 @@ module that declares its layer row gives its own role.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import get_args, get_type_hints
 
-from benchmark.space.layer_walk import LayerRow, Role, RowKind
+from benchmark.space.layer_walk import WEIGHTED, LayerRow, Role, RowKind
+from harness.tracing.advice import Refusal
 
+WINDOWS = ("conv", "max_pool", "avg_pool")  # kinds that may read padded values
+FLAT = ("linear", "dense", "global_pool")  # kinds that give one pixel
+ROW_KINDS = {kind for part in get_args(RowKind) for kind in (get_args(part) or (part,))}
 # Roles that a declared row can set
 DECLARED: tuple[Role, ...] = ("stem", "block", "match", "transition", "head")
 READ_MATCHES: tuple[RowKind, ...] = ("conv", "add", "global_pool")
@@ -123,7 +128,7 @@ def _find_roles(layers: Sequence[TracedLayer], shortcuts: set[int], dropped: int
             or layer.row.kind in ("global_pool", "linear")
         ):
             continue
-        if layer.declared is not None:
+        if layer.declared is not None and layer.declared.role in DECLARED:
             roles[index] = layer.declared.role
         elif _is_match(rows, roles, index):
             roles[index] = "match"
@@ -175,3 +180,48 @@ def _set_roles(layers: Sequence[TracedLayer], roles: Sequence[Role]) -> tuple[La
         number = -1 if role in ("stem", "head", "transition") else max(block, 0)
         rows.append(replace(layer.row, role=role, stage=outside.get(role, stage), block=number))
     return tuple(rows)
+
+
+def check_types(row: LayerRow, where: str) -> None:
+    """Check the fields of a declared row, each by itself.
+
+    Raises:
+        Refusal: If one has a wrong type, or a kind or role that there is not.
+    """
+    for name, wanted in get_type_hints(LayerRow).items():
+        value = getattr(row, name)
+        known = {"kind": ROW_KINDS, "role": get_args(Role)}.get(name)
+        if known is not None and value not in known:
+            names = ", ".join(sorted(known))
+            raise Refusal(
+                f"`layer_row` of {where} has the unknown {name} {value!r}; known: {names}"
+            )
+        if wanted is int and type(value) is not int:
+            raise Refusal(f"`layer_row` of {where} has {name} {value!r}, which is no whole number")
+
+
+def impossible(row: LayerRow) -> str:
+    """Return why no layer of a row's kind has its shapes; empty if one may have."""
+    side, out, step = row.in_resolution, row.out_resolution, row.stride
+    kernel = (row.kernel_height, row.kernel_width)
+    if row.kind in WINDOWS:
+        given = [
+            (side - k) // step + 1 <= out <= (side + k - 2) // step + 1
+            for k in kernel
+            if k > 0 and step > 0
+        ]
+        if not all(given) or len(given) != len(kernel):
+            size = "x".join(map(str, kernel))
+            return f"has the kernel {size} and stride {step}, which make {out} of no {side} pixels"
+    else:
+        window = side if row.kind in FLAT else 1
+        stride = side if row.kind in ("linear", "dense") else 1
+        if (*kernel, step) != (window, window, stride):
+            return f"must have kernel_height and kernel_width {window} and stride {stride}"
+        if row.kind not in FLAT and side != out:
+            return f"changes {side} to {out} pixels, and {row.kind} keeps them"
+    if row.kind not in WEIGHTED and row.in_channels != row.out_channels:
+        return (
+            f"changes {row.in_channels} to {row.out_channels} channels, and {row.kind} keeps them"
+        )
+    return ""

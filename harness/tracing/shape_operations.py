@@ -8,6 +8,7 @@ from torch import Tensor
 from harness.tracing.steps import Step
 from harness.tracing.values import TracedValue, image_dims, reshaped_dims
 
+AS_MAX_POOLS_PAD = -1e4  # at most this; max pools pad with minus infinity
 LEAST_BYTES = 2  # of a number; below, values are rounded to a few levels
 Size = int | tuple[int, ...] | list[int]
 
@@ -23,7 +24,7 @@ def normalise(step: Step, input: Any, other: Any = None, **_: object) -> TracedV
     images = step.read(input if step.is_traced(input) else other)
     both = step.is_traced(input) and step.is_traced(other)
     same = tuple(step.result.shape) == step.shape_of(input if step.is_traced(input) else other)
-    if both or images.row >= 0 or step.use.parameters or not same:
+    if both or images.row >= 0 or step.use.parts or not same:
         raise ValueError("combines a layer with something other than a layer of its shape")
     return images
 
@@ -34,6 +35,8 @@ def pad_image(
     """Return images with a border; a layer with a window reads them as if it padded them."""
     padded = step.image(input)
     require("mode", mode, "constant")
+    if value and value > AS_MAX_POOLS_PAD:
+        raise ValueError(f"has value={value!r}; layers pad with zeros")
     sides = tuple(pad) if not isinstance(pad, int) else (pad,)
     if any(sides[4:]):
         raise ValueError(f"has pad={sides!r}, which adds channels of zeros")

@@ -2,39 +2,33 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast, get_args
+from typing import cast
 
 from torch import Tensor
 
 from benchmark.space.layer_walk import LayerRow, RowKind
 from harness.tracing.advice import Refusal
-from harness.tracing.roles import TracedLayer
+from harness.tracing.origins import Part, Use
+from harness.tracing.roles import FLAT, WINDOWS, TracedLayer, check_types, impossible
 from harness.tracing.values import Pair, TracedValue, image_dims, square
-
-ROW_KINDS = {kind for part in get_args(RowKind) for kind in (get_args(part) or (part,))}
-WINDOWS = ("conv", "max_pool", "avg_pool")  # kinds that may read padded values
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """The numbers that a layer computes with.
-
-    Attributes:
-        applied: How many numbers it computes with that come from parameters.
-        parameters: Identities of the parameters that they come from.
-    """
-
-    applied: int = 0
-    parameters: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
 class Layers:
-    """The layers found so far, each with what it uses, and rates of dropout."""
+    """What was found so far.
+
+    Attributes:
+        layers: The layers in order of computation.
+        uses: What each of them computes with.
+        rates: Rates of dropout.
+        constants: Of each call in words a digest of what it reads beside the values that are
+            followed.
+    """
 
     layers: list[TracedLayer] = field(default_factory=list)
     uses: list[Use] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
+    constants: list[tuple[str, str]] = field(default_factory=list)
 
     def append(self, layer: TracedLayer, use: Use) -> int:
         """Append a layer and return its index."""
@@ -61,7 +55,7 @@ class Step:
     use: Use
     found: Layers
     value_of: Callable[[object], TracedValue | None]
-    origins_of: Callable[[Tensor], frozenset[int]]
+    origins_of: Callable[[Tensor], frozenset[Part]]
 
     def is_traced(self, value: object) -> bool:
         """Return whether something was computed from the images."""
@@ -141,20 +135,20 @@ class Step:
         return self._value(index, row, first)
 
     def declared(self, declared: LayerRow, sources: Sequence[TracedValue]) -> TracedValue:
-        """Append the row that a module declares, after checking its shapes.
+        """Append the row that a module declares, after checking it.
 
         Raises:
-            Refusal: If a shape differs from that of the run; the message names the module.
+            Refusal: If a field has a wrong type or value, or a shape differs from that of the run;
+                the message names the module.
         """
         first = sources[0]
-        if declared.kind not in ROW_KINDS:
-            raise Refusal(f"`layer_row` of {self.where} has the unknown kind {declared.kind!r}")
+        check_types(declared, self.where)
         wanted = 2 if declared.kind == "add" else 1
         if len(sources) != wanted:
             raise Refusal(
                 f"`layer_row` of {self.where} reads {wanted} values, but it is given {len(sources)}"
             )
-        flat = declared.kind in ("linear", "dense", "global_pool")
+        flat = declared.kind in FLAT
         is_image = first.is_image and self.result.ndim == len("NCHW")
         channels = int(self.result.shape[1]) if is_image or flat else first.channels
         size = (1, 1) if flat else _pixels(self.result) if is_image else first.size
@@ -169,6 +163,8 @@ class Step:
                 raise Refusal(
                     f"`layer_row` of {self.where} has {name} {stated}, but it is {traced}"
                 )
+        if problem := impossible(row):
+            raise Refusal(f"`layer_row` of {self.where} {problem}")
         layer = TracedLayer(row, self.where, declared)
         return self._value(self.found.append(layer, self.use), row, first)
 
@@ -180,7 +176,9 @@ class Step:
             dims = first.dims
         elif self.result.ndim != len(dims):
             dims = ("N", "".join(dims[1:]))
-        return TracedValue(index, row.out_channels, row.out_resolution, size, dims)
+        return TracedValue(
+            index, row.out_channels, row.out_resolution, size, dims, batch=first.batch
+        )
 
 
 def _pixels(result: Tensor) -> Pair:

@@ -1,7 +1,8 @@
 """Traces a torch module into layer rows by running it.
 
-The module runs on two batches in evaluation mode and on two in training mode, with other pixels and
-other seeds. All runs must compute the same layers, besides dropout. A module that computes what one
+The module runs in evaluation and in training mode, on blank and on random images, on another number
+of them, and with other seeds where it draws numbers. All runs must compute the same layers, besides
+dropout. A module that computes what one
 layer row expresses may declare it as an attribute `layer_row` (a
 `benchmark.space.layer_walk.LayerRow`), whose shapes are checked. Anything else that layer rows
 cannot express is an error that names the module.
@@ -10,17 +11,19 @@ cannot express is an error that names the module.
 import inspect
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import redirect_stdout
-from dataclasses import dataclass
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch._dynamo.eval_frame import OptimizedModule
+from torch.nn.parameter import is_lazy
 
 from benchmark.space.imagesets import ImageSet
 from benchmark.space.layer_walk import LayerRow
-from harness.tracing.advice import Refusal
+from harness.tracing.advice import DECLARE, Refusal
 from harness.tracing.outcome import Outcome, ParameterCount, count_parameters, read_outcome
 from harness.tracing.recorder import Recorder
 from harness.tracing.roles import TracedLayer, assign_roles
@@ -28,8 +31,24 @@ from harness.tracing.unchanged import has_lazy, seed_chance, unchanged
 from harness.tracing.values import BATCH
 from harness.user_code import describe_with_place
 
-RUNS = ((False, 0), (False, 1), (True, 0), (True, 1))  # training mode, and seed
-MORE_RUNS = tuple((training, seed) for seed in range(2, 8) for training in (False, True))
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a network is run; pixels and chance are seeds, and the pixels of seed 0 are blank."""
+
+    training: bool
+    pixels: int
+    chance: int = 0
+    batch: int = BATCH
+
+
+EVALUATION = Run(training=False, pixels=0)
+RUNS = (
+    EVALUATION, replace(EVALUATION, pixels=1), replace(EVALUATION, batch=3), Run(True, 0),
+    Run(True, 1), EVALUATION,
+)  # fmt: skip
+MORE_RUNS = tuple(Run(mode, seed, seed) for seed in range(2, 8) for mode in (False, True))
+DEEPER = 5  # times the usual depth of calls, as following a call takes calls of our own
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +84,30 @@ def trace_module(module: nn.Module, images: ImageSet) -> Trace:
     with warnings.catch_warnings(), torch.enable_grad(), torch.compiler.set_stance("force_eager"):
         warnings.simplefilter("ignore")
         if has_lazy(network):
-            _run(network, images, training=False, seed=0)
+            _run(network, images, EVALUATION)
         if has_lazy(network):
             raise ValueError(f"{type(network).__name__} has a lazy module that it never calls")
-        with unchanged(network):
-            outcomes = {(t, s): _run(network, images, training=t, seed=s) for t, s in RUNS}
-            if any(outcome.chance for outcome in outcomes.values()):
-                outcomes |= {
-                    (t, s): _run(network, images, training=t, seed=s) for t, s in MORE_RUNS
-                }
+        with unchanged(network), _deeper_calls():
+            outcomes = [(run, _run(network, images, run)) for run in RUNS]
+            if any(outcome.chance for _, outcome in outcomes):
+                outcomes += [(run, _run(network, images, run)) for run in MORE_RUNS]
     _compare(outcomes)
-    outcome = outcomes[True, 0]
+    outcome = next(outcome for run, outcome in outcomes if run.training)
     rows = assign_roles(outcome.layers)
     parameters = count_parameters(network, outcome)
-    return Trace(rows, parameters, tuple(_notes(list(outcomes.values()), outcome, parameters)))
+    found = [outcome for _, outcome in outcomes]
+    return Trace(rows, parameters, tuple(_notes(found, outcome, parameters)))
+
+
+@contextmanager
+def _deeper_calls() -> Iterator[None]:
+    """Allow a greater depth of calls in the block."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(DEEPER * before)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def _check_arguments(network: nn.Module) -> None:
@@ -103,34 +132,37 @@ def _check_arguments(network: nn.Module) -> None:
         ) from error
 
 
-def _batch(network: nn.Module, images: ImageSet, seed: int) -> Tensor:
-    """Return a batch of images, blank with seed 0, else noise, as the parameters' numbers are."""
-    kinds = (p for p in nn.Module.parameters(network) if p.is_floating_point())
-    first = next(kinds, torch.zeros(1))
-    shape = (BATCH, images.channels, images.resolution, images.resolution)
-    noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)) if seed else None
-    pixels = torch.zeros(shape) if noise is None else noise
-    return pixels.to(device=first.device, dtype=first.dtype)
+def _batch(network: nn.Module, images: ImageSet, run: Run) -> Tensor:
+    """Return a batch of images, with the type of number and device of most parameters."""
+    kinds = Counter[tuple[torch.device, torch.dtype]]()
+    for parameter in nn.Module.parameters(network):
+        if parameter.is_floating_point() and not is_lazy(parameter):
+            kinds[parameter.device, parameter.dtype] += parameter.numel()
+    device, dtype = max(kinds, key=kinds.__getitem__, default=(torch.device("cpu"), torch.float32))
+    shape = (run.batch, images.channels, images.resolution, images.resolution)
+    generator = torch.Generator().manual_seed(run.pixels)
+    pixels = torch.randn(shape, generator=generator) if run.pixels else torch.zeros(shape)
+    return pixels.to(device=device, dtype=dtype)
 
 
-def _run(network: nn.Module, images: ImageSet, *, training: bool, seed: int) -> Outcome:
+def _run(network: nn.Module, images: ImageSet, run: Run) -> Outcome:
     """Return what one run gives.
 
     Raises:
         ValueError: As for `trace_module`.
     """
-    recorder = Recorder(network, images)
-    seed_chance(seed)
+    recorder = Recorder(network, images, run.batch)
+    seed_chance(run.chance)
     try:
         with redirect_stdout(sys.stderr):
-            network.train(training)  # what it returns is of no interest
-            output = recorder.run(_batch(network, images, seed))
+            network.train(run.training)  # what it returns is of no interest
+            output = recorder.run(_batch(network, images, run))
     except Refusal:
         raise
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a network may raise anything
-        where = recorder.modules.failed or type(network).__name__
+        where = recorder.modules.failed(error)
         size = f"{images.channels}x{images.resolution}x{images.resolution}"
         raise ValueError(
             f"{where} fails on images of {size}: {describe_with_place(error)}"
@@ -138,22 +170,34 @@ def _run(network: nn.Module, images: ImageSet, *, training: bool, seed: int) -> 
     return read_outcome(recorder, output)
 
 
-def _compare(outcomes: dict[tuple[bool, int], Outcome]) -> None:
-    """Check that all runs have the same layers, besides dropout."""
-    first = outcomes[False, 0].without_dropout()
-    for (training, _), outcome in outcomes.items():
-        here = outcome.without_dropout()
-        different = _difference(first, here)
-        if different is None:
-            continue
-        chance = next((o.chance for o in outcomes.values() if o.chance), "")
-        if chance:
-            reason = f"{chance} draws random numbers; take the layers that chance skips as computed"
-        elif training:
-            reason = "training and evaluation mode differ; compute the same layers in both"
-        else:
-            reason = "they depend on the pixels; compute the same layers for all images"
-        raise ValueError(f"the layers differ from run to run, first at {different}: {reason}")
+def _compare(outcomes: list[tuple[Run, Outcome]]) -> None:
+    """Check that all runs have the same layers, besides dropout, which read the same constants."""
+    first = outcomes[0][1]
+    chance = next((outcome.chance for _, outcome in outcomes if outcome.chance), "")
+    for run, outcome in sorted(outcomes[1:], key=lambda found: found[0] != EVALUATION):
+        different = _difference(first.without_dropout(), outcome.without_dropout())
+        if different is not None:
+            reason = _reason(run, chance)
+            raise ValueError(f"the layers differ from run to run, first at {different}: {reason}")
+    for (where, one), (_, two) in zip(first.constants, outcomes[1][1].constants, strict=False):
+        if one != two:
+            raise ValueError(
+                f"{where} reads numbers that depend on the pixels, and that no function of torch "
+                f"computed; {DECLARE.removeprefix('or ')}"
+            )
+
+
+def _reason(run: Run, chance: str) -> str:
+    """Return why a run has other layers than the first one, and what to do about it."""
+    if chance:
+        return f"{chance} draws random numbers; take the layers that chance skips as computed"
+    if run.training:
+        return "training and evaluation mode differ; compute the same layers in both"
+    if run.batch != BATCH:
+        return "they depend on the number of images; compute the same layers for any number"
+    if run.pixels:
+        return "they depend on the pixels; compute the same layers for all images"
+    return "they depend on what the network kept from earlier runs; let it keep nothing"
 
 
 def _difference(one: tuple[TracedLayer, ...], two: tuple[TracedLayer, ...]) -> str | None:

@@ -1,8 +1,9 @@
 """Leaves a network and the random generators as they were, whatever a run does to them."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,6 +64,41 @@ def seed_chance(seed: int) -> None:
     torch.manual_seed(seed)
     np.random.seed(seed)  # noqa: NPY002  # others may draw from it
     random.seed(seed)
+
+
+def own_generators(network: nn.Module) -> list[Any]:
+    """Return the random generators in attributes of modules and in globals of their files."""
+    found: dict[int, object] = {}
+    for module in nn.Module.modules(network):
+        file = getattr(getattr(type(module), "forward", None), "__globals__", {})
+        for value in (*vars(module).values(), *file.values()):
+            if isinstance(value, tuple(_STATES)):
+                found[id(value)] = value
+    return list(found.values())
+
+
+def chance_state(generators: list[Any]) -> tuple[object, ...]:
+    """Return the state of the global random generators of torch, NumPy and Python, and others."""
+    states = [
+        torch.random.get_rng_state().numpy().tobytes(),
+        _STATES[np.random.RandomState](np.random),
+        random.getstate(),
+    ]
+    for generator in generators:
+        kind = next(kind for kind in _STATES if isinstance(generator, kind))
+        states.append(_STATES[kind](generator))
+    return tuple(states)
+
+
+_STATES: dict[type, Callable[[Any], object]] = {
+    random.Random: lambda generator: generator.getstate(),
+    np.random.Generator: lambda generator: repr(generator.bit_generator.state),
+    np.random.RandomState: lambda generator: [
+        part.tobytes() if isinstance(part, np.ndarray) else part
+        for part in generator.get_state(legacy=True)
+    ],
+    torch.Generator: lambda generator: generator.get_state().numpy().tobytes(),
+}
 
 
 def has_lazy(network: nn.Module) -> bool:

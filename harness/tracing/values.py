@@ -8,7 +8,7 @@ alone never decide.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-BATCH = 2  # traced images; batch normalisation needs more than one
+BATCH = 2  # images of most runs; batch normalisation needs more than one
 Pair = tuple[int, int]
 
 
@@ -25,6 +25,7 @@ class TracedValue:
         averaged: Axes that a mean has removed so far; a mean over all pixels is a global pool.
         softmax: Whether it is a softmax, which nothing but the output may read.
         problem: Why layer rows cannot express it; empty if they can.
+        batch: Number of images.
     """
 
     row: int
@@ -35,6 +36,7 @@ class TracedValue:
     averaged: str = ""
     softmax: bool = False
     problem: str = ""
+    batch: int = BATCH
 
     @property
     def is_image(self) -> bool:
@@ -53,14 +55,15 @@ class TracedValue:
 
 def image_dims(channels: int, size: Pair) -> tuple[str, ...]:
     """Return the dimensions of images with some channels, height and width."""
-    sizes = (BATCH, channels, *size)
-    return tuple(axis if n > 1 else "" for axis, n in zip("NCHW", sizes, strict=True))
+    axes = (axis if n > 1 else "" for axis, n in zip("CHW", (channels, *size), strict=True))
+    return ("N", *axes)
 
 
-def images_value(channels: int, resolution: int) -> TracedValue:
+def images_value(channels: int, resolution: int, batch: int) -> TracedValue:
     """Return the value of the images themselves."""
     size = (resolution, resolution)
-    return TracedValue(-1, channels, resolution, size, image_dims(channels, size))
+    dims = image_dims(channels, size)
+    return TracedValue(-1, channels, resolution, size, dims, batch=batch)
 
 
 def reshaped_dims(value: TracedValue, shape: Sequence[int]) -> tuple[str, ...]:
@@ -70,7 +73,7 @@ def reshaped_dims(value: TracedValue, shape: Sequence[int]) -> tuple[str, ...]:
         ValueError: If the reshape splits an axis, or joins images with something else; the message
             continues a sentence about the reshape.
     """
-    sizes = dict(zip("NCHW", (BATCH, value.channels, *value.size), strict=True))
+    sizes = dict(zip("NCHW", (value.batch, value.channels, *value.size), strict=True))
     axes = [axis for dim in value.dims for axis in dim]
     dims: list[str] = []
     for wanted in shape:

@@ -82,7 +82,7 @@ def test_chance_that_changes_no_layer_is_said() -> None:
     found = trace(net(noisy))
     assert [row.kind for row in found.rows] == PLAIN
     assert found.notes == (
-        "Other draws random numbers; the layers of 16 runs are the same, and nothing else of it is "
+        "Other draws random numbers; the layers of 18 runs are the same, and nothing else of it is "
         "part of the layers",
     )
 
@@ -124,6 +124,7 @@ def test_reasons_for_other_numbers_of_parameters_add_up() -> None:
         assert numbers == dict.fromkeys(cases, 0) | {reason: number}
         assert count.network == sum(p.numel() for p in module.parameters())
         added = count.biases + count.scales + count.shared - count.unused - count.computed
+        added += count.declared - count.statistics
         assert count.rows == parameters(found.rows) == count.network + added
         assert len(list(count.differences())) == (reason != "frozen")
 
@@ -144,7 +145,7 @@ def test_reasons_for_other_numbers_of_parameters_add_up() -> None:
          "Other fails on images of 1x8x8: SystemExit: no GPU (test_trace_runs.py:N in <lambda>)"),
         (lambda self, x: torch.from_numpy(features(self, x).detach().numpy()),
          "Other must return logits that functions of torch compute from the images; what "
-         "TorchScript, NumPy or C++ computes cannot be traced"),
+         "TorchScript, NumPy, C++ or `vmap` computes cannot be traced"),
         (lambda self, x: (self.head(features(self, x)), self.head(features(self, x))),
          "Other returns 2 tensors of 10 classes; return the logits alone"),
         (lambda self, x: self.fc(functional.softmax(self.head(features(self, x)), 1)[:, [0] * 16]),

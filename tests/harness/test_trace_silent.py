@@ -142,7 +142,8 @@ def test_dropout_beside_padding_and_pools_changes_nothing() -> None:
 
 def test_what_leaves_torch_is_said() -> None:
     def scaled(self: Net, x: Tensor) -> object:
-        return self.head(features(self, x + self.conv(x).mean().item()))
+        self.seen = self.conv(x).mean().item()
+        return self.head(features(self, x))
 
     note = "`item` in Other takes values out of torch; what is computed from them is not followed"
     assert note in trace(net(scaled)).notes
@@ -193,7 +194,7 @@ class Odd(Net):
         ("declared", "reads 2 values, but it is given 1"),
         ("lazy", "Odd has a lazy module that it never calls"),
         ("replaces", "Odd replaces its parameters in `forward`"),
-        ("nothing", "Odd must return logits that functions of torch compute from the images"),
+        ("nothing", "Odd returns NoneType; `forward` must return the logits"),
     ],
 )
 def test_odd_networks_are_refused_in_one_line(way: str, message: str) -> None:
