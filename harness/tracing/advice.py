@@ -28,6 +28,7 @@ _ADVICE = {
         "transpose", "movedim",
     ),
     "take the mean over height and width": ("mean", "sum", "std", "var"),
+    "use nn.Linear in its place": ("matmul", "mm", "addmm", "einsum", "bmm", "baddbmm"),
     "return the logits": ("softmax", "log_softmax"),
 }  # fmt: skip
 _BY_NAME = {name: advice for advice, names in _ADVICE.items() for name in names}

@@ -40,9 +40,11 @@ class ModuleStack:
         """Return the call of a function in words: its module, or its name and its module."""
         if not self.stack:
             return f"`{function}` in {self.name}"
-        forward = getattr(type(self.stack[-1]), "forward", None)
+        module = self.stack[-1]
+        hooked = bool(module._forward_hooks or module._forward_pre_hooks)
+        forward = getattr(type(module), "forward", None)
         of_torch = str(getattr(forward, "__module__", "")).startswith(TORCH)
-        return self.module() if of_torch else f"`{function}` in {self.module()}"
+        return self.module() if of_torch and not hooked else f"`{function}` in {self.module()}"
 
     def module(self, depth: int = -1) -> str:
         """Return a module of the stack in words; by default the innermost."""

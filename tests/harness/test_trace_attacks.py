@@ -239,6 +239,12 @@ def test_what_networks_return_and_raise_is_told() -> None:
     assert ".py:" not in message  # no place in torch's files
 
 
+def test_the_function_of_a_hook_is_named() -> None:
+    hooked = Net()
+    hooked.conv.register_forward_hook(lambda module, given, result: result.sin())
+    assert refusal(hooked).startswith("`sin` in 'conv' (Conv2d) is not supported")
+
+
 def test_gradients_of_images_and_a_first_parameter_of_another_type() -> None:
     def wanted(self: Net, x: Tensor) -> object:
         x.requires_grad = True
