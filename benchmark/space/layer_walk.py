@@ -5,15 +5,18 @@ that predictors use are derived from these rows.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from benchmark.space.architectures import Architecture, Layer, LayerKind, from_record
+from benchmark.space.architectures import LAYER_KINDS, Architecture, Layer, LayerKind, from_record
 from benchmark.space.imagesets import ImageSet, get_images
 from benchmark.space.skeletons import Skeleton, get_skeleton
 
 Foreign = Literal["dropout", "dense"]  # only in networks from elsewhere; dense is fully connected
 RowKind = LayerKind | Literal["add", "global_pool", "linear"] | Foreign
 Role = Literal["stem", "block", "match", "transition", "shortcut", "add", "head"]
+ROW_KINDS: tuple[RowKind, ...] = (
+    *LAYER_KINDS, "add", "global_pool", "linear", *get_args(Foreign),
+)  # fmt: skip
 WEIGHTED: tuple[RowKind, ...] = ("conv", "linear", "dense")
 _SHORT_KINDS = {"max_pool": "max", "avg_pool": "avg", "global_pool": "mean"}
 _KERNEL_KINDS = ("conv", "max_pool", "avg_pool")

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from benchmark.space.chain import RATIOS
 from benchmark.space.layer_walk import LayerRow, RowKind, macs, parameters
-from harness.features.layers import LAYER_NUMBERS, layer_numbers
 from harness.protocol import Array
 
 ULC_TYPES: dict[RowKind, int] = {
@@ -36,12 +35,12 @@ RATIO_EDGES: tuple[float, ...] = (
     RATIOS[-1] * math.sqrt(2),
 )
 RATIO_BINS = len(RATIO_EDGES) + 1
-ROW_FEATURES = (  # names of `LAYER_NUMBERS`; the ULC has only relative widths
+ROW_FEATURES = (  # the ULC has only relative widths
     "log2_out_channels",
     "log2_in_resolution",
-    "log_macs",
-    "log_parameters",
-    "log2_receptive_field",
+    "log_macs",  # natural logarithm of 1 + MACs
+    "log_parameters",  # natural logarithm of 1 + parameters
+    "log2_receptive_field",  # area in pixels of the image, accumulated over all rows
 )
 COUNT_FEATURES = ("log_parameters", "log_macs", "depth")
 KINDS: tuple[RowKind, ...] = tuple(kind for kind in ULC_TYPES if kind != "global_pool")
@@ -132,9 +131,18 @@ def row_features(rows: tuple[LayerRow, ...]) -> Array:
     Returns:
         (layers, 5), columns named by `ROW_FEATURES`, for the same layers as `ulc`.
     """
-    columns = [LAYER_NUMBERS.index(name) for name in ROW_FEATURES]
-    lines = [line for line, row in enumerate(rows) if in_ulc(row)]
-    return layer_numbers(rows)[lines][:, columns]
+    numbers = []
+    height = width = step = 1
+    for row in rows:
+        if row.kind not in ("global_pool", "linear", "dense"):
+            height += (row.kernel_height - 1) * step
+            width += (row.kernel_width - 1) * step
+            step *= row.stride
+        sizes = math.log2(row.out_channels), math.log2(row.in_resolution)
+        costs = math.log1p(row.macs), math.log1p(row.parameters)
+        if in_ulc(row):
+            numbers.append((*sizes, *costs, math.log2(height * width)))
+    return np.array(numbers, dtype=np.float64).reshape(-1, len(ROW_FEATURES))
 
 
 def depth(rows: tuple[LayerRow, ...]) -> int:

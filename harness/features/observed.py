@@ -11,7 +11,26 @@ from harness.protocol import Array, Queries, Runs
 
 LOST = 20.0  # replaces the logarithm of a loss or norm that is NaN after divergence
 LEAST_PROXY = 1e-12  # magnitudes of proxies are raised to this before the logarithm
-LEAST = 1e-6  # losses and norms are raised to this before the logarithm
+LEAST = 1e-6  # losses, norms and learning rates are raised to this before the logarithm
+_OF_ROWS = (architecture_features, signal_features, structure_features)
+
+
+def feature_groups(queries: Queries) -> tuple[Array, ...]:
+    """Return all features of networks, (networks, features of the group) each.
+
+    The groups are counts, signals and structure of the architecture, proxies (if any), observed
+    logits with their differences, and what else was observed.
+    """
+    by_network = [[function(rows) for function in _OF_ROWS] for rows in queries.layer_rows]
+    architecture = (np.stack(group) for group in zip(*by_network, strict=True))
+    observed = prefix_features(queries)
+    of_curve = max(0, 2 * queries.observed - 1)
+    return (
+        *architecture,
+        measured_features(queries),
+        observed[:, :of_curve],
+        observed[:, of_curve:],
+    )
 
 
 def network_features(networks: Runs | Queries) -> Array:
@@ -21,8 +40,7 @@ def network_features(networks: Runs | Queries) -> Array:
 
 def features_of(rows: tuple[LayerRow, ...]) -> Array:
     """Return all hand-made features of a network's layer rows, (163,)."""
-    parts = (architecture_features, signal_features, structure_features)
-    return np.concatenate([features(rows) for features in parts])
+    return np.concatenate([features(rows) for features in _OF_ROWS])
 
 
 def measured_features(networks: Runs | Queries) -> Array:
@@ -38,11 +56,11 @@ def measured_features(networks: Runs | Queries) -> Array:
 
 
 def prefix_features(queries: Queries) -> Array:
-    """Return features of the k observed epochs, (networks, 8 k); (networks, 0) for k = 0.
+    """Return features of the k observed epochs, (networks, 9 k); (networks, 0) for k = 0.
 
     These are logits of valid accuracy and their differences, logits of train accuracy, and
-    logarithms of losses and norms, of the train loss in the last tenth of each epoch, and of the
-    valid loss before training.
+    logarithms of losses, norms and learning rates, of the train loss in the last tenth of each
+    epoch, and of the valid loss before training.
     """
     series = queries.series
     if not queries.observed:
@@ -50,7 +68,7 @@ def prefix_features(queries: Queries) -> Array:
     logits = to_logits(series.valid_accuracy)
     parts = [logits, np.diff(logits, axis=1), to_logits(series.train_accuracy)]
     parts += [_log(v) for v in (series.train_loss, series.valid_loss)]
-    parts += [_log(v) for v in (series.gradient_norm, series.weight_norm)]
+    parts += [_log(v) for v in (series.gradient_norm, series.weight_norm, series.learning_rate)]
     parts.append(_log(series.train_loss_tenths[:, :, -1]))
     if series.initial_valid_loss is not None:
         parts.append(_log(series.initial_valid_loss)[:, None])

@@ -1,10 +1,14 @@
 """Learning curves as a mean curve plus a few components, fitted to training curves."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from harness.protocol import Array
+
+LEAST_SCALE = 1e-9  # weights with a smaller standard deviation are divided by it
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +65,33 @@ def fit_final_basis(curves: Array, components: int) -> CurveBasis:
     analysis[:, 1:] = others.T
     analysis[-1, 1:] -= others @ slopes
     return CurveBasis(mean, analysis, np.concatenate([slopes[None], others]))
+
+
+class Regressor(Protocol):
+    """A fitted regression from features to one number."""
+
+    def predict(self, features: Array) -> Array:
+        """Return numbers (networks,) for features (networks, features)."""
+        ...
+
+
+class ComponentCurves:
+    """One regression for the weights of each component of curves."""
+
+    def __init__(self, model: Callable[[Array, Array], Regressor], basis: CurveBasis) -> None:
+        """Set what fits a model to features and weights of standard deviation 1, and the basis."""
+        self.model, self.basis = model, basis
+        self._models: tuple[Regressor, ...] = ()
+        self._scale: Array = np.ones(1)
+
+    def fit(self, features: Array, curves: Array) -> "ComponentCurves":
+        """Fit to features (networks, features) and curves (networks, epochs)."""
+        weights = self.basis.weights(curves)
+        self._scale = np.maximum(weights.std(axis=0), LEAST_SCALE)
+        self._models = tuple(self.model(features, target) for target in (weights / self._scale).T)
+        return self
+
+    def predict(self, features: Array) -> Array:
+        """Return predicted curves (networks, epochs)."""
+        weights = np.stack([model.predict(features) for model in self._models], axis=1)
+        return self.basis.curves(weights * self._scale)

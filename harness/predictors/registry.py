@@ -41,7 +41,6 @@ class Entry:
 
 
 _SKLEARN, _TORCH = ("sklearn",), ("torch",)
-_BOTH = (*_TORCH, *_SKLEARN)
 _PEEPHOLE = "Deng, Yan and Lin 2017, arXiv:1712.03351"
 
 PREDICTORS: dict[str, Entry] = {
@@ -122,18 +121,21 @@ PREDICTORS: dict[str, Entry] = {
         source="Klein et al. 2017, ICLR",
         title="LC-Net: Bayesian network on architecture and observed curve, "
         "with a learning-curve layer"),
-    "feature-trees": Entry(target="harness.predictors.trees:FeatureTrees", packages=_SKLEARN,
+    "feature-trees": Entry(target="harness.predictors.mixture.predictor:Mixture",
+        packages=_SKLEARN,
         title="Extra trees and boosting on features of the network and of the observed epochs",
-        source="Kadlecova et al. 2024, arXiv:2404.16551"),
+        source="Kadlecova et al. 2024, arXiv:2404.16551",
+        options={"members": ("trees", "boosted trees")}),
+    "gaussian-process": Entry(target="harness.predictors.mixture.predictor:Mixture",
+        packages=_SKLEARN,
+        title="Gaussian process over groups of features, fitted to normal scores",
+        stochastic=False, options={"members": ("process",)}),
     "curve-svd": Entry(target="harness.predictors.trees:CurveSvd", packages=_SKLEARN,
         title="Boosted models of the first components of the curves, on the same features",
         source="Yan et al. 2021, arXiv:2111.03602"),
-    "arc": Entry(target="harness.predictors.arc.predictor:Arc", packages=_BOTH,
-        title="Residuals of an architecture model conditioned on the curve, "
-        "mixed with trees and SVR"),
-    "arc-encoder": Entry(target="harness.predictors.arc.predictor:arc_with_encoder", packages=_BOTH,
-        title="ARC that also reads layers through an encoder pretrained on "
-        "100,000 untrained networks"),
+    "arc": Entry(target="harness.predictors.mixture.predictor:Mixture", packages=_SKLEARN,
+        title="Gaussian process, support vectors and trees, mixed, fitted to normal scores of "
+        "architecture and curve"),
 }  # fmt: skip
 
 

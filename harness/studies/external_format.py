@@ -14,11 +14,10 @@ import numpy as np
 
 from benchmark.schema import TENTHS
 from benchmark.space.imagesets import IMAGES
-from benchmark.space.layer_walk import WEIGHTED, LayerRow, Role
+from benchmark.space.layer_walk import ROW_KINDS, WEIGHTED, LayerRow, Role
 from benchmark.util.strict_json import refuse
 from benchmark.util.text import check_line
 from benchmark.util.unknown_name import unknown_name
-from harness.features.layers import ALL_KINDS
 from harness.protocol import Array, Series
 
 Split = Literal["train", "validation", "test"]
@@ -138,8 +137,8 @@ def rows_of(layers: tuple[LayerFields, ...], header: Header) -> tuple[LayerRow, 
 
 def _row(layer: LayerFields, rows: list[LayerRow], header: Header, where: str) -> LayerRow:
     """Return the row of a layer, given the rows before it."""
-    if layer.kind not in ALL_KINDS:
-        raise ValueError(f"`{where}.kind`: {unknown_name('layer kind', layer.kind, ALL_KINDS)}")
+    if layer.kind not in ROW_KINDS:
+        raise ValueError(f"`{where}.kind`: {unknown_name('layer kind', layer.kind, ROW_KINDS)}")
     inputs = (len(rows) - 1,) if layer.inputs is None else layer.inputs
     channels, resolution = _input_sizes(layer, inputs, rows, header, where)
     if layer.kind in WEIGHTED and layer.out_channels is None:

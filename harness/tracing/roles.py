@@ -20,12 +20,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import get_args, get_type_hints
 
-from benchmark.space.layer_walk import WEIGHTED, LayerRow, Role, RowKind
+from benchmark.space.layer_walk import ROW_KINDS, WEIGHTED, LayerRow, Role, RowKind
 from harness.tracing.advice import Refusal
 
 WINDOWS = ("conv", "max_pool", "avg_pool")  # kinds that may read padded values
 FLAT = ("linear", "dense", "global_pool")  # kinds that give one pixel
-ROW_KINDS = {kind for part in get_args(RowKind) for kind in (get_args(part) or (part,))}
 # Roles that a declared row can set
 DECLARED: tuple[Role, ...] = ("stem", "block", "match", "transition", "head")
 READ_MATCHES: tuple[RowKind, ...] = ("conv", "add", "global_pool")

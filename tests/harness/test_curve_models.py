@@ -9,12 +9,9 @@ from scipy.stats import multivariate_normal
 
 from harness.features.logits import to_logits
 from harness.features.observed import LOST, measured_features, network_features, prefix_features
-from harness.predictors.arc.residuals import Inputs, ResidualFeatures
-from harness.predictors.arc.support_vectors import SupportVectorCurves
 from harness.predictors.base import folds
 from harness.predictors.curve_basis import fit_basis, fit_final_basis
 from harness.predictors.gaussian import accuracy_moments, choose_gaussian, fit_gaussian
-from harness.predictors.trees import gains
 from tests.toys.runs import EPOCHS, toy_runs
 
 RUNS = toy_runs(30)
@@ -101,48 +98,12 @@ def test_a_constant_last_epoch_has_a_basis() -> None:
     assert basis.curves(basis.weights(curves)) == pytest.approx(curves)
 
 
-def test_residual_features_of_training_networks_are_held_out() -> None:
-    inputs = Inputs.of(RUNS.observe(2), np.zeros((len(RUNS), 0)))
-    curves = to_logits(RUNS.series.valid_accuracy)
-    residual_features = ResidualFeatures(0)
-    held_out = residual_features.fit(inputs, curves)
-    seen = residual_features.features(inputs)
-    assert held_out.shape == seen.shape == (len(RUNS), 3 + 2)
-    # A model predicts the networks that it was fitted to more accurately.
-    assert (
-        np.square(seen[:, 1] - curves[:, -1]).mean()
-        < np.square(held_out[:, 1] - curves[:, -1]).mean()
-    )
-    inside, outside = folds(len(RUNS), 5, 0)[0]
-    model = SupportVectorCurves(4).fit(inputs.architecture[inside], curves[inside])
-    predicted = model.predict(inputs.architecture[outside])
-    assert held_out[outside, :2] == pytest.approx(predicted[:, [(EPOCHS - 1) // 2, EPOCHS - 1]])
-    assert held_out[outside, 3:] == pytest.approx(curves[outside, :2] - predicted[:, :2])
-
-
-def test_observed_residuals_correct_the_last_epoch() -> None:
-    inputs = Inputs.of(RUNS.observe(2), np.zeros((len(RUNS), 0)))
-    residual_features = ResidualFeatures(0)
-    residual_features.fit(inputs, to_logits(RUNS.series.valid_accuracy))
-    features = residual_features.features(inputs)
-    gaussian = residual_features._gaussian
-    assert gaussian is not None
-    shift, _ = gaussian.condition(features[:, 3:])
-    assert features[:, 2] == pytest.approx(features[:, 1] + shift[:, -1])
-
-
-def test_gains_are_counted_from_the_last_observed_epoch() -> None:
-    logits = to_logits(RUNS.series.valid_accuracy)
-    assert gains(RUNS.series.valid_accuracy, 0) == pytest.approx(logits)
-    assert gains(RUNS.series.valid_accuracy, 2) == pytest.approx(logits[:, 2:] - logits[:, 1:2])
-
-
 def test_features_have_their_shapes_and_mark_missing_values() -> None:
     assert network_features(RUNS).shape == (30, 163)
     assert prefix_features(RUNS.observe(0)).shape == (30, 0)
     for k in (1, 3):
         features = prefix_features(RUNS.observe(k))
-        assert features.shape == (30, 8 * k)
+        assert features.shape == (30, 9 * k)
         assert np.isfinite(features).all()
         lost = np.isnan(RUNS.series.valid_loss[:, :k]).any(axis=1)
         assert ((features == LOST).any(axis=1) == lost).all()
@@ -163,12 +124,3 @@ def test_folds_hold_out_every_row_once() -> None:
     assert all(not set(inside) & set(outside) for inside, outside in divisions)
     assert {len(inside) + len(outside) for inside, outside in divisions} == {23}
     assert [len(outside) for _, outside in folds(3, 5, 0)] == [1, 1, 1]
-
-
-def test_support_vectors_learn_a_smooth_curve_family() -> None:
-    rng = np.random.default_rng(0)
-    features = rng.uniform(-1, 1, (200, 3))
-    curves = np.sin(2 * features[:, :1]) + features[:, 1:2] * np.linspace(0, 1, 6)
-    model = SupportVectorCurves(3).fit(features[:150], curves[:150])
-    error = np.square(model.predict(features[150:]) - curves[150:]).mean()
-    assert error < 0.05 * curves.var()

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmark.space.imagesets import get_images
-from benchmark.space.layer_walk import LayerRow, walk
+from benchmark.space.layer_walk import ROW_KINDS, LayerRow, walk
 from benchmark.space.sampler import sequence
 from benchmark.space.skeletons import SKELETONS
 from docs.convert_metaqnn import convert as convert_metaqnn
@@ -22,7 +22,6 @@ from docs.convert_table import convert as convert_table
 from docs.convert_table import layers_of as table_layers
 from harness.evaluate_cli import evaluate
 from harness.features.architecture import ULC_TYPES, architecture_features, ulc
-from harness.features.layers import ALL_KINDS
 from harness.features.signal_propagation import signal_features
 from harness.protocol import Series
 from harness.studies.external import external_trials, read_external, split_of
@@ -43,7 +42,7 @@ def with_series(**series: object) -> dict[str, Any]:
 
 
 CONV, LINEAR = {"kind": "conv", "out_channels": 8}, {"kind": "linear", "out_channels": 4}
-KINDS = ", ".join(ALL_KINDS)
+KINDS = ", ".join(ROW_KINDS)
 SERIES = ", ".join(f"series.{field.name}" for field in fields(SeriesFields))
 
 

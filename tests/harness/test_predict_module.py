@@ -15,8 +15,7 @@ from benchmark.space.architectures import from_record
 from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import LayerRow, parameters, walk
 from harness.features.observed import network_features
-from harness.predictors.arc.predictor import Arc
-from harness.predictors.trees import Boosting
+from harness.predictors.mixture.predictor import Mixture
 from harness.running.find_predictor import find
 from harness.studies.find_network import find_network
 from harness.studies.out_of_range import FEATURES
@@ -90,7 +89,7 @@ def released_rows(folder: Path, split: str) -> tuple[LayerRow, ...]:
 
 @pytest.mark.parametrize("split", ["train", "test", "heldout"])
 def test_a_traced_network_is_predicted_as_its_walk_is(folder: Path, split: str) -> None:
-    candidate = replace(find("arc"), make=lambda: Arc(trees=5, boosting=Boosting(rounds=5)))
+    candidate = replace(find("arc"), make=lambda: Mixture(trees=5, rounds=5))
     rows = released_rows(folder, split)
     traced = layer_rows(PlainNetwork(rows), get_images("digits"))
     known = predict_network(rows, "digits", candidate, release=Release(folder))

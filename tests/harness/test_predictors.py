@@ -1,13 +1,10 @@
 import copy
 import pickle
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +13,6 @@ import torch
 from benchmark.proxies import PROXIES
 from harness.features.architecture import ARCHITECTURE_FEATURES, ulc
 from harness.features.logits import from_logits, to_logits
-from harness.predictors.arc.predictor import Arc
-from harness.predictors.arc.pretraining import Pretraining
 from harness.predictors.baselines import LastPlusGain, LastValue, MeanCurve
 from harness.predictors.bnn.predictor import Bnn
 from harness.predictors.bnn.sghmc import Sampling
@@ -25,6 +20,7 @@ from harness.predictors.counts import ForestCounts, IsotonicCount
 from harness.predictors.ensemble import Ensemble
 from harness.predictors.extrapolation.predictor import Extrapolation
 from harness.predictors.gaussian import EmpiricalGaussian
+from harness.predictors.mixture.predictor import Mixture
 from harness.predictors.nearest import NearestNeighbours
 from harness.predictors.proxies import IsotonicProxy, ProxyForest
 from harness.predictors.recurrent.batches import Encoded
@@ -33,14 +29,11 @@ from harness.predictors.recurrent.lstm import LstmReader, Peephole
 from harness.predictors.recurrent.training import CurveModel
 from harness.predictors.registry import PREDICTORS, get_entry, load
 from harness.predictors.svr import NuSvr, curve_features
-from harness.predictors.trees import Boosting, CurveSvd, FeatureTrees
+from harness.predictors.trees import CurveSvd
 from harness.protocol import Prediction, Predictor, Queries, Runs, Series
 from tests.toys.hidden import hiding
 from tests.toys.runs import EPOCHS, toy_runs
 
-QUICK_BOOSTING = Boosting(rounds=10)
-QUICK_PRETRAINING = Pretraining(networks=60, passes=1, hidden=8, batch=20)
-CACHE = Path(tempfile.mkdtemp())
 QUICK: dict[str, Callable[[], Predictor]] = {
     "mean-curve": MeanCurve,
     "last-value": LastValue,
@@ -67,24 +60,16 @@ QUICK: dict[str, Callable[[], Predictor]] = {
     "nu-svr": lambda: NuSvr(candidates=3),
     "empirical-gaussian": EmpiricalGaussian,
     "bnn": lambda: Bnn(sampling=Sampling(burn_in=100, samples=2, apart=10)),
-    "feature-trees": lambda: FeatureTrees(trees=10, rounds=10),
+    "feature-trees": lambda: Mixture(members=("trees", "boosted trees"), trees=10, rounds=10),
+    "gaussian-process": lambda: Mixture(members=("process",)),
     "curve-svd": lambda: CurveSvd(components=2, rounds=10),
-    "arc": lambda: Arc(trees=10, boosting=QUICK_BOOSTING),
-    "arc-encoder": lambda: Arc(
-        trees=10, boosting=QUICK_BOOSTING, pretraining=QUICK_PRETRAINING, cache=CACHE
-    ),
+    "arc": lambda: Mixture(trees=10, rounds=10),
 }
 RUNS = toy_runs(50)
 TRAIN, VALIDATION = RUNS.take(np.arange(10, 42)), RUNS.take(np.arange(42, 46))
 OTHERS = RUNS.take(np.array([0, 1, 2, 46, 47, 48, 49]))  # the first one diverged
 NAMES = pytest.mark.parametrize("name", PREDICTORS)
 OBSERVED = pytest.mark.parametrize("observed", [0, 2])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache() -> Iterator[None]:
-    yield
-    shutil.rmtree(CACHE)
 
 
 def fitted(name: str, observed: int, train: Runs = TRAIN, seed: int = 0) -> Predictor:
@@ -210,7 +195,9 @@ def test_every_entry_of_the_registry_is_complete() -> None:
 
 def test_an_unknown_predictor_names_the_nearest() -> None:
     message = "unknown predictor 'peepole'; did you mean 'peephole'? Known: mean-curve, last-value,"
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}.* curve-svd, arc, arc-encoder$"):
+    with pytest.raises(
+        ValueError, match=f"^{re.escape(message)}.* gaussian-process, curve-svd, arc$"
+    ):
         get_entry("peepole")
 
 
