@@ -23,14 +23,13 @@ def feature_groups(queries: Queries) -> tuple[Array, ...]:
     """
     by_network = [[function(rows) for function in _OF_ROWS] for rows in queries.layer_rows]
     architecture = (np.stack(group) for group in zip(*by_network, strict=True))
-    observed = prefix_features(queries)
-    of_curve = max(0, 2 * queries.observed - 1)
-    return (
-        *architecture,
-        measured_features(queries),
-        observed[:, :of_curve],
-        observed[:, of_curve:],
-    )
+    return *architecture, measured_features(queries), *observed_groups(queries)
+
+
+def observed_groups(queries: Queries) -> tuple[Array, Array]:
+    """Return the last two of `feature_groups`."""
+    features, of_curve = prefix_features(queries), max(0, 2 * queries.observed - 1)
+    return features[:, :of_curve], features[:, of_curve:]
 
 
 def network_features(networks: Runs | Queries) -> Array:

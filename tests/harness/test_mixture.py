@@ -1,10 +1,13 @@
 """Normal scores, the Gaussian process of groups, and mixtures, on cases whose answer is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 from scipy.stats import kendalltau, norm
 
+from harness.features.ngrams import fit_ngrams
 from harness.predictors.mixture.gaussian_process import KERNELS, GroupedProcess, _loss
 from harness.predictors.mixture.members import MEMBERS
 from harness.predictors.mixture.normal_scores import ScoreScale, normal_scores
@@ -103,6 +106,16 @@ def test_better_members_have_more_weight_and_equal_ones_the_same() -> None:
     raw = np.array([(1 + SHRINKAGE / 2) / (1 + SHRINKAGE), 0.5])
     assert two == pytest.approx(raw / raw.sum())
     assert _weigh(-held_out, target) == pytest.approx(np.full(3, 1 / 3), abs=0.2)
+
+
+def test_sequences_are_counted_by_hand() -> None:
+    rows = RUNS.layer_rows[0][:4]  # conv3x3, bn, relu of the stem, and the first of a block
+    queries = replace(RUNS.take(np.arange(3)).observe(0), layer_rows=(rows, rows * 2, rows[:3]))
+    one, three, five = fit_ngrams(queries)(queries)
+    assert sorted(np.square(one[0]).round(9)) == [1, 1, 1, 1]
+    assert np.square(one).sum(axis=1) == pytest.approx([4, 8, 3])
+    assert np.square(three).sum(axis=1) == pytest.approx([2, 4, 1])  # two are in one network alone
+    assert five.shape == (3, 0)
 
 
 @pytest.mark.parametrize("name", MEMBERS)

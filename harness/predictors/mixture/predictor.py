@@ -6,12 +6,13 @@ target is the level of the later accuracies and never their gain, because the no
 observed epoch is a part of a gain.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.optimize import nnls
 
-from harness.features.observed import feature_groups
+from harness.features.ngrams import fit_ngrams
+from harness.features.observed import feature_groups, observed_groups
 from harness.predictors.base import check_observed, check_runs, folds, later_epochs
 from harness.predictors.mixture.gaussian_process import Groups
 from harness.predictors.mixture.members import MEMBERS, Member
@@ -23,14 +24,33 @@ FOLDS = 5
 SHRINKAGE = 0.3  # of weights towards equal ones; 0 is least squares
 
 
+def _sequences(train: Queries) -> Callable[[Queries], Groups]:
+    """Return a function that counts sequences of layers, and adds what was observed."""
+    count = fit_ngrams(train)
+    return lambda queries: (*count(queries), *observed_groups(queries))
+
+
+FEATURES: dict[str, Callable[[Queries], Callable[[Queries], Groups]]] = {  # from training networks
+    "hand-made": lambda train: feature_groups,
+    "sequences": _sequences,
+}
+
+
 class Mixture:
-    """A weighted mean of members, named by `MEMBERS`."""
+    """A weighted mean of members, named by `MEMBERS`, on features, named by `FEATURES`."""
 
     def __init__(
-        self, *, members: Sequence[str] = tuple(MEMBERS), trees: int = 200, rounds: int = ROUNDS
+        self,
+        *,
+        members: Sequence[str] = tuple(MEMBERS),
+        features: str = "hand-made",
+        trees: int = 200,
+        rounds: int = ROUNDS,
     ) -> None:
-        """Set the members, the number of extra trees and of boosting rounds."""
+        """Set the members, the features, the number of extra trees and of boosting rounds."""
         self.members, self.trees, self.rounds = tuple(members), trees, rounds
+        self.features = features
+        self._groups: Callable[[Queries], Groups] = feature_groups
         self.weights: Array = np.zeros(0)  # (members,)
         self._members: list[Member] = []
         self._scale: ScoreScale | None = None
@@ -42,7 +62,9 @@ class Mixture:
         `validation` is not used.
         """
         check_runs(train, observed)
-        groups = feature_groups(train.observe(observed))
+        queries = train.observe(observed)
+        self._groups = FEATURES[self.features](queries)
+        groups = self._groups(queries)
         accuracies = train.series.valid_accuracy[:, observed:]
         held_out = np.empty((len(self.members), *accuracies.shape))
         for inside, outside in folds(len(train), FOLDS, 0):
@@ -66,7 +88,7 @@ class Mixture:
         """Predict all epochs after the observed ones, with standard deviations."""
         observed = check_observed(self._observed, queries)
         assert self._scale is not None
-        groups = feature_groups(queries)
+        groups = self._groups(queries)
         scores = np.stack([member.predict(groups) for member in self._members])
         mean, std = self._scale.moments(np.tensordot(self.weights, scores, 1))
         return Prediction(mean, later_epochs(observed + mean.shape[1], observed), std)
