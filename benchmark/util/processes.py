@@ -30,6 +30,7 @@ from typing import NoReturn, TypeVar
 Returned = TypeVar("Returned")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 SET_PARENT_DEATH_SIGNAL, SET_CHILD_SUBREAPER = 1, 36  # of prctl(2), from linux/prctl.h
+SIGKILL = 9  # Windows has no name for it
 SECONDS_TO_END = 5.0  # that a process has after its call to end by itself
 ENDED_EARLY = "the process ended early:"
 STARTED_TOO_EARLY = 77  # exit code of a process that would start others while it is imported
@@ -95,11 +96,19 @@ def call_in_process(call: Callable[[], Returned], stop: Connection) -> Returned 
     if process.exitcode == STARTED_TOO_EARLY and data is None:
         raise ValueError(NO_GUARD)
     if data is None:
-        return EndedEarlyError(f"{ENDED_EARLY} killed, or out of memory")
+        return EndedEarlyError(f"{ENDED_EARLY} {_describe_end(process.exitcode or 0)}")
     returned, error, place = pickle.loads(data)
     if error is not None:
         raise error from RuntimeError(f"in a process:\n{place}")
     return returned  # type: ignore[no-any-return]
+
+
+def _describe_end(code: int) -> str:
+    """Return how a process with an exit code ended; the code of a guard is as a shell has it."""
+    number = -code if code < 0 else code - 128
+    if number == SIGKILL:
+        return "killed, or out of memory"
+    return (0 < number < signal.NSIG and signal.strsignal(number)) or f"exit code {code}"
 
 
 def _work(sender: Connection, call: bytes) -> None:

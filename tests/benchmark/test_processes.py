@@ -30,6 +30,10 @@ def interrupt() -> None:
     raise KeyboardInterrupt
 
 
+def end_by(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
 def note(path: Path) -> None:
     """Start processes, write the ids of all, and sleep."""
     ids = start_others()
@@ -85,7 +89,10 @@ def test_an_interrupt_never_reaches_a_process_that_starts() -> None:
     [
         (partial(sys.exit, 3), "exit(3)"),
         (partial(interrupt), "KeyboardInterrupt"),
-        (partial(os._exit, 9), "killed, or out of memory"),
+        (partial(os._exit, 0), "exit code 0"),
+        (partial(os._exit, 9), "exit code 9"),
+        (partial(end_by, signal.SIGKILL), "killed, or out of memory"),
+        (partial(end_by, signal.SIGSEGV), signal.strsignal(signal.SIGSEGV)),
     ],
 )
 def test_a_call_that_ends_its_process_takes_nothing_else_with_it(
@@ -107,7 +114,7 @@ def test_what_a_call_started_ends_with_it() -> None:
 @needs_proc
 def test_what_a_killed_call_started_ends_with_it(tmp_path: Path) -> None:
     found = outcome(partial(leave_and_die, tmp_path / "ids"))
-    assert str(found) == "the process ended early: killed, or out of memory"
+    assert str(found) == "the process ended early: exit code 9"
     assert not any(map(is_alive, ids_of(tmp_path / "ids")))
 
 

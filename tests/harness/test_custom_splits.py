@@ -133,7 +133,7 @@ def test_the_command_counts_failed_fits_and_ends_with_1(tmp_path: Path) -> None:
     done = CliRunner().invoke(evaluate, words)
     assert done.exit_code == 1
     _, dying, mean = done.stdout.splitlines()
-    said = "  5 failed: the process ended early: killed, or out of memory"
+    said = "  5 failed: the process ended early: exit code 9"
     assert dying == f"{'dying':20} {'50 networks':22} {1:8} {50:6} {480:6}{said}"
     assert "failed" not in mean
 

@@ -163,7 +163,7 @@ def test_a_process_that_ends_early_is_a_failure_and_takes_no_other_with_it(
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     setting = Setting(tmp_path, Release(folder), seeds=1)
     killed, leaving, fine = evaluate_many(names, ["digits-k0-v1"], setting)
-    assert killed.failure == "the process ended early: killed, or out of memory"
+    assert killed.failure == "the process ended early: exit code 9"
     assert leaving.failure == "SystemExit: 3 (my_model.py:38 in fit)"
     assert fine.status == "scored"
     assert read_result(result_path(tmp_path, "digits-k0-v1", "killed")) == killed

@@ -162,7 +162,7 @@ def test_a_failed_fit_is_stored_and_made_again(file: Path, tmp_path: Path) -> No
     words += ["--output", str(output)]
     dead = CliRunner().invoke(evaluate, words)
     assert dead.exit_code == 1
-    assert "2 failed: the process ended early: killed, or out of memory" in dead.stdout
+    assert "2 failed: the process ended early: exit code 9" in dead.stdout
     fits = read_fits(output, trials)
     assert [fit.failure is None for fit in fits.values()] == [True, False, False]
     own.write_text(source.replace("SIZE", "0"))
