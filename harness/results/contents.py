@@ -197,7 +197,12 @@ def _refusal(what: str, table: Iterable[str], known: str) -> str:
     """Return why a name is refused, or which names of a table may lie in its folder."""
     folder = known.rpartition("/")[0]
     names = [path for path in table if _compile(path.rpartition("/")[0]).fullmatch(folder)]
-    if names:
+    module = known.rpartition("/")[2].removesuffix(".py")
+    if names and what == "file" and known.startswith("submissions/") and known.endswith(".py"):
+        better = f"{re.sub(r'(?a)^(?=[0-9])|[^A-Za-z0-9_]', '_', module)}.py"
+        rule = "a Python file must have a name that can be imported, of A-Z, a-z, 0-9 and '_'; "
+        rule += f"rename it, for example {better}"
+    elif names:
         rule = f"a {what} here must be {' or '.join(names)}"
     elif known.count("/") > 1 and known.startswith("submissions/"):
         rule = f"no {what} may lie here: folders have names of letters, digits, '_' and '-', and "

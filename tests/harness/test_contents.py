@@ -28,6 +28,10 @@ INNER_FILES = (
     "submissions/<name>/<folders>/<data>.<csv|json|npy|npz|safetensors>"
 )
 CODE_FILES = f"submissions/<name>/submission.yaml or {INNER_FILES}"
+IMPORTABLE = (
+    "a Python file must have a name that can be imported, of A-Z, a-z, 0-9 and '_'; rename it, "
+    "for example"
+)
 PICKLE = "a pickle can run code that no review sees; store numbers as npy, npz or safetensors"
 DEVICE = "this is the name of a device on Windows; rename it"
 PLAIN = "only plain files and folders may lie here, not"
@@ -108,7 +112,8 @@ def test_what_the_commands_write_may_lie_there(place: Path) -> None:
         ("submissions/other", link("mine"), f"{PLAIN} a link"),
         ("submissions/mine/a.bin", write(), f"a file here must be {CODE_FILES}"),
         ("submissions/mine/a.so", write(), f"a file here must be {CODE_FILES}"),
-        ("submissions/mine/a-b.py", write(), f"a file here must be {CODE_FILES}"),
+        ("submissions/mine/a-b.py", write(), f"{IMPORTABLE} a_b.py"),
+        ("submissions/mine/parts/2net.py", write(), f"{IMPORTABLE} _2net.py"),
         ("submissions/mine/conftest.py", write(),
          "conftest.py must not lie here: pytest runs it without being asked"),
         ("submissions/mine/Conftest.py", write(),
