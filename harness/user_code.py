@@ -4,6 +4,7 @@ The line says where it was raised: file and line of the last calls in the user's
 those of this package, of the standard library and of installed packages.
 """
 
+import os
 import sys
 import sysconfig
 import traceback
@@ -16,8 +17,9 @@ from benchmark.util.text import describe, to_line
 
 MOST_CALLS, LONGEST_CALL = 3, 60  # calls that a line names, and characters of each
 LONGEST = 500  # characters of a line
+OWN = ("benchmark", "generators", "harness", "leaderboard", "peephole", "peephole_command")
 _ROOT = Path(__file__).parents[1]
-_OURS = tuple(_ROOT / name for name in ("benchmark", "generators", "harness", "leaderboard"))
+_OURS = tuple(_ROOT / f"{name}{ending}" for name in OWN for ending in ("", ".py"))
 _PREDICTORS = _ROOT / "harness" / "predictors"
 _PYTHON = Path(sysconfig.get_path("stdlib"))
 _INSTALLED = ("site-packages", "dist-packages")  # names of folders
@@ -72,6 +74,23 @@ def user_code(
         sys.argv = before
 
 
+@contextmanager
+def output_on_stderr() -> Iterator[None]:
+    """Send what processes that are started in the block print to stderr."""
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+        os.dup2(2, 1)
+    except OSError:  # one of them is closed
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
 def describe_with_place(error: BaseException, most: int = LONGEST) -> str:
     """Return an exception as a line, with the last calls of the user's code where there are any.
 
@@ -89,7 +108,7 @@ def _own_calls(raised: TracebackType | None) -> list[str]:
     """
     stack = traceback.StackSummary.extract(traceback.walk_tb(raised), lookup_lines=False)
     paths = [Path(call.filename) for call in stack]
-    origins = [_origin(path) for path in paths]
+    origins = [origin_of(path) for path in paths]
     own = [i for i, origin in enumerate(origins) if origin == "user"]
     if not own and "predictors" not in origins and "installed" in origins:
         folder = paths[origins.index("installed")].parent
@@ -97,8 +116,8 @@ def _own_calls(raised: TracebackType | None) -> list[str]:
     return [_to_text(stack[i]) for i in own]
 
 
-def _origin(path: Path) -> str:
-    """Return whose code is in a file."""
+def origin_of(path: Path) -> str:
+    """Return whose a file is: predictors, ours, installed, python, generated or user."""
     if str(path).startswith(_GENERATED):
         return "generated"
     if path.is_relative_to(_PREDICTORS):

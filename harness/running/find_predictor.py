@@ -21,10 +21,9 @@ from harness.protocol import Predictor
 from harness.results.names import check_name
 from harness.running.predictor_class import check_methods, classes_of, get_class
 from harness.running.submission import FILE, read_submission
-from harness.user_code import MissingPackageError, UserCodeError, user_code
+from harness.user_code import OWN, MissingPackageError, UserCodeError, output_on_stderr, user_code
 
 SEEDS = 5  # number of seeds of a stochastic predictor
-PACKAGES = ("benchmark", "generators", "harness", "leaderboard")
 HERE = Path(__file__).resolve().parents[2]
 GROUP = "peephole.predictors"  # of entry points, whose values are "package.module:Class"
 FORMS = "file.py:Class or package.module:Class"
@@ -103,13 +102,17 @@ def find(predictor: str, name: str | None = None) -> Candidate:
 
 
 def _check_names_class(predictor: str) -> None:
-    """Check that a text that names a file names a class, too.
+    """Check that a text that is no plain name names a Python file or a module, and a class.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it names none; the message lists the classes of the file.
     """
     parts = _IN_FILE.fullmatch(predictor)
+    source, colon, attribute = predictor.rpartition(":")
+    words = (*source.split("."), attribute)
+    if parts is None and colon and "/" not in source and not all(map(str.isidentifier, words)):
+        raise ValueError(f"predictor {predictor!r} must be {FORMS}")
     if parts is None or (parts[2] == ":" and parts[3].isidentifier()):
         return
     file = parts[1]
@@ -196,22 +199,23 @@ def import_module_of(source: str, text: str, what: str) -> ModuleType:
         FileNotFoundError: If the file does not exist.
         ValueError: If it cannot be imported; the message has file and line.
     """
-    is_file = source.endswith(".py") or "/" in source
+    is_file = source.endswith(".py") or "/" in source or ("." in source and Path(source).is_file())
     if is_file and not Path(source).is_file():
         raise FileNotFoundError(f"no file {source!r} for the {what} {text!r}")
     folder = str(Path(source).resolve().parent if is_file else Path.cwd())
     if folder not in sys.path:
         sys.path.append(folder)
     try:
-        with user_code(f"{what} {text!r} cannot be imported: ", argv=[source]):
+        start = f"{what} {text!r} cannot be imported: "
+        with output_on_stderr(), user_code(start, argv=[source]):
             return _import_file(Path(source), what) if is_file else importlib.import_module(source)
     except (UserCodeError, MissingPackageError) as error:
         hint = ""
         if isinstance(error.__cause__, SystemExit):
             hint = f"; {IMPORTED}"
         elif "relative import" in str(error) and is_file:
-            hint = "; give a module of a package as package.module:Class"
-        elif isinstance(error.__cause__, ImportError):
+            hint = "; give a file beside the package that has `from package.module import Class`"
+        elif isinstance(error.__cause__, ImportError | AttributeError):
             hint = _name_clash(Path(folder))
         if hint:
             raise ValueError(f"{error}{hint}") from error.__cause__
@@ -225,8 +229,8 @@ def _name_clash(folder: Path) -> str:
     """
     if folder == HERE:
         return ""
-    paths = [path for name in PACKAGES for path in (folder / f"{name}.py", folder / name)]
-    found = [path.name for path in paths if path.exists()]
+    names = [name for own in OWN for name in (f"{own}.py", f"{own}/__init__.py")]
+    found = [name for name in names if (folder / name).is_file()]
     return f"; {found[0]!r} has the name of a package of peephole-bench: rename it" if found else ""
 
 

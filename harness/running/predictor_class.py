@@ -1,5 +1,6 @@
 """Reads a predictor's class from a user's module, whose own code may run and raise anything."""
 
+import inspect
 from collections.abc import Callable
 from types import ModuleType
 
@@ -53,12 +54,30 @@ def _missing(make: Callable[[], Predictor]) -> list[str]:
 
 
 def check_methods(make: Callable[[], Predictor], predictor: str) -> None:
-    """Check that a class has the methods of a predictor; other callables are not looked at.
+    """Check that a class has the methods of a predictor, and that it, or a function, is complete.
 
     Raises:
-        ValueError: If one is missing, or the class cannot be read.
+        ValueError: If a method is missing, it needs arguments, or it cannot be read.
     """
     with user_code(f"predictor {predictor!r} cannot be read: "):
-        missing = _missing(make)
+        missing, required = _missing(make), required_arguments(make)
     if missing:
         raise ValueError(f"predictor {predictor!r} must have a method `{missing[0]}`")
+    if required:
+        raise ValueError(
+            f"predictor {predictor!r} needs the arguments {', '.join(required)}; give them "
+            "defaults, as it is made without arguments"
+        )
+
+
+def required_arguments(factory: Callable[..., object]) -> list[str]:
+    """Return the names of the arguments that a class or function must be given."""
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):  # some built-in functions have no signature
+        return []
+    return [
+        repr(p.name)
+        for p in parameters
+        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]

@@ -1,12 +1,11 @@
 """Finds a user's network by a text that names it; this runs the user's code."""
 
-import inspect
-from collections.abc import Callable
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING
 
 from benchmark.util.unknown_name import unknown_name
 from harness.running.find_predictor import import_module_of
+from harness.running.predictor_class import required_arguments
 from harness.user_code import user_code
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def find_network(network: str) -> "nn.Module":
         return value
     if not callable(value):
         raise ValueError(f"network {network!r} must be a torch module, not {value!r}")
-    required = _required(value)
+    required = required_arguments(value)
     if required:
         raise ValueError(
             f"network {network!r} needs the arguments {', '.join(required)}; name a function "
@@ -66,16 +65,3 @@ def _may_be_network(module: ModuleType, name: str, value: object) -> bool:
         return issubclass(value, nn.Module) and not origin.startswith("torch.")
     is_own = isinstance(value, FunctionType) and origin == module.__name__ and name[:1] != "_"
     return is_own or isinstance(value, nn.Module)
-
-
-def _required(factory: Callable[..., object]) -> list[str]:
-    """Return the names of the arguments that a class or function must be given."""
-    try:
-        parameters = inspect.signature(factory).parameters.values()
-    except (TypeError, ValueError):  # some built-in functions have no signature
-        return []
-    return [
-        repr(p.name)
-        for p in parameters
-        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-    ]

@@ -8,7 +8,7 @@ import pytest
 
 from benchmark.util.unknown_name import unknown_name
 from harness.predictors.registry import PREDICTORS
-from harness.running.find_predictor import find
+from harness.running.find_predictor import FORMS, find
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,11 @@ def test_a_module_with_the_name_of_a_package_here_is_pointed_out(tmp_path: Path)
     hint = "; 'harness.py' has the name of a package of peephole-bench: rename it"
     with pytest.raises(ValueError, match=f"^{re.escape(str(plain.value) + hint)}$"):
         find(f"{path}:Net")
+    (tmp_path / "harness.py").rename(tmp_path / "peephole.py")
+    path.write_text("import peephole\npeephole.my_helper\n")
+    hint = "'peephole.py' has the name of a package of peephole-bench: rename it"
+    with pytest.raises(ValueError, match=rf" AttributeError: .* \(net\.py:2\); {hint}$"):
+        find(f"{path}:Net")
 
 
 NETS = """
@@ -104,6 +109,9 @@ class Other: ...
 
 def make():
     return Wide()
+
+
+def narrow(width, *, depth=3): ...
 """
 
 
@@ -125,6 +133,14 @@ def test_an_import_prints_to_stderr_and_sees_a_command_line_of_its_own(
     assert sys.argv == ["peephole", "check", "--json"]
 
 
+def test_what_an_import_starts_prints_to_stderr(
+    nets: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    nets.write_text(f"import os\nos.system('echo started')\n{NETS}")
+    find("nets.py:Wide")
+    assert capfd.readouterr() == ("", "started\nread ['nets.py']\n")
+
+
 @pytest.mark.parametrize(
     "text", ["nets.py", "nets.py::Wide", "nets.py.Wide", "nets.py/Wide", "nets.py:", "nets"]
 )
@@ -140,6 +156,7 @@ def test_a_file_without_a_class_lists_its_classes(nets: Path, text: str) -> None
 def test_what_names_no_predictor_says_what_would(nets: Path) -> None:
     Path("empty.py").write_text("size = 3\n")
     Path("folder").mkdir()
+    Path("nets.txt").touch()
     unknown = unknown_name("predictor", "my.nets", PREDICTORS)
     messages = {
         "empty.py": "predictor 'empty.py' must be empty.py:Class; classes there: none with `fit` "
@@ -147,6 +164,11 @@ def test_what_names_no_predictor_says_what_would(nets: Path) -> None:
         "nets.py:Wild": "predictor 'nets.py:Wild': unknown class 'Wild'; did you mean 'Wide'? "
         "Known: MeanCurve, Wide",
         "folder": "folder 'folder' has no submission.yaml; template/ has one to start from",
+        "nets.txt:Wide": "predictor 'nets.txt:Wide' cannot be imported: ImportError: 'nets.txt' is "
+        "not a Python file",
+        "nets.py:narrow": "predictor 'nets.py:narrow' needs the arguments 'width'; give them "
+        "defaults, as it is made without arguments",
+        **{text: f"predictor {text!r} must be {FORMS}" for text in (":Wide", "nets:", "a-b:Wide")},
         "my.nets": f"{unknown}; one of your own is file.py:Class or package.module:Class",
     }
     for text, message in messages.items():
@@ -169,6 +191,7 @@ def test_a_name_is_for_predictors_outside_the_registry(nets: Path) -> None:
 
 def test_a_relative_import_in_a_file_says_how_to_name_its_package(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text("from .parts import Net\n")
-    hint = r"relative import.*; give a module of a package as package\.module:Class$"
+    hint = r"relative import.*; give a file beside the package that has `from package\.module "
+    hint += "import Class`$"
     with pytest.raises(ValueError, match=hint):
         find(f"{tmp_path / 'net.py'}:Net")
