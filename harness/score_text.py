@@ -1,6 +1,7 @@
 """Prints scores, comparisons and findings in a terminal."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -65,13 +66,19 @@ def trial_lines(scores: Sequence[TrialScore]) -> Iterator[str]:
 
 
 def finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
-    """Yield a line for each rule that was checked.
+    """Yield a line for each rule that is kept, and for each cause of broken rules.
 
-    >>> list(finding_lines([Finding("epochs", False, "1 to 3")]))
-    ['BROKEN  epochs: 1 to 3']
+    >>> broken = (Finding(rule, False, "1 to 3") for rule in ("epochs", "order", "range"))
+    >>> list(finding_lines([Finding("files", True, "net.py"), *broken]))
+    ['ok      files: net.py', 'BROKEN  epochs (and 2 more rules): 1 to 3']
     """
+    causes = Counter(finding.seen for finding in findings if not finding.passed)
     for finding in findings:
-        yield f"{'ok' if finding.passed else 'BROKEN':6}  {finding.rule}: {finding.seen}"
+        if finding.passed:
+            yield f"ok      {finding.rule}: {finding.seen}"
+        elif number := causes.pop(finding.seen, 0):
+            others = f" (and {number - 1} more rule{'s' * (number > 2)})" if number > 1 else ""
+            yield f"BROKEN  {finding.rule}{others}: {finding.seen}"
 
 
 def difference_lines(differences: Sequence[Difference]) -> Iterator[str]:

@@ -6,6 +6,7 @@ Each rule is checked by itself, so that a finding names the broken rule and what
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from traceback import print_exception
 
 import numpy as np
 
@@ -70,14 +71,14 @@ def _predict_typed(predictor: Predictor, queries: Queries) -> Prediction:
     try:
         return plain_prediction(prediction)
     except ValueError as error:
-        raise BrokenRule(str(error)) from error
+        raise BrokenRule(str(error)) from None
 
 
-def _predict(predictor: Predictor, queries: Queries) -> Prediction:
-    """Predict copies of queries, and check type, epochs and shape of the prediction."""
+def _predict(predictor: Predictor, queries: Queries, when: str = "") -> Prediction:
+    """Predict copies of queries, and check the prediction's type, epochs, shape and values."""
     prediction = _predict_typed(predictor, queries)
-    _require_rule("epochs", prediction, queries)
-    _require_rule("shape", prediction, queries)
+    for rule in ("epochs", "shape", "finite"):
+        _require_rule(rule, prediction, queries, when)
     return prediction
 
 
@@ -87,7 +88,7 @@ def check_predictor(
     """Check a predictor against each rule and return a finding for each.
 
     Only `runs` are used; a few dozen training runs are enough for a quick check. With `traceback`,
-    that of an exception is written to stderr.
+    that of an exception is written to stderr, once for all rules that it breaks.
 
     Raises:
         ValueError: If there are fewer than 12 runs, or the predictor needs a missing package.
@@ -97,13 +98,16 @@ def check_predictor(
     first, second = len(runs) // 2, len(runs) // 2 + len(runs) // 8
     train, validation = runs.take(range(first)), runs.take(range(first, second))
     suite = _Suite(make, train, validation, runs.take(range(second, len(runs))))
-    findings = []
+    findings: list[Finding] = []
     for rule, check in RULES.items():
         try:
-            with user_code(show=traceback, passing=(BrokenRule,)):
+            with user_code(passing=(BrokenRule,)):
                 findings.append(Finding(rule, True, check(suite)))
         except (BrokenRule, UserCodeError) as error:
-            findings.append(Finding(rule, False, to_line(str(error), LONGEST)))
+            seen = to_line(str(error), LONGEST)
+            if traceback and error.__cause__ and seen not in {f.seen for f in findings}:
+                print_exception(error.__cause__)
+            findings.append(Finding(rule, False, seen))
     return findings
 
 
@@ -146,15 +150,13 @@ def _check_order(suite: _Suite) -> str:
 
 
 def _check_single_query(suite: _Suite) -> str:
-    queries = suite.queried.observe(ONE).take([0])
-    _require_rule("finite", _predict(suite.get_fitted(ONE), queries), queries)
+    _predict(suite.get_fitted(ONE), suite.queried.observe(ONE).take([0]))
     return "one network predicted"
 
 
 def _check_refit(suite: _Suite) -> str:
-    queries, predictor = suite.queried.observe(ONE), suite.fit(suite.make(), ONE)
-    first = _predict(predictor, queries)
-    second = _predict(suite.fit(predictor, ONE), queries)
+    queries, predictor = suite.queried.observe(ONE), suite.make()
+    first, second = (_predict(suite.fit(predictor, ONE), queries) for _ in range(2))
     return _compare(first, second, "with the same object fitted again with the same seed")
 
 
@@ -190,9 +192,8 @@ def _check_diverged(suite: _Suite) -> str:
     train, queried = diverge(suite.train, len(suite.train) // 4), diverge(suite.queried, 2)
     diverged = replace(suite, train=train, queried=queried, fitted={})
     for observed in OBSERVED[1:]:
-        queries = queried.observe(observed)
-        prediction = _predict(diverged.get_fitted(observed), queries)
-        _require_rule("finite", prediction, queries, f"with {observed} epochs observed: ")
+        when, queries = f"with {observed} epochs observed: ", queried.observe(observed)
+        _predict(diverged.get_fitted(observed), queries, when)
     return "predictions are finite when losses are NaN"
 
 
@@ -230,9 +231,8 @@ def _contents(networks: Runs | Queries) -> dict[str, bytes]:
 
 
 def _require_unchanged(where: str, before: Runs | Queries, after: Runs | Queries) -> None:
-    contents = _contents(after)
     for name, content in _contents(before).items():
-        if contents[name] != content:
+        if _contents(after)[name] != content:
             raise BrokenRule(f"`{name}` of {where} was changed")
 
 
