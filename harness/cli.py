@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     "--images",
     help="Image set of the runs [default: those of the submission's tasks, else digits].",
 )
+@click.option("--name", help="Name of your own predictor [default: its class, in lower case].")
 @TRACEBACK_OPTION
 @DATA_OPTION
 @JSON_OPTION
@@ -35,6 +36,7 @@ def check(
     predictor: str,
     *,
     images: str | None,
+    name: str | None,
     traceback: bool,
     release: "Release",
     as_json: bool,
@@ -43,14 +45,14 @@ def check(
 
     PREDICTOR is as for `evaluate`, or a folder with a submission.yaml. It runs from a copy of the
     files that `submit` would take: all of the folder, or path/to/file.py with the modules beside it
-    that it imports and the data that it names. Allowed are Python files of 64 KiB, and data (csv,
-    json, npy, npz, safetensors) of 10 MB; at most 100 files, 20 MB. Exits with code 1 if a rule is
-    broken.
+    that it imports and the data that it names. Like a rerun, it can read no other file of yours.
+    Allowed are Python files of 64 KiB, and data (csv, json, npy, npz, safetensors) of 10 MB; at
+    most 100 files, 20 MB. Exits with code 1 if a rule is broken.
     """
     from harness.score_text import finding_lines, json_lines
     from harness.verification.submit import check_code
 
-    findings = check_code(predictor, release, images, traceback=traceback)
+    findings = check_code(predictor, release, images, name=name, traceback=traceback)
     echo_lines(json_lines(findings) if as_json else finding_lines(findings))
     if not all(finding.passed for finding in findings):
         ctx.exit(1)

@@ -44,10 +44,31 @@ def read_submission_files(folder: Path) -> SubmissionFiles:
     """
     submission = read_submission(folder)
     text = (folder / FILE).read_text(encoding="utf-8")
-    if submission.kind == "code":
+    if submission.predictor is not None:
+        require_installed(submission.predictor)
         return SubmissionFiles(submission, text, submitted_files(folder), {})
     files = {task: folder / PREDICTIONS / f"{task}.parquet" for task in submission.tasks}
     return SubmissionFiles(submission, text, {}, files)
+
+
+def taken_files(predictor: str) -> tuple[Path, Files, Submission | None]:
+    """Return the folder of a predictor's code, the files that `submit` would take, and its draft.
+
+    A predictor that is not in files, as `harness.running.find_predictor.find` takes it, has none; a
+    draft is the submission of a folder with one.
+
+    Raises:
+        ValueError: If a rule of submissions or of their files is broken.
+        OSError: If a file cannot be read.
+    """
+    folder, (source, _, _) = Path(predictor), predictor.rpartition(":")
+    if (folder / FILE).is_file():
+        draft = read_submission_files(folder)
+        return folder, draft.code if draft.submission.file else {}, draft.submission
+    if source.endswith(".py") and Path(source).is_file():
+        return Path(source).parent, files_of_module(Path(source)), None
+    require_installed(predictor)
+    return folder, {}, None
 
 
 def make_submission_files(what: str, fields: Mapping[str, object]) -> SubmissionFiles:

@@ -17,8 +17,8 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from harness.results.contents import DATA, DESCRIPTION, PICKLES, file_problem, total_problem
+from harness.user_code import OWN, origin_of
 
-OWN = ("benchmark", "generators", "harness", "leaderboard", "peephole", "peephole_command")
 Files = Mapping[str, Path]  # by the path in the folder of the submission, with "/"
 
 
@@ -48,20 +48,24 @@ def files_of_module(path: Path) -> Files:
     return _check(path.parent, _follow(path.parent, path.name))
 
 
+def hidden_modules(folder: Path, files: Files) -> list[str]:
+    """Return the modules of a folder that its files import but do not get, sorted by name.
+
+    Python finds another module of the same name first: one of this package, an installed one or one
+    of the standard library.
+    """
+    trees = [(name, _parse(folder / name)) for name in files if name.endswith(".py")]
+    tops = {parts[0] for name, nodes in trees for parts in _imports(name, nodes)}
+    hidden = sorted(top for top in tops if _is_found_elsewhere(top, folder))
+    names = [name for top in hidden for name in (f"{top}.py", f"{top}/__init__.py")]
+    return [name for name in names if (folder / name).is_file()]
+
+
 def copy_files(files: Files, target: Path) -> None:
     """Copy files of code to the same relative places in another folder."""
     for name, path in files.items():
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target / name)
-
-
-def forget_modules(folder: Path) -> None:
-    """Forget the modules that were imported from a copy, so that another may have their names."""
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if isinstance(file, str) and Path(file).is_relative_to(folder):
-            del sys.modules[name]
-    sys.path[:] = [path for path in sys.path if path != str(folder)]
 
 
 def code_digest(folder: Path) -> str:
@@ -74,26 +78,39 @@ def code_digest(folder: Path) -> str:
 
 
 def require_installed(predictor: str) -> None:
-    """Check that a module is not found only by commands in this folder.
+    """Check that a module is not found only in this folder or through `PYTHONPATH`.
 
     Raises:
         ValueError: If it is, so that no rerun would find it.
     """
     source, _, attribute = predictor.rpartition(":")
-    top, name = source.partition(".")[0], f"{source.replace('.', '/')}.py"
-    here = Path(top).is_dir() or Path(f"{top}.py").is_file()
-    if source and not source.endswith(".py") and here and not _is_found_elsewhere(top, Path()):
+    top, *inner = source.split(".")
+    is_file = source.endswith(".py") or Path(source).is_file()
+    if is_file or not all(map(str.isidentifier, (top, *inner, attribute))):
+        return
+    paths = map(Path, filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
+    folders = [Path(), *(path for path in paths if origin_of(path.absolute()) == "user")]
+    stem = "/".join((top, *inner))
+    own = [f for f in folders if (f / stem).is_dir() or (f / f"{stem}.py").is_file()]
+    if own and not _is_found_elsewhere(top, *folders):
         if top not in metadata.packages_distributions():
+            place = "this folder" if own[0] == Path() else repr(str(own[0]))
+            path = f"{own[0] / top}.py:{attribute}"
+            if inner:
+                path = f"a file beside {own[0] / top}/ with `from {source} import {attribute}`"
             raise ValueError(
-                f"module {source!r} lies in this folder and is not installed, so it cannot be "
-                f"submitted; give its file, as {name}:{attribute}, or a folder with {DESCRIPTION}"
+                f"module {source!r} lies in {place} and is not installed, so it cannot be "
+                f"submitted; give {path}, or a folder with {DESCRIPTION}"
             )
 
 
-def _is_found_elsewhere(package: str, folder: Path) -> bool:
-    """Return whether Python finds a package before it would look into a folder."""
-    others = [path for path in sys.path if Path(path).resolve() != folder.resolve()]
-    return package in OWN or PathFinder.find_spec(package, others) is not None
+def _is_found_elsewhere(package: str, *folders: Path) -> bool:
+    """Return whether Python finds a package before it would look into some folders."""
+    if package in OWN or package in sys.stdlib_module_names:
+        return True
+    own = [folder.resolve() for folder in folders]
+    spec = PathFinder.find_spec(package, [p for p in sys.path if Path(p).resolve() not in own])
+    return spec is not None and spec.origin is not None  # a folder without __init__.py comes last
 
 
 def _check(folder: Path, names: Iterable[str]) -> Files:
@@ -137,22 +154,31 @@ def _follow(folder: Path, first: str) -> Iterator[str]:
 
 def _needed(folder: Path, name: str) -> Iterator[str]:
     """Yield the modules and the data in a folder that one of its modules names."""
+    nodes = _parse(folder / name)
+    for parts in _imports(name, nodes):
+        yield from _modules(folder, parts)
+    yield from _data(folder, {n.value for n in nodes if isinstance(n, ast.Constant)})
+
+
+def _parse(path: Path) -> list[ast.AST]:
+    """Return all nodes of a module; none of a faulty one, which is said when it is imported."""
     try:
-        with warnings.catch_warnings(action="ignore"):  # they come when it is imported
-            nodes = list(ast.walk(ast.parse((folder / name).read_bytes())))
-    except (SyntaxError, ValueError, RecursionError):  # as a warning: said when it is imported
-        return
+        with warnings.catch_warnings(action="ignore"):  # they come when it is imported, too
+            return list(ast.walk(ast.parse(path.read_bytes())))
+    except (SyntaxError, ValueError, RecursionError):
+        return []
+
+
+def _imports(name: str, nodes: Iterable[ast.AST]) -> Iterator[tuple[str, ...]]:
+    """Yield the parts of the dotted name of each import of a module; the last may be no module."""
     package = Path(name).parent.parts
     for node in nodes:
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield from _modules(folder, tuple(alias.name.split(".")))
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             start = package[: len(package) + 1 - node.level] if node.level else ()
             parts = (*start, *(node.module.split(".") if node.module else ()))
-            for alias in node.names:
-                yield from _modules(folder, (*parts, alias.name))
-    yield from _data(folder, {n.value for n in nodes if isinstance(n, ast.Constant)})
+            yield from ((*parts, alias.name) for alias in node.names)
 
 
 def _modules(folder: Path, parts: tuple[str, ...]) -> Iterator[str]:

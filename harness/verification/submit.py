@@ -3,98 +3,147 @@
 Everything is done in a temporary folder first, so a submission that fails leaves no files.
 """
 
+import faulthandler
+import os
+import re
 import shutil
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from contextlib import chdir
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmark.release import Release
 from benchmark.tasks import Task
 from benchmark.util.atomic import check_writable, replacing, write_atomically
+from benchmark.util.processes import EndedEarlyError, run_in_processes
 from benchmark.util.text import to_line
 from harness.results.replacing import check_replaceable
 from harness.results.result import Result
 from harness.results.store import read_with_predictions, remove_result, result_path, write_result
-from harness.running.drafts import SubmissionFiles
+from harness.running.drafts import SubmissionFiles, taken_files
 from harness.running.evaluate import Outcome
 from harness.running.evaluate_many import Setting, evaluate_many
 from harness.running.find_predictor import find
 from harness.running.submission import FILE, Submission, read_submission, submissions_folder
-from harness.running.submitted_files import (
-    Files,
-    copy_files,
-    files_of_module,
-    forget_modules,
-    require_installed,
-    submitted_files,
-)
+from harness.running.submitted_files import copy_files, hidden_modules
 from harness.task_data import training_runs
 from harness.verification.claims import seconds_of
+from harness.verification.isolation.other_files import advice, refuse_other_files
 from harness.verification.prediction_file import score_predictions
 from harness.verification.predictor_rules import CHECK_RUNS, Finding, check_predictor
 
+RENAME = "rename it"
+HIDDEN = f"is hidden by another module of this name, which Python finds first: {RENAME}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """A predictor, and where it is tried.
+
+    Attributes:
+        predictor: As for `find`; if its files are copied, it is the copy.
+        folder: The folder to work in, which is new and has the copy.
+        place: What messages say instead of the path of this folder.
+        copied: Whether the predictor is in files, which all are in the copy.
+        name: Its name, as for `find`.
+        hidden: What to say of each of its `hidden_modules`.
+    """
+
+    predictor: str
+    folder: Path
+    place: str = ""
+    copied: bool = True
+    name: str | None = None
+    hidden: Sequence[str] = ()
+
+    def explain(self, text: str) -> str:
+        """Return a message with the paths that the user knows, and with what to do about it."""
+        shown = text.replace(f"{self.folder}/", self.place) + (advice(text) if self.copied else "")
+        is_import = re.search(r"(Import|ModuleNotFound|Attribute)Error: ", text)
+        return "; ".join([shown, *self.hidden] if is_import and RENAME not in text else [shown])
+
 
 def check_code(
-    predictor: str, release: Release, images: str | None = None, *, traceback: bool = False
+    predictor: str,
+    release: Release,
+    images: str | None = None,
+    *,
+    name: str | None = None,
+    traceback: bool = False,
 ) -> list[Finding]:
     """Check a predictor against the rules, from a copy of the files that `submit` would take.
 
-    Code in files has a first finding that says which files these are. Anything else, as a name in
-    the registry, has no files and is checked where it is.
+    The rules are tried in a process of its own, whose current folder is the copy. Code in files has
+    a first finding that says which files these are.
 
     Args:
         predictor: As for `harness.running.find_predictor.find`.
         release: Has the runs to check with, and the tasks of a submission.
         images: Image set of the runs; if None, those of the submission's tasks, else `digits`.
+        name: As for `harness.running.find_predictor.find`.
         traceback: Whether to write that of an exception to stderr.
 
     Raises:
         ValueError: As `find`, or if a file may not be submitted, or a task is unknown.
         OSError: If a file cannot be read or written.
     """
-    folder, (source, _, attribute) = Path(predictor), predictor.rpartition(":")
-    files: Files = {}
-    place, sets = "", {"digits"}
-    if (folder / FILE).is_file():
-        submission = read_submission(folder)
-        sets = {release.task(task).images for task in submission.tasks}
-        place, inner = str(folder), ""
-        files = submitted_files(folder) if submission.file else {}
-    elif source.endswith(".py") and Path(source).is_file():
-        inner = Path(source).name
-        place, files = source.removesuffix(inner), files_of_module(Path(source))
-    sets = {images} if images else sets
-    if not files:
-        require_installed(predictor)
-        return _check_rules(predictor, sets, release, traceback)
+    folder, files, draft = taken_files(predictor)
+    sets = {release.task(task).images for task in draft.tasks} if draft else {"digits"}
+    hidden = [f"{path} {HIDDEN}" for path in hidden_modules(folder, files)]
     with TemporaryDirectory(prefix="peephole-check-") as temporary:
-        copy = Path(temporary).resolve()
-        copy_files(files if inner else {**files, FILE: folder / FILE}, copy)
-        there, shown = (f"{copy}/{inner}:{attribute}", f"{copy}/") if inner else (str(copy),) * 2
-        try:
-            findings = _check_rules(there, sets, release, traceback)
-        except ValueError as error:
-            raise ValueError(str(error).replace(shown, place)) from error
-        finally:
-            forget_modules(copy)
+        copy, place, there = Path(temporary).resolve(), f"{folder}/", predictor
+        copy_files({**files, FILE: folder / FILE} if draft else files, copy)
+        if draft:
+            there = str(copy)
+        elif files:
+            source, _, attribute = predictor.rpartition(":")
+            place = source.removesuffix(Path(source).name)
+            there = f"{copy}/{Path(source).name}:{attribute}"
+        code = _Code(there, copy, place, bool(files), name, hidden)
+        findings = _check_rules(code, {images} if images else sets, release, traceback)
+    if not files:
+        return findings
     size = sum(path.stat().st_size for path in files.values())
-    taken = Finding("files", True, f"{to_line(', '.join(files))}; {size:,} bytes")
-    return [taken, *(replace(f, seen=f.seen.replace(shown, place)) for f in findings)]
+    seen = "; ".join([f"{to_line(', '.join(files))}; {size:,} bytes", *hidden])
+    return [Finding("files", True, seen), *findings]
 
 
 def _check_rules(
-    predictor: str, images: Iterable[str], release: Release, traceback: bool
+    code: _Code, images: Iterable[str], release: Release, traceback: bool
 ) -> list[Finding]:
-    """Return the findings on the runs of each image set."""
-    make = find(predictor).make
+    """Return the findings on the runs of each image set, from a process of its own."""
+    call = partial(_check_here, code, sorted(images), _absolute(release), traceback)
+    try:
+        ((_, findings),) = run_in_processes([call], 1)
+    except ValueError as error:
+        raise ValueError(code.explain(str(error))) from error
+    if isinstance(findings, EndedEarlyError):
+        return [Finding("process", False, f"{findings}; a predictor must not end it")]
+    return [f if f.passed else replace(f, seen=code.explain(f.seen)) for f in findings]
+
+
+def _check_here(
+    code: _Code, images: Iterable[str], release: Release, traceback: bool
+) -> list[Finding]:
+    """Return the findings, in this process, which is used for nothing else."""
+    if traceback:
+        faulthandler.enable()
+    every = [training_runs(name, CHECK_RUNS, release) for name in images]
+    if code.copied:
+        os.chdir(code.folder)
+        refuse_other_files(code.folder, release.folder)
+    make = find(code.predictor, code.name).make
+    os.chdir(code.folder)
     return [
-        finding
-        for name in sorted(images)
-        for finding in check_predictor(
-            make, training_runs(name, CHECK_RUNS, release), traceback=traceback
-        )
+        finding for runs in every for finding in check_predictor(make, runs, traceback=traceback)
     ]
+
+
+def _absolute(release: Release) -> Release:
+    """Return a release that is found from every folder."""
+    return replace(release, folder=release.folder.absolute())
 
 
 def submit_files(
@@ -121,18 +170,21 @@ def submit_files(
         check_writable(path)
     check_writable(folder.parent / FILE)
     with TemporaryDirectory(prefix="peephole-submit-") as name:
-        temporary = Path(name) / submission.name
+        temporary = Path(name).resolve() / submission.name
         write_atomically(temporary / FILE, files.text)
         copy_files(files.code, temporary)
         read_submission(temporary)
         if submission.kind == "code":
             sets = {task.images for task in tasks}
-            for finding in _check_rules(str(temporary), sets, setting.release, setting.traceback):
+            code = _Code(str(temporary), temporary, copied=bool(files.code))
+            for finding in _check_rules(code, sets, setting.release, setting.traceback):
                 if not finding.passed:
                     broken = f"{submission.predictor} breaks the rule {finding.rule!r}"
                     raise ValueError(f"{broken}: {finding.seen}")
-            out = replace(setting, results=Path(name) / "out", seeds=submission.seeds)
-            outcomes = _run_code(temporary, submission, out)
+            release, out = _absolute(setting.release), Path(name).resolve() / "out"
+            own = replace(setting, results=out, release=release, seeds=submission.seeds)
+            with chdir(temporary):  # as in a rerun
+                outcomes = _run_code(temporary, submission, own)
         else:
             outcomes = [_score(files, task, setting.release) for task in tasks]
         results = [write_result(setting.results, *outcome) for outcome in outcomes]

@@ -208,8 +208,13 @@ def test_a_draft_without_what_it_names_is_refused(folder: Path, tmp_path: Path) 
          f"not 2; for more, make a folder with {FILE} as in template/"),
         ("no.py:Net", {}, "no file 'no.py' for the predictor 'no.py:Net'"),
         ("here.net:Net", {}, "module 'here.net' lies in this folder and is not installed, so it "
-         "cannot be submitted; give its file, as here/net.py:Net, or a folder with "
-         "submission.yaml"),
+         "cannot be submitted; give a file beside here/ with `from here.net import Net`, or a "
+         "folder with submission.yaml"),
+        ("one:Net", {}, "module 'one' lies in this folder and is not installed, so it cannot be "
+         "submitted; give one.py:Net, or a folder with submission.yaml"),
+        ("far.net:Net", {}, "module 'far.net' lies in 'elsewhere' and is not installed, so it "
+         "cannot be submitted; give a file beside elsewhere/far/ with `from far.net import Net`, "
+         "or a folder with submission.yaml"),
     ],
 )  # fmt: skip
 def test_a_draft_from_options_keeps_the_same_rules(
@@ -218,7 +223,11 @@ def test_a_draft_from_options_keeps_the_same_rules(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.parquet").touch()
-    (tmp_path / "here").mkdir()
+    for name in ("here/net.py", "one.py", "elsewhere/far/net.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.setenv("PYTHONPATH", "elsewhere")
+    monkeypatch.syspath_prepend("elsewhere")
     with pytest.raises((ValueError, FileNotFoundError), match=f"^{re.escape(message)}$"):
         make_submission_files(what, {**FIELDS, **fields})
 

@@ -129,8 +129,8 @@ def test_relative_imports_are_followed_and_faulty_modules_end(tmp_path: Path) ->
          "or safetensors"),
         ("notes.txt", "a file here must be submission.yaml or <folders>/<module>.py or "
          "<folders>/<data>.<csv|json|npy|npz|safetensors>"),
-        ("größe.py", "a file here must be submission.yaml or <folders>/<module>.py or "
-         "<folders>/<data>.<csv|json|npy|npz|safetensors>"),
+        ("größe.py", "a Python file must have a name that can be imported, of A-Z, a-z, 0-9 and "
+         "'_'; rename it, for example gr__e.py"),
         ("my code/net.py", "no file may lie here: folders have names of letters, digits, '_' and "
          "'-', and are at most 3 deep"),
         ("__init__.py", "__init__.py must not lie here: Python runs it when it looks for modules; "
@@ -168,6 +168,7 @@ def test_a_folder_and_a_module_that_submit_would_refuse_are_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "net.py").touch()
     message = f"folder 'bare' has no {FILE}; template/ has one to start from"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         check_code("bare", release)
