@@ -106,13 +106,15 @@ def submit(
     WHAT is a folder with a submission.yaml (copy template/), a Parquet file of predictions, or a
     predictor as for `evaluate`. Without a folder, give --name, --title, --authors and --task. Code
     is checked against the rules, fitted and scored; predictions are scored and nothing is executed.
-    The submission is written beside the folder of results.
+    The submission is written beside the folder of results; what comes next is printed.
     """
+    from benchmark.release import INSTALLED
     from harness.evaluate_cli import print_results
     from harness.results.folder import published_folder
     from harness.running.drafts import make_submission_files, read_submission_files
     from harness.running.evaluate_many import Setting
     from harness.running.submission import FILE as SUBMISSION
+    from harness.score_text import submitted_lines
     from harness.verification.submit import submit_files
 
     given = {name: value for name, value in fields.items() if value}
@@ -125,3 +127,6 @@ def submit(
     folder = results or published_folder()
     setting = Setting(folder, release, 1, processes, traceback=traceback)
     print_results(submit_files(files, setting, replace_existing=again), as_json)
+    options = f" --results {results}" if results else ""
+    options += "" if release is INSTALLED else f" --data {release.folder}"
+    echo_lines(submitted_lines(files.submission, folder, options), err=True)

@@ -4,9 +4,12 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from harness.results.folder import PUBLISHED
 from harness.results.result import Result
+from harness.running.submission import FILE, Submission, submissions_folder
 from harness.running.trials import TrialScore
 from harness.scoring.scores import Score, SeedScore
 from harness.studies.compare import Difference
@@ -52,6 +55,27 @@ def number_text(score: SeedScore | Score | None, decimals: int, undefined: str =
 def _format_interval(low: float | None, high: float | None, form: str) -> str:
     """Return an interval with a space before it; an empty string if it is undefined."""
     return "" if low is None else f" [{low:{form}}, {high:{form}}]"
+
+
+def submitted_lines(submission: Submission, results: Path, options: str = "") -> Iterator[str]:
+    """Yield what a submission wrote to a folder of results and beside it, and what comes next.
+
+    `options` are those of `board rescore` that name this folder and the data, after a space.
+    """
+    folder = submissions_folder(results) / submission.name
+    if folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
+    stored = f"{results}/*/{submission.name}.*"
+    rescore = f"peephole board rescore {submission.name}{options}"
+    yield f"{folder / FILE} says who submits what: read it; the results are {stored}"
+    if results == PUBLISHED:
+        yield f"to check the scores: {rescore} --check; maintainers also run code again"
+        build = "peephole board build --readme README.md"
+        yield f"for the pull request: {build}; then add {folder}, {stored} and README.md"
+    else:
+        again = f"run it again as maintainers do: {rescore} --rerun"
+        yield f"to {again if submission.kind == 'code' else f'check the scores: {rescore}'}"
+        yield "for a pull request, submit in a checkout of the repository, from its main folder"
 
 
 def trial_lines(scores: Sequence[TrialScore]) -> Iterator[str]:

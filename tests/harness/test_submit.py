@@ -13,13 +13,15 @@ from click.testing import CliRunner
 
 from benchmark.release import Release
 from harness.cli import check, submit
+from harness.results.folder import PUBLISHED
 from harness.results.replacing import OR_ELSE
 from harness.results.result import Seconds
 from harness.results.store import predictions_path, read_result, result_path
 from harness.running.drafts import make_submission_files, read_submission_files
 from harness.running.evaluate_many import Setting
 from harness.running.find_predictor import find
-from harness.running.submission import FILE, submissions_folder
+from harness.running.submission import FILE, Submission, submissions_folder
+from harness.score_text import submitted_lines
 from harness.verification.audit import Request, rerun_all, verify
 from harness.verification.canaries import Canaries
 from harness.verification.isolated_process import Code
@@ -61,6 +63,13 @@ def test_the_template_is_checked_submitted_and_rerun(folder: Path, tmp_path: Pat
         ["digits-k0-v1", "my-ridge"], ["digits-k1-v1", "my-ridge"],
     ]  # fmt: skip
     submitted = tmp_path / "submissions" / "my-ridge"
+    assert error.splitlines()[-3:] == [
+        f"{submitted / FILE} says who submits what: read it; the results are "
+        f"{results}/*/my-ridge.*",
+        "to run it again as maintainers do: peephole board rescore my-ridge --results "
+        f"{results} --data {folder} --rerun",
+        "for a pull request, submit in a checkout of the repository, from its main folder",
+    ]
     assert sorted(path.name for path in submitted.iterdir()) == ["predictor.py", FILE]
     code, out, error = run("board", "rescore", "--rerun", "my-ridge", *given, "--results", results)
     assert (code, out.splitlines()[0]) == (
@@ -85,6 +94,22 @@ def test_the_template_is_checked_submitted_and_rerun(folder: Path, tmp_path: Pat
         f"{result_path(results, task, 'my-ridge')}: `verification` (='rerun') must be 'rescored' "
         "at most: the code has changed since" for task in ("digits-k0-v1", "digits-k1-v1")
     )  # fmt: skip
+
+
+def test_what_comes_next_depends_on_kind_and_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ours = Submission("ours", "Ours", "Us", "predictions", (TASK,))
+    assert [*submitted_lines(ours, PUBLISHED)] == [
+        f"leaderboard/submissions/ours/{FILE} says who submits what: read it; the results are "
+        "leaderboard/results/*/ours.*",
+        "to check the scores: peephole board rescore ours --check; maintainers also run code again",
+        "for the pull request: peephole board build --readme README.md; then add "
+        "leaderboard/submissions/ours, leaderboard/results/*/ours.* and README.md",
+    ]
+    second = [*submitted_lines(ours, Path("results"))][1]
+    assert second == "to check the scores: peephole board rescore ours"
 
 
 def test_predictions_of_several_seeds_are_submitted(folder: Path, tmp_path: Path) -> None:
