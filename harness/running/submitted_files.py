@@ -61,6 +61,12 @@ def hidden_modules(folder: Path, files: Files) -> list[str]:
     return [name for name in names if (folder / name).is_file()]
 
 
+def folder_of(files: Files) -> Path | None:
+    """Return the folder in which files are, without links; None if there are no files."""
+    folders = (path.parents[name.count("/")].resolve() for name, path in files.items())
+    return next(folders, None)
+
+
 def copy_files(files: Files, target: Path) -> None:
     """Copy files of code to the same relative places in another folder."""
     for name, path in files.items():

@@ -27,10 +27,10 @@ from harness.running.evaluate import Outcome
 from harness.running.evaluate_many import Setting, evaluate_many
 from harness.running.find_predictor import find
 from harness.running.submission import FILE, Submission, read_submission, submissions_folder
-from harness.running.submitted_files import copy_files, hidden_modules
+from harness.running.submitted_files import copy_files, folder_of, hidden_modules
 from harness.task_data import training_runs
 from harness.verification.claims import seconds_of
-from harness.verification.isolation.other_files import advice, refuse_other_files
+from harness.verification.isolation.other_files import advice, work_in_copy
 from harness.verification.prediction_file import score_predictions
 from harness.verification.predictor_rules import CHECK_RUNS, Finding, check_predictor
 
@@ -45,22 +45,24 @@ class _Code:
     Attributes:
         predictor: As for `find`; if its files are copied, it is the copy.
         folder: The folder to work in, which is new and has the copy.
-        place: What messages say instead of the path of this folder.
-        copied: Whether the predictor is in files, which all are in the copy.
+        original: The folder of its files, if they are copied.
+        place: What messages say instead of the path of the copy.
         name: Its name, as for `find`.
         hidden: What to say of each of its `hidden_modules`.
     """
 
     predictor: str
     folder: Path
+    original: Path | None
     place: str = ""
-    copied: bool = True
     name: str | None = None
     hidden: Sequence[str] = ()
 
     def explain(self, text: str) -> str:
         """Return a message with the paths that the user knows, and with what to do about it."""
-        shown = text.replace(f"{self.folder}/", self.place) + (advice(text) if self.copied else "")
+        shown = text.replace(f"{self.folder}/", self.place) + (
+            advice(text) if self.original else ""
+        )
         is_import = re.search(r"(Import|ModuleNotFound|Attribute)Error: ", text)
         return "; ".join([shown, *self.hidden] if is_import and RENAME not in text else [shown])
 
@@ -101,7 +103,7 @@ def check_code(
             source, _, attribute = predictor.rpartition(":")
             place = source.removesuffix(Path(source).name)
             there = f"{copy}/{Path(source).name}:{attribute}"
-        code = _Code(there, copy, place, bool(files), name, hidden)
+        code = _Code(there, copy, folder_of(files), place, name, hidden)
         findings = _check_rules(code, {images} if images else sets, release, traceback)
     if not files:
         return findings
@@ -131,9 +133,8 @@ def _check_here(
     if traceback:
         faulthandler.enable()
     every = [training_runs(name, CHECK_RUNS, release) for name in images]
-    if code.copied:
-        os.chdir(code.folder)
-        refuse_other_files(code.folder, release.folder)
+    if code.original:
+        work_in_copy(code.folder, code.original, release.folder)
     make = find(code.predictor, code.name).make
     os.chdir(code.folder)
     return [
@@ -176,7 +177,8 @@ def submit_files(
         read_submission(temporary)
         if submission.kind == "code":
             sets = {task.images for task in tasks}
-            code = _Code(str(temporary), temporary, copied=bool(files.code))
+            original = folder_of(files.code) if submission.file else None
+            code = _Code(str(temporary), temporary, original)
             for finding in _check_rules(code, sets, setting.release, setting.traceback):
                 if not finding.passed:
                     broken = f"{submission.predictor} breaks the rule {finding.rule!r}"

@@ -186,6 +186,23 @@ def test_a_predictor_that_ends_its_process_breaks_a_rule(here: Path, release: Re
     assert found.seen == "the process ended early: exit code 0; a predictor must not end it"
 
 
+def test_modules_are_those_of_the_copy_though_the_folder_is_on_the_path(
+    here: Path, release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with `python -m peephole` in the folder, or with PYTHONPATH."""
+    (here / "beside.py").write_text("from nets import Half as Whole\n")
+    (here / "main.py").write_text("from beside import Whole\nclass Net(Whole): ...\n")
+    (here / "late.py").write_text("__import__('be' + 'side')\n")
+    monkeypatch.syspath_prepend(str(here))
+    Path("nets.py").write_text(NETS)
+    assert [f.seen for f in check_code("main.py:Net", release) if not f.passed] == []
+    beside = str(here / "beside.py")
+    reason = f"ModuleNotFoundError: {beside!r} is {REFUSED} (late.py:1){ADVICE}"
+    message = f"predictor 'late.py:Net' cannot be imported: {reason}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_code("late.py:Net", release)
+
+
 def test_what_a_predictor_starts_prints_to_stderr(
     here: Path, release: Release, capfd: pytest.CaptureFixture[str]
 ) -> None:
