@@ -14,8 +14,10 @@ from click.testing import CliRunner, Result
 
 from benchmark.release import Release
 from harness.cli import check
+from harness.results.store import read_result, result_path
 from harness.running.drafts import make_submission_files
 from harness.running.evaluate_many import Setting
+from harness.verification.audit import Request, rerun_all
 from harness.verification.isolation.other_files import ADVICE, OPEN, REFUSED
 from harness.verification.predictor_rules import RULES
 from harness.verification.submit import HIDDEN, check_code, submit_files
@@ -136,8 +138,19 @@ def run(release: Release, *words: str) -> Result:
     return CliRunner().invoke(ROOT, words, prog_name="peephole")
 
 
-def test_data_beside_the_code_is_found_as_in_a_rerun(here: Path, release: Release) -> None:
+def test_data_beside_the_code_is_found_from_any_folder(
+    here: Path, release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert seen(release, "Near") == set()
+    monkeypatch.chdir(tmp_path)
+    fields = {"name": "near", "title": "T", "authors": "A", "tasks": (TASK,)}
+    files = make_submission_files("here/nets.py:Near", fields)
+    relative = Release(Path(os.path.relpath(release.folder)))
+    (result,) = submit_files(files, Setting(Path("results"), relative))
+    assert result.status == "scored"
+    path = result_path(Path("results"), TASK, "near")
+    rerun_all(Request(Path("results"), release=release, processes=1), [path], minutes=5)
+    assert read_result(path).verification == "rerun"
 
 
 @pytest.mark.parametrize("folder", ["far", "here"])
