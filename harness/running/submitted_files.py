@@ -112,7 +112,7 @@ def require_installed(predictor: str) -> None:
 
 def _is_found_elsewhere(package: str, *folders: Path) -> bool:
     """Return whether Python finds a package before it would look into some folders."""
-    if package in OWN or package in sys.stdlib_module_names:
+    if package in (*OWN, *sys.builtin_module_names):
         return True
     own = [folder.resolve() for folder in folders]
     spec = PathFinder.find_spec(package, [p for p in sys.path if Path(p).resolve() not in own])

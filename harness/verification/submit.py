@@ -120,7 +120,7 @@ def _check_rules(
     try:
         ((_, findings),) = run_in_processes([call], 1)
     except ValueError as error:
-        raise ValueError(code.explain(str(error))) from error
+        raise ValueError(code.explain(str(error))) from error.__cause__
     if isinstance(findings, EndedEarlyError):
         return [Finding("process", False, f"{findings}; a predictor must not end it")]
     return [f if f.passed else replace(f, seen=code.explain(f.seen)) for f in findings]
