@@ -60,10 +60,12 @@ class NearestNeighbours:
     """Weighted mean and variance of the later logits of the nearest training networks.
 
     Distances are Euclidean, over two blocks of standardised features: `network_features`, and
-    observed logits with their differences. Five-fold cross-validation on the training runs chooses
-    the number of neighbours, how fast their weights decrease with distance, and the share of the
-    curve block, by the squared error of later logits. The mean and standard deviation of an
-    accuracy are those of a normal logit with the mean and variance of the neighbours.
+    observed logits with their differences. Each of the latter is multiplied by its absolute
+    correlation with the last logit, so that noisy epochs count less. Five-fold cross-validation on
+    the training runs chooses the number of neighbours, how fast their weights decrease with
+    distance, and the share of the curve block, by the squared error of later logits. The mean and
+    standard deviation of an accuracy are those of a normal logit with the mean and variance of the
+    neighbours.
     """
 
     def __init__(self) -> None:
@@ -87,7 +89,7 @@ class NearestNeighbours:
         observed = check_observed(self._observed, queries)
         assert self._features is not None
         assert self.settings is not None
-        train, others = standardise(self._features, feature_blocks(queries))
+        train, others = standardise(self._features, feature_blocks(queries), self._targets[:, -1])
         squares = blend(squared_distances(others, train), self.settings.curve_share)
         index, distances = find_nearest(squares, self.settings.neighbours)
         weights = neighbour_weights(distances, self.settings.power)
@@ -104,10 +106,20 @@ def feature_blocks(queries: Queries) -> Blocks:
     )
 
 
-def standardise(train: Blocks, others: Blocks) -> tuple[Blocks, Blocks]:
-    """Return both, standardised by the means and standard deviations of `train`."""
+def standardise(train: Blocks, others: Blocks, last: Array) -> tuple[Blocks, Blocks]:
+    """Return both, standardised by the means and standard deviations of `train`.
+
+    Features of the curve are multiplied by weights whose mean square is 1: their absolute
+    correlations with the last logits of `train`, (networks,).
+    """
     architecture, curve = Standardiser.fit(train.architecture), Standardiser.fit(train.curve)
-    train, others = (Blocks(architecture(b.architecture), curve(b.curve)) for b in (train, others))
+    weights = abs(curve(train.curve).T @ (last - last.mean()))
+    size = np.sqrt(np.square(weights).mean()) if weights.any() else 0.0
+    weights = weights / size if size else np.ones_like(weights)
+    train, others = (
+        Blocks(architecture(blocks.architecture), curve(blocks.curve) * weights)
+        for blocks in (train, others)
+    )
     return train, others
 
 
@@ -177,7 +189,8 @@ def choose_settings(features: Blocks, targets: Array) -> tuple[Settings, Array]:
     shares = CURVE_SHARES if features.curve.shape[1] else (0.0,)
     errors: dict[Settings, Array] = {}
     for inside, outside in folds(len(targets), FOLDS, 0):
-        train, others = standardise(_take(features, inside), _take(features, outside))
+        last = targets[inside, -1]
+        train, others = standardise(_take(features, inside), _take(features, outside), last)
         distances = squared_distances(others, train)
         for share in shares:
             index, squares = find_nearest(blend(distances, share), max(NEIGHBOURS))

@@ -69,12 +69,23 @@ def test_a_copy_outweighs_all_other_neighbours() -> None:
 def test_features_constant_in_training_are_ignored() -> None:
     train = Blocks(np.array([[1.0, 7.0], [3.0, 7.0]]), np.zeros((2, 0)))
     others = Blocks(np.array([[3.0, 1e9]]), np.zeros((1, 0)))
-    train, others = standardise(train, others)
+    train, others = standardise(train, others, np.array([0.0, 1.0]))
     assert train.architecture.tolist() == [[-1.0, 0.0], [1.0, 0.0]]
     assert others.architecture.tolist() == [[1.0, 0.0]]
     architecture, curve = squared_distances(others, train)
     assert architecture.tolist() == [[2.0, 0.0]]
     assert curve.tolist() == [[0.0, 0.0]]
+
+
+def test_features_of_the_curve_weigh_what_they_tell() -> None:
+    """Three of equal size that correlate 1, 1/2 and 0 with the last logit."""
+    curve = np.array([[1.0, 1.0, 1.0], [1.0, 1.0, -1.0], [-1.0, 1.0, 1.0], [-1.0, 1.0, -1.0]])
+    curve[:, 1] = [1, 0, 0, -1]
+    blocks = Blocks(np.zeros((4, 0)), curve)
+    train, _ = standardise(blocks, blocks, np.array([2.0, 2.0, 0.0, 0.0]))
+    scales = train.curve.std(axis=0)
+    assert scales / scales[0] == pytest.approx([1.0, np.sqrt(0.5), 0.0])
+    assert np.square(scales).mean() == pytest.approx(1.0)
 
 
 def test_cross_validation_chooses_the_share_of_the_curve() -> None:
@@ -89,7 +100,7 @@ def test_cross_validation_chooses_the_share_of_the_curve() -> None:
 
 
 def leave_one_out(features: Blocks, targets: Array, settings: Settings, share: float) -> float:
-    scaled, _ = standardise(features, features)
+    scaled, _ = standardise(features, features, targets[:, -1])
     squares = blend(squared_distances(scaled, scaled), share)
     np.fill_diagonal(squares, np.inf)
     index, squares = find_nearest(squares, settings.neighbours)
