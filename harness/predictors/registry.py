@@ -134,6 +134,10 @@ PREDICTORS: dict[str, Entry] = {
         packages=_SKLEARN, title="Gaussian process over counts of sequences of layers",
         source="Ru et al. 2021, arXiv:2006.07556", stochastic=False,
         options={"members": ("process",), "features": "sequences"}),
+    "latent-kronecker": Entry(
+        target="harness.predictors.mixture.latent_kronecker:LatentKronecker", stochastic=False,
+        title="Gaussian process over networks times epochs, given the observed epochs",
+        source="Lin et al. 2024, arXiv:2410.09239"),
     "curve-svd": Entry(target="harness.predictors.trees:CurveSvd", packages=_SKLEARN,
         title="Boosted models of the first components of the curves, on the same features",
         source="Yan et al. 2021, arXiv:2111.03602"),

@@ -20,6 +20,7 @@ from harness.predictors.counts import ForestCounts, IsotonicCount
 from harness.predictors.ensemble import Ensemble
 from harness.predictors.extrapolation.predictor import Extrapolation
 from harness.predictors.gaussian import EmpiricalGaussian
+from harness.predictors.mixture.latent_kronecker import LatentKronecker
 from harness.predictors.mixture.predictor import Mixture
 from harness.predictors.nearest import NearestNeighbours
 from harness.predictors.proxies import IsotonicProxy, ProxyForest
@@ -63,6 +64,7 @@ QUICK: dict[str, Callable[[], Predictor]] = {
     "feature-trees": lambda: Mixture(members=("trees", "boosted trees"), trees=10, rounds=10),
     "gaussian-process": lambda: Mixture(members=("process",)),
     "ngram-process": lambda: Mixture(members=("process",), features="sequences"),
+    "latent-kronecker": LatentKronecker,
     "curve-svd": lambda: CurveSvd(components=2, rounds=10),
     "arc": lambda: Mixture(trees=10, rounds=10),
 }

@@ -60,9 +60,17 @@ class GroupedProcess:
 
     def predict(self, groups: Groups) -> Array:
         """Return the posterior means of the targets, (networks, targets)."""
+        return np.asarray(self._mean + self.covariances(groups) @ self._solved)
+
+    def covariances(self, groups: Groups) -> Array:
+        """Return prior covariances to the training networks, without noise, (networks, train)."""
         groups = self._standardise(tuple(group for group in groups if group.shape[1]))
-        kernel, _ = _kernel(self._parameters, self._squares(groups))
-        return np.asarray(self._mean + kernel @ self._solved)
+        return _kernel(self._parameters, self._squares(groups))[0]
+
+    @property
+    def variance(self) -> float:
+        """The prior variance of a network, without noise."""
+        return float(np.exp(self._parameters[-1 - KERNELS : -1]).sum())
 
     def _standardise(self, groups: Groups) -> Groups:
         pairs = zip(self._standardisers, groups, strict=True)
