@@ -10,8 +10,8 @@ predictors that need it.
 
 Units and conventions: accuracies are fractions in [0, 1]; losses are means in nats; times are in
 seconds. Entry e of a series is the value after epoch e + 1. k is the number of observed epochs.
-An unknown name is a `ValueError` that gives the nearest known one; a missing file is a
-`FileNotFoundError`.
+An unknown name is a `ValueError` that gives the nearest known one; an argument of another type is a
+`TypeError`; a missing file is a `FileNotFoundError`.
 
 The data:
     load_runs(images, split, *, columns=None, release=...): One row per run, as a `pyarrow.Table`.
@@ -21,7 +21,7 @@ The data:
     layer_rows(architecture, images): Every layer of the network of a row, as a tuple of `LayerRow`:
         kind, kernel, stride, channels, resolution, role, inputs, `parameters` and `macs`.
     Release(folder): A copy of the data. Its methods `runs`, `proxies`, `task_names`, `task`,
-        `task_rows` and `manifest` read it; functions take it as `release=`.
+        `task_rows` and `manifest` read it; functions take it, or the folder, as `release=`.
 
 The tasks:
     load_task(name, *, release=...): The data of a frozen task, as "digits-k3-v3": `task`, `train`

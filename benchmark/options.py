@@ -86,14 +86,9 @@ VERSION_OPTION = click.option(
 
 
 def _release(_: click.Context, __: click.Parameter, folder: Path | None) -> "Release":
-    from benchmark.release import INSTALLED, Release
+    from benchmark.release import INSTALLED, find_release
 
-    if folder is not None and not folder.is_dir():
-        raise FileNotFoundError(
-            f"there is no folder {str(folder)!r} of data; `peephole data export` copies the "
-            "release, `peephole generate merge` makes one of your own runs"
-        )
-    return INSTALLED if folder is None else Release(folder)
+    return INSTALLED if folder is None else find_release(folder)
 
 
 def _written(ctx: click.Context, option: click.Parameter, folder: Path | None) -> "Release":
@@ -155,12 +150,10 @@ PICTURES = ("png", "svg", "pdf")
 
 def _picture(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
     from benchmark.extras import check_extra
-    from benchmark.util.unknown_name import unknown_name
+    from benchmark.util.unknown_name import check_known
 
     if path is not None:
-        ending = path.suffix.removeprefix(".").lower()
-        if ending not in PICTURES:
-            raise ValueError(unknown_name("picture format", ending, PICTURES))
+        check_known("picture format", path.suffix.removeprefix(".").lower(), PICTURES)
         check_extra("a picture", "plot")
     return path
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from benchmark.runs import data_folder, read_table, split_path
 from benchmark.space.imagesets import get_images
 from benchmark.space.splits import SPLITS
 from benchmark.tasks import Task, digest_rows, read_task_file, select_rows
-from benchmark.util.unknown_name import unknown_name
+from benchmark.util.unknown_name import check_known, check_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Release:
 
     def __post_init__(self) -> None:
         """Convert a folder given as text."""
+        check_type("folder", self.folder, (str, PathLike), "the path of a folder")
         object.__setattr__(self, "folder", Path(self.folder))
 
     @property
@@ -101,10 +104,8 @@ class Release:
         Raises:
             ValueError: If the name is unknown; the message suggests the most similar one.
         """
-        path = self.tasks_folder / f"{name}.json"
-        if not path.exists():
-            raise ValueError(unknown_name("task", name, self.task_names()))
-        return read_task_file(path)
+        check_known("task", name, self.task_names())
+        return read_task_file(self.tasks_folder / f"{name}.json")
 
     def latest_task(self, images: str, observed: int) -> Task:
         """Return the frozen task with the highest version.
@@ -114,6 +115,7 @@ class Release:
                 epochs.
         """
         get_images(images)
+        check_type("observed", observed, Integral, "a whole number")
         start = f"{images}-k{observed}-v"
         names = [name for name in self.task_names() if name.startswith(start)]
         if not names:
@@ -131,6 +133,7 @@ class Release:
             FileNotFoundError: If the data lacks the split.
             ValueError: If the data lacks a run of the task, or has one twice.
         """
+        check_type("task", task, Task, "a `Task`, as `Release.task` returns it")
         return select_rows(task, split, self.runs(task.images, split))
 
     def task_tables(self, task: Task) -> dict[str, pa.Table]:
@@ -162,8 +165,30 @@ class Release:
 INSTALLED = Release()
 
 
+def find_release(release: Release | Path | str) -> Release:
+    """Return a release, or that of a folder.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        TypeError: If it is neither a release nor a path.
+    """
+    if isinstance(release, Release):
+        return release
+    check_type("release", release, (str, PathLike), "a `Release` or the path of its folder")
+    if not Path(release).is_dir():
+        raise FileNotFoundError(
+            f"there is no folder {str(release)!r} of data; `peephole data export` copies the "
+            "release, `peephole generate merge` makes one of your own runs"
+        )
+    return Release(Path(release))
+
+
 def load_runs(
-    images: str, split: str, *, columns: Sequence[str] | None = None, release: Release = INSTALLED
+    images: str,
+    split: str,
+    *,
+    columns: Sequence[str] | None = None,
+    release: Release | Path | str = INSTALLED,
 ) -> pa.Table:
     """Return the runs of a split as an Arrow table, one row per run.
 
@@ -171,10 +196,11 @@ def load_runs(
         images: Name of an image set, such as "digits".
         split: "train", "validation", "test" or "heldout".
         columns: Columns to read; all by default. `benchmark.schema.COLUMNS` describes them.
-        release: The data; by default that of the installed package.
+        release: The data, or its folder; by default that of the installed package.
 
     Raises:
         FileNotFoundError: If the release does not have the split.
+        TypeError: If an argument is of another type.
         ValueError: If a name is unknown or the file is damaged.
     """
-    return release.runs(images, split, columns=columns)
+    return find_release(release).runs(images, split, columns=columns)

@@ -17,7 +17,7 @@ from benchmark.space.imagesets import get_images
 from benchmark.space.splits import SPLITS
 from benchmark.util.atomic import replacing
 from benchmark.util.parquet_size import TooLargeError, read_bounded
-from benchmark.util.unknown_name import foreign_content, unknown_name
+from benchmark.util.unknown_name import check_known, check_type, foreign_content
 
 # The last bits of losses, norms and times are noise. Byte stream splitting separates them from the
 # regular bytes, which zstd then compresses well. Accuracies take few values and ids repeat, so they
@@ -48,8 +48,7 @@ def split_path(images: str, split: str, folder: Path) -> Path:
         ValueError: If the images or the split are unknown.
     """
     get_images(images)
-    if split not in SPLITS:
-        raise ValueError(unknown_name("split", split, SPLITS))
+    check_known("split", split, SPLITS)
     return folder / images / f"{split}.parquet"
 
 
@@ -93,9 +92,9 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         FileNotFoundError: If there is no such file; the message lists the available files.
         ValueError: If the file is damaged or has another schema, or a column is unknown.
     """
+    check_type("columns", columns, (list, tuple, type(None)), 'a list of names, as ["seed"]')
     for name in columns or ():
-        if name not in COLUMNS:
-            raise ValueError(unknown_name("column", name, COLUMNS))
+        check_known("column", name, COLUMNS)
     if not path.exists():
         folder = path.parent.parent
         files = sorted(str(p.relative_to(folder)) for p in folder.glob("*/*.parquet"))
@@ -169,8 +168,13 @@ def series(table: pa.Table, name: str) -> NDArray[np.float64]:
     """Return a list column as float64, (runs, entries), with null as NaN.
 
     Raises:
-        ValueError: If the runs have different numbers of entries.
+        TypeError: If the table is not one of pyarrow.
+        ValueError: If it has no such column, or the runs have different numbers of entries.
     """
+    check_type("table", table, pa.Table, "a `pyarrow.Table`, as `load_runs` returns it")
+    is_list = (pa.types.is_list, pa.types.is_large_list)
+    known = [f.name for f in table.schema if any(check(f.type) for check in is_list)]
+    check_known("series of the table", name, known)
     column = table.column(name).combine_chunks()
     lengths = np.diff(column.offsets.to_numpy(zero_copy_only=False))
     if len(lengths) and (lengths != lengths[0]).any():

@@ -1,9 +1,13 @@
 """The functions of the public API that fit and score predictors, exported by `peephole`."""
 
 from collections.abc import Callable
+from numbers import Integral
+from os import PathLike
 from pathlib import Path
 
-from benchmark.release import INSTALLED, Release
+from benchmark.release import INSTALLED, Release, find_release
+from benchmark.util.strict_json import refuse
+from benchmark.util.unknown_name import check_type
 from harness.protocol import Predictor
 from harness.results.result import Result
 from harness.running.evaluate import evaluate as evaluate_candidate
@@ -12,26 +16,28 @@ from harness.task_data import TaskData, load_task_data
 from harness.verification.prediction_file import score_predictions
 
 
-def load_task(name: str, *, release: Release = INSTALLED) -> TaskData:
+def load_task(name: str, *, release: Release | Path | str = INSTALLED) -> TaskData:
     """Return the data of a frozen task.
 
     Args:
         name: Name of the task, for example "digits-k3-v3".
-        release: The data; by default that of the installed package.
+        release: The data, or its folder; by default that of the installed package.
 
     Raises:
         FileNotFoundError: If a split is missing from the data.
+        TypeError: If an argument is of another type.
         ValueError: If the name is unknown, or the rows are not those that the task was frozen on.
     """
-    return load_task_data(release.task(name), release)
+    data = find_release(release)
+    return load_task_data(data.task(name), data)
 
 
 def evaluate(
-    predictor: str | Callable[[], Predictor],
+    predictor: str | Path | Callable[[], Predictor],
     task: str,
     *,
     seeds: int = SEEDS,
-    release: Release = INSTALLED,
+    release: Release | Path | str = INSTALLED,
 ) -> Result:
     """Fit a predictor on a task and return its scores; nothing is written.
 
@@ -40,18 +46,31 @@ def evaluate(
             "package.module:Class" or "path/to/file.py:Class".
         task: Name of a frozen task.
         seeds: Number of seeds; a reference predictor that is not stochastic is fitted once.
-        release: The data; by default that of the installed package.
+        release: The data, or its folder; by default that of the installed package.
 
     Raises:
         FileNotFoundError: If a split is missing from the data, or the file does not exist.
+        TypeError: If an argument is of another type.
         ValueError: If a name is unknown, the rows are not those that the task was frozen on, or the
             predictor needs a package that is not installed.
     """
-    candidate = find(predictor) if isinstance(predictor, str) else candidate_of(predictor)
-    return evaluate_candidate(candidate, release.task(task), seeds=seeds, release=release)[0]
+    check_type("seeds", seeds, Integral, "a whole number")
+    if seeds < 1:
+        refuse("seeds", seeds, "at least 1")
+    data = find_release(release)
+    frozen = data.task(task)
+    if isinstance(predictor, str | PathLike):
+        candidate = find(str(predictor))
+    else:
+        rule = "a class, or its name as in `peephole evaluate`"
+        check_type("predictor", predictor, Callable, rule)  # type: ignore[arg-type]
+        candidate = candidate_of(predictor)
+    return evaluate_candidate(candidate, frozen, seeds=seeds, release=data)[0]
 
 
-def score(predictions: str | Path, task: str, *, release: Release = INSTALLED) -> Result:
+def score(
+    predictions: str | Path, task: str, *, release: Release | Path | str = INSTALLED
+) -> Result:
     """Return the scores of a Parquet file of predictions; nothing in it is executed.
 
     Args:
@@ -59,10 +78,13 @@ def score(predictions: str | Path, task: str, *, release: Release = INSTALLED) -
             has one row for each test and held-out run of the task and each epoch after the
             observed ones, or for the last epoch alone.
         task: Name of a frozen task.
-        release: The data; by default that of the installed package.
+        release: The data, or its folder; by default that of the installed package.
 
     Raises:
         FileNotFoundError: If the file does not exist, or a split is missing from the data.
+        TypeError: If an argument is of another type.
         ValueError: If the file breaks a rule; the message names the first violation.
     """
-    return score_predictions(Path(predictions), release.task(task), release=release)[0]
+    data = find_release(release)
+    check_type("predictions", predictions, (str, PathLike), "the path of a Parquet file")
+    return score_predictions(Path(predictions), data.task(task), release=data)[0]

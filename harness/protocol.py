@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from benchmark.recipes import Recipe
 from benchmark.space.architectures import Architecture
 from benchmark.space.layer_walk import LayerRow
+from benchmark.util.strict_json import refuse
+from benchmark.util.unknown_name import check_type
 
 Array = NDArray[np.float64]
 Index = Sequence[int] | NDArray[np.intp]
@@ -137,6 +139,7 @@ class Runs:
 
     def concat(self, other: "Runs") -> "Runs":
         """Return these runs followed by others of the same image set and recipe."""
+        check_type("other", other, Runs, "`Runs`")
         names = [field.name for field in fields(Series)]
         pairs = {name: (getattr(self.series, name), getattr(other.series, name)) for name in names}
         proxies = None
@@ -153,6 +156,8 @@ class Runs:
 
     def observe(self, epochs: int) -> Queries:
         """Return the runs as queries with their first epochs, with the same ids and order."""
+        if epochs not in range(self.recipe.epochs + 1):
+            refuse("epochs", epochs, f"in 0..{self.recipe.epochs}")
         taken = _take_networks(self, np.arange(len(self)), epochs)
         names = ("images", "classes", "recipe")
         known = {name: getattr(self, name) for name in names}
@@ -161,7 +166,10 @@ class Runs:
 
 def _take_networks(networks: Queries | Runs, index: Index, epochs: int) -> dict[str, Any]:
     """Return the fields that differ between networks, as copies of some networks."""
-    chosen = np.asarray(index, dtype=np.intp)
+    given = np.asarray(index)
+    if given.ndim != 1 or (len(given) and given.dtype.kind not in "iu"):
+        refuse("index", index, "a list of whole numbers; `numpy.flatnonzero` makes one of a mask")
+    chosen = given.astype(np.intp)
     return {
         "ids": tuple(networks.ids[i] for i in chosen),
         "architectures": tuple(networks.architectures[i] for i in chosen),

@@ -26,7 +26,7 @@ from benchmark.manifest import (
 from benchmark.publish.checksums import entry_problems, read_sums, sum_problems
 from benchmark.util.atomic import make_folder, sync_folder
 from benchmark.util.locks import locked_folder
-from benchmark.util.unknown_name import unknown_name
+from benchmark.util.unknown_name import check_known
 
 DRAFT, READY = ".draft", ".ready"
 # Every command writes these from the other files and reads none of them
@@ -149,8 +149,7 @@ def _check(folder: Path, found: Mapping[str, str], signed: Collection[str]) -> N
     elif found and (MANIFEST in found or not released_splits(folder)):
         raise ValueError(f"{str(folder)!r} holds files but no {SUMS}, so it is not a release")
     for name in signed:
-        if name not in known:
-            raise ValueError(unknown_name("file", name, known))
+        check_known("file", name, known)
 
 
 def _keep_new_files(draft: Path, folder: Path, old: Mapping[str, str]) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from benchmark.space.skeletons import Skeleton
-from benchmark.util.unknown_name import unknown_name
+from benchmark.util.unknown_name import check_known
 
 Loader = Literal["torchvision", "scikit-learn"]
 DEEP_BLOCKS = 3  # skeletons with at least this many blocks per stage have the higher cap
@@ -224,6 +224,5 @@ def get_images(name: str) -> ImageSet:
     Raises:
         ValueError: If the name is unknown; the message suggests the most similar one.
     """
-    if name not in IMAGES:
-        raise ValueError(unknown_name("images", name, IMAGES))
+    check_known("images", name, IMAGES)
     return IMAGES[name]

@@ -10,6 +10,8 @@ from typing import Any, Literal, get_args
 from benchmark.space.architectures import LAYER_KINDS, Architecture, Layer, LayerKind, from_record
 from benchmark.space.imagesets import ImageSet, get_images
 from benchmark.space.skeletons import Skeleton, get_skeleton
+from benchmark.util.text import describe
+from benchmark.util.unknown_name import check_type
 
 Foreign = Literal["dropout", "dense"]  # only in networks from elsewhere; dense is fully connected
 RowKind = LayerKind | Literal["add", "global_pool", "linear"] | Foreign
@@ -186,9 +188,16 @@ def layer_rows(architecture: dict[str, Any], images: str) -> tuple[LayerRow, ...
         images: Name of the image set.
 
     Raises:
+        TypeError: If the architecture is not a dict, or the name is not text.
         ValueError: If the images are unknown, or the record is not a valid architecture.
     """
-    return walk(from_record(architecture), get_images(images))
+    rule = "a dict, as in the column `architecture` of a run"
+    image_set = get_images(images)
+    check_type("architecture", architecture, dict, rule)
+    try:
+        return walk(from_record(architecture), image_set)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"`architecture` must be {rule}: {describe(error)}") from error
 
 
 def layer_word(layer: Layer | LayerRow) -> str:

@@ -7,7 +7,7 @@ depth, width, down-sampling and shortcuts; four of them are held out of every tr
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmark.util.unknown_name import unknown_name
+from benchmark.util.unknown_name import check_known
 
 Novelty = Literal["extrapolates", "unseen feature"]
 
@@ -81,6 +81,5 @@ def get_skeleton(name: str) -> Skeleton:
     Raises:
         ValueError: If the name is unknown; the message suggests the most similar one.
     """
-    if name not in SKELETONS:
-        raise ValueError(unknown_name("skeleton", name, SKELETONS))
+    check_known("skeleton", name, SKELETONS)
     return SKELETONS[name]

@@ -1,10 +1,12 @@
-"""What messages say of a name that is not known, and of a file that holds something else."""
+"""What messages say of wrong names and types, and of a file that holds something else."""
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
-LONGEST = 100  # characters of the unknown name that a message shows
+Value = TypeVar("Value")
+LONGEST = 100  # characters of a wrong name or value that a message shows
 _CONFLICT = re.compile(rb"^(<{7}|>{7}) ", re.MULTILINE)
 _POINTER = b"version https://git-lfs."  # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -20,12 +22,65 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     >>> unknown_name("images", "xyz", [])
     "unknown images 'xyz'. Known: none"
     """
-    names = list(known)
     name = name if len(name) <= LONGEST else f"{name[:LONGEST]}..."
+    return f"unknown {what} {name!r}{known_names(name, known)}"
+
+
+def known_names(name: str, known: Iterable[str]) -> str:
+    """Return the end of a message on an unknown name: the nearest known name, and all of them.
+
+    One that starts with the unknown name is nearer than others.
+    """
+    names = list(known)
     small = {known.lower(): known for known in names}
-    matches = difflib.get_close_matches(name.lower(), small, n=1, cutoff=0.5)
+    longer = [known for known in small if known.startswith(name.lower())]
+    matches = difflib.get_close_matches(name.lower(), longer or small, n=1, cutoff=0.5)
     hint = f"; did you mean {small[matches[0]]!r}?" if matches else "."
-    return f"unknown {what} {name!r}{hint} Known: {', '.join(names) or 'none'}"
+    return f"{hint} Known: {', '.join(names) or 'none'}"
+
+
+def check_known(what: str, name: object, known: Iterable[str]) -> None:
+    """Check that a name is known; `what` says of what it is the name.
+
+    Raises:
+        TypeError: If it is not text.
+        ValueError: If it is unknown.
+    """
+    names = list(known)
+    if not isinstance(name, str):
+        check_type(what, name, str, f"a name: {', '.join(names) or 'none is known'}")
+    elif name not in names:
+        raise ValueError(unknown_name(what, name, names))
+
+
+def check_type(where: str, value: object, kind: type | tuple[type, ...], rule: str) -> None:
+    """Check the type of an argument; `rule` says what it must be.
+
+    Raises:
+        TypeError: If it is another one.
+
+    >>> check_type("seeds", None, int, "a whole number")
+    Traceback (most recent call last):
+    TypeError: `seeds` (=None) must be a whole number
+    """
+    if not isinstance(value, kind):
+        shown = f"={value!r}"
+        if len(shown) > LONGEST or not shown.isprintable() or shown.startswith("=<"):
+            shown = f"of type {type(value).__name__}"
+        raise TypeError(f"`{where}` ({shown}) must be {rule}")
+
+
+class Registry(dict[str, Value]):
+    """Values by name; an unknown name is a `ValueError` with the nearest one."""
+
+    def __init__(self, what: str, values: Mapping[str, Value]) -> None:
+        """Create it; `what` is as for `check_known`."""
+        super().__init__(values)
+        self.what = what
+
+    def __missing__(self, name: str) -> None:
+        """Refuse an unknown name."""
+        check_known(self.what, name, self)
 
 
 def foreign_content(content: bytes) -> str:

@@ -16,7 +16,7 @@ from benchmark.space.sampler import Drawn, sequence
 from benchmark.space.skeletons import SKELETONS, Skeleton
 from benchmark.space.splits import SPLITS, Split, split_of
 from benchmark.util.strict_json import parse_json
-from benchmark.util.unknown_name import unknown_name
+from benchmark.util.unknown_name import check_known
 from generators.workers.planned_run import PlannedRun
 
 T = TypeVar("T")
@@ -200,8 +200,7 @@ def _parse_run(line: bytes) -> PlannedRun:
     numbers = (run.draw_index, run.seed, run.parameters - 1, run.macs - 1, run.cost - 1)
     if not all(type(number) is int and number >= 0 for number in numbers):
         raise ValueError("`draw_index` and `seed` must be integers >= 0, counts integers >= 1")
-    if run.split not in SPLITS:
-        raise ValueError(unknown_name("split", str(run.split), SPLITS))
+    check_known("split", run.split, SPLITS)
     get_images(run.images)
     texts = {
         "architecture_id": (run.architecture_id, architecture_id(run.architecture)),

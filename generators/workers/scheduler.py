@@ -17,7 +17,7 @@ from benchmark.extras import check_extra
 from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import walk
 from benchmark.util.progress import Progress
-from benchmark.util.unknown_name import unknown_name
+from benchmark.util.unknown_name import check_known
 from generators.workers.admission import device_room, predicted_memory
 from generators.workers.gpu_process import GpuProcess
 from generators.workers.job_queue import (
@@ -71,8 +71,7 @@ class RunOptions:
             raise ValueError(f"`minutes` (={self.minutes}) must be above 0 and finite")
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"`limit` (={self.limit}) must be at least 1")
-        if self.engine not in ENGINES:
-            raise ValueError(unknown_name("engine", self.engine, ENGINES))
+        check_known("engine", self.engine, ENGINES)
         if self.engine == "ray":
             check_extra("the engine 'ray'", "ray")
 

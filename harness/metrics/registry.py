@@ -11,6 +11,7 @@ from functools import partial
 from math import inf
 from typing import Literal
 
+from benchmark.util.unknown_name import Registry
 from harness.metrics import errors, ranks, selection
 from harness.metrics.bootstrap import Array
 
@@ -180,5 +181,5 @@ _ALL = (
         constant="constant predicted differences give 0; undefined for constant true differences",
         compute=ranks.tau_paired, needs="pairs"),
 )  # fmt: skip
-METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+METRICS = Registry("metric", {metric.name: metric for metric in _ALL})
 ORDER = ("tau", "somers_d", "tau_top")  # metrics that depend only on the order of the targets

@@ -7,7 +7,7 @@ the error of `proxies_of`.
 import numpy as np
 
 from benchmark.proxies import PROXIES
-from benchmark.util.unknown_name import unknown_name
+from benchmark.util.unknown_name import check_known
 from harness.features.signal_propagation import signal_features
 from harness.predictors.base import check_runs
 from harness.predictors.regressions import ForestCurves, IsotonicCurves
@@ -37,8 +37,7 @@ class IsotonicProxy:
         Raises:
             ValueError: If the name is unknown.
         """
-        if proxy not in PROXIES:
-            raise ValueError(unknown_name("proxy", proxy, PROXIES))
+        check_known("proxy", proxy, PROXIES)
         self._column = PROXIES.index(proxy)
         self._curves = IsotonicCurves()
 

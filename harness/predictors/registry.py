@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import cast
 
 from benchmark.extras import check_extra
-from benchmark.util.unknown_name import unknown_name
+from benchmark.util.unknown_name import Registry
 from harness.protocol import Predictor
 
 
@@ -43,7 +43,7 @@ class Entry:
 _SKLEARN, _TORCH = ("sklearn",), ("torch",)
 _PEEPHOLE = "Deng, Yan and Lin 2017, arXiv:1712.03351"
 
-PREDICTORS: dict[str, Entry] = {
+_ALL: dict[str, Entry] = {
     "mean-curve": Entry(target="harness.predictors.baselines:MeanCurve", uses_curve=False,
         title="Mean curve of the training runs, the same for every network", stochastic=False),
     "last-value": Entry(target="harness.predictors.baselines:LastValue",
@@ -145,17 +145,7 @@ PREDICTORS: dict[str, Entry] = {
         title="Gaussian process, support vectors and trees, mixed, fitted to normal scores of "
         "architecture and curve"),
 }  # fmt: skip
-
-
-def get_entry(name: str) -> Entry:
-    """Return the entry of a predictor.
-
-    Raises:
-        ValueError: If the name is unknown; the message has the nearest name.
-    """
-    if name not in PREDICTORS:
-        raise ValueError(unknown_name("predictor", name, PREDICTORS))
-    return PREDICTORS[name]
+PREDICTORS = Registry("predictor", _ALL)
 
 
 def check_installed(name: str) -> None:
@@ -165,12 +155,12 @@ def check_installed(name: str) -> None:
         ValueError: If the name is unknown, or a package is missing; the message says how to
             install it.
     """
-    if packages := get_entry(name).packages:
+    if packages := PREDICTORS[name].packages:
         check_extra(f"predictor {name!r}", "predictors", packages)
 
 
 def load(name: str) -> Predictor:
-    """Return a new, unfitted predictor; errors as in `get_entry`."""
-    entry = get_entry(name)
+    """Return a new, unfitted predictor; a `ValueError` if the name is unknown."""
+    entry = PREDICTORS[name]
     module, _, attribute = entry.target.partition(":")
     return cast("Predictor", getattr(import_module(module), attribute)(**entry.options))

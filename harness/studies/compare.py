@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmark.release import INSTALLED, Release
 from benchmark.tasks import Task
-from benchmark.util.unknown_name import unknown_name
+from benchmark.util.unknown_name import check_known
 from harness.metrics.bootstrap import Array
 from harness.metrics.registry import METRICS
 from harness.results.folder import find_result, predictors_with_results
@@ -72,12 +72,9 @@ def compare(
         ValueError: If a name is unknown, a predictor failed, or it does not have the metric.
         FileNotFoundError: If a predictor has no result.
     """
-    if metric not in METRICS:
-        raise ValueError(unknown_name("metric", metric, METRICS))
     if METRICS[metric].sampled != "resamples" or METRICS[metric].direction == "target":
         raise ValueError(f"metric {metric!r} cannot be compared: it has no test of differences")
-    if stratum not in STRATA:
-        raise ValueError(unknown_name("stratum", stratum, STRATA))
+    check_known("stratum", stratum, STRATA)
     if len(set(predictors)) < 2:
         raise ValueError("a comparison needs at least two predictors")
     samples = _all_samples(task, predictors, results, (metric, stratum), release)

@@ -28,7 +28,7 @@ from harness.predictors.recurrent.batches import Encoded
 from harness.predictors.recurrent.gru import Gru, GruReader
 from harness.predictors.recurrent.lstm import LstmReader, Peephole
 from harness.predictors.recurrent.training import CurveModel
-from harness.predictors.registry import PREDICTORS, get_entry, load
+from harness.predictors.registry import PREDICTORS, load
 from harness.predictors.svr import NuSvr, curve_features
 from harness.predictors.trees import CurveSvd
 from harness.protocol import Prediction, Predictor, Queries, Runs, Series
@@ -199,7 +199,7 @@ def test_every_entry_of_the_registry_is_complete() -> None:
 def test_an_unknown_predictor_names_the_nearest() -> None:
     message = "unknown predictor 'peepole'; did you mean 'peephole'? Known: mean-curve, last-value,"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}.* curve-svd, arc$"):
-        get_entry("peepole")
+        _ = PREDICTORS["peepole"]
 
 
 def test_reading_the_registry_imports_neither_torch_nor_sklearn() -> None:
