@@ -203,8 +203,8 @@ def merge(campaigns: tuple[Path, ...], data: Path, version: str | None) -> None:
     from generators.campaign.merge import merge as merge_campaigns
 
     counts = merge_campaigns([Campaign(folder) for folder in campaigns], data, version)
-    lines = [f"{name} {split}: {count} runs" for (name, split), count in counts.items()]
-    click.echo("\n".join(lines or ["no finished run is new"]))
+    for (name, split), count in counts.items():
+        click.echo(f"{name} {split}: {count} runs")
 
 
 @generate.command(context_settings=HELP)

@@ -68,13 +68,16 @@ def merge(
         The number of runs in the release, by image set and split.
 
     Raises:
-        ValueError: If a run appears twice with different content, if an image set would mix
-            recipes, if a run file is damaged or not in its campaign's plan, if a file of the
-            release is not as it was signed, or if there are new runs and the version is not a
-            higher one.
+        ValueError: If no run is finished, if a run appears twice with different content, if an
+            image set would mix recipes, if a run file is damaged or not in its campaign's plan, if
+            a file of the release is not as it was signed, or if there are new runs and the version
+            is not a higher one.
         BlockingIOError, OSError: As for `release_draft`.
     """
     piles = _gather(campaigns)
+    if not piles:
+        folders = ", ".join(repr(str(campaign.folder)) for campaign in campaigns)
+        raise ValueError(f"no run of {folders} is finished; `peephole generate run` trains them")
     names = sorted({images for images, _ in piles})
     keys = [(images, split) for images in names for split in SPLITS]
     make_folder(folder)
@@ -159,7 +162,8 @@ def _new_rows(table: pa.Table, old: pa.Table, path: Path) -> pa.ChunkedArray:
         changed = next(one.column("run_id")[0] for one, other in pairs if not one.equals(other))
         raise ValueError(
             f"run {changed.as_py()!r} is in {str(path)!r} with different content; published runs "
-            "cannot be changed"
+            "cannot be changed: plan only those that are not in the release, with "
+            "`peephole generate plan --missing`"
         )
     return pc.invert(known)
 

@@ -140,7 +140,18 @@ def test_a_published_run_is_never_changed(campaign: Campaign, tmp_path: Path, sp
     campaign.store(changed(ROWS[index], weight_norm=[10.0, 11.5]))
     path = split_path("digits", split, data)
     message = f"run {PLAN[index].run_id!r} is in {str(path)!r} with different content; published "
-    refused([campaign], data, message + "runs cannot be changed")
+    message += "runs cannot be changed: plan only those that are not in the release, with "
+    refused([campaign], data, message + "`peephole generate plan --missing`")
+
+
+def test_campaigns_without_a_finished_run_are_refused(tmp_path: Path) -> None:
+    none = [campaign_of(tmp_path / name, range(0)) for name in ("a", "b")]
+    message = f"no run of '{tmp_path}/a', '{tmp_path}/b' is finished; "
+    message += "`peephole generate run` trains them"
+    refused(none, tmp_path / "data", message)
+    assert not (tmp_path / "data").exists()
+    merge([campaign_of(tmp_path / "c", range(3))], tmp_path / "data", "1.2.3")
+    refused(none, tmp_path / "data", message)
 
 
 def other_recipe(run: PlannedRun) -> tuple[PlannedRun, Row]:
