@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmark.manifest import SUMS, digests, read_manifest
+from benchmark.manifest import MANIFEST, SUMS, digests, read_manifest
 from benchmark.publish.verify import verify_release
 from benchmark.runs import sha256
 from benchmark.util.atomic import make_folder, replacing, sync, sync_folder
@@ -28,12 +28,14 @@ def export_folder(source: Path, target: Path) -> Path:
     A folder that already holds this release is not changed.
 
     Raises:
-        ValueError: If the release is damaged, or the target holds something else.
+        ValueError: If the release is damaged, or the target holds something else or is in a
+            release.
         OSError: If the copy cannot be written; an incomplete copy is removed.
     """
-    _check_paths(source, target)
-    if target.is_dir() and content(target) == content(source):
+    if target.is_dir() and not target.samefile(source) and content(target) == content(source):
+        check_valid(source)
         return target
+    _check_paths(source, target)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise ValueError(_occupied(target))
     with replacing_folder(target) as draft:
@@ -50,7 +52,8 @@ def export_archive(source: Path, target: Path) -> Path:
     The archive is named after the version and unpacks to one folder of the same name.
 
     Raises:
-        ValueError: If the release is damaged, or another file has the archive's name.
+        ValueError: If the release is damaged, another file has the archive's name, or the target
+            is a release or in one.
         OSError: If the archive cannot be written; an incomplete archive is removed.
     """
     _check_paths(source, target)
@@ -70,10 +73,14 @@ def export_archive(source: Path, target: Path) -> Path:
     return path
 
 
-def _check_paths(source: Path, target: Path) -> None:
-    """Check that the source is a valid release and that the target is not inside it."""
-    if target.resolve().is_relative_to(source.resolve()):
-        raise ValueError(f"{str(target)!r} is inside {str(source)!r}, the release itself")
+def _check_paths(source: Path, folder: Path) -> None:
+    """Check that the source is a valid release, and that no release has what enters a folder."""
+    for parent in (folder.resolve(), *folder.resolve().parents):
+        if parent == source.resolve() or all((parent / name).exists() for name in (MANIFEST, SUMS)):
+            raise ValueError(
+                f"{str(parent)!r} is a release, and a file more would spoil it; export to another "
+                "folder"
+            )
     check_valid(source)
 
 

@@ -129,13 +129,20 @@ def test_a_damaged_release_is_not_exported(original: Path, tmp_path: Path, archi
     assert left_in(tmp_path / "out") == []
 
 
+@pytest.mark.parametrize("inner", ["copy", "digits/copy", ""])
 @pytest.mark.parametrize("archive", [False, True])
-def test_a_release_is_not_exported_into_itself(original: Path, archive: bool) -> None:
-    target = original / "copy"
-    message = f"{str(target)!r} is inside {str(original)!r}, the release itself"
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        (export_archive if archive else export_folder)(original, target)
-    assert verify_release(original) == []
+@pytest.mark.parametrize("itself", [False, True])
+def test_a_release_is_not_exported_into_a_release(
+    original: Path, tmp_path: Path, inner: str, archive: bool, itself: bool
+) -> None:
+    release = original if itself else export_folder(original, tmp_path / "mine")
+    if not (archive or inner or itself):
+        assert export_folder(original, release) == release  # it is the copy already
+        return
+    message = f"{str(release)!r} is a release, and a file more would spoil it; export to another "
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}folder$"):
+        (export_archive if archive else export_folder)(original, release / inner)
+    assert verify_release(release) == []
 
 
 def test_a_full_disk_leaves_no_half_copy(
