@@ -28,6 +28,7 @@ COLUMNS = (
     "run_id", "architecture_id", "architecture", "skeleton", "seed", "status", "valid_accuracy",
     "test_accuracy",
 )  # fmt: skip
+Found = tuple[str, str, str]  # architecture id, image set and split of a run
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,19 +78,25 @@ def load_network(name: str, images: str | None = None, release: Release = INSTAL
         FileNotFoundError: If there is no data.
         ValueError: If no network has this id, or several have this prefix.
     """
-    given, name = name, name.lower()
-    runs = _read_ids(images, release)
-    given, name = name, name.lower()  # ids have small letters
-    networks = {run[0]: run for run in reversed(runs.values())}  # the first image set wins
-    matches = [runs[name][0]] if name in runs else [i for i in networks if i.startswith(name)]
-    if not matches or not name:
-        close = difflib.get_close_matches(name, networks, n=1, cutoff=0.0)
+    everywhere = _read_ids(release)
+    runs = everywhere
+    if images is not None:
+        wanted = get_images(images).name
+        runs = {run: found for run, found in everywhere.items() if found[1] == wanted}
+    matches = _matches(name, runs)
+    if not matches and (others := {image_set for _, image_set, _ in _matches(name, everywhere)}):
+        raise ValueError(
+            f"{name!r} is a network of {' and '.join(sorted(others))}, not of {images}"
+        )
+    if not matches:
+        networks = {architecture for architecture, *_ in runs.values()}
+        close = difflib.get_close_matches(name.lower(), networks, n=1, cutoff=0.0)
         hint = f"; the nearest is {close[0]!r}" if close else ""
-        raise ValueError(f"no network or run of this release is called {given!r}{hint}")
+        raise ValueError(f"no network or run of this release is called {name!r}{hint}")
     if len(matches) > 1:
-        shown = ", ".join(sorted(matches)[:3])
-        raise ValueError(f"{given!r} is a prefix of {len(matches)} networks: {shown}, ...")
-    architecture_id, image_set, split = runs.get(name, networks[matches[0]])
+        shown = ", ".join(sorted(architecture for architecture, *_ in matches)[:3])
+        raise ValueError(f"{name!r} is a prefix of {len(matches)} networks: {shown}, ...")
+    architecture_id, image_set, split = matches[0]
     table = release.runs(image_set, split, columns=COLUMNS)
     rows = table.filter(pc.equal(table["architecture_id"], architecture_id)).sort_by("seed")
     first = rows.slice(0, 1).to_pylist()[0]
@@ -119,14 +126,22 @@ def network_record(network: Network) -> dict[str, object]:
     }
 
 
-def _read_ids(images: str | None, release: Release) -> dict[str, tuple[str, str, str]]:
+def _matches(name: str, runs: dict[str, Found]) -> list[Found]:
+    """Return the run, or else the networks, whose ids, of small letters, a name begins."""
+    name = name.lower()
+    if name in runs:
+        return [runs[name]]
+    networks = {found[0]: found for found in reversed(runs.values())}  # the first image set wins
+    return [found for i, found in networks.items() if name and i.startswith(name)]
+
+
+def _read_ids(release: Release) -> dict[str, Found]:
     """Return architecture id, image set and split of each run, by run id."""
-    image_sets = (get_images(images).name,) if images else tuple(IMAGES)
-    runs: dict[str, tuple[str, str, str]] = {}
+    runs: dict[str, Found] = {}
     columns = ("run_id", "architecture_id")
-    for image_set in image_sets:
+    for image_set in IMAGES:
         for split in SPLITS:
-            if images or split_path(image_set, split, release.folder).exists():
+            if split_path(image_set, split, release.folder).exists():
                 table = release.runs(image_set, split, columns=columns)
                 for run, architecture in zip(*(c.to_pylist() for c in table.columns), strict=True):
                     runs[run] = (architecture, image_set, split)

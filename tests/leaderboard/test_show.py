@@ -185,6 +185,19 @@ def test_an_unknown_network_is_refused_with_the_nearest_name(
         load_network(name, release=Release(folder))
 
 
+def test_a_network_of_another_image_set_is_refused_with_its_own(folder: Path) -> None:
+    row = first(folder, "train", "peephole-3x2")
+    for name in (row["run_id"], row["architecture_id"], row["architecture_id"][:9].upper()):
+        assert load_network(name, "digits", Release(folder)).images == "digits"
+        with pytest.raises(ValueError, match=rf"^'{name}' is a network of digits, not of mnist$"):
+            load_network(name, "mnist", Release(folder))
+    message = "no network or run of this release is called 'xyz'"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        load_network("xyz", "mnist", Release(folder))
+    with pytest.raises(ValueError, match=f"^{message}; the nearest is '"):
+        load_network("xyz", release=Release(folder))
+
+
 def test_an_id_may_be_written_in_capitals(folder: Path) -> None:
     release = Release(folder)
     (name, *_) = release.runs("digits", "test", columns=["architecture_id"])[0].to_pylist()
