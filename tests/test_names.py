@@ -65,7 +65,7 @@ REFUSED = {
         "generate merge --campaign nosuch --data mine",
         "generate pilot --campaign nosuch",
     ),
-    "unknown predictor with a result on digits-k3-v3 'arc'. Known: none; `peephole evaluate`": (
+    "no result of 'arc' on digits-k3-v3. Known: none; `peephole evaluate` makes results; ": (
         "show predictor arc --task digits-k3-v3 --results given",
     ),
 }

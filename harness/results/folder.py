@@ -7,7 +7,7 @@ predictor with a result in both, one's own counts.
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.util.unknown_name import unknown_name
+from benchmark.util.unknown_name import known_names
 from harness.results.store import result_path
 
 PUBLISHED, OWN = Path("leaderboard/results"), Path("results")  # in the current folder
@@ -46,5 +46,5 @@ def find_result(folders: Sequence[Path], task: str, predictor: str) -> Path:
             return path
     known = predictors_with_results(folders, task)
     raise FileNotFoundError(
-        f"{unknown_name(f'predictor with a result on {task}', predictor, known)}; {HOW}"
+        f"no result of {predictor!r} on {task}{known_names(predictor, known)}; {HOW}"
     )

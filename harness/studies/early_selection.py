@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from benchmark.release import INSTALLED, Release
 from benchmark.tasks import Task
 from benchmark.util.rng import generator_for
-from benchmark.util.unknown_name import unknown_name
+from benchmark.util.unknown_name import known_names
 from harness.predictors.registry import PREDICTORS
 from harness.results.folder import HOW, find_result, predictors_with_results
 from harness.results.predictions import matrix
@@ -133,8 +133,8 @@ def _check_scored(
     known = {name for task in scored for name in predictors_with_results(results, task)}
     for name in predictors:
         if not any(name in paths for paths in scored.values()):
-            what = f"predictor with a score on {' or '.join(scored)}"
-            raise ValueError(f"{unknown_name(what, name, sorted(known - {name}))}; {HOW}")
+            others = known_names(name, sorted(known - {name}))
+            raise ValueError(f"no score of {name!r} on {' or '.join(scored)}{others}; {HOW}")
 
 
 def random_sets(networks: int, candidates: int) -> NDArray[np.intp]:

@@ -128,7 +128,7 @@ def test_what_cannot_be_compared_says_why(task: Task, results: Path, folder: Pat
         (
             ["exact", "exat"],
             {},
-            f"unknown predictor with a result on {NAME} 'exat'; did you mean 'exact'? Known: "
+            f"no result of 'exat' on {NAME}; did you mean 'exact'? Known: "
             f"broken, exact, noisier, noisy; {HOW}",
         ),
         (["exact", "exact"], {}, "a comparison needs at least two predictors"),
@@ -167,7 +167,9 @@ def test_own_results_are_compared_with_published_ones(
     own, published = Path("results"), Path("leaderboard/results")
     monkeypatch.chdir(tmp_path)
     assert folders_to_read() == (own,)
-    with pytest.raises(FileNotFoundError, match=rf"'mine'. Known: none; {re.escape(HOW)}$"):
+    with pytest.raises(
+        FileNotFoundError, match=rf"^no result of 'mine' on {NAME}\. Known: none; {re.escape(HOW)}$"
+    ):
         find_result(folders_to_read(), NAME, "mine")
     shutil.copytree(results, published)
     assert folders_to_read() == (published,)

@@ -113,7 +113,7 @@ def test_a_perfect_predictor_has_no_regret_and_pays_only_for_what_is_kept(folder
         tasks, [], [folder / "results"], candidates=12, release=Release(folder)
     )
     assert every == found
-    what = "unknown predictor with a score on digits-k0-v1 or digits-k1-v1 'know'; did you mean"
+    what = "no score of 'know' on digits-k0-v1 or digits-k1-v1; did you mean"
     message = f"{what} 'knows'? Known: knows, reverse; {HOW}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         simulate_selection(

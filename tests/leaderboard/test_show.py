@@ -275,7 +275,7 @@ def test_predictions_are_those_of_the_parquet_file(folder: Path, results: Path) 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("mac", "unknown predictor with a result on digits-k0-v1 'mac'; did you mean 'macs'? "
+        ("mac", "no result of 'mac' on digits-k0-v1; did you mean 'macs'? "
          f"Known: broken, macs; {HOW}"),
         ("broken", "predictor 'broken' failed on digits-k0-v1: RuntimeError: no luck"),
     ],
