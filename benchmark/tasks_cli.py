@@ -69,9 +69,11 @@ def show(name: str, release: "Release", as_json: bool) -> None:
 @click.option(
     "--observed", multiple=True, type=COUNT_OR_NONE, help="Observed epochs [default: 0 1 2 3 5]."
 )
-@click.option("--version", default=1, show_default=True, type=COUNT, help="Version of the tasks.")
+@click.option("--version", type=COUNT, help="Of the tasks [default: the next one if rows changed].")
 @WRITTEN_DATA_OPTION
-def freeze_tasks(images: str, observed: tuple[int, ...], version: int, release: "Release") -> None:
+def freeze_tasks(
+    images: str, observed: tuple[int, ...], version: int | None, release: "Release"
+) -> None:
     """Write the tasks of an image set for its released runs. A frozen task never changes."""
     from benchmark.publish.finish import changing_release
     from benchmark.publish.freeze import freeze, write_task

@@ -106,8 +106,10 @@ def test_a_frozen_task_is_never_overwritten(task: Task, tmp_path: Path) -> None:
     path = write_task(task, Release(tmp_path))
     before = path.read_bytes()
     write_task(task, Release(tmp_path))  # the same content again is fine
-    message = "task 'digits-k1-v1' is frozen with other rows; a changed task needs a new version"
-    with pytest.raises(FileExistsError, match=f"^{re.escape(message)}$"):
+    message = (
+        "task 'digits-k1-v1' is frozen with other rows; a changed task needs another version, "
+    )
+    with pytest.raises(FileExistsError, match=f"^{re.escape(message)}such as 2$"):
         write_task(changed_task(task, rows_digest="0" * 64), Release(tmp_path))
     assert path.read_bytes() == before
 
@@ -150,6 +152,18 @@ def test_a_version_is_in_the_name_and_no_part_of_the_rows(original: Path, task: 
     assert (second.name, second.rows_digest) == ("digits-k1-v2", task.rows_digest)
     with pytest.raises(ValueError, match=r"^`version` \(=0\) must be at least 1$"):
         freeze("digits", 1, Release(original), version=0)
+
+
+def test_rows_that_changed_get_the_next_version_and_others_keep_theirs(folder: Path) -> None:
+    release = Release(folder)
+
+    def frozen(observed: int) -> str:
+        return write_task(freeze("digits", observed, release), release).stem
+
+    assert [frozen(0), frozen(0), frozen(1)] == ["digits-k0-v1", "digits-k0-v1", "digits-k1-v1"]
+    write_task(freeze("digits", 0, release, version=9), release)
+    edit(folder, "heldout", 0, status="diverged")
+    assert [frozen(1), frozen(0)] == ["digits-k1-v10", "digits-k0-v10"]
 
 
 def test_rows_of_a_task_are_sorted_and_of_its_part(original: Path, task: Task) -> None:
