@@ -16,7 +16,7 @@ import click
 from benchmark.cli import data, sample
 from benchmark.options import COUNT, FOLDER, TRACEBACK, needs
 from benchmark.tasks_cli import task
-from benchmark.util.text import escape
+from benchmark.util.text import escape, quantity
 from generators.checks_cli import bench, verify
 from generators.cli import generate
 from generators.images_cli import images
@@ -109,7 +109,7 @@ def demo(output: Path, task_name: str, networks: int) -> None:
     from leaderboard.page.page import render
 
     task = INSTALLED.task(task_name)
-    click.echo(f"1. Sample {networks} networks and train them on {task.images}")
+    click.echo(f"1. Sample and train {quantity(networks, 'network')} on {task.images}")
     train_samples(output / f"campaign-{networks}", networks)
     click.echo(f"\n2. Fit and score predictors on {task.name} (one seed each)")
     results = evaluate_many(DEMO_PREDICTORS, [task.name], Setting(output / "results", seeds=1))

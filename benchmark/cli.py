@@ -117,6 +117,7 @@ def verify(release: "Release", as_json: bool) -> None:
     from benchmark.manifest import released_proxies, released_splits
     from benchmark.publish.checksums import compare_with_published
     from benchmark.publish.verify import verify_release
+    from benchmark.util.text import quantity
 
     folder = release.folder
     problems = verify_release(folder)
@@ -127,9 +128,9 @@ def verify(release: "Release", as_json: bool) -> None:
     else:
         echo_lines(problems)
     if problems:
-        raise click.ClickException(f"{len(problems)} problems in {str(folder)!r}")
+        raise click.ClickException(f"{quantity(len(problems), 'problem')} in {str(folder)!r}")
     if not as_json:
-        files = f"{len(released_splits(folder))} files of runs"
+        files = f"{quantity(len(released_splits(folder)), 'file')} of runs"
         if released_proxies(folder):
             files += f" and {len(released_proxies(folder))} of proxies"
         click.echo(f"{files} in {folder}: {verdict}")

@@ -17,6 +17,7 @@ from benchmark.runs import data_folder, read_table, split_path
 from benchmark.space.imagesets import get_images
 from benchmark.space.splits import SPLITS
 from benchmark.tasks import Task, digest_rows, read_task_file, select_rows
+from benchmark.util.text import quantity
 from benchmark.util.unknown_name import check_known, check_type
 
 
@@ -71,8 +72,8 @@ class Release:
         missing = [name for name in architecture_ids if name not in row_of]
         if missing:
             raise ValueError(
-                f"the proxies of {images!r} lack {len(missing)} networks, first {missing[0]!r}; "
-                f"compute them with `peephole generate proxies --images {images} "
+                f"the proxies of {images!r} lack {quantity(len(missing), 'network')}, first "
+                f"{missing[0]!r}; compute them with `peephole generate proxies --images {images} "
                 f"--data {self.folder}`"
             )
         values = np.stack([table[name].to_numpy() for name in PROXIES], axis=1)
@@ -121,8 +122,8 @@ class Release:
         if not names:
             known = ", ".join(self.task_names()) or "none"
             raise ValueError(
-                f"this release has no data of {images!r} with {observed} epochs observed; its "
-                f"tasks: {known}"
+                f"this release has no data of {images!r} with {quantity(observed, 'epoch')} "
+                f"observed; its tasks: {known}"
             )
         return self.task(max(names, key=lambda name: int(name.removeprefix(start))))
 

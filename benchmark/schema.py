@@ -14,6 +14,7 @@ from typing import Literal, get_args
 import pyarrow as pa
 
 from benchmark.space.architectures import Architecture, to_record
+from benchmark.util.text import quantity
 
 SCHEMA_VERSION = 2
 TENTHS = 10  # entries of `train_loss_tenths` per epoch
@@ -208,11 +209,9 @@ def check_row(row: dict[str, object]) -> None:
         values = row[column]
         each = TENTHS if column == "train_loss_tenths" else 1
         if not isinstance(values, list) or len(values) != each * epochs:
-            count = len(values) if isinstance(values, list) else "no"
-            raise ValueError(
-                f"`{column}` of run {name!r} has {count} entries, not {each} for each of "
-                f"{epochs} epochs"
-            )
+            count = quantity(len(values) if isinstance(values, list) else 0, "entry", "entries")
+            rule = f"not {each} for each of {quantity(epochs, 'epoch')}"
+            raise ValueError(f"`{column}` of run {name!r} has {count}, {rule}")
         if not all(_is_number(value, column) for value in values):
             interval = COLUMNS[column].range.replace("> 0", ">= 0")
             raise ValueError(f"`{column}` of run {name!r} must lie in {interval}")

@@ -24,6 +24,7 @@ from benchmark.schema import EPOCH_SERIES, TRAINED_STATUSES
 from benchmark.space.imagesets import get_images
 from benchmark.space.splits import SPLITS
 from benchmark.util.strict_json import read_record, refuse
+from benchmark.util.text import quantity
 from benchmark.util.unknown_name import unknown_name
 
 OBSERVED = (0, 1, 2, 3, 5)
@@ -139,13 +140,13 @@ def select_rows(task: Task, split: str, runs: pa.Table) -> pa.Table:
     missing = set(task.parts[split]) - set(counts)
     if missing:
         raise ValueError(
-            f"the data lacks {len(missing)} {split!r} runs of task {task.name!r}; the first is "
-            f"{min(missing)!r}"
+            f"the data lacks {quantity(len(missing), f'{split!r} run')} of task {task.name!r}; the "
+            f"first is {min(missing)!r}"
         )
     repeated = [name for name, times in counts.items() if times > 1]
     if repeated:
         raise ValueError(
-            f"{split!r} of {task.images!r} repeats {len(repeated)} runs; the first is "
+            f"{split!r} of {task.images!r} repeats {quantity(len(repeated), 'run')}; the first is "
             f"{min(repeated)!r}"
         )
     return chosen.sort_by("run_id")

@@ -50,6 +50,8 @@ def list_tasks(release: "Release", as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the task as JSON, run ids included.")
 def show(name: str, release: "Release", as_json: bool) -> None:
     """Show a task, and check that its data is unchanged since it was frozen."""
+    from benchmark.util.text import quantity
+
     frozen = release.task(name)
     release.task_tables(frozen)
     if as_json:
@@ -60,7 +62,7 @@ def show(name: str, release: "Release", as_json: bool) -> None:
     )
     click.echo(f"observed: {frozen.observed} of {frozen.epochs} epochs")
     for split, ids in frozen.parts.items():
-        click.echo(f"{split:10} {len(ids):5} runs")
+        click.echo(f"{split:10} {quantity(len(ids), 'run'):>10}")
     click.echo(f"digest: {frozen.digest} (agrees with the data)")
 
 

@@ -26,12 +26,9 @@ if TYPE_CHECKING:
     from benchmark.release import Release
 
 CAMPAIGN_OPTION = click.option(
-    "--campaign",
-    type=click.Path(path_type=Path),
-    default=Path("campaigns/digits"),
-    show_default=True,
-    help="Folder of the plan and the finished runs.",
-)
+    "--campaign", type=click.Path(path_type=Path), default=Path("campaigns/digits"),
+    show_default=True, help="Folder of the plan and the finished runs.",
+)  # fmt: skip
 
 
 @click.group(context_settings=HELP)
@@ -70,6 +67,7 @@ def plan(
     A plan of more networks than the release has all of the release's networks, and more. With
     --fresh, which needs --networks, it has other ones, on which maintainers try submitted code.
     """
+    from benchmark.util.text import quantity
     from generators.campaign.campaign import Campaign, release_recipes
     from generators.campaign.fresh import make_fresh_plan
     from generators.campaign.learning_rate_pilot import pilot_plan, pilot_recipes
@@ -90,7 +88,9 @@ def plan(
     recipes = pilot_recipes(names[0], rates) if pilot else release_recipes()
     Campaign(campaign).create(runs, recipes)
     cost = sum(run.cost for run in runs) / 1e12
-    click.echo(f"{len(runs)} runs planned in {campaign}, {cost:,.1f} tera multiply-accumulates")
+    click.echo(
+        f"{quantity(len(runs), 'run')} planned in {campaign}, {cost:,.1f} tera multiply-accumulates"
+    )
 
 
 @generate.command(context_settings=HELP)
@@ -106,17 +106,13 @@ def plan(
 )
 @click.option("--limit", type=COUNT, help="Maximum number of runs to train.")
 @click.option(
-    "--engine",
-    default="local",
-    show_default=True,
+    "--engine", default="local", show_default=True,
     help="Where workers run: local (this machine) or ray (a Ray cluster).",
-)
+)  # fmt: skip
 @click.option(
-    "--address",
-    default="auto",
-    show_default=True,
+    "--address", default="auto", show_default=True,
     help="Ray cluster as host:port; auto finds the one on this machine, local starts one.",
-)
+)  # fmt: skip
 @needs("generate")
 def run(
     *,
@@ -145,6 +141,7 @@ def run(
     Exit code 1 means that runs failed, 3 that the budget ended with runs left.
     """
     from benchmark.util.shard import parse_shard
+    from benchmark.util.text import quantity
     from generators.campaign.campaign import Campaign
     from generators.campaign.run_campaign import run_campaign
     from generators.workers.scheduler import RunOptions
@@ -152,9 +149,11 @@ def run(
     values = images_folder, device, workers, parse_shard(shard), minutes, limit, engine, address
     options = RunOptions(*values)  # type: ignore[arg-type]
     finished, left, failures = run_campaign(Campaign(campaign), options)
-    click.echo(f"{finished} runs finished, {left} left")
+    click.echo(f"{quantity(finished, 'run')} finished, {left} left")
     if failures:
-        click.echo(f"{len(failures)} runs failed; the same command tries them again:", err=True)
+        click.echo(
+            f"{quantity(len(failures), 'run')} failed; the same command tries again:", err=True
+        )
     for name, reason in failures.items():
         click.echo(f"  {name}: {reason}", err=True)
     reached = limit is not None and finished >= limit
@@ -169,7 +168,7 @@ def status(campaign: Path, as_json: bool) -> None:
 
     `generate run` tries failed runs again, and those whose files are damaged.
     """
-    from generators.campaign.status import campaign_status
+    from generators.campaign.status import campaign_status, status_lines
 
     groups, damaged = campaign_status(campaign)
     for path in damaged:
@@ -177,10 +176,7 @@ def status(campaign: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([{**group.__dict__} for group in groups], indent=1))
         return
-    head = ("images", "skeleton", "split", "done", "failed", "planned")
-    sums = [sum(getattr(g, name) for g in groups) for name in head[3:]]
-    for line in (head, *(list(g.__dict__.values()) for g in groups), ("all", "", "", *sums)):
-        click.echo("{:8} {:14} {:10} {:>6} {:>6} {:>8}".format(*line))
+    click.echo("\n".join(status_lines(groups)))
 
 
 @generate.command(context_settings=HELP)
@@ -190,21 +186,19 @@ def status(campaign: Path, as_json: bool) -> None:
     help="Folder of a campaign; may be given more than once.",
 )  # fmt: skip
 @click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    default=Path("benchmark/data"),
-    show_default=True,
+    "--data", type=click.Path(path_type=Path), default=Path("benchmark/data"), show_default=True,
     help="Folder of the release.",
-)
+)  # fmt: skip
 @VERSION_OPTION
 def merge(campaigns: tuple[Path, ...], data: Path, version: str | None) -> None:
     """Build a release from the finished runs of campaigns."""
+    from benchmark.util.text import quantity
     from generators.campaign.campaign import Campaign
     from generators.campaign.merge import merge as merge_campaigns
 
     counts = merge_campaigns([Campaign(folder) for folder in campaigns], data, version)
     for (name, split), count in counts.items():
-        click.echo(f"{name} {split}: {count} runs")
+        click.echo(f"{name} {split}: {quantity(count, 'run')}")
 
 
 @generate.command(context_settings=HELP)
@@ -246,10 +240,11 @@ def proxies(
 
     Safe to interrupt: run the same command to resume.
     """
+    from benchmark.util.text import quantity
     from generators.proxies.compute import add_proxies
     from generators.workers.scheduler import RunOptions
 
     options = RunOptions(images_folder, device, processes)
     count = add_proxies(name, release.folder, options, version)
     current = release.manifest().version
-    click.echo(f"{count} networks computed; release {current} in {release.folder}")
+    click.echo(f"{quantity(count, 'network')} computed; release {current} in {release.folder}")

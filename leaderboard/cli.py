@@ -84,8 +84,7 @@ def check(
     """Check all results and the files built from them.
 
     Every value is computed again from the predictions. Nothing is written. Fails if a result is
-    wrong, or if --readme, its pictures or --page differ from what `board build`
-    writes.
+    wrong, or if --readme, its pictures or --page differ from what `board build` writes.
     """
     from benchmark.release import INSTALLED
     from harness.running.submission import submissions_folder
@@ -120,12 +119,9 @@ def check(
 @board.command(context_settings=HELP)
 @SHOWN_RESULTS_OPTION
 @click.option(
-    "--port",
-    default=8000,
-    show_default=True,
-    type=click.IntRange(0, 65_535),
+    "--port", default=8000, show_default=True, type=click.IntRange(0, 65_535),
     help="Port; 0 chooses a free one.",
-)
+)  # fmt: skip
 @DATA_OPTION
 def serve(results: Path | None, port: int, release: "Release") -> None:
     """Serve the page on this machine, until Ctrl-C is pressed.
@@ -151,9 +147,7 @@ def serve(results: Path | None, port: int, release: "Release") -> None:
 @click.option("--check", is_flag=True, help="Write nothing; fail if a score differs.")
 @click.option("--refit", "fit_again", is_flag=True, help="Fit deterministic references again.")
 @click.option("--rerun", "run_again", is_flag=True, help="Also run the code again.")
-@click.option(
-    "--minutes", default=60.0, show_default=True, type=MINUTES, help="Time limit per task."
-)
+@click.option("--minutes", default=60.0, show_default=True, type=MINUTES, help="Limit per task.")
 @click.option("--fresh", type=FOLDER, help="Networks of no release, on which code is tried too.")
 @click.option("--shard", default="1/1", show_default=True, help="i/n: share of the intervals.")
 @click.option("--processes", default=2, show_default=True, type=COUNT, help="Run in parallel.")
@@ -248,6 +242,8 @@ def _fail_if_left_out(ctx: click.Context, board: "Board") -> None:
 
 def _counts(board: "Board") -> str:
     """Return the numbers of tasks and results as text."""
+    from benchmark.util.text import quantity
+
     rows = [row for task in board.tasks for row in task.rows]
     failed = sum(row.rank is None for row in rows)
-    return f"{len(board.tasks)} tasks, {len(rows)} results, {failed} failed"
+    return f"{quantity(len(board.tasks), 'task')}, {quantity(len(rows), 'result')}, {failed} failed"

@@ -80,7 +80,7 @@ board serve --data toy --results results --port 0
 board rescore --data toy --results results --check
 """
 FAILING = {
-    "generate pilot --campaign pilot": "48 runs of the pilot of 'digits' are missing",
+    "generate pilot --campaign pilot": "the pilot of 'digits' lacks 48 runs",
     "board check --data toy --results results --page old.html --json": "old.html is out of date",
 }
 PICTURE = "a picture"

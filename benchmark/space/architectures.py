@@ -10,6 +10,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Literal, get_args
 
+from benchmark.util.text import quantity
+
 LayerKind = Literal["conv", "max_pool", "avg_pool", "relu", "sigmoid", "tanh", "bn"]
 MOST_RATIO = 1000  # far above every drawn ratio, far below the single-precision maximum
 LAYER_KINDS: tuple[LayerKind, ...] = get_args(LayerKind)
@@ -78,7 +80,8 @@ class Architecture:
         """Check that every stage has the same number of blocks."""
         if not self.widths or not self.blocks or len(self.blocks) % len(self.widths):
             raise ValueError(
-                f"{len(self.blocks)} blocks cannot be divided evenly into {len(self.widths)} stages"
+                f"{quantity(len(self.blocks), 'block')} cannot be divided evenly into "
+                f"{quantity(len(self.widths), 'stage')}"
             )
 
 

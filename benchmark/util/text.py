@@ -50,6 +50,15 @@ def escape(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def quantity(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun, which is in the plural (default: with an s) unless it is 1.
+
+    >>> quantity(1, "run"), quantity(2_870, "run"), quantity(0, "entry", "entries")
+    ('1 run', '2,870 runs', '0 entries')
+    """
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def to_line(text: str, most: int = LONGEST) -> str:
     r"""Return any text as a line that `is_line` accepts: escaped, and cut off where it is longer.
 

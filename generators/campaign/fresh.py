@@ -9,6 +9,7 @@ from benchmark.release import Release
 from benchmark.space.imagesets import Quota, get_images
 from benchmark.space.sampler import sequence
 from benchmark.space.skeletons import SKELETONS
+from benchmark.util.text import quantity
 from generators.campaign.plan import plan_run, quota_of, scale_quota, spread
 from generators.workers.planned_run import PlannedRun
 
@@ -34,8 +35,8 @@ def make_fresh_plan(
     """
     if len(secret) < SECRET_LENGTH:
         raise ValueError(
-            f"a secret word of {len(secret)} characters must have at least {SECRET_LENGTH}, as "
-            "`openssl rand -hex 16` prints"
+            f"a secret word of {quantity(len(secret), 'character')} must have at least "
+            f"{SECRET_LENGTH}, as `openssl rand -hex 16` prints"
         )
     known = released_architectures(release)
     groups = []

@@ -11,6 +11,7 @@ import numpy as np
 from benchmark.recipes import RECIPES, Recipe
 from benchmark.space.imagesets import get_images, learned_above
 from benchmark.space.sampler import sequence
+from benchmark.util.text import quantity
 from generators.campaign.campaign import Campaign
 from generators.campaign.plan import plan_run
 from generators.workers.planned_run import PlannedRun
@@ -83,7 +84,7 @@ def pilot_rates(campaign: Campaign, images: str) -> list[PilotRate]:
     missing = [run.run_id for run in plan if run.run_id not in finals]
     if missing:
         raise ValueError(
-            f"{len(missing)} runs of the pilot of {images!r} are missing; the first is "
+            f"the pilot of {images!r} lacks {quantity(len(missing), 'run')}; the first is "
             f"{missing[0]!r}"
         )
     threshold, pairs = learned_above(spec.classes), {}

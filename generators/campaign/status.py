@@ -1,6 +1,7 @@
 """Counts the planned, finished and failed runs of a campaign."""
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,3 +39,11 @@ def campaign_status(folder: Path) -> tuple[list[GroupStatus], list[Path]]:
     ]
     counts.sort(key=lambda count: (count.images, count.skeleton, count.split))
     return counts, files.damaged
+
+
+def status_lines(groups: Sequence[GroupStatus]) -> Iterator[str]:
+    """Yield a header, a line for each group, and a line of sums."""
+    head = ("images", "skeleton", "split", "done", "failed", "planned")
+    sums = [sum(getattr(group, name) for group in groups) for name in head[3:]]
+    for line in (head, *(group.__dict__.values() for group in groups), ("all", "", "", *sums)):
+        yield "{:8} {:14} {:10} {:>6} {:>6} {:>8}".format(*line)

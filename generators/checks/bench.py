@@ -20,6 +20,7 @@ import torch
 from benchmark.recipes import Recipe
 from benchmark.schema import TRAINED_STATUSES, run_id
 from benchmark.space.layer_walk import walk
+from benchmark.util.text import quantity
 from generators.campaign.campaign import Campaign
 from generators.campaign.plan import cost_of, make_plan
 from generators.campaign.run_campaign import run_campaign
@@ -98,7 +99,9 @@ def bench(images: str, recipe: Recipe, options: RunOptions, ways: Ways) -> Itera
     runs = [with_recipe(run, recipe) for run in sample]
     for count in (ways.plain or 0, ways.audited):
         if count > len(runs):
-            raise ValueError(f"{count} networks cannot be taken from a sample of {len(runs)}")
+            raise ValueError(
+                f"{quantity(count, 'network')} cannot be taken from a sample of {len(runs)}"
+            )
     plain = runs if ways.plain is None else evenly_spaced(runs, ways.plain)
     if plain:
         pixels, device = load_images(images, options.images_folder), torch.device(options.device)

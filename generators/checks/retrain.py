@@ -10,6 +10,7 @@ from benchmark.schema import TRAINED_STATUSES
 from benchmark.space.imagesets import get_images
 from benchmark.space.splits import Split
 from benchmark.util.rng import generator_for
+from benchmark.util.text import quantity
 from generators.campaign.published import planned_again, published_rows
 from generators.checks.agreement import Comparison, Verdict, compare, seed_differences, verdicts
 from generators.workers.planned_run import Job, Row
@@ -93,11 +94,12 @@ def report(verification: Verification) -> Iterator[str]:
             continue
         note = "identical" if c.identical else "" if c.within else "larger than 95 % of seeds"
         yield f"{start}  {c.retrained:9.4f}  {c.retrained - c.published:+10.4f}  {note}".rstrip()
-    yield f"{len(comparisons)} of {verification.asked} networks retrained"
+    yield f"{len(comparisons)} of {quantity(verification.asked, 'network')} retrained"
     for v in verification.verdicts:
         yield (
-            f"{v.kind}: {'agrees' if v.agrees else 'DOES NOT AGREE'}. {v.networks} networks, "
-            f"{v.identical} identical, {v.within} within the spread of seeds, {v.failed} failed; "
+            f"{v.kind}: {'agrees' if v.agrees else 'DOES NOT AGREE'}. "
+            f"{quantity(v.networks, 'network')}, {v.identical} identical, {v.within} within the "
+            f"spread of seeds, {v.failed} failed; "
             f"median difference {v.median:.4f}, between seeds {v.seeds_median:.4f}; p-values: "
             f"no larger {_p_value(v.larger)}, not shifted {_p_value(v.shifted)}"
         )

@@ -16,6 +16,7 @@ import ray
 from ray import ObjectRef
 from ray.actor import ActorHandle
 
+from benchmark.util.text import quantity
 from generators.workers.job_queue import JobQueue
 from generators.workers.planned_run import Job, Row
 from generators.workers.ray_actor import (
@@ -103,8 +104,8 @@ class RayCluster:
         if not room:
             need = "a GPU" if options.device.startswith("cuda") else f"{options.workers} CPUs"
             raise ConnectionError(
-                f"no machine of the Ray cluster at {options.address!r} has {need}, and {left} runs "
-                "are left; add a machine and run the same command to resume"
+                f"no machine of the Ray cluster at {options.address!r} has {need}; "
+                f"{quantity(left, 'run')} left; add a machine and run the same command to resume"
             )
         return max(0, min(room - active, left))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.util.text import quantity
 from harness.protocol import Array, Queries, Runs
 
 CONSTANT = 1e-6  # a column with a standard deviation up to this counts as constant
@@ -122,7 +123,7 @@ def check_observed(fitted: int | None, queries: Queries) -> int:
     check_fitted(fitted is not None)
     if queries.observed != fitted:
         raise ValueError(
-            f"queries have {queries.observed} observed epochs, but the predictor was fitted for "
-            f"{fitted}"
+            f"queries have {quantity(queries.observed, 'observed epoch')}, but the predictor was "
+            f"fitted for {fitted}"
         )
     return queries.observed

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from benchmark.util.strict_json import read_record
+from benchmark.util.text import quantity
 from harness.results.result import Result
 from harness.results.store import result_path, write_result
 
@@ -36,7 +37,7 @@ def check_replaceable(path: Path, seeds: Sequence[int], submissions: Path) -> No
     except (ValueError, OSError) as error:
         raise ValueError(f"{error}; {OR_ELSE}") from error
     if len(stored.seeds) > len(seeds):
-        reason = f"has {len(stored.seeds)} seeds, the new one would have {len(seeds)}"
+        reason = f"has {quantity(len(stored.seeds), 'seed')}, the new one would have {len(seeds)}"
     elif (submissions / path.stem).exists():
         reason = "is that of a submission"
     elif stored.verification != "self-reported":

@@ -16,6 +16,7 @@ from benchmark.util.atomic import check_writable
 from benchmark.util.locks import LOCK
 from benchmark.util.processes import EndedEarlyError, run_in_processes
 from benchmark.util.progress import Progress
+from benchmark.util.text import quantity
 from harness.predictors.registry import PREDICTORS
 from harness.results.replacing import check_replaceable, write_unless_worse
 from harness.results.result import HARNESS_VERSION, MOST_SEEDS, Result
@@ -136,7 +137,7 @@ def _check_places(candidate: Candidate, tasks: Sequence[Task], setting: Setting)
             check_writable(place)
     replaced = sum(path.exists() for path in paths)
     if replaced and candidate.name not in PREDICTORS:
-        where = f"{candidate.name}: earlier results on {replaced} tasks are replaced"
+        where = f"{candidate.name}: earlier results on {quantity(replaced, 'task')} are replaced"
         sys.stderr.write(f"{where}; --name keeps both\n")
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.space.imagesets import learned_above
+from benchmark.util.text import quantity
 from harness.metrics.bootstrap import Array
 
 ScoredSplit = Literal["test", "heldout"]
@@ -75,13 +76,12 @@ class Targets:
         for name in ("architecture_ids", "skeletons", "splits", "paired_architecture_ids"):
             entries = len(getattr(self, name))
             if entries != runs:
-                raise ValueError(
-                    f"{name} (={entries} entries) must have one entry per run ({runs})"
-                )
+                given = quantity(entries, "entry", "entries")
+                raise ValueError(f"{name} (={given}) must have one entry per run ({runs})")
         if self.curves.ndim != 2 or len(self.curves) != runs or not self.curves.shape[1]:
             raise ValueError(
-                f"curves of shape {self.curves.shape} must be (runs, epochs) with {runs} runs and "
-                "at least one epoch"
+                f"curves of shape {self.curves.shape} must be (runs, epochs) with "
+                f"{quantity(runs, 'run')} and at least one epoch"
             )
 
     def _check_names(self) -> None:

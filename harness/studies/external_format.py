@@ -16,7 +16,7 @@ from benchmark.schema import TENTHS
 from benchmark.space.imagesets import IMAGES
 from benchmark.space.layer_walk import ROW_KINDS, WEIGHTED, LayerRow, Role
 from benchmark.util.strict_json import refuse
-from benchmark.util.text import check_line
+from benchmark.util.text import check_line, quantity
 from benchmark.util.unknown_name import unknown_name
 from harness.protocol import Array, Series
 
@@ -229,8 +229,10 @@ def _check_lengths(where: str, given: tuple[object, ...] | None, shape: tuple[in
     if not shape:
         return
     if not isinstance(given, tuple) or len(given) != shape[0]:
-        entries = f"{len(given)} entries" if isinstance(given, tuple) else given
-        raise ValueError(f"`{where}` (={entries}) must have {shape[0]} entries")
+        entries = quantity(len(given), "entry", "entries") if isinstance(given, tuple) else given
+        raise ValueError(
+            f"`{where}` (={entries}) must have {quantity(shape[0], 'entry', 'entries')}"
+        )
     for i, inner in enumerate(given if shape[1:] else ()):
         _check_lengths(f"{where}[{i}]", inner, shape[1:])  # type: ignore[arg-type]
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from textwrap import wrap
 
 from benchmark.space.layer_walk import LayerRow
+from benchmark.util.text import quantity
 from harness.studies.out_of_range import FAR
 from harness.studies.predict_module import NetworkPrediction
 from harness.tracing.trace import Trace
@@ -117,7 +118,8 @@ def _extrapolation_lines(prediction: NetworkPrediction) -> Iterator[str]:
     for o in prediction.outside[:SHOWN]:
         yield f"  {o.feature:36} {o.value:9.4g}, range {o.low:.4g} to {o.high:.4g}"
     if len(prediction.outside) > SHOWN:
-        yield f"  and {len(prediction.outside) - SHOWN} more features (--json lists all)"
+        more = quantity(len(prediction.outside) - SHOWN, "more feature")
+        yield f"  and {more} (--json lists all)"
 
 
 def layer_lines(rows: tuple[LayerRow, ...]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from traceback import print_exception
 
 import numpy as np
 
-from benchmark.util.text import to_line
+from benchmark.util.text import quantity, to_line
 from harness.prediction_rules import PREDICTION_RULES, plain_prediction, query_scope
 from harness.protocol import Array, Prediction, Predictor, Queries, Runs, Series
 from harness.user_code import LONGEST, UserCodeError, user_code
@@ -74,11 +74,11 @@ def _predict_typed(predictor: Predictor, queries: Queries) -> Prediction:
         raise BrokenRule(str(error)) from None
 
 
-def _predict(predictor: Predictor, queries: Queries, when: str = "") -> Prediction:
+def _predict(predictor: Predictor, queries: Queries) -> Prediction:
     """Predict copies of queries, and check the prediction's type, epochs, shape and values."""
     prediction = _predict_typed(predictor, queries)
     for rule in ("epochs", "shape", "finite"):
-        _require_rule(rule, prediction, queries, when)
+        _require_rule(rule, prediction, queries)
     return prediction
 
 
@@ -111,11 +111,11 @@ def check_predictor(
     return findings
 
 
-def _require_rule(rule: str, prediction: Prediction, queries: Queries, when: str = "") -> None:
-    """Check one of `PREDICTION_RULES`; `when` starts the message."""
+def _require_rule(rule: str, prediction: Prediction, queries: Queries) -> None:
+    """Check one of `PREDICTION_RULES`."""
     problem = PREDICTION_RULES[rule](prediction, query_scope(queries))
     if problem:
-        raise BrokenRule(when + problem)
+        raise BrokenRule(f"with {quantity(queries.observed, 'epoch')} observed: {problem}")
 
 
 def _check_works(observed: int, suite: _Suite) -> str:
@@ -128,10 +128,10 @@ def _check_prediction(rule: str, suite: _Suite) -> str:
     for observed in OBSERVED:
         queries = suite.queried.observe(observed)
         prediction = _predict_typed(suite.get_fitted(observed), queries)
-        _require_rule(rule, prediction, queries, f"with {observed} epochs observed: ")
+        _require_rule(rule, prediction, queries)
     described = {
-        "epochs": f"{len(prediction.epochs)} epochs with {observed} observed",
-        "shape": f"{prediction.mean.shape} with {observed} epochs observed",
+        "epochs": f"{quantity(len(prediction.epochs), 'epoch')} with {observed} observed",
+        "shape": f"{prediction.mean.shape} with {quantity(observed, 'epoch')} observed",
         "finite": "all values are finite",
         "std": "not given" if prediction.std is None else "all values are above 0",
         "range": f"{prediction.mean.min():.3f} to {prediction.mean.max():.3f}",
@@ -192,8 +192,7 @@ def _check_diverged(suite: _Suite) -> str:
     train, queried = diverge(suite.train, len(suite.train) // 4), diverge(suite.queried, 2)
     diverged = replace(suite, train=train, queried=queried, fitted={})
     for observed in OBSERVED[1:]:
-        when, queries = f"with {observed} epochs observed: ", queried.observe(observed)
-        _predict(diverged.get_fitted(observed), queries, when)
+        _predict(diverged.get_fitted(observed), queried.observe(observed))
     return "predictions are finite when losses are NaN"
 
 
@@ -237,7 +236,7 @@ def _require_unchanged(where: str, before: Runs | Queries, after: Runs | Queries
 
 
 RULES: dict[str, Callable[[_Suite], str]] = {
-    **{f"works with {k} epochs observed": partial(_check_works, k) for k in OBSERVED},
+    **{f"works with {quantity(k, 'epoch')} observed": partial(_check_works, k) for k in OBSERVED},
     **{name: partial(_check_prediction, name) for name in PREDICTION_RULES},
     "order": _check_order,
     "single query": _check_single_query,

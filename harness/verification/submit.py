@@ -18,7 +18,7 @@ from benchmark.release import Release
 from benchmark.tasks import Task
 from benchmark.util.atomic import check_writable, replacing, write_atomically
 from benchmark.util.processes import EndedEarlyError, run_in_processes
-from benchmark.util.text import to_line
+from benchmark.util.text import quantity, to_line
 from harness.results.replacing import check_replaceable
 from harness.results.result import Result
 from harness.results.store import read_with_predictions, remove_result, result_path, write_result
@@ -214,8 +214,8 @@ def _score(files: SubmissionFiles, task: Task, release: Release) -> Outcome:
     result, table = score_predictions(path, task, release=release)
     if len(result.seeds) != submission.seeds:
         raise ValueError(
-            f"{path}: there are predictions of {len(result.seeds)} seeds, but `seeds` of {FILE} is "
-            f"{submission.seeds}"
+            f"{path}: there are predictions of {quantity(len(result.seeds), 'seed')}, but `seeds` "
+            f"of {FILE} is {submission.seeds}"
         )
     named = replace(
         result,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmark.space.imagesets import IMAGES
+from benchmark.util.text import quantity
 from harness.results.ceiling import Ceiling
 from harness.score_text import number_text
 from harness.scoring.scores import Score, SeedScore
@@ -115,7 +116,7 @@ def moment(observed: int) -> str:
     """
     if observed == 0:
         return "before training"
-    return f"after {observed} epoch{'s' if observed > 1 else ''}"
+    return f"after {quantity(observed, 'epoch')}"
 
 
 def _caption(task: TaskBoard) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmark.release import INSTALLED, Release
 from benchmark.util.strict_json import encode
+from benchmark.util.text import quantity
 from harness.predictors.registry import PREDICTORS
 from harness.results.folder import find_result
 from harness.results.predictions import matrix, mean_table
@@ -82,9 +83,9 @@ def predictor_lines(shown: ShownPredictor) -> Iterator[str]:
     if entry is not None:
         inputs = "uses the observed curve" if entry.uses_curve else "uses the network only"
         yield f"source: {entry.source}; {inputs}; {entry.target}"
-    seeds = f"{len(result.seeds)} seed{'s' if len(result.seeds) > 1 else ''}"
+    seeds, observed = quantity(len(result.seeds), "seed"), quantity(result.observed, "epoch")
     duration = "" if result.seconds is None else f"; fitted in {result.seconds.fit:.1f} s"
-    yield f"task {result.task}: {result.observed} epochs observed; {seeds}{duration}"
+    yield f"task {result.task}: {observed} observed; {seeds}{duration}"
     yield ""
     yield f"{'':28}{'networks':>8}  {'tau [95 %]':>22} {'R2':>7} {'MSE':>9}"
     for stratum in STRATA:
@@ -92,7 +93,7 @@ def predictor_lines(shown: ShownPredictor) -> Iterator[str]:
             yield _stratum(shown, stratum)
     yield ""
     yield "true (y-axis) against predicted final accuracy; darker: more networks"
-    heads = [f"{split}, {len(shown.of(split)[0])} networks" for split in SCORED_SPLITS]
+    heads = [f"{split}, {quantity(len(shown.of(split)[0]), 'network')}" for split in SCORED_SPLITS]
     yield f"{heads[0]:^{WIDTH}}  {heads[1]:^{WIDTH}}".rstrip()
     drawn = [density(*shown.of(split), *GRID) for split in SCORED_SPLITS]
     for one, other in zip(*drawn, strict=True):

@@ -12,6 +12,7 @@ from benchmark.runs import series, split_path
 from benchmark.space.imagesets import IMAGES, get_images, learned_above
 from benchmark.space.skeletons import SKELETONS
 from benchmark.space.splits import SPLITS
+from benchmark.util.text import quantity
 from leaderboard.show.chart import Array, histogram
 
 COLUMNS = ("architecture_id", "skeleton", "seed", "status", "valid_accuracy")
@@ -90,7 +91,7 @@ def pooled(groups: list[Group]) -> dict[str, Array]:
 def group_lines(images: str, groups: list[Group]) -> Iterator[str]:
     """Yield lines of counts, final accuracies and quantiles, at most 80 columns wide."""
     runs, networks = sum(g.runs for g in groups), sum(g.networks for g in groups)
-    yield f"{images}: {runs:,} runs of {networks:,} networks"
+    yield f"{images}: {quantity(runs, 'run')} of {quantity(networks, 'network')}"
     yield ""
     yield f"{'':34}{'final valid accuracy of seed 0':>46}"
     heads = "".join(f"{f'{q:.0%}':>6}" for q in (0.05, 0.5, 0.95))

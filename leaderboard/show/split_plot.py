@@ -7,6 +7,7 @@ import numpy as np
 
 from benchmark.space.imagesets import get_images
 from benchmark.util.colours import BLUE, CYCLE, GREY
+from benchmark.util.text import quantity
 from leaderboard.show.chart import Array, new_figure, save
 from leaderboard.show.split import QUANTILES, Group, pooled
 
@@ -30,7 +31,9 @@ def draw_groups(images: str, groups: list[Group], path: Path) -> None:
     right.set_facecolor("white")
     networks = sum(group.networks for group in groups)
     runs = sum(group.runs for group in groups)
-    figure.suptitle(f"{images}: {runs:,} runs of {networks:,} networks", fontsize=12)
+    figure.suptitle(
+        f"{images}: {quantity(runs, 'run')} of {quantity(networks, 'network')}", fontsize=12
+    )
     chance = get_images(images).chance
     _draw_finals(left.subplots(), shown, chance)
     panels = right.subplots(2, 2, sharex=True, sharey=True)
@@ -78,7 +81,7 @@ def _draw_curves(axes: "Axes", split: str, curves: Array, chance: float) -> None
     axes.fill_between(epochs, low, high, color=BLUE, alpha=0.35, linewidth=0, label="25 to 75 %")
     axes.plot(epochs, middle, color=BLUE, linewidth=1.8, label="median")
     axes.axhline(chance, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), label="chance")
-    axes.set_title(f"{split}, {len(curves)} networks", fontsize=9)
+    axes.set_title(f"{split}, {quantity(len(curves), 'network')}", fontsize=9)
     axes.set_ylim(0, 1)
     axes.set_xlim(1, len(epochs))
     axes.set_xticks([1, *range(5, len(epochs) + 1, 5)])

@@ -114,11 +114,18 @@ def test_a_block_that_does_not_start_with_a_convolution_is_refused(
         Block(layers)
 
 
-@pytest.mark.parametrize(("widths", "blocks"), [((16, 32), 3), ((), 1), ((16,), 0)])
+@pytest.mark.parametrize(
+    ("widths", "blocks", "text"),
+    [
+        ((16, 32), 3, "3 blocks cannot be divided evenly into 2 stages"),
+        ((), 1, "1 block cannot be divided evenly into 0 stages"),
+        ((16,), 0, "0 blocks cannot be divided evenly into 1 stage"),
+    ],
+)
 def test_blocks_that_do_not_divide_over_the_stages_are_refused(
-    widths: tuple[int, ...], blocks: int
+    widths: tuple[int, ...], blocks: int, text: str
 ) -> None:
-    with raises(f"{blocks} blocks cannot be divided evenly into {len(widths)} stages"):
+    with raises(text):
         Architecture("peephole-3x2", widths, (Block((CONV,)),) * blocks)
 
 

@@ -166,7 +166,7 @@ def test_an_accuracy_out_of_range_is_named(folder: Path) -> None:
 def test_a_curve_cut_short_is_named(folder: Path) -> None:
     name = edit(folder, "train", 2, test_loss=[0.2])
     sign(folder)
-    problem = f"`test_loss` of run {name!r} has 1 entries, not 1 for each of 2 epochs"
+    problem = f"`test_loss` of run {name!r} has 1 entry, not 1 for each of 2 epochs"
     assert verify_release(folder) == [problem]
 
 
@@ -390,4 +390,4 @@ def test_commands_show_and_verify_a_release(original: Path, folder: Path) -> Non
     (folder / "recipes.json").unlink()
     bad = CliRunner().invoke(data, ["verify", "--folder", str(folder)])
     assert bad.exit_code == 1
-    assert bad.output == f"recipes.json is missing\nError: 1 problems in {str(folder)!r}\n"
+    assert bad.output == f"recipes.json is missing\nError: 1 problem in {str(folder)!r}\n"

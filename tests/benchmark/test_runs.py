@@ -241,7 +241,7 @@ def test_series_of_unequal_lengths_are_refused(path: Path) -> None:
 def test_a_row_with_too_few_epochs_is_refused(name: str) -> None:
     row = rows()[0]
     row[name] = [0.5]
-    message = f"`{name}` of run {row['run_id']!r} has 1 entries, not 1 for each of 2 epochs"
+    message = f"`{name}` of run {row['run_id']!r} has 1 entry, not 1 for each of 2 epochs"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         check_row(row)
 

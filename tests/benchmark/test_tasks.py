@@ -242,6 +242,6 @@ def test_a_run_that_is_there_twice_is_named(folder: Path, task: Task) -> None:
     rows = published_rows(path)
     asked = [r for r in rows if r["run_id"] in task.parts["test"]]
     write_table(rows_to_table([*rows, asked[0]]), path)
-    message = f"'test' of 'digits' repeats 1 runs; the first is {asked[0]['run_id']!r}"
+    message = f"'test' of 'digits' repeats 1 run; the first is {asked[0]['run_id']!r}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         Release(folder).task_tables(task)

@@ -185,8 +185,8 @@ def test_the_command_exits_3_with_runs_left(tmp_path: Path, threads: None) -> No
         3,
         "0 runs finished, 2 left\n",
     )
-    assert invoke("run", "--campaign", tmp_path, "--limit", 1) == (0, "1 runs finished, 1 left\n")
-    assert invoke("run", "--campaign", tmp_path) == (0, "1 runs finished, 0 left\n")
+    assert invoke("run", "--campaign", tmp_path, "--limit", 1) == (0, "1 run finished, 1 left\n")
+    assert invoke("run", "--campaign", tmp_path) == (0, "1 run finished, 0 left\n")
 
 
 def test_a_row_describes_its_run(expected: dict[str, Row]) -> None:

@@ -70,8 +70,8 @@ def test_a_killed_run_is_said_counted_and_tried_again_last(tmp_path: Path, pool:
     name = PLAN[1].run_id
     pool(1)
     code, out, err = invoke("run", "--campaign", tmp_path, "--workers", 1, "--limit", 2)
-    assert (code, out) == (1, "1 runs finished, 3 left\n")
-    said = f"1 runs failed; the same command tries them again:\n  {name}: {DIED}\n"
+    assert (code, out) == (1, "1 run finished, 3 left\n")
+    said = f"1 run failed; the same command tries again:\n  {name}: {DIED}\n"
     assert err.endswith(said)
     assert campaign.done() == {PLAN[0].run_id}
     assert all_of(tmp_path) == ["1", "1", "4"]
@@ -85,7 +85,7 @@ def test_a_killed_run_is_said_counted_and_tried_again_last(tmp_path: Path, pool:
 
     pool(None)
     code, out, _ = invoke("run", "--campaign", tmp_path)
-    assert (code, out) == (0, "1 runs finished, 0 left\n")
+    assert (code, out) == (0, "1 run finished, 0 left\n")
     assert all_of(tmp_path) == ["4", "0", "4"]
     assert list(campaign.failures_folder.iterdir()) == []
     assert list(campaign.rows()) == sorted(map(toy_row, PLAN), key=lambda row: row["run_id"])  # type: ignore[arg-type,return-value]
@@ -148,7 +148,7 @@ def test_a_damaged_run_file_is_not_done_and_is_trained_again(
     assert err == f"{path} is damaged; `peephole generate run` trains its run again\n"
     seen = pool(None)
     code, out, err = invoke("run", "--campaign", tmp_path)
-    assert (code, out, seen) == (0, "1 runs finished, 0 left\n", [2])
+    assert (code, out, seen) == (0, "1 run finished, 0 left\n", [2])
     assert err.startswith(f"{path} is damaged; its run is trained again\n")
     assert path.read_text() == whole
 

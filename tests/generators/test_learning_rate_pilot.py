@@ -157,7 +157,7 @@ def test_the_pilot_is_outside_the_dataset_and_trains_each_network_twice() -> Non
 def test_a_missing_run_is_named() -> None:
     first, second = (run.run_id for run in plan()[3:5])
     table = [row for row in rows() if row["run_id"] not in (first, second)]
-    message = f"2 runs of the pilot of 'digits' are missing; the first is {first!r}"
+    message = f"the pilot of 'digits' lacks 2 runs; the first is {first!r}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         table_of(table)
 

@@ -201,7 +201,7 @@ def test_a_damaged_run_file_is_named(campaign: Campaign, tmp_path: Path) -> None
     del row["sha256"]
     path.write_text(add_digest(json.dumps(row)))
     message = (
-        f"{str(path)!r} is damaged (`valid_loss` of run {PLAN[3].run_id!r} has 1 entries, not 1 "
+        f"{str(path)!r} is damaged (`valid_loss` of run {PLAN[3].run_id!r} has 1 entry, not 1 "
         "for each of 2 epochs); delete it to train the run again"
     )
     refused([campaign], tmp_path / "data", message)

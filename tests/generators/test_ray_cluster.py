@@ -256,7 +256,7 @@ def test_a_cluster_without_room_is_an_error(machines: Machines, tmp_path: Path) 
     for fields, need in (({"workers": 64}, "64 CPUs"), ({"device": "cuda"}, "a GPU")):
         options = options_of(engine="ray", address=address, **fields)
         message = (
-            f"no machine of the Ray cluster at {address!r} has {need}, and 1 runs are left; add a "
+            f"no machine of the Ray cluster at {address!r} has {need}; 1 run left; add a "
             "machine and run the same command to resume"
         )
         with pytest.raises(ConnectionError, match=f"^{re.escape(message)}$"):

@@ -164,7 +164,7 @@ def test_what_is_given_of_the_observed_epochs_reaches_predictors_and_nothing_els
         (with_series(learning_rate=[0.1, -0.1, *[0.1] * 4]),
          "`series.learning_rate[1]` (=-0.1) must be at least 0"),
         (with_series(train_loss_tenths=[[1.0] * 10] * 5 + [[1.0]]),
-         "`series.train_loss_tenths[5]` (=1 entries) must have 10 entries"),
+         "`series.train_loss_tenths[5]` (=1 entry) must have 10 entries"),
         (with_series(valid_acc=CURVE),
          "unknown field 'series.valid_acc'; did you mean 'series.valid_accuracy'? Known: "
          f"{SERIES}"),

@@ -182,7 +182,7 @@ def test_reference_predictors_keep_every_rule(name: str) -> None:
     ("rule", "make", "seen"),
     [
         ("works with 0 epochs observed", FailsWithout, "RuntimeError: there is no curve"),
-        ("works with 1 epochs observed", lambda: FailsWith(1), "KeyError"),
+        ("works with 1 epoch observed", lambda: FailsWith(1), "KeyError"),
         ("works with 5 epochs observed", lambda: FailsWith(5), "KeyError"),
         (
             "epochs",
@@ -227,7 +227,7 @@ def test_reference_predictors_keep_every_rule(name: str) -> None:
         (
             "diverged networks",
             ReadsTheLoss,
-            "with 1 epochs observed: `mean` of query 'network-12' at epoch 2 (=nan) must be finite "
+            "with 1 epoch observed: `mean` of query 'network-12' at epoch 2 (=nan) must be finite "
             "(38 of 133 are not)",
         ),
     ],

@@ -129,7 +129,7 @@ def test_two_versions_of_a_class_stand_side_by_side(
         result = run(f"{file}:Mine", "--name", name, "--seeds", "1", "--json")
         assert (result.exit_code, json.loads(result.stdout)["predictor"]) == (0, name)
         assert "are replaced" not in result.stderr
-    note = "v2: earlier results on 1 tasks are replaced; --name keeps both\n"
+    note = "v2: earlier results on 1 task are replaced; --name keeps both\n"
     assert run("mine.py:Mine", "--name", "v2", "--seeds", "1").stderr.startswith(note)
     assert run("other.py:Mine", "--name", "v2", "--seeds", "1").exit_code == 0
     first, second = (read_result(result_path(Path("results"), TASK, n)) for n in ("v1", "v2"))
@@ -149,7 +149,7 @@ def test_published_results_are_reused_and_never_written(
     reused = run("last-value", "--json")
     assert reused.exit_code == 0
     assert json.loads(reused.stdout)["predictor"] == "last-value"
-    assert reused.stderr == "0 results are in results, 1 in leaderboard/results\n"
+    assert reused.stderr == "0 results in results, 1 in leaderboard/results\n"
     assert not Path("results").exists()
     assert run("mine.py:Mine", "last-value", "--seeds", "1").exit_code == 0
     assert [path.name for path in Path("results", TASK).glob("*.json")] == ["mine.json"]

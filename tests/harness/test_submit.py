@@ -185,7 +185,7 @@ def test_a_submission_is_replaced_only_if_asked_for(folder: Path, tmp_path: Path
 def test_what_is_refused_leaves_nothing(folder: Path, tmp_path: Path) -> None:
     mine = draft(tmp_path / "mine", folder, "seeds: 2\n")
     path = mine / "predictions" / f"{TASK}.parquet"
-    message = f"{path}: there are predictions of 1 seeds, but `seeds` of {FILE} is 2"
+    message = f"{path}: there are predictions of 1 seed, but `seeds` of {FILE} is 2"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         submit_files(read_submission_files(mine), Setting(tmp_path / "results", Release(folder)))
     table = toy_predictions(folder, toy_task(folder), 2)

@@ -16,7 +16,7 @@ SMALL = Targets(("r", "s"), ("a", "b"), ("x", "y"), ("test", "heldout"), (None, 
     [
         ({"run_ids": ("r", "r")}, "run 'r' is given twice; run ids must be all different"),
         ({"run_ids": ()}, "targets must have at least one run"),
-        ({"skeletons": ("x",)}, "skeletons (=1 entries) must have one entry per run (2)"),
+        ({"skeletons": ("x",)}, "skeletons (=1 entry) must have one entry per run (2)"),
         (
             {"splits": ("test", "train")},
             "split 'train' of run 's' must be one of ('test', 'heldout')",

@@ -266,7 +266,7 @@ def test_proxies_that_lack_a_network_are_refused(folder: Path, tmp_path: Path) -
     keep = pa.array([found != name for found in table["architecture_id"].to_pylist()])
     write_table(table.filter(keep), proxies_path("digits", place))
     message = (
-        f"the proxies of 'digits' lack 1 networks, first {name!r}; compute them with `peephole "
+        f"the proxies of 'digits' lack 1 network, first {name!r}; compute them with `peephole "
         f"generate proxies --images digits --data {place}`"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
