@@ -112,15 +112,19 @@ WRITTEN_DATA_OPTION = _DATA(
 
 
 def _device(_: click.Context, __: click.Parameter, name: str) -> str:
+    from benchmark.util.text import quantity
+    from benchmark.util.unknown_name import unknown_name
+
     match = re.fullmatch(r"cpu|cuda(?::(\d+))?", name)
     if match is None:
-        raise click.BadParameter(f"{name!r} must be cpu, cuda or cuda:N")
+        raise ValueError(unknown_name("device", name, ("cpu", "cuda", "cuda:N")))
     if name != "cpu" and find_spec("torch"):
         from torch import cuda
 
         if int(match[1] or 0) >= cuda.device_count():
-            raise click.BadParameter(
-                f"torch finds {cuda.device_count()} GPUs, so not {name!r}; cpu is always there"
+            found = quantity(cuda.device_count(), "GPU")
+            raise ValueError(
+                f"there is no device {name!r}: torch finds {found} on this machine; use cpu"
             )
     return name
 

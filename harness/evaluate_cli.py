@@ -98,6 +98,7 @@ def evaluate(
     runs is written too. --all skips predictors that need zero-cost proxies where the data has none.
     Exits with code 1 if a predictor failed.
     """
+    from benchmark.util.text import quantity
     from harness.predictors.registry import PREDICTORS
     from harness.results.ceiling import write_ceilings
     from harness.results.folder import PUBLISHED
@@ -110,7 +111,7 @@ def evaluate(
         raise click.UsageError("give either predictors or --all")
     task_names = tasks or release.task_names()
     if not task_names:
-        raise click.UsageError("there is no frozen task; `peephole task freeze` creates them")
+        raise ValueError("there is no frozen task; `peephole task freeze` creates them")
     frozen = [release.task(name) for name in task_names]
     trials = _select_trials(frozen[0], external, leave_out, train_sizes, output, release)
     names = predictors or applicable(tuple(PREDICTORS), trials)
@@ -127,7 +128,7 @@ def evaluate(
         write_ceilings(list(dict.fromkeys(result.images for result in here)), results, release)
         print_results(evaluated, as_json)
         reused = f", {len(evaluated) - len(here)} in {PUBLISHED}" if here != evaluated else ""
-        click.echo(f"{len(here)} results are in {results}{reused}", err=True)
+        click.echo(f"{quantity(len(here), 'result')} in {results}{reused}", err=True)
         failed = any(result.status == "failed" for result in evaluated)
     if failed:
         ctx.exit(1)

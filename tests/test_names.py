@@ -65,6 +65,12 @@ REFUSED = {
         "generate merge --campaign nosuch --data mine",
         "generate pilot --campaign nosuch",
     ),
+    "unknown device 'gpu'; did you mean 'cpu'? Known: cpu, cuda, cuda:N\n": (
+        "generate run --device gpu",
+        "generate bench --device gpu",
+        "generate verify --device gpu",
+        "generate proxies --data . --device gpu",
+    ),
     "no result of 'arc' on digits-k3-v3. Known: none; `peephole evaluate` makes results; ": (
         "show predictor arc --task digits-k3-v3 --results given",
     ),
@@ -84,6 +90,15 @@ def test_a_wrong_name_is_refused_as_what_it_is(
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(f"peephole: error: {message}")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for count, name in ((0, "cuda"), (1, "cuda:1")):
+        monkeypatch.setattr("torch.cuda.device_count", lambda count=count: count)
+        result = CliRunner().invoke(peephole, ["generate", "run", "--device", name])
+        found = f"torch finds {count} GPU{'' if count else 's'} on this machine; use cpu"
+        message = f"peephole: error: there is no device {name!r}: {found}\n"
+        assert (result.exit_code, result.output) == (2, message)
 
 
 @pytest.mark.parametrize("line", ["task freeze digits", "generate proxies", "data card"])

@@ -243,9 +243,8 @@ def test_evaluate_needs_predictors_or_all_of_them(folder: Path, tmp_path: Path) 
         assert done.stderr.endswith(message)
     done = run("evaluate", "--all", "--folder", tmp_path)
     assert done.exit_code == 2
-    assert done.stderr.endswith(
-        "Error: there is no frozen task; `peephole task freeze` creates them\n"
-    )
+    message = "there is no frozen task; `peephole task freeze` creates them"
+    assert done.stderr == f"peephole: error: {message}\n"
 
 
 def test_unknown_names_are_refused_with_the_nearest(folder: Path, tmp_path: Path) -> None:
