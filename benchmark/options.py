@@ -140,6 +140,12 @@ WORKERS_OPTION = click.option(
     type=PARALLEL,
     help="Networks to train at the same time.",
 )
+BUDGET_OPTION = click.option(
+    "--minutes",
+    type=MINUTES,
+    help="Time budget: no run is started that would exceed it, judging by those that finished. "
+    "Until one has, runs are started in any case.",
+)
 IMAGES_FOLDER_OPTION = click.option(
     "--images-folder",
     type=click.Path(path_type=Path),

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmark.options import (
+    BUDGET_OPTION,
     COUNT,
     COUNT_OR_NONE,
     DATA_OPTION,
     DEVICE_OPTION,
     HELP,
     IMAGES_FOLDER_OPTION,
-    MINUTES,
     PARALLEL,
     SEED,
     WORKERS_OPTION,
@@ -97,9 +97,7 @@ def bench(
 @IMAGES_FOLDER_OPTION
 @DEVICE_OPTION
 @WORKERS_OPTION
-@click.option(
-    "--minutes", type=MINUTES, help="Time budget; no run is started that would exceed it."
-)
+@BUDGET_OPTION
 @click.option(
     "--sample", "seed", default=0, show_default=True, type=SEED, help="Seed of the sample."
 )

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmark.options import (
+    BUDGET_OPTION,
     COUNT,
     DATA_OPTION,
     DEVICE_OPTION,
     HELP,
     IMAGES_FOLDER_OPTION,
-    MINUTES,
     PARALLEL,
     RATE,
     VERSION_OPTION,
@@ -101,9 +101,7 @@ def plan(
 @click.option(
     "--shard", default="1/1", show_default=True, help="i/n: every n-th run from the i-th."
 )
-@click.option(
-    "--minutes", type=MINUTES, help="Time budget; no run is started that would exceed it."
-)
+@BUDGET_OPTION
 @click.option("--limit", type=COUNT, help="Maximum number of runs to train.")
 @click.option(
     "--engine", default="local", show_default=True,

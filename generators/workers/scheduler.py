@@ -44,11 +44,10 @@ class RunOptions:
         workers: Networks to train at the same time: in one process each on a CPU, in threads of one
             process on a GPU. With Ray, for each GPU, or for each actor on CPUs.
         shard: (i, n): take every n-th run, beginning with the i-th, from 1.
-        minutes: Time budget; a run that would exceed it is not started. None: no limit.
+        minutes: Time budget; a run that finished ones say would exceed it is not started.
         limit: Maximum number of runs to train. None: all.
         engine: Whether workers run on this machine or on a Ray cluster.
-        address: Address of the Ray cluster; "auto" finds the one on this machine, "local" starts
-            one.
+        address: Address of the cluster; "auto" finds the one on this machine, "local" starts one.
     """
 
     images_folder: Path

@@ -121,6 +121,12 @@ def test_a_budget_starts_no_run_that_it_cannot_finish(
     assert minutes is None or used <= minutes
 
 
+def test_a_run_of_which_nothing_tells_the_time_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert finished_in(1.0, [180] * 3, tmp_path, monkeypatch) == (1, 3.0)
+
+
 def test_a_run_whose_worker_dies_is_retried_once(tmp_path: Path, forks: None) -> None:
     campaign = toy_campaign(tmp_path, PLAN[:2])
     assert work(campaign, die_once, options_of()) == 2
