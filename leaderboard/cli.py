@@ -39,12 +39,12 @@ def build(
 ) -> None:
     """Write the page that shows all results.
 
-    Every value is computed again from the predictions; wrong results are left out and named, with
-    exit code 1. Results that were right before are not scored again. The page contains its data
-    and needs no network connection. In a checkout, your own results in `results` are shown with the
-    published ones, but not with --readme. The table of --readme is between the lines <!-- board -->
-    and <!-- /board -->; its pictures are leaderboard/board-light.svg and
-    leaderboard/board-dark.svg, relative to its folder.
+    Every value is computed again from the predictions, at first in a minute or two on two cores;
+    later, results that were right before are not scored again. Wrong results are left out and
+    named, with exit code 1. The page contains its data and needs no network connection. In a
+    checkout, your own results in `results` are shown with the published ones, but not with
+    --readme. The table of --readme is between the lines <!-- board --> and <!-- /board -->; its
+    pictures are leaderboard/board-light.svg and leaderboard/board-dark.svg, relative to its folder.
     """
     from benchmark.util.atomic import write_atomically
     from harness.running.submission import submissions_folder
@@ -150,7 +150,7 @@ def serve(results: Path | None, port: int, release: "Release") -> None:
 @click.option("--minutes", default=60.0, show_default=True, type=MINUTES, help="Limit per task.")
 @click.option("--fresh", type=FOLDER, help="Networks of no release, on which code is tried too.")
 @click.option("--shard", default="1/1", show_default=True, help="i/n: share of the intervals.")
-@click.option("--processes", default=2, show_default=True, type=COUNT, help="Run in parallel.")
+@click.option("--processes", default=2, show_default=True, type=COUNT, help="How many at once.")
 @click.pass_context
 def rescore(
     ctx: click.Context,
@@ -217,7 +217,7 @@ def rescore(
 @SHOWN_RESULTS_OPTION
 @DATA_OPTION
 def record(results: Path | None, release: "Release") -> None:
-    """Record the results of all reference predictors, and write the ceilings, of a folder.
+    """Record the results of all reference predictors in a folder, and write noise ceilings there.
 
     Run it after an evaluation that is to be published: `rescore` and `build` refuse the rows of
     reference predictors that are not recorded in references.json.

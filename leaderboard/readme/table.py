@@ -16,10 +16,11 @@ SHOWN = 16  # predictors of the README's table
 START, END = "<!-- board -->", "<!-- /board -->"
 DASH = "–"  # noqa: RUF001
 _INTRODUCTION = (
-    "Made by `peephole board build --readme README.md` from the results in `leaderboard/results`; "
-    "`peephole board serve` shows the same as a page.\n\n"
-    "Test and held-out networks are those of each task. Scores are means over seeds of single fits."
-    " Intervals are 95 %, from a bootstrap over networks.\n\n"
+    "Made by `peephole board build --readme README.md` from the results in `leaderboard/results`, "
+    "at first in a minute or two on two cores; `peephole board serve` shows the same as a page.\n\n"
+    "Test and held-out networks are those of each task. A predictor is fitted once with each of "
+    "its seeds, and each fit is scored alone; a score is the mean over these seeds. Intervals are "
+    "95 %, from a bootstrap over networks.\n\n"
     f"{RANK_RULE} Bold in an overview: no predictor is significantly better on test.\n\n"
     "Scores on held-out skeletons are the mean over skeletons (R²: of the sums over skeletons). "
     "Their intervals are for these skeletons alone. *between* is the standard deviation of tau "
