@@ -63,7 +63,7 @@ SHOWN_RESULTS_OPTION = click.option(
     "--results",
     type=FOLDER,
     callback=_existing,
-    help="Folder [default: leaderboard/results or results if it exists, else the package's].",
+    help="Folder of results [default: leaderboard/results, else results, else the package's].",
 )
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON Lines.")
 TRACEBACK = "traceback"  # in the `meta` of a command's context: whether to write tracebacks

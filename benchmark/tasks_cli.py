@@ -71,7 +71,7 @@ def show(name: str, release: "Release", as_json: bool) -> None:
 @click.option(
     "--observed", multiple=True, type=COUNT_OR_NONE, help="Observed epochs [default: 0 1 2 3 5]."
 )
-@click.option("--version", type=COUNT, help="Of the tasks [default: the next one if rows changed].")
+@click.option("--version", type=COUNT, help="Version [default: the next one if rows changed].")
 @WRITTEN_DATA_OPTION
 def freeze_tasks(
     images: str, observed: tuple[int, ...], version: int | None, release: "Release"

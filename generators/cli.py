@@ -42,7 +42,7 @@ def generate() -> None:
     "--images", "names", multiple=True, default=("digits",), show_default=True,
     help="Image set; may be given more than once.",
 )  # fmt: skip
-@click.option("--networks", type=COUNT, help="Per image set [default: as in the release].")
+@click.option("--networks", type=COUNT, help="Number per image set [default: as in the release].")
 @click.option("--pilot", is_flag=True, help="Plan the learning-rate pilot of one image set.")
 @click.option(
     "--rate", "rates", multiple=True, default=(0.02, 0.05), show_default=True, type=RATE,
@@ -64,8 +64,9 @@ def plan(
 ) -> None:
     """Plan the runs of a campaign, in a balanced order.
 
-    A plan of more networks than the release has all of the release's networks, and more. With
-    --fresh, which needs --networks, it has other ones, on which maintainers try submitted code.
+    With more networks than the release has, the plan has all of the release's networks, and more.
+    With --fresh, which needs --networks, it has networks of no release, on which maintainers try
+    submitted code.
     """
     from benchmark.util.text import quantity
     from generators.campaign.campaign import Campaign, release_recipes
@@ -131,10 +132,11 @@ def run(
     again, after the others.
 
     With --engine ray, workers run on all machines of a Ray cluster. With --device cuda, --workers
-    networks are trained at the same time on each GPU. With --device cpu, each --workers CPUs get a
-    group of --workers processes. Finished runs are sent to this machine, so only it needs the
-    campaign's folder. Each machine needs this package, and the images at the same path. If a
-    machine is lost, its unfinished runs are trained on the others. Machines that join are used.
+    networks are trained at the same time on each GPU. With --device cpu, there is a group of
+    --workers processes for every --workers CPUs. Finished runs are sent to this machine, so only it
+    needs the campaign's folder. Each machine needs this package, and the images at the same path.
+    If a machine is lost, its unfinished runs are trained on the others. Machines that join are
+    used.
 
     Exit code 1 means that runs failed, 3 that the budget ended with runs left.
     """

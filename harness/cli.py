@@ -45,9 +45,9 @@ def check(
 
     PREDICTOR is as for `evaluate`, or a folder with a submission.yaml. It runs from a copy of the
     files that `submit` would take: all of the folder, or path/to/file.py with the modules beside it
-    that it imports and the data that it names. Like a rerun, it can read no other file of yours.
-    Allowed are Python files of 64 KiB, and data (csv, json, npy, npz, safetensors) of 10 MB; at
-    most 100 files, 20 MB. Exits with code 1 if a rule is broken.
+    that it imports and the data that it names. Like a rerun, it can read no other file of yours. A
+    Python file may have 64 KiB and a file of data (csv, json, npy, npz, safetensors) 10 MB; all
+    together, at most 100 files, 20 MB. Exits with code 1 if a rule is broken.
     """
     from harness.score_text import finding_lines, json_lines
     from harness.verification.submit import check_code

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     "--results", type=FOLDER, default="results", show_default=True, help="Folder to write to."
 )
 @click.option(
-    "--replace", "replace_existing", is_flag=True, help="Replace results that are worth more."
+    "--replace", "replace_existing", is_flag=True, help="Also replace the results named above."
 )
 @click.option(
     "--external",
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     "--output",
     type=FILE,
     metavar="FILE",
-    help="Store the fits of these three in FILE; those that are there are not made again.",
+    help="Store the fits of the three options above in FILE; stored ones are not made again.",
 )
 @click.option("--processes", default=2, show_default=True, type=COUNT, help="Parallel processes.")
 @TRACEBACK_OPTION
@@ -93,10 +93,10 @@ def evaluate(
     A PREDICTOR is a name in the registry, package.module:Class or path/to/file.py:Class. Results
     are written to a folder of your own; --name keeps two versions of a class side by side. Results
     of the registry's predictors are reused, also those in leaderboard/results; your own class
-    always runs. A result with more seeds, verified, of a submission, or scored where the predictor
-    now fails, is replaced only with --replace. The noise ceiling of each image set with repeated
-    runs is written too. --all skips predictors that need zero-cost proxies where the data has none.
-    Exits with code 1 if a predictor failed.
+    always runs. A result that has more seeds, is verified, is that of a submission, or has scores
+    where the predictor now fails, is replaced only with --replace. The noise ceiling of each image
+    set with repeated runs is written too. --all skips predictors that need zero-cost proxies where
+    the data has none. Exits with code 1 if a predictor failed.
     """
     from benchmark.util.text import quantity
     from harness.predictors.registry import PREDICTORS

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.command(context_settings=HELP)
 @click.argument("predictors", nargs=-1, metavar="PREDICTOR PREDICTOR...", required=True)
-@click.option("--task", "name", required=True, help="Frozen task with results of all.")
+@click.option("--task", "name", required=True, help="Frozen task on which all have results.")
 @click.option("--metric", default="tau", show_default=True, help="Metric to compare.")
 @click.option("--stratum", default="test", show_default=True, help="Networks to score.")
 @RESULTS_OPTION
@@ -43,8 +43,9 @@ def compare(
 ) -> None:
     """Test which predictors are significantly better, pair by pair, on the same resamples.
 
-    Scores are means over seeds of single fits, as on the board. P-values are corrected for all
-    pairs of predictors with a result on the task (Romano-Wolf), so the board says the same.
+    Each fit, with a seed of its own, is scored alone; a score is the mean over seeds, as on the
+    board. P-values are corrected for all pairs of predictors with a result on the task
+    (Romano-Wolf), so the board says the same.
     """
     from harness.results.folder import folders_to_read
     from harness.score_text import difference_lines, json_lines
@@ -64,7 +65,9 @@ def compare(
 @click.argument("predictors", nargs=-1, metavar="[PREDICTOR]...")
 @click.option("--images", default="digits", show_default=True, help="Image set of the tasks.")
 @click.option("--version", type=COUNT, help="Version of the tasks [default: the latest].")
-@click.option("--candidates", default=100, show_default=True, type=COUNT, help="Networks in a set.")
+@click.option(
+    "--candidates", default=100, show_default=True, type=COUNT, help="Networks to select from."
+)
 @picture_option("--plot")
 @RESULTS_OPTION
 @DATA_OPTION
@@ -130,8 +133,8 @@ def predict(
     """Predict the learning curve of your own torch module before it is trained.
 
     NETWORK is path/to/file.py:Class or package.module:Class: a torch module, or a class or function
-    that returns one without arguments. It is traced into layers and compared with the released
-    networks. The prediction is for training with the released recipe.
+    that returns one when called without arguments. It is traced into layers and compared with the
+    released networks. The prediction is for training with the released recipe.
     """
     from dataclasses import asdict
 
