@@ -29,22 +29,38 @@ def show() -> None:
 @show.command("network", context_settings=HELP)
 @click.argument("name", metavar="ID")
 @click.option("--images", help="Image set [default: the first that has the network].")
+@click.option(
+    "--text", "form", flag_value="text", help="Print a line for each layer, and nothing else."
+)
+@click.option(
+    "--torch",
+    "form",
+    flag_value="torch",
+    help="Print the code of a torch module, which imports torch alone.",
+)
 @OUTPUT_OPTION
 @DATA_OPTION
 @JSON_OPTION
 def show_network(
-    name: str, *, images: str | None, output: Path | None, release: "Release", as_json: bool
-) -> None:
+    name: str, *, images: str | None, form: str | None, output: Path | None, release: "Release",
+    as_json: bool,
+) -> None:  # fmt: skip
     """Show the layers of a network and the curves of all its runs.
 
     ID is an architecture id, an unambiguous prefix of one, or a run id. `conv3x5:24` is a
     convolution with a kernel 3 high and 5 wide and 24 output channels; `/2` at the end is a stride.
     """
     from leaderboard.show.network import load_network, network_lines, network_record
+    from leaderboard.show.network_code import layer_text, torch_text
     from leaderboard.show.network_plot import draw_network
 
     network = load_network(name, images, release)
-    if as_json:
+    if form == "text":
+        click.echo(layer_text(network.rows))
+    elif form == "torch":
+        title = f"Network {network.architecture_id} of {network.images}."
+        click.echo(torch_text(network.rows, network.recipe, title), nl=False)
+    elif as_json:
         click.echo(json.dumps(network_record(network)))
     else:
         click.echo("\n".join(network_lines(network)))  # with colours

@@ -9,6 +9,7 @@ from textwrap import wrap
 import click
 import pyarrow.compute as pc
 
+from benchmark.recipes import Recipe
 from benchmark.release import INSTALLED, Release
 from benchmark.runs import series, split_path
 from benchmark.space.architectures import from_record
@@ -25,8 +26,8 @@ COLOURS = {
     "global_pool": "magenta",
 }  # fmt: skip
 COLUMNS = (
-    "run_id", "architecture_id", "architecture", "skeleton", "seed", "status", "valid_accuracy",
-    "test_accuracy",
+    "run_id", "architecture_id", "architecture", "skeleton", "recipe_id", "seed", "status",
+    "valid_accuracy", "test_accuracy",
 )  # fmt: skip
 Found = tuple[str, str, str]  # architecture id, image set and split of a run
 
@@ -47,6 +48,7 @@ class Network:
     images: str
     split: str
     rows: tuple[LayerRow, ...]
+    recipe: Recipe
     seeds: tuple[int, ...]
     statuses: tuple[str, ...]
     valid: Array
@@ -107,6 +109,7 @@ def load_network(name: str, images: str | None = None, release: Release = INSTAL
         image_set,
         split,
         walk(from_record(first["architecture"]), get_images(image_set)),
+        release.recipe(first["recipe_id"]),
         tuple(trained["seed"].to_pylist()),
         tuple(trained["status"].to_pylist()),
         series(trained, "valid_accuracy"),

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
+from benchmark.recipes import RECIPES
 from benchmark.release import Release, load_runs
 from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import layer_word, walk
@@ -136,7 +137,9 @@ def test_every_layer_is_drawn_once_within_80_columns(skeleton: str, images: str)
         assert len(blocks) == len(drawn.architecture.blocks)
         assert all((line.shortcut is not None) == SKELETONS[skeleton].residual for line in blocks)
         nothing = np.zeros((0, 20))
-        network = Network("0" * 16, skeleton, images, "train", rows, (), (), nothing, nothing)
+        network = Network(
+            "0" * 16, skeleton, images, "train", rows, RECIPES[images], (), (), nothing, nothing
+        )
         text = [click.unstyle(line) for line in network_lines(network)]
         assert max(map(len, text)) <= 80
         assert text[-1] == "no run of this network was trained to the end"
