@@ -21,13 +21,18 @@ def feature_groups(queries: Queries) -> tuple[Array, ...]:
     The groups are counts, signals and structure of the architecture, proxies (if any), observed
     logits with their differences, and what else was observed.
     """
+    return *network_groups(queries), *observed_groups(queries)
+
+
+def network_groups(queries: Queries) -> tuple[Array, ...]:
+    """Return those of `feature_groups` that are known before training."""
     by_network = [[function(rows) for function in _OF_ROWS] for rows in queries.layer_rows]
     architecture = (np.stack(group) for group in zip(*by_network, strict=True))
-    return *architecture, measured_features(queries), *observed_groups(queries)
+    return *architecture, measured_features(queries)
 
 
 def observed_groups(queries: Queries) -> tuple[Array, Array]:
-    """Return the last two of `feature_groups`."""
+    """Return those of `feature_groups` that are of the observed epochs, the last two."""
     features, of_curve = prefix_features(queries), max(0, 2 * queries.observed - 1)
     return features[:, :of_curve], features[:, of_curve:]
 

@@ -68,15 +68,6 @@ def later_epochs(total: int, observed: int) -> tuple[int, ...]:
     return tuple(range(observed + 1, total + 1))
 
 
-def last_observed(prefixes: Array) -> Array:
-    """Return the last column of (networks, observed) as (networks, 1); 0 if there is none.
-
-    >>> last_observed(np.array([[0.1, 0.4]])).tolist(), last_observed(np.empty((1, 0))).tolist()
-    ([[0.4]], [[0.0]])
-    """
-    return prefixes[:, -1:] if prefixes.shape[1] else np.zeros((len(prefixes), 1))
-
-
 @contextmanager
 def preserve_numpy_state() -> Iterator[None]:
     """Restore numpy's global random state afterwards; fitting sklearn's NuSVR changes it."""

@@ -6,13 +6,7 @@ arXiv:2404.04111). With nothing observed, all three predict the mean curve of th
 
 import numpy as np
 
-from harness.predictors.base import (
-    check_fitted,
-    check_observed,
-    check_runs,
-    last_observed,
-    later_epochs,
-)
+from harness.predictors.base import check_fitted, check_observed, check_runs, later_epochs
 from harness.protocol import Array, Prediction, Queries, Runs
 
 
@@ -69,6 +63,15 @@ class LastValue:
         return Prediction(np.repeat(last, len(epochs), axis=1), epochs)
 
 
+def _last_observed(prefixes: Array) -> Array:
+    """Return the last column of (networks, observed) as (networks, 1); 0 if there is none.
+
+    >>> _last_observed(np.array([[0.1, 0.4]])).tolist(), _last_observed(np.empty((1, 0))).tolist()
+    ([[0.4]], [[0.0]])
+    """
+    return prefixes[:, -1:] if prefixes.shape[1] else np.zeros((len(prefixes), 1))
+
+
 class LastPlusGain:
     """The last observed accuracy plus the mean gain of the training runs after that epoch.
 
@@ -85,14 +88,14 @@ class LastPlusGain:
         """Store the gains of the training runs; `validation` and `seed` are not used."""
         check_runs(train, observed)
         curves = train.series.valid_accuracy
-        gains = curves[:, observed:] - last_observed(curves[:, :observed])
+        gains = curves[:, observed:] - _last_observed(curves[:, :observed])
         self._gains, self._observed = gains, observed
 
     def predict(self, queries: Queries) -> Prediction:
         """Predict all epochs after the observed ones, clipped to [0, 1]."""
         observed = check_observed(self._observed, queries)
         assert self._gains is not None
-        last = last_observed(queries.series.valid_accuracy)
+        last = _last_observed(queries.series.valid_accuracy)
         mean = np.clip(last + self._gains.mean(axis=0), 0, 1)
         epochs = later_epochs(observed + self._gains.shape[1], observed)
         return Prediction(mean, epochs, np.broadcast_to(self._gains.std(axis=0), mean.shape).copy())

@@ -5,14 +5,10 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from harness.features.logits import to_logits
+from harness.features.observed import network_groups
 from harness.predictors.gaussian import accuracy_moments
 from harness.predictors.mixture import latent_kronecker
-from harness.predictors.mixture.latent_kronecker import (
-    LEAST_VARIANCE,
-    LatentKronecker,
-    _maximise,
-    _of_networks,
-)
+from harness.predictors.mixture.latent_kronecker import LEAST_VARIANCE, LatentKronecker, _maximise
 from harness.protocol import Array
 from tests.toys.runs import EPOCHS, toy_runs
 
@@ -28,8 +24,8 @@ def test_it_is_the_dense_process_conditioned(observed: int) -> None:
     process, shared = predictor._process, predictor._shared
     own = predictor._own + LEAST_VARIANCE * np.eye(EPOCHS)
     known = to_logits(TRAIN.series.valid_accuracy) - predictor._mean
-    cross = process.covariances(_of_networks(OTHERS.observe(0)))
-    inside = process.covariances(_of_networks(TRAIN.observe(0)))
+    cross = process.covariances(network_groups(OTHERS.observe(0)))
+    inside = process.covariances(network_groups(TRAIN.observe(0)))
     for query in range(len(OTHERS)):
         networks = np.block(
             [[inside, cross[query][:, None]], [cross[query], np.array([[process.variance]])]]

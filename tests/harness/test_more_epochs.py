@@ -8,7 +8,7 @@ from scipy.stats import kendalltau
 
 from harness.predictors.registry import PREDICTORS, load
 from harness.protocol import Array, Runs
-from tests.toys.runs import EPOCHS, toy_runs
+from tests.toys.runs import EPOCHS, series_of, toy_runs
 
 NOISE = np.where(np.arange(EPOCHS) == 2, 0.1, 0.01)  # standard deviation, of an accuracy
 BY_DEFINITION = ("last-value", "last-plus-gain")  # the order of their predictions is the last epoch
@@ -25,15 +25,7 @@ def noisy_runs(networks: int) -> Runs:
     level = runs.series.valid_accuracy[:, -1:] * 0.5 + 0.3 + shift
     rise = 0.3 * np.arange(1, EPOCHS + 1) ** -0.8
     accuracy = np.clip(level - rise + NOISE * rng.normal(size=(networks, EPOCHS)), 0.02, 0.99)
-    loss = -np.log(accuracy)
-    tenths = np.repeat(loss[..., None], 10, axis=2)
-    ones = np.ones_like(accuracy)
-    series = replace(
-        runs.series, valid_accuracy=accuracy, valid_loss=loss, train_accuracy=accuracy.copy(),
-        train_loss=loss.copy(), train_loss_tenths=tenths, gradient_norm=ones,
-        weight_norm=ones.copy(),
-    )  # fmt: skip
-    return replace(runs, series=series)
+    return replace(runs, series=series_of(accuracy, np.zeros(networks, dtype=bool)))
 
 
 RUNS = noisy_runs(320)

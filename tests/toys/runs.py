@@ -41,12 +41,12 @@ def toy_runs(networks: int = 40, *, skeleton: str = "peephole-3x2", seed: int = 
         RECIPES["digits"],
         architectures,
         layer_rows,
-        _series(accuracy, diverged),
+        series_of(accuracy, diverged),
         np.abs(rng.normal(size=(networks, len(PROXIES)))),
     )
 
 
-def _series(accuracy: Array, diverged: NDArray[np.bool_]) -> Series:
+def series_of(accuracy: Array, diverged: NDArray[np.bool_]) -> Series:
     """Return series that match accuracies, (networks, epochs)."""
     loss = -np.log(accuracy)
     norm = np.ones_like(accuracy)

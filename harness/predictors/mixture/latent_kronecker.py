@@ -8,15 +8,14 @@ eigenvectors of the covariance of networks make the curves independent, and ever
 import numpy as np
 
 from harness.features.logits import to_logits
-from harness.features.observed import feature_groups
+from harness.features.observed import network_groups
 from harness.predictors.base import check_observed, check_runs, later_epochs
 from harness.predictors.gaussian import accuracy_moments
-from harness.predictors.mixture.gaussian_process import GroupedProcess, Groups
+from harness.predictors.mixture.gaussian_process import GroupedProcess
 from harness.protocol import Array, Prediction, Queries, Runs
 
 ROUNDS = 50  # of expectation maximisation
 LEAST_VARIANCE = 1e-6  # that is added to the variance of each epoch, in squared logits
-OBSERVED_GROUPS = 2  # at the end of `feature_groups`; the curve is no feature here
 
 
 class LatentKronecker:
@@ -41,7 +40,7 @@ class LatentKronecker:
         """Fit the covariances; `validation` and `seed` are not used."""
         check_runs(train, observed)
         logits = to_logits(train.series.valid_accuracy)
-        groups = _of_networks(train.observe(0))
+        groups = network_groups(train.observe(0))
         self._mean = logits.mean(axis=0)
         scale = max(float(logits[:, -1].std()), 1e-6)
         self._process.fit(groups, logits[:, -1:] / scale)
@@ -55,7 +54,7 @@ class LatentKronecker:
     def predict(self, queries: Queries) -> Prediction:
         """Predict all epochs after the observed ones, with standard deviations."""
         k = check_observed(self._observed, queries)
-        turned = self._process.covariances(_of_networks(queries)) @ self._vectors
+        turned = self._process.covariances(network_groups(queries)) @ self._vectors
         means = self._mean + turned @ self._solved @ self._shared
         known = self._shared @ np.tensordot(np.square(turned), self._inverses, 1) @ self._shared
         covariances = self._process.variance * self._shared + self._own - known
@@ -67,10 +66,6 @@ class LatentKronecker:
             variances = variances - np.einsum("nke,nke->ne", covariances[:, :k, k:], gains)
         mean, std = accuracy_moments(means, np.maximum(variances, LEAST_VARIANCE))
         return Prediction(mean, later_epochs(len(self._mean), k), std)
-
-
-def _of_networks(queries: Queries) -> Groups:
-    return feature_groups(queries)[:-OBSERVED_GROUPS]
 
 
 def _invert(values: Array, shared: Array, own: Array) -> Array:
