@@ -135,7 +135,7 @@ class Release:
             ValueError: If the data lacks a run of the task, or has one twice.
         """
         check_type("task", task, Task, "a `Task`, as `Release.task` returns it")
-        return select_rows(task, split, self.runs(task.images, split))
+        return select_rows(task, split, self.runs(task.images_of(split), split))
 
     def task_tables(self, task: Task) -> dict[str, pa.Table]:
         """Return the rows of every split of a task, checked against the task's digest.
@@ -145,7 +145,7 @@ class Release:
             ValueError: If the data lacks a run of the task or has changed values.
         """
         tables: dict[str, pa.Table] = {split: self.task_rows(task, split) for split in SPLITS}
-        digest = self.rows_digest(task.images, [tables[split] for split in SPLITS])
+        digest = self.rows_digest([(task.images_of(split), tables[split]) for split in SPLITS])
         if digest != task.rows_digest:
             raise ValueError(
                 f"the rows of task {task.name!r} have digest {digest}, not {task.rows_digest} as "
@@ -153,14 +153,20 @@ class Release:
             )
         return tables
 
-    def rows_digest(self, images: str, tables: Sequence[pa.Table]) -> str:
+    def rows_digest(self, splits: Sequence[tuple[str, pa.Table]]) -> str:
         """Return the digest of the rows of a task's splits, with their proxies.
+
+        Args:
+            splits: The image set and the rows of each split.
 
         Raises:
             ValueError: If proxies are missing or damaged.
         """
-        names = [name for table in tables for name in table.column("architecture_id").to_pylist()]
-        return digest_rows(tables, self.proxy_values(images, names))
+        proxies = [
+            self.proxy_values(images, table.column("architecture_id").to_pylist())
+            for images, table in splits
+        ]
+        return digest_rows([table for _, table in splits], [p for p in proxies if p is not None])
 
 
 INSTALLED = Release()

@@ -22,7 +22,7 @@ from benchmark.recipes import MOST_EPOCHS
 from benchmark.runs import series
 from benchmark.schema import EPOCH_SERIES, TRAINED_STATUSES
 from benchmark.space.imagesets import get_images
-from benchmark.space.splits import SPLITS
+from benchmark.space.splits import FITTED_SPLITS, SPLITS
 from benchmark.util.strict_json import read_record, refuse
 from benchmark.util.text import quantity
 from benchmark.util.unknown_name import unknown_name
@@ -34,6 +34,7 @@ NAMED = (
     "status",
 )  # fmt: skip
 INITIAL = ("initial_valid_loss", "initial_valid_accuracy")
+_TRANSFER = "-to-"  # between the image sets of a transfer task
 MEASURED = (*(name for name in EPOCH_SERIES if name != "epoch_seconds"), "train_loss_tenths")
 
 
@@ -42,12 +43,14 @@ class Task:
     """A prediction problem: given the first epochs of networks, predict their final accuracy.
 
     Attributes:
-        name: Name of the form "images-kN-vM": image set, observed epochs, version.
+        name: Name of the form "images-kN-vM": image set, observed epochs, version; that of a
+            transfer task starts with "fitted_on-to-images".
+        images: Image set of the test and held-out networks.
         observed: Number of epochs that a predictor sees (k).
         epochs: Number of epochs of every run.
         target: Name of the series to predict.
         second_target: Name of a second series that the same predictions are scored on.
-        parts: Sorted run ids of each split.
+        parts: Sorted run ids of each split; those of train and validation are of `fitted_on`.
         rows_digest: SHA-256 of the rows, in hexadecimal; see `digest_rows`. Tasks that differ only
             in their observed epochs have the same.
         digest: SHA-256 of all other fields, in hexadecimal; see `make_task`.
@@ -74,6 +77,30 @@ class Task:
         digest = _digest_fields(covered)
         if self.digest != digest:
             raise ValueError(f"`digest` (={self.digest!r}) must be {digest!r}, that of the fields")
+
+    @property
+    def fitted_on(self) -> str:
+        """Image set of the runs to fit on; in a transfer task another one than `images`."""
+        fitted_on, transfer, _ = group_of(self.name).partition(_TRANSFER)
+        return fitted_on if transfer else self.images
+
+    def images_of(self, split: str) -> str:
+        """Return the image set of the runs of a split."""
+        return self.fitted_on if split in FITTED_SPLITS else self.images
+
+
+def group_of(task_name: str) -> str:
+    """Return what a task's name has before its observed epochs.
+
+    >>> group_of("mnist-k0-v1"), group_of("cifar10-to-mnist-k0-v1")
+    ('mnist', 'cifar10-to-mnist')
+    """
+    return task_name.rpartition("-k")[0]
+
+
+def name_group(fitted_on: str, images: str) -> str:
+    """Return the start of the names of tasks with these image sets; see `group_of`."""
+    return images if fitted_on == images else f"{fitted_on}{_TRANSFER}{images}"
 
 
 def make_task(**covered: Any) -> Task:
@@ -105,11 +132,12 @@ def _check_fields(task: Task, stem: str) -> None:
     """Check the names, numbers and run ids of a task against its images and its file's name."""
     if task.name != stem:
         refuse("name", task.name, f"the file's name, {stem!r}")
-    name = f"{task.images}-k{task.observed}-v"
+    name = f"{name_group(task.fitted_on, task.images)}-k{task.observed}-v"
     if not re.fullmatch(rf"{re.escape(name)}[1-9][0-9]{{0,8}}", task.name):
         refuse("name", task.name, f"{name} and the version")
-    if task.classes != get_images(task.images).classes:
-        refuse("classes", task.classes, f"{get_images(task.images).classes}, those of the images")
+    for images in (task.images, task.fitted_on):
+        if task.classes != get_images(images).classes:
+            refuse("classes", task.classes, f"{get_images(images).classes}, those of {images!r}")
     for field in ("target", "second_target"):
         if getattr(task, field) not in EPOCH_SERIES:
             known = unknown_name("series", getattr(task, field), EPOCH_SERIES)
@@ -121,10 +149,11 @@ def _check_fields(task: Task, stem: str) -> None:
         refuse("parts", sorted(task.parts), f"the splits {', '.join(SPLITS)}")
     owner: dict[str, str] = {}
     for split, ids in task.parts.items():
+        images = task.images_of(split)
         for number, run in enumerate(ids):
             where = f"parts.{split}[{number}]"
-            if not re.fullmatch(rf"{re.escape(task.images)}-[0-9a-z-]{{1,60}}", run):
-                refuse(where, run, f"the id of a run on {task.images}")
+            if not re.fullmatch(rf"{re.escape(images)}-[0-9a-z-]{{1,60}}", run):
+                refuse(where, run, f"the id of a run on {images}")
             if owner.setdefault(run, split) != split or (number and run <= ids[number - 1]):
                 refuse(where, run, "in one split, once, and after the id before it")
 
@@ -146,8 +175,8 @@ def select_rows(task: Task, split: str, runs: pa.Table) -> pa.Table:
     repeated = [name for name, times in counts.items() if times > 1]
     if repeated:
         raise ValueError(
-            f"{split!r} of {task.images!r} repeats {quantity(len(repeated), 'run')}; the first is "
-            f"{min(repeated)!r}"
+            f"{split!r} of {task.images_of(split)!r} repeats {quantity(len(repeated), 'run')}; the "
+            f"first is {min(repeated)!r}"
         )
     return chosen.sort_by("run_id")
 
@@ -160,7 +189,7 @@ def has_full_curve(runs: pa.Table) -> pa.ChunkedArray:
     )
 
 
-def digest_rows(tables: Sequence[pa.Table], proxies: NDArray[np.float64] | None) -> str:
+def digest_rows(tables: Sequence[pa.Table], proxies: Sequence[NDArray[np.float64]]) -> str:
     """Return the SHA-256 of rows and their proxies.
 
     It covers names, architectures, then numbers: initial values and series as little-endian
@@ -168,7 +197,7 @@ def digest_rows(tables: Sequence[pa.Table], proxies: NDArray[np.float64] | None)
 
     Args:
         tables: The rows of each split.
-        proxies: Proxies of all these rows, (rows, proxies); None if the data has none.
+        proxies: Proxies of these rows, (rows, proxies) for each table that has them.
     """
     digest = hashlib.sha256()
 
@@ -184,6 +213,6 @@ def digest_rows(tables: Sequence[pa.Table], proxies: NDArray[np.float64] | None)
         architectures = table.column("architecture").to_pylist()
         texts = [json.dumps(record, sort_keys=True) for record in architectures]
         update(texts, [*initial, *(series(table, name) for name in MEASURED)])
-    if proxies is not None:
-        digest.update(np.ascontiguousarray(proxies, dtype="<f8").tobytes())
+    for values in proxies:
+        digest.update(np.ascontiguousarray(values, dtype="<f8").tobytes())
     return digest.hexdigest()

@@ -60,6 +60,8 @@ def show(name: str, release: "Release", as_json: bool) -> None:
     click.echo(
         f"{frozen.name}: predict {frozen.target} (and {frozen.second_target}) on {frozen.images}"
     )
+    if frozen.fitted_on != frozen.images:
+        click.echo(f"fitted on: {frozen.fitted_on}; only the order of the networks is scored")
     click.echo(f"observed: {frozen.observed} of {frozen.epochs} epochs")
     for split, ids in frozen.parts.items():
         click.echo(f"{split:10} {quantity(len(ids), 'run'):>10}")
@@ -69,22 +71,39 @@ def show(name: str, release: "Release", as_json: bool) -> None:
 @task.command("freeze", context_settings=HELP)
 @click.argument("images")
 @click.option(
-    "--observed", multiple=True, type=COUNT_OR_NONE, help="Observed epochs [default: 0 1 2 3 5]."
+    "--fitted-on", help="Image set to fit on, for transfer tasks [default: IMAGES itself]."
+)
+@click.option(
+    "--observed",
+    multiple=True,
+    type=COUNT_OR_NONE,
+    help="Observed epochs [default: 0 1 2 3 5, and 0 alone for transfer tasks].",
 )
 @click.option("--version", type=COUNT, help="Version [default: the next one if rows changed].")
 @WRITTEN_DATA_OPTION
 def freeze_tasks(
-    images: str, observed: tuple[int, ...], version: int | None, release: "Release"
+    images: str,
+    *,
+    fitted_on: str | None,
+    observed: tuple[int, ...],
+    version: int | None,
+    release: "Release",
 ) -> None:
-    """Write the tasks of an image set for its released runs. A frozen task never changes."""
+    """Write the tasks of an image set for its released runs. A frozen task never changes.
+
+    A transfer task has the training and validation runs of one image set, and asks for the order
+    of the networks of another.
+    """
     from benchmark.publish.finish import changing_release
     from benchmark.publish.freeze import freeze, write_task
     from benchmark.release import Release
     from benchmark.tasks import OBSERVED
 
+    transfer = fitted_on not in (None, images)
     names = []
     with changing_release(release.folder) as draft:
-        for epochs in observed or OBSERVED:
-            frozen = freeze(images, epochs, Release(draft), version=version)
+        for epochs in observed or (OBSERVED[:1] if transfer else OBSERVED):
+            data = Release(draft)
+            frozen = freeze(images, epochs, data, fitted_on=fitted_on, version=version)
             names.append(write_task(frozen, Release(draft)).name)
     echo_lines(str(release.tasks_folder / name) for name in names)

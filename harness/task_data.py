@@ -79,11 +79,12 @@ def load_task_data(task: Task, release: Release = INSTALLED) -> TaskData:
     tables = release.task_tables(task)
     recipe = recipe_of(tables["train"], release)
     rows, splits = query_rows(task, tables)
+    asked = recipe_of(rows, release)
     return TaskData(
         task,
         build_runs(tables["train"], recipe, "t", release),
         build_runs(tables["validation"], recipe, "v", release),
-        build_runs(rows, recipe, "q", release).observe(task.observed),
+        build_runs(rows, asked, "q", release).observe(task.observed),
         build_targets(task, rows, splits),
     )
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 from benchmark.release import INSTALLED, Release
 from benchmark.space.imagesets import IMAGES
 from benchmark.space.skeletons import SKELETONS
+from benchmark.tasks import group_of
 from harness.results.ceiling import Ceiling, ceiling_paths, read_ceiling
 from harness.results.contents import require_contents
 from harness.results.folder import HOW, OWN, PUBLISHED, published_folder
@@ -86,7 +87,8 @@ class TaskBoard:
 
     Attributes:
         name: Name of the task.
-        images: Name of the image set.
+        images: Name of the image set of the networks.
+        group: What tasks of the same image sets share; see `benchmark.tasks.group_of`.
         observed: Number of observed epochs.
         target: Name of the curve that is predicted.
         networks: Number of networks in each split.
@@ -98,6 +100,7 @@ class TaskBoard:
 
     name: str
     images: str
+    group: str
     observed: int
     target: str
     networks: Mapping[str, int]
@@ -111,7 +114,7 @@ class Board:
     """All tasks and ceilings.
 
     Attributes:
-        tasks: Tasks, sorted by image set and observed epochs.
+        tasks: Tasks, sorted by image set and observed epochs; transfer tasks come last.
         ceilings: Ceiling of each image set that has one, by image set.
         left_out: The problem of each result or ceiling that was left out.
     """
@@ -174,7 +177,11 @@ def read_board(
     ceilings = {ceiling.images: ceiling for ceiling in map(read_ceiling, found)}
     tasks = [task_board(of, ceilings.get(of[0][0].images)) for of in entries.values()]
     order = list(IMAGES)
-    tasks.sort(key=lambda task: (order.index(task.images), task.observed, task.name))
+    tasks.sort(
+        key=lambda task: (
+            task.group != task.images, order.index(task.images), task.observed, task.name,
+        )
+    )  # fmt: skip
     return Board(tuple(tasks), ceilings, tuple(problems.values()))
 
 
@@ -207,6 +214,7 @@ def task_board(
     return TaskBoard(
         first.task,
         first.images,
+        group_of(first.task),
         first.observed,
         first.target,
         first.networks,

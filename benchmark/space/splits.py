@@ -7,6 +7,7 @@ from benchmark.space.skeletons import get_skeleton
 
 Split = Literal["train", "validation", "test", "heldout"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+FITTED_SPLITS: tuple[Split, ...] = ("train", "validation")  # predictors see their whole curves
 TRAIN_SHARE, VALIDATION_SHARE = 0.5, 0.1
 
 

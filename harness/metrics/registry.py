@@ -183,3 +183,6 @@ _ALL = (
 )  # fmt: skip
 METRICS = Registry("metric", {metric.name: metric for metric in _ALL})
 ORDER = ("tau", "somers_d", "tau_top")  # metrics that depend only on the order of the targets
+RANKING = (  # metrics that depend only on the order of the predictions
+    *ORDER, "tau_distinct", "regret_1", "regret_5", "regret_10", "auc_learned",
+)  # fmt: skip

@@ -60,7 +60,16 @@ def ladder_trials(task: Task, sizes: Sequence[int], release: Release = INSTALLED
 
 
 def _load_splits(task: Task, release: Release) -> tuple[Runs, Runs, Runs]:
-    """Return the train, validation and test runs of a task, with all epochs."""
+    """Return the train, validation and test runs of a task, with all epochs.
+
+    Raises:
+        ValueError: If it is a transfer task.
+    """
+    if task.fitted_on != task.images:
+        raise ValueError(
+            f"other splits need runs of one image set, but task {task.name!r} has those of "
+            f"{task.fitted_on!r} and {task.images!r}"
+        )
     tables = release.task_tables(task)
     recipe = recipe_of(tables["train"], release)
     train, validation, test = (

@@ -15,7 +15,7 @@ import pyarrow as pa
 from benchmark.release import INSTALLED, Release
 from benchmark.tasks import Task
 from harness.metrics.bootstrap import RESAMPLES
-from harness.metrics.registry import ORDER
+from harness.metrics.registry import METRICS, ORDER, RANKING
 from harness.protocol import Prediction
 from harness.results.predictions import predictions_table, round_prediction, seeds_table
 from harness.results.result import (
@@ -201,19 +201,23 @@ def score_outcome(
     """Score valid predictions, rounded as they are stored; return the result and their table.
 
     There is a prediction for each seed, with rows in the order of the targets. `seconds` is None if
-    no time was measured. With 0 `resamples` there are no intervals, but `tau_resamples`.
+    no time was measured. With 0 `resamples` there are no intervals, but `tau_resamples`. The scores
+    of a transfer task are those of the order alone, because accuracies of one image set are not
+    those of another.
     """
+    transfer = header.task.fitted_on != header.task.images
+    metrics = RANKING if transfer else tuple(METRICS)
     predictions = [round_prediction(prediction) for prediction in predictions]
     last = predictions[0].epochs[-1] - 1
     finals = [drop_observed(prediction, last) for prediction in predictions]
     run_ids = targets.valid_accuracy.run_ids
     tables = [predictions_table(run_ids, p.epochs, p.mean, p.std) for p in predictions]
     mean = np.mean([prediction.mean for prediction in predictions], axis=0)
-    samples = seed_samples(targets.valid_accuracy, predictions, resamples)
+    samples = seed_samples(targets.valid_accuracy, predictions, resamples, metrics=metrics)
     of_tau = seed_samples(targets.valid_accuracy, finals, names=["test"], metrics=["tau"])
     result = header.complete(
         mean_scores(samples),
-        mean_scores(seed_samples(targets.test_accuracy, finals, resamples)),
+        mean_scores(seed_samples(targets.test_accuracy, finals, resamples, metrics=metrics)),
         mean_scores(seed_samples(targets.valid_likelihood, finals, resamples, metrics=ORDER)),
         tau_resamples=pack_resamples(of_tau["test"]["tau"].mean(axis=0)[1:]),
         flags=flags(mean, targets.valid_accuracy.skeletons),

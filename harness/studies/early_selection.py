@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.release import INSTALLED, Release
+from benchmark.space.splits import FITTED_SPLITS
 from benchmark.tasks import Task
 from benchmark.util.rng import generator_for
 from benchmark.util.unknown_name import known_names
@@ -36,7 +37,6 @@ Array = NDArray[np.float64]
 CANDIDATES = 100  # N
 SETS = 1000  # random sets of candidates
 KEPT = (1, 5, 10)  # numbers of networks trained to the end
-FITTED_SPLITS = ("train", "validation")  # of which a predictor needs whole curves
 ETA = 3  # successive halving keeps a third, for three times the epochs
 
 

@@ -50,10 +50,10 @@ def load_fresh(data: TaskData, release: Release, fresh: Release) -> FreshNetwork
     rows = _complete_rows(fresh, images)
     _check_unknown(rows["architecture_id"].to_pylist(), release, where)
     recipe = recipe_of(rows, fresh)
-    if recipe != data.train.recipe:
+    if recipe != data.queries.recipe:
         raise ValueError(
             f"the recipe {recipe.recipe_id!r} of the fresh networks in {where!r} must be "
-            f"{data.train.recipe.recipe_id!r}, that of the task"
+            f"{data.queries.recipe.recipe_id!r}, that of the task"
         )
     splits: tuple[ScoredSplit, ...] = tuple(
         "heldout" if SKELETONS[name].held_out else "test" for name in rows["skeleton"].to_pylist()

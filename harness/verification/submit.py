@@ -95,7 +95,7 @@ def check_code(
     if predictor in PREDICTORS:
         check_installed(predictor)
     folder, files, draft = taken_files(predictor)
-    sets = {release.task(task).images for task in draft.tasks} if draft else {"digits"}
+    sets = {release.task(task).fitted_on for task in draft.tasks} if draft else {"digits"}
     hidden = [f"{path} {HIDDEN}" for path in hidden_modules(folder, files)]
     with TemporaryDirectory(prefix="peephole-check-") as temporary:
         copy, place, there = Path(temporary).resolve(), f"{folder}/", predictor
@@ -179,7 +179,7 @@ def submit_files(
         copy_files(files.code, temporary)
         read_submission(temporary)
         if submission.kind == "code":
-            sets = {task.images for task in tasks}
+            sets = {task.fitted_on for task in tasks}
             original = folder_of(files.code) if submission.file else None
             code = _Code(str(temporary), temporary, original)
             for finding in _check_rules(code, sets, setting.release, setting.traceback):

@@ -125,7 +125,7 @@ def index(board: Board, submissions: Path | None = None) -> str:
         "leftOut": board.left_out,
         "sources": {name: sources_of(name, submissions) for name in names},
         "tasks": [
-            {"name": task.name, "images": task.images, "observed": task.observed}
+            {name: getattr(task, name) for name in ("name", "images", "group", "observed")}
             for task in board.tasks
         ],
     }

@@ -28,7 +28,7 @@ def inputs_of(predictor: str, tasks: Sequence[TaskBoard]) -> Inputs:
 
     Args:
         predictor: Name of the predictor.
-        tasks: All tasks of one image set, sorted by observed epochs.
+        tasks: All tasks of one image set but transfer tasks, sorted by observed epochs.
     """
     scored = [
         (task.observed, row)

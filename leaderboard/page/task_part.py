@@ -48,7 +48,7 @@ def task_part(
     strata = list(dict.fromkeys(stratum for scores in found for stratum in scores))
     detailed = DETAILED // len(board.tasks)
     ceiling = board.ceilings.get(task.images) if task.observed == 0 else None
-    same_images = [other for other in board.tasks if other.images == task.images]
+    plain = [other for other in board.tasks if other.group == task.images]
     record: dict[str, object] = {
         "name": task.name,
         "observed": task.observed,
@@ -58,7 +58,7 @@ def task_part(
         "detailed": detailed,
         "ceiling": {} if ceiling is None else _ceiling(ceiling),
         "differences": _differences(task),
-        "rows": [_row(row, inputs_of(row.result.predictor, same_images)) for row in task.rows],
+        "rows": [_row(row, inputs_of(row.result.predictor, plain)) for row in task.rows],
     }
     return record, pack_integers(_numbers(task, targets, strata, detailed))
 

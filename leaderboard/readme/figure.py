@@ -10,7 +10,7 @@ from html import escape
 
 from harness.scoring.scores import SeedScore
 from leaderboard.board import Board, Row, TaskBoard
-from leaderboard.readme.table import best_first, moment, score_of
+from leaderboard.readme.table import best_first, group_tasks, moment, score_of
 
 WIDTH, NAMES, GAP, STEP, TOP, BOTTOM, MARGIN = 900, 172, 36, 21, 118, 58, 20  # pixels
 LETTERS = 22  # of a name
@@ -54,8 +54,7 @@ class Panel:
 
 def picture(board: Board, theme: Theme) -> str:
     """Return the picture of the first image set: its first task and its last, if it has two."""
-    images = board.tasks[0].images
-    tasks = [task for task in board.tasks if task.images == images]
+    tasks = group_tasks(board)[0]
     shown = [tasks[0]] if len(tasks) == 1 else [tasks[0], tasks[-1]]
     names = best_first(shown)[:ROWS]
     low, high = _ends(shown)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmark.space.imagesets import IMAGES
 from benchmark.util.text import quantity
 from harness.results.ceiling import Ceiling
 from harness.score_text import number_text
@@ -27,7 +26,8 @@ _INTRODUCTION = (
     "between them: for skeletons in general, the standard error of the mean is that number divided "
     "by the square root of the number of skeletons. *share* is the mean tau divided by the mean "
     "ceiling. *rankable* is the mean tau over the skeletons whose ceiling is above 0 with 95 % "
-    "confidence; in the others, networks may differ by no more than seeds do."
+    "confidence; in the others, networks may differ by no more than seeds do.\n\n"
+    "In tasks of *A-to-B*, predictors are fitted on runs of image set A and order networks of B."
 )
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {s: f"&#{ord(s)};" for s in "|[]*`\\~"}
 _COLUMNS = (
@@ -38,29 +38,27 @@ _COLUMNS = (
 
 def readme_table(board: Board) -> str:
     """Return the README's table: tau of the best predictors on the board's first image set."""
-    images = _images(board)[0]
-    return _overview(images, _tasks(board, images), board.ceilings.get(images), SHOWN)
+    tasks = group_tasks(board)[0]
+    return _overview(tasks, board.ceilings.get(tasks[0].images), SHOWN)
 
 
 def leaderboard_text(board: Board) -> str:
     """Return the leaderboard as Markdown: an overview of each image set, then a table per task."""
     texts = ["# Leaderboard", _INTRODUCTION]
-    for images in _images(board):
-        tasks, ceiling = _tasks(board, images), board.ceilings.get(images)
-        texts += [f"## {images}", _overview(images, tasks, ceiling)]
+    for tasks in group_tasks(board):
+        ceiling = board.ceilings.get(tasks[0].images)
+        texts += [f"## {tasks[0].group}", _overview(tasks, ceiling)]
         for task in tasks:
             texts += [f"### {_caption(task)}", _task_table(task)]
     return "\n\n".join(texts) + "\n"
 
 
-def _images(board: Board) -> list[str]:
-    """Return the image sets of a board, in the order in which they are defined."""
-    shown = {task.images for task in board.tasks}
-    return [name for name in IMAGES if name in shown]
-
-
-def _tasks(board: Board, images: str) -> list[TaskBoard]:
-    return [task for task in board.tasks if task.images == images]
+def group_tasks(board: Board) -> list[list[TaskBoard]]:
+    """Return the tasks of a board by group, in the order of the board."""
+    groups: dict[str, list[TaskBoard]] = {}
+    for task in board.tasks:
+        groups.setdefault(task.group, []).append(task)
+    return list(groups.values())
 
 
 def best_first(tasks: Sequence[TaskBoard]) -> list[str]:
@@ -74,9 +72,7 @@ def best_first(tasks: Sequence[TaskBoard]) -> list[str]:
     return sorted(total, key=lambda name: (-total[name], name))
 
 
-def _overview(
-    images: str, tasks: Sequence[TaskBoard], ceiling: Ceiling | None, most: int | None = None
-) -> str:
+def _overview(tasks: Sequence[TaskBoard], ceiling: Ceiling | None, most: int | None = None) -> str:
     """Return tau on every task of the predictors (at most so many), the best on average first."""
     cells: dict[str, list[str]] = {}
     for column, task in enumerate(tasks):
@@ -92,7 +88,8 @@ def _overview(
     heads = " | ".join(moment(task.observed) for task in tasks)
     return "\n".join(
         [
-            f"**{images}: Kendall's tau of the final accuracy, on test / on held-out skeletons**",
+            f"**{tasks[0].group}: Kendall's tau of the final accuracy, on test / on held-out "
+            "skeletons**",
             "",
             f"| predictor | {heads} |",
             f"|---|{'--:|' * len(tasks)}",
@@ -122,7 +119,7 @@ def moment(observed: int) -> str:
 
 def _caption(task: TaskBoard) -> str:
     networks = f"{task.networks['test']:,} test and {task.networks['heldout']:,} held-out networks"
-    return f"{task.images}, {moment(task.observed)} (`{task.name}`, {networks})"
+    return f"{task.group}, {moment(task.observed)} (`{task.name}`, {networks})"
 
 
 def _task_table(task: TaskBoard) -> str:

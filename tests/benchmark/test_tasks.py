@@ -195,10 +195,10 @@ def test_added_columns_do_not_change_the_digest(folder: Path, task: Task) -> Non
 @pytest.mark.parametrize("name", DIGESTED)
 def test_one_changed_value_changes_the_digest(folder: Path, task: Task, name: str) -> None:
     edit(folder, "heldout", 0, **{name: OTHER.get(name, [0.125, 0.25])})
-    tables = [Release(folder).task_rows(task, split) for split in SPLITS]
+    splits = [("digits", Release(folder).task_rows(task, split)) for split in SPLITS]
     message = (
         "the rows of task 'digits-k1-v1' have digest "
-        f"{Release(folder).rows_digest('digits', tables)}, not {task.rows_digest} as when frozen"
+        f"{Release(folder).rows_digest(splits)}, not {task.rows_digest} as when frozen"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         Release(folder).task_tables(task)

@@ -56,6 +56,7 @@ def _task(
     return TaskBoard(
         "",
         "digits",
+        "digits",
         observed,
         "valid_accuracy",
         stored[0].networks,

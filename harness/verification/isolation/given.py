@@ -12,10 +12,10 @@ from pathlib import Path
 
 from benchmark.runs import correct_path, split_path
 from benchmark.space.imagesets import IMAGES
+from benchmark.space.splits import FITTED_SPLITS
 from harness.running.submitted_files import Files, copy_files
 from harness.verification.isolation.work import CODE
 
-VISIBLE_SPLITS = ("train", "validation")  # splits whose full curves a predictor may see
 GIVEN, TREE, PACKAGES = "given", "tree", "packages"
 OWN_NAMES = (
     "benchmark", "generators", "harness", "leaderboard", "peephole.py", "peephole_command.py",
@@ -53,7 +53,7 @@ def copy_tree(tree: Path, data: Path) -> None:
     sources += (data / "tasks").glob("*.json")  # run ids, no measurements
     for images in IMAGES:
         sources.append(data / "images" / f"{images}.json")
-        for split in VISIBLE_SPLITS:
+        for split in FITTED_SPLITS:
             sources += [split_path(images, split, data), correct_path(images, split, data)]
     for source in sources:
         if source.is_file():  # a release may lack it

@@ -23,7 +23,7 @@ async function unpack(id, complete = part => part) {
 const entry = () => INDEX.tasks.find(t => t.name === view.task);
 const idOf = entry => `task-${INDEX.tasks.indexOf(entry)}`;
 const unpackTask = entry => unpack(idOf(entry), withScores);
-const ofSameImages = () => INDEX.tasks.filter(t => t.images === entry().images);
+const ofSameGroup = () => INDEX.tasks.filter(t => t.group === entry().group);
 const task = () => unpacked.get(idOf(entry()));
 const images = () => unpacked.get(`images-${entry().images}`);
 const networks = () => images().sets[images().tasks[view.task].set];

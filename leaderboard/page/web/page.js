@@ -28,33 +28,33 @@ async function draw() {
   drawScatter();
   drawNetwork();
   drawWalk();
-  const tasks = await Promise.all(ofSameImages().map(unpackTask));
+  const tasks = await Promise.all(ofSameGroup().map(unpackTask));
   if (mine !== drawn) return;
   drawLines(tasks);
   document.querySelector("main").setAttribute("aria-busy", "false");
 }
 
 function drawControls() {
-  const { images, observed } = entry(),
+  const { group, observed } = entry(),
     tasks = INDEX.tasks;
   const taskOf = (set, k) =>
-    tasks.find(t => t.images === set && t.observed === k) ?? tasks.find(t => t.images === set);
-  const sets = [...new Set(tasks.map(t => t.images))],
+    tasks.find(t => t.group === set && t.observed === k) ?? tasks.find(t => t.group === set);
+  const sets = [...new Set(tasks.map(t => t.group))],
     ks = [...new Set(tasks.map(t => t.observed))].sort((a, b) => a - b);
-  const hasTask = k => tasks.some(t => t.images === images && t.observed === k);
+  const hasTask = k => tasks.some(t => t.group === group && t.observed === k);
   segments(
-    "images", sets.map(name => [name, name]), images,
+    "images", sets.map(name => [name, name.replaceAll("-", " ")]), group,
     name => go({ task: taskOf(name, observed).name, part: "all", network: null }),
   );
   segments(
     "observed", ks.map(k => [k, k === 0 ? "0: before training" : `${k}`, hasTask(k)]), observed,
-    k => go({ task: taskOf(images, k).name }),
+    k => go({ task: taskOf(group, k).name }),
   );
   segments("stratum", SPLITS, view.stratum, stratum => go({ stratum }));
   const { test, heldout } = task().networks;
   $("about").textContent =
     `${view.task}: ${count(test)} test and ${count(heldout)} held-out networks, predicted ${moment(observed)}.`;
-  document.title = `peephole-bench: ${images}, ${moment(observed)}`;
+  document.title = `peephole-bench: ${group}, ${moment(observed)}`;
   const rows = task().rows,
     present = [...new Set(rows.map(r => r.inputs))].sort();
   if ($("find").value !== view.find) $("find").value = view.find;

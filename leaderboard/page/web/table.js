@@ -133,7 +133,7 @@ function drawTable() {
     "No predictor matches these filters. ", clear,
   );
   if (!rows.length) body.append(make("tr", {}, none));
-  const caption = `Predictors on ${entry().images}, ${moment(task().observed)}: ${COLUMNS[view.columns][0]}, checks and cost`;
+  const caption = `Predictors on ${entry().group}, ${moment(task().observed)}: ${COLUMNS[view.columns][0]}, checks and cost`;
   $("board").replaceChildren(make("caption", { class: "hidden" }, caption), tableHead(shown), body);
   const { detailed } = task();
   const notes = [
