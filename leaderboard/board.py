@@ -88,7 +88,6 @@ class TaskBoard:
     Attributes:
         name: Name of the task.
         images: Name of the image set of the networks.
-        group: What tasks of the same image sets share; see `benchmark.tasks.group_of`.
         observed: Number of observed epochs.
         target: Name of the curve that is predicted.
         networks: Number of networks in each split.
@@ -100,7 +99,6 @@ class TaskBoard:
 
     name: str
     images: str
-    group: str
     observed: int
     target: str
     networks: Mapping[str, int]
@@ -176,12 +174,8 @@ def read_board(
     found = [path for place in places for path in ceiling_paths(place) if path not in problems]
     ceilings = {ceiling.images: ceiling for ceiling in map(read_ceiling, found)}
     tasks = [task_board(of, ceilings.get(of[0][0].images)) for of in entries.values()]
-    order = list(IMAGES)
-    tasks.sort(
-        key=lambda task: (
-            task.group != task.images, order.index(task.images), task.observed, task.name,
-        )
-    )  # fmt: skip
+    tasks.sort(key=lambda task: ([*IMAGES].index(task.images), task.observed, task.name))
+    tasks.sort(key=lambda task: group_of(task.name) != task.images)
     return Board(tuple(tasks), ceilings, tuple(problems.values()))
 
 
@@ -214,7 +208,6 @@ def task_board(
     return TaskBoard(
         first.task,
         first.images,
-        group_of(first.task),
         first.observed,
         first.target,
         first.networks,

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
+from benchmark.tasks import group_of
 from harness.metrics.registry import HEADLINE, METRICS, Group
 from leaderboard.board import Board
 from leaderboard.networks import TaskNetworks
@@ -125,7 +126,12 @@ def index(board: Board, submissions: Path | None = None) -> str:
         "leftOut": board.left_out,
         "sources": {name: sources_of(name, submissions) for name in names},
         "tasks": [
-            {name: getattr(task, name) for name in ("name", "images", "group", "observed")}
+            {
+                "name": task.name,
+                "images": task.images,
+                "group": group_of(task.name),
+                "observed": task.observed,
+            }
             for task in board.tasks
         ],
     }

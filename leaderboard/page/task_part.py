@@ -10,6 +10,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.tasks import group_of
 from harness.metrics.registry import HEADLINE, METRICS
 from harness.results.ceiling import CEILING_METRICS, Ceiling
 from harness.scoring.scores import SeedScore
@@ -48,7 +49,7 @@ def task_part(
     strata = list(dict.fromkeys(stratum for scores in found for stratum in scores))
     detailed = DETAILED // len(board.tasks)
     ceiling = board.ceilings.get(task.images) if task.observed == 0 else None
-    plain = [other for other in board.tasks if other.group == task.images]
+    plain = [other for other in board.tasks if group_of(other.name) == task.images]
     record: dict[str, object] = {
         "name": task.name,
         "observed": task.observed,

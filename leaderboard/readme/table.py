@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmark.tasks import group_of
 from benchmark.util.text import quantity
 from harness.results.ceiling import Ceiling
 from harness.score_text import number_text
@@ -47,7 +48,7 @@ def leaderboard_text(board: Board) -> str:
     texts = ["# Leaderboard", _INTRODUCTION]
     for tasks in group_tasks(board):
         ceiling = board.ceilings.get(tasks[0].images)
-        texts += [f"## {tasks[0].group}", _overview(tasks, ceiling)]
+        texts += [f"## {group_of(tasks[0].name)}", _overview(tasks, ceiling)]
         for task in tasks:
             texts += [f"### {_caption(task)}", _task_table(task)]
     return "\n\n".join(texts) + "\n"
@@ -57,7 +58,7 @@ def group_tasks(board: Board) -> list[list[TaskBoard]]:
     """Return the tasks of a board by group, in the order of the board."""
     groups: dict[str, list[TaskBoard]] = {}
     for task in board.tasks:
-        groups.setdefault(task.group, []).append(task)
+        groups.setdefault(group_of(task.name), []).append(task)
     return list(groups.values())
 
 
@@ -88,8 +89,8 @@ def _overview(tasks: Sequence[TaskBoard], ceiling: Ceiling | None, most: int | N
     heads = " | ".join(moment(task.observed) for task in tasks)
     return "\n".join(
         [
-            f"**{tasks[0].group}: Kendall's tau of the final accuracy, on test / on held-out "
-            "skeletons**",
+            f"**{group_of(tasks[0].name)}: Kendall's tau of the final accuracy, "
+            "on test / on held-out skeletons**",
             "",
             f"| predictor | {heads} |",
             f"|---|{'--:|' * len(tasks)}",
@@ -119,7 +120,7 @@ def moment(observed: int) -> str:
 
 def _caption(task: TaskBoard) -> str:
     networks = f"{task.networks['test']:,} test and {task.networks['heldout']:,} held-out networks"
-    return f"{task.group}, {moment(task.observed)} (`{task.name}`, {networks})"
+    return f"{group_of(task.name)}, {moment(task.observed)} (`{task.name}`, {networks})"
 
 
 def _task_table(task: TaskBoard) -> str:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from benchmark.publish.freeze import freeze, write_task
 from benchmark.release import INSTALLED, Release
 from benchmark.runs import read_table, rows_to_table, split_path, write_table
-from benchmark.tasks import Task
+from benchmark.tasks import Task, group_of
 from benchmark.tasks_cli import task as command
 from harness.metrics.registry import RANKING
 from harness.protocol import Prediction, Queries, Runs
@@ -106,7 +106,7 @@ def test_a_result_is_rescored_and_shown_after_the_others(
         path = tmp_path / asked.name / "parameters.json"
         assert find_problems([Rescoring(path, release=release)]) == [""]
     board = read_board(tmp_path)
-    assert [of.group for of in board.tasks] == ["digits", "cifar10-to-mnist"]
+    assert [group_of(of.name) for of in board.tasks] == ["digits", "cifar10-to-mnist"]
     lines = leaderboard_text(board).splitlines()
     assert "## cifar10-to-mnist" in lines
     result, _ = read_with_predictions(tmp_path / NAME / "parameters.json")

@@ -56,7 +56,6 @@ def _task(
     return TaskBoard(
         "",
         "digits",
-        "digits",
         observed,
         "valid_accuracy",
         stored[0].networks,
