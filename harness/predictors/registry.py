@@ -93,6 +93,10 @@ _ALL: dict[str, Entry] = {
     "gru": Entry(target="harness.predictors.recurrent.gru:Gru", packages=_TORCH, uses_curve=False,
         title="Bidirectional GRU over layer codes, widths and sizes, with counts, "
         "trained on all epochs"),
+    "graph-encoder": Entry(target="harness.predictors.graph_encoder:GraphEncoder",
+        packages=_TORCH, uses_curve=False,
+        title="Messages between the layers of a network, trained to order pairs of networks",
+        source="Dudziak et al. 2020, arXiv:2007.08668"),
     "peephole-x5": Entry(target="harness.predictors.ensemble:Ensemble", packages=_TORCH,
         uses_curve=False,
         title="Mean prediction of five fits of `peephole`", source=_PEEPHOLE, stochastic=False,

@@ -20,6 +20,7 @@ from harness.predictors.counts import ForestCounts, IsotonicCount
 from harness.predictors.ensemble import Ensemble
 from harness.predictors.extrapolation.predictor import Extrapolation
 from harness.predictors.gaussian import EmpiricalGaussian
+from harness.predictors.graph_encoder import GraphEncoder
 from harness.predictors.mixture.latent_kronecker import LatentKronecker
 from harness.predictors.mixture.predictor import Mixture
 from harness.predictors.nearest import NearestNeighbours
@@ -51,6 +52,7 @@ QUICK: dict[str, Callable[[], Predictor]] = {
     "peephole": lambda: Peephole(training_epochs=2),
     "peephole-curve": lambda: Peephole(every_epoch=True, training_epochs=2),
     "gru": lambda: Gru(training_epochs=2),
+    "graph-encoder": lambda: GraphEncoder(training_epochs=2),
     "peephole-x5": lambda: Ensemble(lambda: Peephole(training_epochs=2), members=2),
     "peephole-curve-x5": lambda: Ensemble(
         lambda: Peephole(every_epoch=True, training_epochs=2), members=2
@@ -349,16 +351,21 @@ def test_peephole_trains_on_a_batch_size_plus_one_runs() -> None:
 
 
 @pytest.mark.parametrize("skeleton", ["deep-3x3", "strided-3x2", "residual-3x2"])
-@pytest.mark.parametrize("name", ["peephole", "gru", "nu-svr", "forest-counts"])
+@pytest.mark.parametrize("name", ["peephole", "gru", "graph-encoder", "nu-svr", "forest-counts"])
 def test_held_out_skeletons_are_predicted(name: str, skeleton: str) -> None:
     queries = toy_runs(3, skeleton=skeleton).observe(0)
     check_shape(fitted(name, 0).predict(queries), queries)
 
 
 @pytest.mark.parametrize(
-    "build", [lambda: Peephole(training_epochs=60), lambda: Gru(training_epochs=20)]
+    "build",
+    [
+        lambda: Peephole(training_epochs=60),
+        lambda: Gru(training_epochs=20),
+        lambda: GraphEncoder(training_epochs=40),
+    ],
 )
-def test_recurrent_predictors_learn_from_layers(build: Callable[[], Predictor]) -> None:
+def test_predictors_that_read_layers_learn_from_them(build: Callable[[], Predictor]) -> None:
     runs = toy_runs(48, skeleton="shallow-3x1")
     normalised = [np.mean(ulc(rows)[:, 0] == 7) for rows in runs.layer_rows]
     curves = np.repeat(0.3 + 2 * np.array(normalised)[:, None], EPOCHS, axis=1)
