@@ -96,16 +96,26 @@ def torch_text(rows: tuple[LayerRow, ...], recipe: Recipe, title: str) -> str:
     return "".join([head, *made, start, *steps]) + f"        return x{len(rows) - 1}\n"
 
 
+def same_padding(row: LayerRow) -> tuple[int, int, int, int]:
+    """Return the pixels that keep the resolution: left, right, top, bottom."""
+    height, width = row.kernel_height, row.kernel_width
+    return (width - 1) // 2, width // 2, (height - 1) // 2, height // 2
+
+
+def _is_uneven(row: LayerRow) -> bool:
+    """Return whether two opposite sides of a layer's input are padded differently."""
+    left, right, top, bottom = same_padding(row)
+    return (left, top) != (right, bottom)
+
+
 def _module(row: LayerRow, recipe: Recipe) -> str:
     """Return the code that makes the module of a row; empty if it needs none."""
     height, width = row.kernel_height, row.kernel_width
     if row.kind == "conv":
-        sides = (width - 1) // 2, width // 2, (height - 1) // 2, height // 2
-        convolution = f"nn.Conv2d({row.in_channels}, {row.out_channels}, ({height}, {width}), "
-        if sides[0] == sides[1] and sides[2] == sides[3]:
-            return f"{convolution}stride={row.stride}, padding={(sides[2], sides[0])})"
-        padded = f"nn.ZeroPad2d({sides}), {convolution}stride={row.stride})"
-        return f"nn.Sequential({padded})"
+        left, _, top, _ = same_padding(row)
+        sides = "" if _is_uneven(row) else f", padding={(top, left)}"
+        sizes = f"{row.in_channels}, {row.out_channels}, {(height, width)}"
+        return f"nn.Conv2d({sizes}, stride={row.stride}{sides})"
     if row.kind == "bn":
         return f"nn.BatchNorm2d({row.out_channels}, {recipe.bn_epsilon}, {recipe.bn_momentum})"
     if row.kind in ("max_pool", "avg_pool") and row.stride == 1:
@@ -121,7 +131,9 @@ def _steps(rows: tuple[LayerRow, ...]) -> Iterator[str]:
     for index, row in enumerate(rows):
         read = [names[source] for source in row.inputs]
         value = f"self.layer{index}({read[0]})"
-        if row.kind in ("relu", "sigmoid", "tanh"):
+        if row.kind == "conv" and _is_uneven(row):
+            value = f"self.layer{index}(functional.pad({read[0]}, {same_padding(row)}))"
+        elif row.kind in ("relu", "sigmoid", "tanh"):
             value = f"torch.{row.kind}({read[0]})"
         elif row.kind == "max_pool" and row.stride > 1:
             kernel = f"({row.kernel_height}, {row.kernel_width})"

@@ -53,6 +53,7 @@ def test_the_code_computes_what_the_trained_network_does(skeleton: str, images: 
         weights = [p for p in ours.parameters()]
         assert [p.shape for p in plain.parameters()] == [p.shape for p in weights]
         assert sum(p.numel() for p in plain.parameters()) == parameters(rows)
+        assert all(name.count(".") == 1 for name in plain.state_dict())  # as layer3.weight
         with torch.no_grad():
             for own, given in zip(plain.parameters(), weights, strict=True):
                 own.copy_(given)
