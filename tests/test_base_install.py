@@ -67,6 +67,7 @@ submit results/digits-k1-v1/mean-curve.*.parquet --name ours --title Ours --auth
 --task digits-k1-v1 --data toy --results results
 show network 1d148f --data toy
 show network 1D148F --data toy --json
+show networks digits --data toy
 show split digits --data toy
 show split digits --data toy --json
 show predictor last-value --task digits-k1-v1 --data toy --results results

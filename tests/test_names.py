@@ -26,6 +26,7 @@ REFUSED = {
         "check mean-curve --images digitz",
         "show split digitz",
         "show network 06d81d --images digitz",
+        "show networks digitz",
         "predict net.py:Net --images digitz",
     ),
     TASK: (

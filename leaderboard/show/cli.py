@@ -17,6 +17,7 @@ from benchmark.options import (
 
 if TYPE_CHECKING:
     from benchmark.release import Release
+    from leaderboard.show.network import Network
 
 OUTPUT_OPTION = picture_option("--output")
 
@@ -51,15 +52,11 @@ def show_network(
     convolution with a kernel 3 high and 5 wide and 24 output channels; `/2` at the end is a stride.
     """
     from leaderboard.show.network import load_network, network_lines, network_record
-    from leaderboard.show.network_code import layer_text, torch_text
     from leaderboard.show.network_plot import draw_network
 
     network = load_network(name, images, release)
-    if form == "text":
-        click.echo(layer_text(network.rows))
-    elif form == "torch":
-        title = f"Network {network.architecture_id} of {network.images}."
-        click.echo(torch_text(network.rows, network.recipe, title), nl=False)
+    if form is not None:
+        click.echo(_text(network, form), nl=False)
     elif as_json:
         click.echo(json.dumps(network_record(network)))
     else:
@@ -67,6 +64,42 @@ def show_network(
     if output is not None:
         draw_network(network, output)
         click.echo(output, err=True)
+
+
+def _text(network: "Network", form: str) -> str:
+    """Return the lines of a network's layers, or the code of its torch module."""
+    from leaderboard.show.network_code import layer_text, torch_text
+
+    if form == "text":
+        return f"{layer_text(network.rows)}\n"
+    title = f"Network {network.architecture_id} of {network.images}."
+    return torch_text(network.rows, network.recipe, title)
+
+
+@show.command("networks", context_settings=HELP)
+@click.argument("images")
+@click.option(
+    "--text", "form", flag_value="text", help="Text: a line for each layer. This is the default."
+)
+@click.option(
+    "--torch",
+    "form",
+    flag_value="torch",
+    help="Text: the code of a torch module, which imports torch alone.",
+)
+@DATA_OPTION
+def show_networks(images: str, form: str | None, release: "Release") -> None:
+    """Print the text of all networks of an image set, as JSON Lines.
+
+    Each line has a network's architecture_id, skeleton, images, split and text. The text
+    is that of `show network`.
+    """
+    from leaderboard.show.network import all_networks
+
+    for network in all_networks(images, release):
+        names = ("architecture_id", "skeleton", "images", "split")
+        record = {name: getattr(network, name) for name in names}
+        click.echo(json.dumps(record | {"text": _text(network, form or "text")}))
 
 
 @show.command("split", context_settings=HELP)

@@ -7,6 +7,7 @@ from itertools import groupby
 from textwrap import wrap
 
 import click
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmark.recipes import Recipe
@@ -18,6 +19,7 @@ from benchmark.space.layer_walk import LayerRow, layer_word, macs, parameters, w
 from benchmark.space.splits import SPLITS
 from benchmark.util.text import escape
 from leaderboard.show.chart import Array, chart
+from leaderboard.show.split import check_images
 
 WIDTH = 80  # columns of the terminal
 COLOURS = {
@@ -98,8 +100,28 @@ def load_network(name: str, images: str | None = None, release: Release = INSTAL
     if len(matches) > 1:
         shown = ", ".join(sorted(architecture for architecture, *_ in matches)[:3])
         raise ValueError(f"{name!r} is a prefix of {len(matches)} networks: {shown}, ...")
-    architecture_id, image_set, split = matches[0]
-    table = release.runs(image_set, split, columns=COLUMNS)
+    _, image_set, split = matches[0]
+    return _network(release.runs(image_set, split, columns=COLUMNS), matches[0], release)
+
+
+def all_networks(images: str, release: Release = INSTALLED) -> Iterator[Network]:
+    """Yield the networks of an image set, split by split, in the order of the data.
+
+    Raises:
+        ValueError: If the image set is unknown; the message suggests the nearest name.
+        FileNotFoundError: If the release has no data of it; the message lists what it has.
+    """
+    check_images(images, release)
+    for split in SPLITS:
+        if split_path(images, split, release.folder).exists():
+            table = release.runs(images, split, columns=COLUMNS)
+            for architecture_id in table["architecture_id"].unique().to_pylist():
+                yield _network(table, (architecture_id, images, split), release)
+
+
+def _network(table: pa.Table, found: Found, release: Release) -> Network:
+    """Return a network, given the runs of its split."""
+    architecture_id, image_set, split = found
     rows = table.filter(pc.equal(table["architecture_id"], architecture_id)).sort_by("seed")
     first = rows.slice(0, 1).to_pylist()[0]
     trained = rows.filter(pc.greater(pc.list_value_length(rows["valid_accuracy"]), 0))

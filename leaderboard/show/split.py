@@ -40,8 +40,8 @@ class Group:
     curves: Array
 
 
-def load_groups(images: str, release: Release = INSTALLED) -> list[Group]:
-    """Read the groups of an image set, sorted by split and skeleton.
+def check_images(images: str, release: Release) -> None:
+    """Check that a release has data of an image set.
 
     Raises:
         ValueError: If the image set is unknown; the message suggests the nearest name.
@@ -54,6 +54,11 @@ def load_groups(images: str, release: Release = INSTALLED) -> list[Group]:
             f"data of {images!r} is not in this release; there is data of "
             f"{', '.join(known) or 'no image set'}"
         )
+
+
+def load_groups(images: str, release: Release = INSTALLED) -> list[Group]:
+    """Read the groups of an image set by split and skeleton. Errors as in `check_images`."""
+    check_images(images, release)
     groups = []
     for split in SPLITS:
         table = release.runs(images, split, columns=COLUMNS)

@@ -1,5 +1,7 @@
 """Networks as text and as torch code, compared with the networks that are trained."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,14 +10,18 @@ from click.testing import CliRunner
 from torch import Tensor, nn
 
 from benchmark.recipes import RECIPES
-from benchmark.release import INSTALLED, load_runs
+from benchmark.release import INSTALLED, Release, load_runs
+from benchmark.space.architectures import from_record
 from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import LayerRow, macs, parameters, walk
 from benchmark.space.sampler import sequence
 from benchmark.space.skeletons import SKELETONS
+from benchmark.space.splits import SPLITS
 from generators.training.network import Network, initialise
 from leaderboard.show.cli import show
+from leaderboard.show.network import all_networks
 from leaderboard.show.network_code import layer_text, torch_text
+from tests.toys.data import toy_release
 
 
 def made(code: str) -> Any:
@@ -92,3 +98,34 @@ def test_the_command_prints_them(option: str, start: str) -> None:
     done = CliRunner().invoke(show, ["network", run_id, option])
     assert done.exit_code == 0, done.output
     assert done.output.startswith(start)
+
+
+def test_every_network_of_an_image_set_is_one_line_of_json(tmp_path: Path) -> None:
+    folder = toy_release(tmp_path / "toy", ())
+    done = CliRunner().invoke(show, ["networks", "digits", "--data", str(folder)])
+    assert (done.exit_code, done.stderr) == (0, "")
+    expected = {}
+    for split in SPLITS:
+        for row in load_runs("digits", split, release=folder).to_pylist():
+            rows = walk(from_record(row["architecture"]), get_images("digits"))
+            expected[row["architecture_id"]] = {
+                "architecture_id": row["architecture_id"], "skeleton": row["skeleton"],
+                "images": "digits", "split": split, "text": f"{layer_text(rows)}\n",
+            }  # fmt: skip
+    assert [json.loads(line) for line in done.output.splitlines()] == list(expected.values())
+
+
+@pytest.mark.parametrize("form", ["text", "torch"])
+def test_the_text_of_all_networks_is_that_of_each(form: str, tmp_path: Path) -> None:
+    data = ["--data", str(toy_release(tmp_path / "toy", ())), f"--{form}"]
+    lines = CliRunner().invoke(show, ["networks", "digits", *data]).output.splitlines()
+    for record in map(json.loads, (lines[0], lines[-1])):
+        one = CliRunner().invoke(show, ["network", record["architecture_id"], *data])
+        assert record["text"] == one.output
+
+
+def test_an_image_set_without_data_has_no_networks(tmp_path: Path) -> None:
+    release = Release(toy_release(tmp_path / "toy", ()))
+    message = "^data of 'mnist' is not in this release; there is data of digits$"
+    with pytest.raises(FileNotFoundError, match=message):
+        next(all_networks("mnist", release))
