@@ -9,6 +9,7 @@ EXTRAS = {  # names to import, by extra of pyproject.toml
     "plot": ("matplotlib",),
     "fast": ("numba",),
     "ray": ("ray",),
+    "onnx": ("onnx",),
 }
 
 

@@ -98,6 +98,8 @@ REFUSED = {  # what needs packages, the extra, and the packages
     "data download --repository a/b": ("`peephole data download`", "hub", "huggingface_hub"),
     "select --plot a.png": (PICTURE, "plot", "matplotlib"),
     "show network 06d81d --output a.png": (PICTURE, "plot", "matplotlib"),
+    "show network 06d81d --onnx a.onnx": ("--onnx", "onnx", "onnx"),
+    "show networks digits --onnx models": ("--onnx", "onnx", "onnx"),
     "show split digits --output a.svg": (PICTURE, "plot", "matplotlib"),
     "show predictor arc --task digits-k0-v3 --output a.pdf": (PICTURE, "plot", "matplotlib"),
     "board rescore --refit": ("--refit", "predictors", "sklearn"),

@@ -8,6 +8,8 @@ import click
 
 from benchmark.options import (
     DATA_OPTION,
+    FILE,
+    FOLDER,
     HELP,
     JSON_OPTION,
     RESULTS_OPTION,
@@ -20,6 +22,14 @@ if TYPE_CHECKING:
     from leaderboard.show.network import Network
 
 OUTPUT_OPTION = picture_option("--output")
+
+
+def _needs_onnx(_: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+    from benchmark.extras import check_extra
+
+    if path is not None:
+        check_extra(option.opts[0], "onnx")
+    return path
 
 
 @click.group(context_settings=HELP)
@@ -39,12 +49,18 @@ def show() -> None:
     flag_value="torch",
     help="Print the code of a torch module, which imports torch alone.",
 )
+@click.option(
+    "--onnx",
+    type=FILE,
+    callback=_needs_onnx,
+    help="File for an ONNX model, whose weights are inputs. Needs the extra `onnx`.",
+)
 @OUTPUT_OPTION
 @DATA_OPTION
 @JSON_OPTION
 def show_network(
-    name: str, *, images: str | None, form: str | None, output: Path | None, release: "Release",
-    as_json: bool,
+    name: str, *, images: str | None, form: str | None, onnx: Path | None, output: Path | None,
+    release: "Release", as_json: bool,
 ) -> None:  # fmt: skip
     """Show the layers of a network and the curves of all its runs.
 
@@ -61,6 +77,9 @@ def show_network(
         click.echo(json.dumps(network_record(network)))
     else:
         click.echo("\n".join(network_lines(network)))  # with colours
+    if onnx is not None:
+        _write_onnx(network, onnx)
+        click.echo(onnx, err=True)
     if output is not None:
         draw_network(network, output)
         click.echo(output, err=True)
@@ -76,6 +95,12 @@ def _text(network: "Network", form: str) -> str:
     return torch_text(network.rows, network.recipe, title)
 
 
+def _write_onnx(network: "Network", path: Path) -> None:
+    from leaderboard.show.network_onnx import write_onnx
+
+    write_onnx(network.rows, network.recipe, path)
+
+
 @show.command("networks", context_settings=HELP)
 @click.argument("images")
 @click.option(
@@ -87,16 +112,24 @@ def _text(network: "Network", form: str) -> str:
     flag_value="torch",
     help="Text: the code of a torch module, which imports torch alone.",
 )
+@click.option(
+    "--onnx",
+    type=FOLDER,
+    callback=_needs_onnx,
+    help="Folder for an ONNX model of each network, ID.onnx. Needs the extra `onnx`.",
+)
 @DATA_OPTION
-def show_networks(images: str, form: str | None, release: "Release") -> None:
+def show_networks(images: str, form: str | None, onnx: Path | None, release: "Release") -> None:
     """Print the text of all networks of an image set, as JSON Lines.
 
-    Each line has a network's architecture_id, skeleton, images, split and text. The text
-    is that of `show network`.
+    Each line has a network's architecture_id, skeleton, images, split and text. The text and the
+    ONNX model are those of `show network`.
     """
     from leaderboard.show.network import all_networks
 
     for network in all_networks(images, release):
+        if onnx is not None:
+            _write_onnx(network, onnx / f"{network.architecture_id}.onnx")
         names = ("architecture_id", "skeleton", "images", "split")
         record = {name: getattr(network, name) for name in names}
         click.echo(json.dumps(record | {"text": _text(network, form or "text")}))
