@@ -196,15 +196,14 @@ class Network(nn.Module):
         kept = {-1: images} if -1 in self.kept else {}
         folded: set[int] = set() if self.training else self.folded
         for index, (row, module) in enumerate(zip(self.rows, self.layers, strict=True)):
-            if index in folded:
-                continue
-            inputs = [x if source == index - 1 else kept[source] for source in row.inputs]
-            if row.kind == "add":
-                x = inputs[0] + inputs[1]
-            elif index + 1 in folded:
-                x = module(inputs[0], self.layers[index + 1])
-            else:
-                x = module(inputs[0])
+            if index not in folded:
+                inputs = [x if source == index - 1 else kept[source] for source in row.inputs]
+                if row.kind == "add":
+                    x = inputs[0] + inputs[1]
+                elif index + 1 in folded:
+                    x = module(inputs[0], self.layers[index + 1])
+                else:
+                    x = module(inputs[0])
             if index in self.kept:
                 kept[index] = x
         return x

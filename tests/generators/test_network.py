@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmark.recipes import RECIPES, Recipe
+from benchmark.space.architectures import Architecture, Block, Layer
 from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import LayerRow, RowKind, walk
 from benchmark.space.sampler import sequence
@@ -228,6 +229,24 @@ def test_a_network_computes_its_rows(name: str, images: str, recipe: Recipe) -> 
     logits = network(x)
     assert logits.shape == (2, 10)
     assert torch.allclose(logits, interpreted(network, x), rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_folded_normalisation_is_kept_for_an_addition() -> None:
+    """A block that ends in one is added to a shortcut convolution, which is a row in between."""
+    widths = (8, 16, 24)
+    blocks = tuple(
+        Block((Layer("conv", 3, 3, width), Layer("bn", 1, 1, width)))
+        for width in widths
+        for _ in range(2)
+    )
+    rows = walk(Architecture("residual-3x2", widths, blocks), get_images("digits"))
+    network = Network(rows, REDUCED, overwriting=True)
+    assert network.folded & network.kept
+    initialise(network, REDUCED, "test")
+    network.double().eval().layers[-1].float()
+    x = pixels_of(2, 1, 8, 8)
+    assert torch.allclose(network(x), interpreted(network, x), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["peephole-3x2", "residual-3x2"])
