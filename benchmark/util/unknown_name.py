@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 Value = TypeVar("Value")
@@ -37,6 +37,40 @@ def known_names(name: str, known: Iterable[str]) -> str:
     matches = difflib.get_close_matches(name.lower(), longer or small, n=1, cutoff=0.5)
     hint = f"; did you mean {small[matches[0]]!r}?" if matches else "."
     return f"{hint} Known: {', '.join(names) or 'none'}"
+
+
+def not_called(what: str, name: str, known: Iterable[str]) -> str:
+    """Return a message on an unknown id with the nearest one; there are too many to name them all.
+
+    >>> not_called("run", "digits-12", ["digits-11", "mnist-3"])
+    "no run is called 'digits-12'; the nearest is 'digits-11'"
+    """
+    name = name if len(name) <= LONGEST else f"{name[:LONGEST]}..."
+    close = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.0)
+    hint = f"; the nearest is {close[0]!r}" if close else ""
+    return f"no {what} is called {name!r}{hint}"
+
+
+def starting_with(start: str, ids: Iterable[str]) -> list[str]:
+    """Return the ids, of small letters, that a text begins, sorted; the empty text begins none.
+
+    >>> starting_with("A1", ["a12f", "b001", "a1"])
+    ['a1', 'a12f']
+    """
+    return sorted(i for i in ids if start and i.startswith(start.lower()))
+
+
+def check_one(what: str, start: str, found: Sequence[str], known: Iterable[str]) -> None:
+    """Check that a text begins the id of one network alone, from what `starting_with` found.
+
+    Raises:
+        ValueError: If it begins none, with the nearest; or several, with the first.
+    """
+    if not found:
+        raise ValueError(not_called(what, start, known))
+    if len(found) > 1:
+        shown = ", ".join(found[:3]) + ", ..." * (len(found) > 3)
+        raise ValueError(f"{start!r} is a prefix of {len(found)} networks: {shown}")
 
 
 def check_known(what: str, name: object, known: Iterable[str]) -> None:

@@ -1,6 +1,5 @@
 """Shows a network of the release in the terminal: its layers and the curves of all its runs."""
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -18,6 +17,7 @@ from benchmark.space.imagesets import IMAGES, get_images
 from benchmark.space.layer_walk import LayerRow, layer_word, macs, parameters, walk
 from benchmark.space.splits import SPLITS
 from benchmark.util.text import escape
+from benchmark.util.unknown_name import check_one, starting_with
 from leaderboard.show.chart import Array, chart
 from leaderboard.show.split import check_images
 
@@ -92,14 +92,9 @@ def load_network(name: str, images: str | None = None, release: Release = INSTAL
         raise ValueError(
             f"{name!r} is a network of {' and '.join(sorted(others))}, not of {images}"
         )
-    if not matches:
-        networks = {architecture for architecture, *_ in runs.values()}
-        close = difflib.get_close_matches(name.lower(), networks, n=1, cutoff=0.0)
-        hint = f"; the nearest is {close[0]!r}" if close else ""
-        raise ValueError(f"no network or run of this release is called {name!r}{hint}")
-    if len(matches) > 1:
-        shown = ", ".join(sorted(architecture for architecture, *_ in matches)[:3])
-        raise ValueError(f"{name!r} is a prefix of {len(matches)} networks: {shown}, ...")
+    ids = [architecture for architecture, *_ in matches]
+    known = {architecture for architecture, *_ in runs.values()}
+    check_one("network or run of this release", name, ids, known)
     _, image_set, split = matches[0]
     return _network(release.runs(image_set, split, columns=COLUMNS), matches[0], release)
 
@@ -153,11 +148,10 @@ def network_record(network: Network) -> dict[str, object]:
 
 def _matches(name: str, runs: dict[str, Found]) -> list[Found]:
     """Return the run, or else the networks, whose ids, of small letters, a name begins."""
-    name = name.lower()
-    if name in runs:
-        return [runs[name]]
+    if name.lower() in runs:
+        return [runs[name.lower()]]
     networks = {found[0]: found for found in reversed(runs.values())}  # the first image set wins
-    return [found for i, found in networks.items() if name and i.startswith(name)]
+    return [networks[i] for i in starting_with(name, networks)]
 
 
 def _read_ids(release: Release) -> dict[str, Found]:
