@@ -20,6 +20,7 @@ from benchmark.util.text import escape, quantity
 from generators.checks_cli import bench, verify
 from generators.cli import generate
 from generators.images_cli import images
+from generators.proxies_cli import proxies
 from harness.cli import check, score, submit
 from harness.evaluate_cli import evaluate, print_results
 from harness.studies_cli import compare, predict, select
@@ -150,6 +151,7 @@ def train_samples(folder: Path, networks: int) -> None:
 
 
 generate.add_command(bench)
+generate.add_command(proxies)
 generate.add_command(verify)
 for command in (
     sample, data, task, images, generate, evaluate, check, score, compare, select, predict, show,

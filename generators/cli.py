@@ -14,11 +14,9 @@ from benchmark.options import (
     DEVICE_OPTION,
     HELP,
     IMAGES_FOLDER_OPTION,
-    PARALLEL,
     RATE,
     VERSION_OPTION,
     WORKERS_OPTION,
-    WRITTEN_DATA_OPTION,
     needs,
 )
 
@@ -215,36 +213,3 @@ def pilot(campaign: Path, name: str, output: Path | None) -> None:
     if output is not None:
         write_atomically(output, text)
     click.echo(text, nl=False)
-
-
-@generate.command(context_settings=HELP)
-@click.option("--images", "name", default="digits", show_default=True, help="Image set.")
-@WRITTEN_DATA_OPTION
-@IMAGES_FOLDER_OPTION
-@DEVICE_OPTION
-@click.option(
-    "--processes", default=2, show_default=True, type=PARALLEL,
-    help="Networks to measure at the same time.",
-)  # fmt: skip
-@VERSION_OPTION
-@needs("generate")
-def proxies(
-    name: str,
-    release: "Release",
-    images_folder: Path,
-    device: str,
-    processes: int,
-    version: str | None,
-) -> None:
-    """Compute the missing zero-cost proxies of a release.
-
-    Safe to interrupt: run the same command to resume.
-    """
-    from benchmark.util.text import quantity
-    from generators.proxies.compute import add_proxies
-    from generators.workers.scheduler import RunOptions
-
-    options = RunOptions(images_folder, device, processes)
-    count = add_proxies(name, release.folder, options, version)
-    current = release.manifest().version
-    click.echo(f"{quantity(count, 'network')} computed; release {current} in {release.folder}")

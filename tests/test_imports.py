@@ -29,7 +29,7 @@ ROOMS = {  # of each folder, from the lowest; a module imports from its own room
     ),
     "generators": (
         "environment", "training", "workers", "campaign", "proxies", "checks", "checks_cli",
-        "cli", "images_cli",
+        "proxies_cli", "cli", "images_cli",
     ),
     "harness": (
         "protocol", "user_code", "prediction_rules", "metrics", "scoring", "features", "tracing",
