@@ -12,6 +12,7 @@ from benchmark.options import (
     COUNT,
     DATA_OPTION,
     DEVICE_OPTION,
+    FILE,
     HELP,
     IMAGES_FOLDER_OPTION,
     RATE,
@@ -37,8 +38,8 @@ def generate() -> None:
 @generate.command(context_settings=HELP)
 @CAMPAIGN_OPTION
 @click.option(
-    "--images", "names", multiple=True, default=("digits",), show_default=True,
-    help="Image set; may be given more than once.",
+    "--images", "names", multiple=True,
+    help="Image set; may be given more than once [default: digits].",
 )  # fmt: skip
 @click.option("--networks", type=COUNT, help="Number per image set [default: as in the release].")
 @click.option("--pilot", is_flag=True, help="Plan the learning-rate pilot of one image set.")
@@ -48,6 +49,7 @@ def generate() -> None:
 )  # fmt: skip
 @click.option("--missing", is_flag=True, help="Leave out runs that the release already has.")
 @click.option("--fresh", metavar="WORD", help="Plan networks of no release, from a secret word.")
+@click.option("--ids", type=FILE, help="Plan exactly the runs whose ids a file lists, one a line.")
 @DATA_OPTION
 def plan(
     *,
@@ -58,33 +60,42 @@ def plan(
     rates: tuple[float, ...],
     missing: bool,
     fresh: str | None,
+    ids: Path | None,
     release: "Release",
 ) -> None:
     """Plan the runs of a campaign, in a balanced order.
 
     With more networks than the release has, the plan has all of the release's networks, and more.
     With --fresh, which needs --networks, it has networks of no release, on which maintainers try
-    submitted code.
+    submitted code. With --ids, it has listed runs of the release or its plan, in the file's order.
     """
     from benchmark.util.text import quantity
     from generators.campaign.campaign import Campaign, release_recipes
     from generators.campaign.fresh import make_fresh_plan
     from generators.campaign.learning_rate_pilot import pilot_plan, pilot_recipes
+    from generators.campaign.listed import listed_runs
     from generators.campaign.plan import make_plan
     from generators.campaign.published import published_ids
 
+    if ids is not None and (names or networks is not None or pilot or fresh is not None):
+        raise click.UsageError("--ids takes no --images, --networks, --pilot or --fresh")
+    names = names or ("digits",)
     if pilot and len(names) != 1:
         raise click.UsageError("--pilot takes one image set")
-    if fresh is None:
+    if ids is not None:
+        runs = listed_runs(ids, release)
+    elif fresh is None:
         runs = pilot_plan(names[0], rates) if pilot else make_plan(names, networks)
     elif pilot or networks is None:
         raise click.UsageError("--fresh needs --networks and cannot be combined with --pilot")
     else:
         runs = make_fresh_plan(names, networks, fresh, release)
     if missing:
-        published = published_ids(names, release)
+        published = published_ids({run.images for run in runs}, release)
         runs = [run for run in runs if run.run_id not in published]
     recipes = pilot_recipes(names[0], rates) if pilot else release_recipes()
+    if ids is not None:
+        recipes |= {run.recipe_id: release.recipe(run.recipe_id) for run in runs}
     Campaign(campaign).create(runs, recipes)
     cost = sum(run.cost for run in runs) / 1e12
     click.echo(
