@@ -23,6 +23,17 @@ The data:
     Release(folder): A copy of the data. Its methods `runs`, `proxies`, `task_names`, `task`,
         `task_rows` and `manifest` read it; functions take it, or the folder, as `release=`.
 
+Stored runs with the cost of training them, for search algorithms; nothing is trained:
+    query(network, *, images, epochs, seed, release=...): What is known of a network after some
+        epochs: `valid_accuracy`, `valid_loss`, `train_loss` and `diverged`; `cost_epochs` and
+        `cost_seconds`, measured on `device`; after the last epoch also `test_accuracy`. The first
+        digits of a network's id will do. Image set, epochs and seed have no default.
+    trajectory(network, *, images, epochs, seed, release=...): A tuple of the same after each epoch.
+    Ledger(*, images, seed, max_epochs=None, max_seconds=None, release=...): Adds up `epochs` and
+        `seconds`. Its `query(network, *, epochs, restart=False)` costs only the epochs not paid
+        yet, and gives no test accuracy. `networks` are the ids that it can be asked for. A query
+        beyond a limit is a `BudgetError`, a `ValueError`, and costs nothing.
+
 The tasks:
     load_task(name, *, release=...): The data of a frozen task, as "digits-k3-v3": `task`, `train`
         and `validation` (`Runs`), `queries` (`Queries`: test and held-out networks), `targets`, and
@@ -52,6 +63,7 @@ keys of `METRICS`.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from benchmark.query import BudgetError, Ledger, query, trajectory
     from benchmark.release import Release, load_runs
     from benchmark.runs import series
     from benchmark.space.layer_walk import layer_rows
@@ -62,10 +74,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "METRICS", "PREDICTORS", "Prediction", "Predictor", "Queries", "Release", "Runs", "evaluate",
-    "layer_rows", "load_runs", "load_task", "score", "series",
+    "METRICS", "PREDICTORS", "BudgetError", "Ledger", "Prediction", "Predictor", "Queries",
+    "Release", "Runs", "evaluate", "layer_rows", "load_runs", "load_task", "query", "score",
+    "series", "trajectory",
 ]  # fmt: skip
 _MODULES = {
+    "benchmark.query": ("BudgetError", "Ledger", "query", "trajectory"),
     "benchmark.release": ("Release", "load_runs"),
     "benchmark.runs": ("series",),
     "benchmark.space.layer_walk": ("layer_rows",),

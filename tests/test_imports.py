@@ -25,7 +25,7 @@ LIGHT_HARNESS = (
 ROOMS = {  # of each folder, from the lowest; a module imports from its own room or a lower one
     "benchmark": (
         "util", "extras", "space", "recipes", "schema", "runs", "proxies", "tasks", "manifest",
-        "release", "publish", "options", "tasks_cli", "cli",
+        "release", "stored_runs", "query", "publish", "options", "tasks_cli", "cli",
     ),
     "generators": (
         "environment", "training", "workers", "campaign", "proxies", "checks", "checks_cli",

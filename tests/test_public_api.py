@@ -51,7 +51,9 @@ def describe() -> str:
     lines = []
     for name in peephole.__all__:
         found = getattr(peephole, name)
-        if isinstance(found, type):
+        if isinstance(found, type) and issubclass(found, Exception):
+            lines.append(f"{name}: {found.__bases__[0].__name__}")
+        elif isinstance(found, type):
             lines += [f"{name}{signature(found)}", *public_members(found)]
         elif callable(found):
             lines.append(f"{name}{signature(found)}")

@@ -20,6 +20,7 @@ RELEASE = "must be a `Release` or the path of its folder"
 TABLE = "must be a `pyarrow.Table`, as `load_runs` returns it"
 RECORD = "must be a dict, as in the column `architecture` of a run"
 CLASS = "must be a class, or its name as in `peephole evaluate`"
+NETWORK = "must be the id of an architecture, or its first digits"
 FILE = "must be the path of a Parquet file"
 NAME = "digits-k3-v3"
 UNKNOWN_TASK = "unknown task 'digits-k3'; did you mean 'digits-k3-v3'? Known: "
@@ -45,6 +46,16 @@ def architecture() -> dict[str, Any]:
 
 def evaluate(predictor: object = "last-value", task: object = NAME, **named: Any) -> object:
     return peephole.evaluate(predictor, task, **named)  # type: ignore[arg-type]
+
+
+def query(network: object = "00074185f77a218a", **named: Any) -> object:
+    given: dict[str, Any] = {"images": "digits", "epochs": 1, "seed": 0}
+    return peephole.query(network, **(given | named))  # type: ignore[arg-type]
+
+
+def ledger(**named: Any) -> peephole.Ledger:
+    given: dict[str, Any] = {"images": "digits", "seed": 0}
+    return peephole.Ledger(**(given | named))
 
 
 load: Callable[..., Any] = peephole.load_runs
@@ -91,6 +102,23 @@ OTHER_TYPES: list[tuple[Callable[[], object], str]] = [
     (lambda: score(None, NAME), f"`predictions` (=None) {FILE}"),
     (lambda: score(rows(), NAME), f"`predictions` (of type Table) {FILE}"),
     (lambda: score("a.parquet", NAME, release=3), f"`release` (=3) {RELEASE}"),
+    (lambda: query(None), f"`network` (=None) {NETWORK}"),
+    (lambda: query(rows()["architecture_id"][0]), f"`network` (of type StringScalar) {NETWORK}"),
+    (lambda: query(images=None), f"`images` (=None) {IMAGES}"),
+    (lambda: query(images=["digits"]), f"`images` (=['digits']) {IMAGES}"),
+    (lambda: query(epochs="3"), "`epochs` (='3') must be a whole number"),
+    (lambda: query(epochs=3.0), "`epochs` (=3.0) must be a whole number"),
+    (lambda: query(seed=None), "`seed` (=None) must be a whole number"),
+    (lambda: query(release=3), f"`release` (=3) {RELEASE}"),
+    (lambda: ledger(images=None), f"`images` (=None) {IMAGES}"),
+    (lambda: ledger(seed="0"), "`seed` (='0') must be a whole number"),
+    (lambda: ledger(release=None), f"`release` (=None) {RELEASE}"),
+    (lambda: ledger(max_epochs=2.5), "`max_epochs` (=2.5) must be a whole number, or None"),
+    (lambda: ledger(max_seconds="5"), "`max_seconds` (='5') must be a number, or None"),
+    (
+        lambda: ledger().query("00074185", epochs=1, restart=1),  # type: ignore[arg-type]
+        "`restart` (=1) must be True or False",
+    ),
     (lambda: peephole.METRICS[None], "`metric` (=None) must be a name: mse, "),  # type: ignore[index]
     (lambda: train().concat(None), "`other` (=None) must be `Runs`"),
 ]  # fmt: skip
@@ -135,6 +163,15 @@ WRONG_VALUES: list[tuple[Callable[[], object], str]] = [
         lambda: peephole.PREDICTORS["peepole"],
         "unknown predictor 'peepole'; did you mean 'peephole'? Known: ",
     ),
+    (
+        lambda: query("00074185f77a218b"),
+        "no network of digits is called '00074185f77a218b'; the nearest is '00074185f77a218a'",
+    ),
+    (lambda: query(images="digist"), "unknown images 'digist'; did you mean 'digits'? Known: "),
+    (lambda: query(epochs=21), "`epochs` (=21) must be in 1..20"),
+    (lambda: query(seed=-1), "network '00074185f77a218a' of digits has no run with seed -1; see"),
+    (lambda: ledger(max_epochs=0), "`max_epochs` (=0) must be above 0"),
+    (lambda: ledger(max_seconds=float("nan")), "`max_seconds` (=nan) must be above 0"),
     (lambda: train().observe(-1), "`epochs` (=-1) must be in 0..20"),
     (lambda: train().observe(21), "`epochs` (=21) must be in 0..20"),
     (
@@ -170,9 +207,9 @@ def test_a_folder_is_taken_where_a_release_is(kind: Callable[[Path], str | Path]
         peephole.score(kind(Path("none.parquet")), NAME, release=folder)
 
 
-@pytest.mark.parametrize("call", [load_task, evaluate, score])
+@pytest.mark.parametrize("call", [load_task, evaluate, score, query, ledger])
 def test_a_folder_that_is_not_there_is_named(call: Callable[..., object]) -> None:
-    arguments = (NAME,) if call is load_task else ("last-value", NAME)
+    arguments = {load_task: (NAME,), query: (), ledger: ()}.get(call, ("last-value", NAME))
     message = re.escape("there is no folder 'nosuch' of data; `peephole data export` copies the ")
     with pytest.raises(FileNotFoundError, match=f"^{message}"):
         call(*arguments, release="nosuch")

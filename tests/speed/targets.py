@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmark import stored_runs
+from benchmark.query import Ledger, query
 from benchmark.recipes import RECIPES
-from benchmark.release import load_runs
+from benchmark.release import Release, load_runs
 from benchmark.runs import series
 from generators.checks.bench import Ways, bench
 from generators.checks.device_limits import limits
@@ -49,6 +51,26 @@ def loading() -> None:
         lambda: series(load_runs("digits", "train", columns=columns), "valid_accuracy"), 5
     )
     line("two columns of digits/train, one curve array", took, "s")
+
+
+def querying() -> None:
+    """Time reading all runs for queries, and one query, with and without a ledger."""
+    ledgers = [Ledger(images=images, seed=0) for images in Release().manifest().images]
+    stored_runs._read.cache_clear()
+    took = seconds(lambda: [Ledger(images=ledger.images, seed=0) for ledger in ledgers])
+    line("all runs of all image sets, for queries", took, "s")
+    names = ledgers[-1].networks
+
+    def ask() -> None:
+        for name in names:
+            query(name, images=ledgers[-1].images, epochs=10, seed=0)
+
+    def pay() -> None:
+        for name in names:
+            ledgers[-1].query(name, epochs=10)
+
+    line("a query", seconds(ask, 5) / len(names) * 1e6, "us")
+    line("a query of a ledger", seconds(pay, 5) / len(names) * 1e6, "us")
 
 
 def scoring() -> None:
@@ -93,6 +115,7 @@ def main() -> None:
     arguments = parser.parse_args()
     commands()
     loading()
+    querying()
     scoring()
     generation(arguments.networks)
 
