@@ -1,5 +1,7 @@
 """Features of networks and of their observed epochs, for regression."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from benchmark.space.layer_walk import LayerRow
@@ -26,7 +28,7 @@ def feature_groups(queries: Queries) -> tuple[Array, ...]:
 
 def network_groups(queries: Queries) -> tuple[Array, ...]:
     """Return those of `feature_groups` that are known before training."""
-    by_network = [[function(rows) for function in _OF_ROWS] for rows in queries.layer_rows]
+    by_network = [_groups_of(rows) for rows in queries.layer_rows]
     architecture = (np.stack(group) for group in zip(*by_network, strict=True))
     return *architecture, measured_features(queries)
 
@@ -44,7 +46,13 @@ def network_features(networks: Runs | Queries) -> Array:
 
 def features_of(rows: tuple[LayerRow, ...]) -> Array:
     """Return all hand-made features of a network's layer rows, (163,)."""
-    return np.concatenate([features(rows) for features in _OF_ROWS])
+    return np.concatenate(_groups_of(rows))
+
+
+@lru_cache(maxsize=4096)  # networks; a search predicts the same ones again and again
+def _groups_of(rows: tuple[LayerRow, ...]) -> tuple[Array, ...]:
+    """Return the groups of hand-made features of a network's layer rows, (features,) each."""
+    return tuple(function(rows) for function in _OF_ROWS)
 
 
 def measured_features(networks: Runs | Queries) -> Array:

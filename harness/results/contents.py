@@ -24,12 +24,13 @@ FILES = {  # every file that may lie there, and its largest size in bytes
     "results/.lock": 0,
     "results/<task>/<predictor>.json": 1_000_000,
     "results/<task>/<predictor>.<digest>.parquet": 20_000_000,
+    "results/search/<images>/<predictor>.json": 5_000_000,
     f"submissions/<name>/{DESCRIPTION}": MOST_BYTES,
     "submissions/<name>/<folders>/<module>.py": MOST_BYTES,
     f"submissions/<name>/<folders>/<data>.<{'|'.join(DATA)}>": MOST_DATA_BYTES,
 }
 FOLDERS = (
-    "results", "results/<task>", "submissions", "submissions/<name>",
+    "results", "results/<task>", "results/search/<images>", "submissions", "submissions/<name>",
     "submissions/<name>/<folders>",
 )  # fmt: skip
 PARTS = {

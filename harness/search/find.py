@@ -1,0 +1,72 @@
+"""Finds a search algorithm by a text that names it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from benchmark.util.text import to_line
+from benchmark.util.unknown_name import unknown_name
+from harness.results.names import check_name
+from harness.running.find_predictor import import_module_of
+from harness.running.predictor_class import required_arguments
+from harness.search.registry import ALGORITHMS, PREDICTOR, load_algorithm
+from harness.search.session import Algorithm
+from harness.user_code import user_code
+
+FORMS = "file.py:Class or package.module:Class"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundAlgorithm:
+    """An algorithm to run: its name in results, what it does, and what makes a new one."""
+
+    name: str
+    title: str
+    make: Callable[[], Algorithm]
+
+
+def find_algorithm(text: str, predictor: str = PREDICTOR) -> FoundAlgorithm:
+    """Return the algorithm that a text names.
+
+    Args:
+        text: A name of `ALGORITHMS`, `package.module:Class` or `path/to/file.py:Class`.
+        predictor: Name of the predictor of the guided algorithms, which becomes part of their name.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the name, module or class is unknown, cannot be imported, or has no method
+            `search`, or the predictor is unknown or its package not installed.
+    """
+    source, colon, attribute = text.rpartition(":")
+    if text in ALGORITHMS or not colon:
+        load_algorithm(text, predictor)
+        entry = ALGORITHMS[text]
+        name = f"{text}-{predictor}" if entry.guided else text
+        title = f"{entry.title}: {predictor}" if entry.guided else entry.title
+        return FoundAlgorithm(name, title, partial(load_algorithm, text, predictor))
+    module = import_module_of(source, text, "algorithm")
+    with user_code(f"algorithm {text!r} cannot be read: "):
+        made = getattr(module, attribute, None)
+        found = [
+            name
+            for name, value in vars(module).items()
+            if isinstance(value, type) and callable(getattr(value, "search", None))
+        ]
+        required = required_arguments(made) if callable(made) else []
+        lines = (getattr(made, "__doc__", None) or attribute).strip().splitlines()
+    if made is None:
+        raise ValueError(f"algorithm {text!r}: {unknown_name('class', attribute, found)}")
+    if not callable(getattr(made, "search", None)):
+        raise ValueError(f"algorithm {text!r} must be a class with a method `search`; {FORMS}")
+    if required:
+        raise ValueError(
+            f"algorithm {text!r} needs the arguments {', '.join(required)}; give them defaults, as "
+            "it is made without arguments"
+        )
+    name = attribute.lower().replace("_", "-")
+    check_name("name", name, "; rename the class")
+    if name in ALGORITHMS:
+        raise ValueError(
+            f"algorithm {text!r} has the name {name!r} of an algorithm of the registry"
+        )
+    return FoundAlgorithm(name, to_line(lines[0]), made)

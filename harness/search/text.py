@@ -1,0 +1,38 @@
+"""Results of searches as lines of a table."""
+
+from collections.abc import Iterator
+
+from harness.score_text import number_text
+from harness.scoring.scores import Score
+from harness.search.result import SearchResult
+
+NAMES = 30  # columns of the algorithm's name
+SHOWN = (0.25, 0.5, 1.0)  # shares of the budget at which regret is shown
+
+
+def header_lines(result: SearchResult) -> Iterator[str]:
+    """Yield what the results of one command share, and the names of the columns."""
+    whole = f"{result.budget.amount:g} {result.budget.unit}"
+    yield (
+        f"{result.networks} test networks of {result.images}; {result.repeats} searches of {whole} "
+        "each; regret in validation accuracy, mean and 95 % interval"
+    )
+    shares = "".join(f"{f'at {share:.0%}':>10}" for share in SHOWN[:-1])
+    cost = f"{'best':>5} {'epochs':>7} {'own s':>6}"
+    yield f"{'algorithm':{NAMES}} {'area':>24}{shares}{'at 100%':>24}  {cost}"
+
+
+def search_line(result: SearchResult) -> str:
+    """Return a result as a line under `header_lines`."""
+    points = result.regret
+    at = [points[round(share * len(points)) - 1] for share in SHOWN]
+    middle = "".join(f"{number_text(score, 4):>10}" for score in at[:-1])
+    return (
+        f"{result.algorithm:{NAMES}} {_with_interval(result.area):>24}{middle}"
+        f"{_with_interval(at[-1]):>24}  {result.found_best:>5.0%} {result.spent_epochs:>7.0f} "
+        f"{result.own_seconds:>6.1f}"
+    )
+
+
+def _with_interval(score: Score) -> str:
+    return f"{number_text(score, 4)} [{score.low:.4f}, {score.high:.4f}]"
