@@ -74,9 +74,9 @@ class MedianStop:
             for epoch in range(1, session.total_epochs + 1):
                 curve = session.train(network, epoch)
                 before = means[epoch - 1]
-                stops = epoch > self.grace and before and curve.max() < np.median(before)
+                median = np.median(before) if before and epoch > self.grace else 0.0
                 before.append(float(curve.mean()))
-                if stops:
+                if curve.max() < median:
                     break
         finish(session)
 
