@@ -136,3 +136,12 @@ def test_a_mixture_of_one_later_epoch_and_of_two_networks() -> None:
     few = RUNS.take(np.arange(2))
     mixture.fit(few, few, observed=0, seed=0)
     assert np.isfinite(mixture.predict(RUNS.observe(0)).mean).all()
+
+
+def test_a_member_is_given_by_name_or_by_the_function_that_makes_it() -> None:
+    predicted = []
+    for member in ("process", MEMBERS["process"]):
+        mixture = Mixture(members=(member,))
+        mixture.fit(RUNS.take(np.arange(40)), RUNS, observed=1, seed=0)
+        predicted.append(mixture.predict(RUNS.observe(1)).mean)
+    assert np.array_equal(predicted[0], predicted[1])

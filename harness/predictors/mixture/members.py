@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import NuSVR
 
 from harness.predictors.base import preserve_numpy_state
-from harness.predictors.curve_basis import ComponentCurves, fit_final_basis
+from harness.predictors.curve_basis import ComponentCurves, Regressor, fit_final_basis
 from harness.predictors.mixture.gaussian_process import GroupedProcess, Groups
 from harness.predictors.trees import boost
 from harness.protocol import Array
@@ -60,7 +60,7 @@ class Trees:
 class Components:
     """One regression for each component of the scores."""
 
-    def __init__(self, model: Callable[[Array, Array], Pipeline]) -> None:
+    def __init__(self, model: Callable[[Array, Array], Regressor]) -> None:
         """Set what fits a model to features (networks, features) and numbers (networks,)."""
         self.model = model
         self._curves: ComponentCurves | None = None
@@ -85,7 +85,9 @@ def _support_vectors(features: Array, target: Array) -> Pipeline:
         )
 
 
-MEMBERS: dict[str, Callable[[int, int, int], Member]] = {  # of trees, boosting rounds and seed
+MakeMember = Callable[[int, int, int], Member]  # from trees, boosting rounds and seed
+
+MEMBERS: dict[str, MakeMember] = {
     "process": lambda trees, rounds, seed: GroupedProcess(),
     "support vectors": lambda trees, rounds, seed: Components(_support_vectors),
     "trees": lambda trees, rounds, seed: Trees(trees, seed),

@@ -15,7 +15,7 @@ from harness.features.ngrams import fit_ngrams
 from harness.features.observed import feature_groups, observed_groups
 from harness.predictors.base import check_observed, check_runs, folds, later_epochs
 from harness.predictors.mixture.gaussian_process import Groups
-from harness.predictors.mixture.members import MEMBERS, Member
+from harness.predictors.mixture.members import MEMBERS, MakeMember, Member
 from harness.predictors.mixture.normal_scores import ScoreScale, normal_scores
 from harness.predictors.trees import ROUNDS
 from harness.protocol import Array, Prediction, Queries, Runs
@@ -37,12 +37,12 @@ FEATURES: dict[str, Callable[[Queries], Callable[[Queries], Groups]]] = {  # fro
 
 
 class Mixture:
-    """A weighted mean of members, named by `MEMBERS`, on features, named by `FEATURES`."""
+    """A weighted mean of members, from `MEMBERS` or made by functions, on `FEATURES`."""
 
     def __init__(
         self,
         *,
-        members: Sequence[str] = tuple(MEMBERS),
+        members: Sequence[str | MakeMember] = tuple(MEMBERS),
         features: str = "hand-made",
         trees: int = 200,
         rounds: int = ROUNDS,
@@ -79,7 +79,8 @@ class Mixture:
     def _fit(self, groups: Groups, accuracies: Array, seed: int) -> list[Member]:
         """Return members, fitted to the normal scores of accuracies (networks, epochs)."""
         scores = normal_scores(accuracies)
-        members = [MEMBERS[name](self.trees, self.rounds, seed) for name in self.members]
+        makers = [MEMBERS[m] if isinstance(m, str) else m for m in self.members]
+        members = [make(self.trees, self.rounds, seed) for make in makers]
         for member in members:
             member.fit(groups, scores)
         return members
