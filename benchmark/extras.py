@@ -4,6 +4,7 @@ from importlib.util import find_spec
 
 EXTRAS = {  # names to import, by extra of pyproject.toml
     "predictors": ("torch", "sklearn"),
+    "tabular": ("torch", "sklearn", "tabpfn", "tabicl"),
     "generate": ("torch", "torchvision", "sklearn"),
     "hub": ("datasets", "huggingface_hub"),
     "plot": ("matplotlib",),

@@ -96,7 +96,8 @@ def evaluate(
     always runs. A result that has more seeds, is verified, is that of a submission, or has scores
     where the predictor now fails, is replaced only with --replace. The noise ceiling of each image
     set with repeated runs is written too. --all skips predictors that need zero-cost proxies where
-    the data has none. Exits with code 1 if a predictor failed.
+    the data has none, or pretrained weights that no environment variable names. Exits with code 1
+    if a predictor failed.
     """
     from benchmark.util.text import quantity
     from harness.predictors.registry import PREDICTORS

@@ -105,6 +105,7 @@ REFUSED = {  # what needs packages, the extra, and the packages
     "board rescore --refit": ("--refit", "predictors", "sklearn"),
     "evaluate --all": ("predictor 'parameters'", "predictors", "sklearn"),
     "evaluate mean-curve gru --train-size 9": ("predictor 'gru'", "predictors", "torch"),
+    "check tabpfn": ("predictor 'tabpfn'", "tabular", "torch and sklearn and tabpfn"),
     "check nu-svr": ("predictor 'nu-svr'", "predictors", "sklearn"),
 }
 Outcome = tuple[int, str, str]

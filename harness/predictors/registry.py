@@ -3,14 +3,30 @@
 Importing this module imports neither torch nor scikit-learn; `load` imports a predictor's module.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import cast
+from zipfile import is_zipfile
 
 from benchmark.extras import check_extra
 from benchmark.util.unknown_name import Registry
 from harness.protocol import Predictor
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Pretrained weights, which a predictor reads from a file of the user; nothing fetches them.
+
+    Attributes:
+        variable: Environment variable with the absolute path of the file.
+        source: Which file serves, of which project, under which licence.
+    """
+
+    variable: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +41,9 @@ class Entry:
         stochastic: Whether its prediction depends on the seed.
         min_observed: Fewest observed epochs for its method; its docstring has the fallback.
         needs_proxies: Whether it fails on networks without zero-cost proxies.
-        packages: Packages of the extra `predictors` that it imports.
+        packages: Packages of the extra that it imports.
+        extra: The extra.
+        weights: Pretrained weights that it needs; None if it learns from the training runs alone.
         options: Keyword arguments for the class.
     """
 
@@ -37,6 +55,8 @@ class Entry:
     min_observed: int = 0
     needs_proxies: bool = False
     packages: tuple[str, ...] = ()
+    extra: str = "predictors"
+    weights: Weights | None = None
     options: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -142,6 +162,18 @@ _ALL: dict[str, Entry] = {
         target="harness.predictors.mixture.latent_kronecker:LatentKronecker", stochastic=False,
         title="Gaussian process over networks times epochs, given the observed epochs",
         source="Lin et al. 2024, arXiv:2410.09239"),
+    "tabpfn": Entry(target="harness.predictors.mixture.foundation_model:FoundationModel",
+        packages=(*_TORCH, *_SKLEARN, "tabpfn"), extra="tabular", options={"name": "tabpfn"},
+        title="TabPFN with pretrained weights, given the training networks as context",
+        source="Hollmann et al. 2025, Nature 637, doi:10.1038/s41586-024-08328-6",
+        weights=Weights("PEEPHOLE_TABPFN_WEIGHTS", "for example tabpfn-v2-regressor.ckpt of the "
+        "project TabPFN (priorlabs.ai; Apache 2.0 with attribution)")),
+    "tabicl": Entry(target="harness.predictors.mixture.foundation_model:FoundationModel",
+        packages=(*_TORCH, *_SKLEARN, "tabicl"), extra="tabular", options={"name": "tabicl"},
+        title="TabICL with pretrained weights, given the training networks as context",
+        source="Qu et al. 2025 and 2026, arXiv:2502.05564 and arXiv:2602.11139",
+        weights=Weights("PEEPHOLE_TABICL_WEIGHTS", "for example tabicl-regressor-v2-20260212.ckpt "
+        "of the project TabICL (tabicl.readthedocs.io; BSD 3-Clause)")),
     "curve-svd": Entry(target="harness.predictors.trees:CurveSvd", packages=_SKLEARN,
         title="Boosted models of the first components of the curves, on the same features",
         source="Yan et al. 2021, arXiv:2111.03602"),
@@ -152,15 +184,52 @@ _ALL: dict[str, Entry] = {
 PREDICTORS = Registry("predictor", _ALL)
 
 
-def check_installed(name: str) -> None:
-    """Check that the packages of a predictor are installed, and import none of them.
+def check_available(name: str) -> None:
+    """Check that packages and pretrained weights of a predictor are there, and import nothing.
 
     Raises:
-        ValueError: If the name is unknown, or a package is missing; the message says how to
-            install it.
+        ValueError: If the name is unknown, or a package or its weights are missing; the message
+            says what to do.
     """
-    if packages := PREDICTORS[name].packages:
-        check_extra(f"predictor {name!r}", "predictors", packages)
+    entry = PREDICTORS[name]
+    if entry.packages:
+        check_extra(f"predictor {name!r}", entry.extra, entry.packages)
+    if entry.weights is not None:
+        find_weights(name)
+
+
+def find_weights(name: str, path: Path | str | None = None) -> Path:
+    """Return the path of the pretrained weights of a predictor that needs some.
+
+    Args:
+        name: Name of the predictor.
+        path: The absolute path [default: that in the environment variable of its entry].
+
+    Raises:
+        ValueError: If there is no path, or it is relative or not that of such a file.
+    """
+    weights = PREDICTORS[name].weights
+    assert weights is not None
+    given = path or os.environ.get(weights.variable)
+    if not given:
+        raise ValueError(
+            f"predictor {name!r} needs pretrained weights, which are never fetched: set "
+            f"{weights.variable} to the absolute path of their file, {weights.source}"
+        )
+    found = Path(given)
+    saved = found.suffix == ".safetensors" or is_zipfile(found)  # torch saves zip archives
+    if not (found.is_absolute() and found.is_file() and saved):  # `check` runs in another folder
+        raise ValueError(
+            f"{'`weights`' if path else weights.variable} (={str(given)!r}) must be the "
+            f"absolute path of a file that torch or safetensors saved, {weights.source}"
+        )
+    return found
+
+
+def has_weights(name: str) -> bool:
+    """Return whether a predictor needs no pretrained weights, or the user has named theirs."""
+    weights = PREDICTORS[name].weights
+    return weights is None or bool(os.environ.get(weights.variable))
 
 
 def load(name: str) -> Predictor:

@@ -16,7 +16,7 @@ from types import ModuleType
 
 from benchmark.util.text import to_line
 from benchmark.util.unknown_name import unknown_name
-from harness.predictors.registry import PREDICTORS, check_installed, load
+from harness.predictors.registry import PREDICTORS, check_available, load
 from harness.protocol import Predictor
 from harness.results.names import check_name
 from harness.running.predictor_class import check_methods, classes_of, get_class
@@ -73,7 +73,8 @@ def find(predictor: str, name: str | None = None) -> Candidate:
     Raises:
         FileNotFoundError: If the file does not exist.
         ValueError: If the name, module or class is unknown, cannot be imported, lacks a method or
-            has the name of a registry predictor, or a predictor's package is not installed.
+            has the name of a registry predictor, or a predictor's package or pretrained weights
+            are missing.
 
     >>> find("gru").stochastic
     True
@@ -85,7 +86,7 @@ def find(predictor: str, name: str | None = None) -> Candidate:
     for known, entry in PREDICTORS.items():
         is_target = name is None and entry.target == predictor and not entry.options
         if predictor == known or is_target:
-            check_installed(known)
+            check_available(known)
             load_entry = partial(load, known)
             return Candidate(known, entry.title, load_entry, entry.uses_curve, entry.stochastic)
     _check_names_class(predictor)

@@ -14,7 +14,7 @@ from benchmark.util.text import check_line
 from harness.metrics.bootstrap import Counts, resample_counts
 from harness.metrics.metric_input import MetricInput
 from harness.metrics.registry import HEADLINE, METRICS
-from harness.predictors.registry import PREDICTORS
+from harness.predictors.registry import PREDICTORS, has_weights
 from harness.protocol import Array, Runs, Series
 from harness.results.result import HARNESS_VERSION, LONGEST_FAILURE
 from harness.running.find_predictor import Candidate
@@ -213,6 +213,11 @@ def _samples(trial: Trial, predicted: Array, counts: Counts) -> dict[str, Array]
 
 
 def applicable(names: Sequence[str], trials: Sequence[Trial]) -> list[str]:
-    """Return the registry predictors that trials allow: without proxies, none that needs them."""
+    """Return the registry predictors that can run here.
+
+    Without proxies in a trial, these are none that need proxies. Without the environment variable
+    of its weights, a pretrained one is left out.
+    """
     no_proxies = any(trial.train.proxies is None for trial in trials)
-    return [name for name in names if not (no_proxies and PREDICTORS[name].needs_proxies)]
+    known = filter(has_weights, names)
+    return [name for name in known if not (no_proxies and PREDICTORS[name].needs_proxies)]

@@ -19,7 +19,7 @@ from benchmark.tasks import Task
 from benchmark.util.atomic import check_writable, replacing, write_atomically
 from benchmark.util.processes import EndedEarlyError, run_in_processes
 from benchmark.util.text import quantity, to_line
-from harness.predictors.registry import PREDICTORS, check_installed
+from harness.predictors.registry import PREDICTORS, check_available
 from harness.results.replacing import check_replaceable
 from harness.results.result import Result
 from harness.results.store import read_with_predictions, remove_result, result_path, write_result
@@ -93,7 +93,7 @@ def check_code(
         OSError: If a file cannot be read or written.
     """
     if predictor in PREDICTORS:
-        check_installed(predictor)
+        check_available(predictor)
     folder, files, draft = taken_files(predictor)
     sets = {release.task(task).fitted_on for task in draft.tasks} if draft else {"digits"}
     hidden = [f"{path} {HIDDEN}" for path in hidden_modules(folder, files)]

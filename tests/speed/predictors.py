@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from benchmark.release import Release
-from harness.predictors.registry import PREDICTORS
+from harness.predictors.registry import PREDICTORS, has_weights
 from harness.results.result import Result
 from harness.running.evaluate_many import Setting, evaluate_many
 from tests.toys.data import make_rows, toy_release
@@ -31,7 +31,7 @@ TAKEN = {
 def main() -> None:
     """Evaluate, and print a line for each predictor."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("predictors", nargs="*", default=list(PREDICTORS))
+    parser.add_argument("predictors", nargs="*", default=[*filter(has_weights, PREDICTORS)])
     parser.add_argument("--observed", type=int, default=3)
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
