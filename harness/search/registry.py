@@ -67,9 +67,9 @@ def load_algorithm(name: str, predictor: str = PREDICTOR) -> Algorithm:
     entry = ALGORITHMS[name]
     module, _, attribute = entry.target.partition(":")
     if entry.guided:
-        from harness.predictors.registry import check_installed
+        from harness.predictors.registry import check_available
 
-        check_installed(predictor)
+        check_available(predictor)
     arguments = (predictor,) if entry.guided else ()
     made = getattr(import_module(module), attribute)(*arguments, **entry.options)
     return cast("Algorithm", made)
