@@ -22,38 +22,17 @@ from benchmark.space.skeletons import SKELETONS
 from benchmark.tasks import group_of
 from harness.results.ceiling import Ceiling, ceiling_paths, read_ceiling
 from harness.results.contents import require_contents
-from harness.results.folder import HOW, OWN, PUBLISHED, published_folder
 from harness.results.predictions import mean_table
 from harness.results.result import Result, tau_samples
 from harness.results.store import read_with_predictions
 from harness.running.submission import submissions_folder
 from harness.scoring.differences import Differences, pairwise_differences
 from harness.scoring.targets import SCORED_SPLITS
+from harness.search.result import SearchResult
+from harness.search.stored import read_searches
 from harness.verification.audit import Request, verify
 
-RESULTS = Path(__file__).parent / "results"
 ABOVE_CEILING = "above the ceiling"  # flag of a tau above the interval of its ceiling
-
-
-def results_here() -> Path:
-    """Return the results folder of the working directory, or the package's if there is none.
-
-    Raises:
-        FileNotFoundError: If the package is installed without predictions.
-    """
-    folder = published_folder()
-    if folder.is_dir():
-        return folder
-    if not any(RESULTS.glob("*/*.parquet")):
-        raise FileNotFoundError(
-            f"there is no folder {str(OWN)!r} or {str(PUBLISHED)!r} here; {HOW}"
-        )
-    return RESULTS
-
-
-def own_results() -> Path | None:
-    """Return the folder of one's own results beside published ones; None if there is none."""
-    return OWN if OWN.is_dir() and published_folder() != OWN else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,17 +88,19 @@ class TaskBoard:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Board:
-    """All tasks and ceilings.
+    """All tasks, ceilings and searches.
 
     Attributes:
         tasks: Tasks, sorted by image set and observed epochs; transfer tasks come last.
         ceilings: Ceiling of each image set that has one, by image set.
         left_out: The problem of each result or ceiling that was left out.
+        searches: Results of search algorithms.
     """
 
     tasks: tuple[TaskBoard, ...]
     ceilings: Mapping[str, Ceiling]
     left_out: tuple[str, ...] = ()
+    searches: tuple[SearchResult, ...] = ()
 
 
 def verified_board(folder: Path, release: Release = INSTALLED, *, own: Path | None = None) -> Board:
@@ -176,7 +157,8 @@ def read_board(
     tasks = [task_board(of, ceilings.get(of[0][0].images)) for of in entries.values()]
     tasks.sort(key=lambda task: ([*IMAGES].index(task.images), task.observed, task.name))
     tasks.sort(key=lambda task: group_of(task.name) != task.images)
-    return Board(tuple(tasks), ceilings, tuple(problems.values()))
+    searches = read_searches(places, problems)
+    return Board(tuple(tasks), ceilings, tuple(problems.values()), tuple(searches))
 
 
 def task_board(

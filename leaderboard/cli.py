@@ -48,7 +48,8 @@ def build(
     """
     from benchmark.util.atomic import write_atomically
     from harness.running.submission import submissions_folder
-    from leaderboard.board import own_results, results_here, verified_board
+    from leaderboard.board import verified_board
+    from leaderboard.folders import own_results, results_here
     from leaderboard.networks import load_all_networks
     from leaderboard.page.page import render
     from leaderboard.readme.sync import bring_up_to_date, readme_files
@@ -88,7 +89,8 @@ def check(
     """
     from benchmark.release import INSTALLED
     from harness.running.submission import submissions_folder
-    from leaderboard.board import results_here, verified_board
+    from leaderboard.board import verified_board
+    from leaderboard.folders import results_here
     from leaderboard.networks import load_all_networks
     from leaderboard.page.page import render
     from leaderboard.readme.sync import outdated, readme_files
@@ -128,7 +130,7 @@ def serve(results: Path | None, port: int, release: "Release") -> None:
 
     The page is rebuilt on request when results have changed. It has your own results as in `build`.
     """
-    from leaderboard.board import own_results, results_here
+    from leaderboard.folders import own_results, results_here
     from leaderboard.page.server import Server, Site
 
     own = None if results else own_results()
@@ -182,7 +184,7 @@ def rescore(
     from harness.verification.audit import Request, raise_levels, rerun_all, verify
     from harness.verification.canaries import outcome_text
     from harness.verification.references import refit_all
-    from leaderboard.board import results_here
+    from leaderboard.folders import results_here
 
     if fresh is not None and not run_again:
         raise click.UsageError("--fresh needs --rerun")
@@ -224,7 +226,7 @@ def record(results: Path | None, release: "Release") -> None:
     """
     from harness.results.ceiling import write_ceilings
     from harness.verification.references import write_references
-    from leaderboard.board import results_here
+    from leaderboard.folders import results_here
 
     folder = results or results_here()
     path, images = write_references(folder)

@@ -19,13 +19,14 @@ from leaderboard.networks import TaskNetworks
 from leaderboard.page.networks_part import images_part
 from leaderboard.page.packing import compressed
 from leaderboard.page.predictor_sources import sources_of
+from leaderboard.page.search_part import search_index
 from leaderboard.page.task_part import targets_of, task_part
 from leaderboard.words import CHECKED
 
 SCRIPTS = (
     "elements.js", "data.js", "view.js", "scores.js", "table.js", "csv.js", "charts.js",
     "labels.js", "headline.js", "compare.js", "matrix.js", "lines.js", "skeletons.js",
-    "networks.js", "layers.js", "page.js",
+    "networks.js", "layers.js", "search.js", "page.js",
 )  # fmt: skip
 GROUPS: dict[Group, str] = {  # groups of columns, with the titles that the page shows
     "final": "final accuracy",
@@ -124,6 +125,7 @@ def index(board: Board, submissions: Path | None = None) -> str:
         "targets": targets_of(board),
         "checked": CHECKED,
         "leftOut": board.left_out,
+        "searches": search_index(board.searches),
         "sources": {name: sources_of(name, submissions) for name in names},
         "tasks": [
             {

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-import leaderboard.board
+import leaderboard.folders
 from benchmark.release import Release
 from benchmark.util.shard import parse_shard
 from harness.predictors.registry import PREDICTORS
@@ -227,7 +227,7 @@ def run(*arguments: str | Path) -> tuple[int, str, str]:
 def test_the_command_says_what_is_wrong_and_writes_nothing_with_check(
     results: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leaderboard.board, "RESULTS", results)
+    monkeypatch.setattr(leaderboard.folders, "RESULTS", results)
     monkeypatch.chdir(results)  # a folder without results of commands
     path = result_path(results, TASK, "ours")
     content = path.read_bytes()

@@ -22,7 +22,7 @@ from harness.verification.references import (
     refit_all,
     write_references,
 )
-from leaderboard.board import RESULTS
+from leaderboard.folders import RESULTS
 from tests.toys.data import toy_release
 from tests.toys.results import predictions_of, toy_result
 from tests.toys.submissions import TASK, submit_predictions

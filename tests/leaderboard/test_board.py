@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import leaderboard.board
+import leaderboard.folders
 from benchmark.release import Release, load_runs
 from benchmark.runs import read_table, rows_to_table, split_path, write_table
 from benchmark.space.architectures import from_record
@@ -19,8 +19,9 @@ from harness.results.ceiling import Ceiling
 from harness.results.folder import HOW
 from harness.results.result import Result, Seconds, pack_resamples
 from harness.scoring.scores import Score, SeedScore
-from leaderboard.board import ABOVE_CEILING, TaskBoard, own_results, results_here, task_board
+from leaderboard.board import ABOVE_CEILING, TaskBoard, task_board
 from leaderboard.board import read_board as read
+from leaderboard.folders import own_results, results_here
 from leaderboard.networks import TaskNetworks
 from tests.toys.data import toy_release
 from tests.toys.results import (
@@ -197,7 +198,7 @@ def test_results_here_come_before_those_of_the_package(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     package = tmp_path / "package"
-    monkeypatch.setattr(leaderboard.board, "RESULTS", package)
+    monkeypatch.setattr(leaderboard.folders, "RESULTS", package)
     write_toy(package, "ours", 0.1)
     assert results_here() == package
     predictions_of(package / "digits-k0-v1" / "ours.json").unlink()  # as in an installed package

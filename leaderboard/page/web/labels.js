@@ -74,14 +74,14 @@ function tooltip(svg, width) {
   };
 }
 
-/* Shows the name of the predictor at the pointer, and `text` of its point; a click chooses it. */
-function naming(svg, width, points, text) {
+/* Shows the name at the pointer, and `text` of its point; a click chooses it as `key` of the view. */
+function naming(svg, width, points, text, key = "predictor") {
   const tip = tooltip(svg, width);
   pointing(
     svg,
     width,
     points,
-    p => tip(p && [p.x, p.y], p && `${p.predictor}${text(p)}`),
-    p => p && go({ predictor: p.predictor }),
+    p => tip(p && [p.x, p.y], p && `${p[key]}${text(p)}`),
+    p => p && go({ [key]: p[key] }),
   );
 }

@@ -56,9 +56,9 @@ function drawLimit(svg, x, y) {
 }
 
 /* Draws a line through its points; the interval only of the highlighted one, as they overlap. */
-function drawLine(svg, line, x, y) {
+function drawLine(svg, line, x, y, colour = view.stratum === "test" ? "test" : "held") {
   const at = line.points.map(([k, s]) => [x(k), y(s[0]), s, k]);
-  const kind = line.chosen ? `one ${view.stratum === "test" ? "test" : "held"}` : "other";
+  const kind = line.chosen ? `one ${colour}` : "other";
   const group = make("g", { class: kind }, make("path", { class: "line", d: path(at) }));
   for (const [px, py, s] of at) {
     if (line.chosen && s[1] != null)
@@ -69,8 +69,9 @@ function drawLine(svg, line, x, y) {
   return { ...line, at, x: last(at)[0], y: last(at)[1] };
 }
 
-/* Names at the ends of lines, from the top of the chart to its bottom and never below. */
-function endLabels(svg, labels, box, letters) {
+/* Names at the ends of lines, from the top of the chart to its bottom and never below. A click
+   chooses one as `key` of the view. */
+function endLabels(svg, labels, box, letters, key = "predictor") {
   const room = Math.min(15, (box.bottom - box.top) / labels.length);
   let floor = -Infinity,
     roof = box.bottom - 2;
@@ -89,7 +90,7 @@ function endLabels(svg, labels, box, letters) {
         "text",
         {
           x: box.right + 6, y: l.at_y + 4, class: l.chosen ? "strong pressed" : "pressed",
-          onclick: () => go({ predictor: l.name }),
+          onclick: () => go({ [key]: l.name }),
         },
         shortened(l.name, letters),
       ),

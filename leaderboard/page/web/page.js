@@ -17,6 +17,7 @@ async function draw() {
   drawSkeletons();
   drawMatrix();
   drawFacts();
+  drawSearch();
   if (focused)
     [...document.querySelectorAll("[data-key]")]
       .find(node => node.dataset.key === focused)
@@ -107,7 +108,7 @@ function saveTable() {
   showStatus("Saved");
 }
 
-for (const name of ["input", "checked", "against", "part"])
+for (const name of ["input", "checked", "against", "part", "budget"])
   $(name).addEventListener("change", event => go({ [name]: event.target.value }));
 $("columns").addEventListener("change", event =>
   go({ columns: event.target.value, sort: "rank", reversed: "" }),

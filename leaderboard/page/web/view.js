@@ -2,7 +2,7 @@
 const DEFAULTS = {
   task: null, predictor: null, find: "", input: "any", checked: "any", columns: "final",
   metric: "tau", against: "scores", sort: "rank", reversed: "", stratum: "test", part: "all",
-  network: null,
+  network: null, budget: "0", algorithm: null,
 };
 const view = { ...DEFAULTS };
 

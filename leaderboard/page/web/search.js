@@ -1,0 +1,83 @@
+/* The comparison of search algorithms: regret against budget, and a table of the same results. */
+const searchesHere = () => INDEX.searches.filter(s => s.images === entry().images);
+const REGRET = 4; // decimals
+const SHOWN_SHARE = 0.95; // of the regrets; larger ones are drawn at the edge
+const regretText = v => (v == null ? "–" : signed(v.toFixed(REGRET)));
+const budgetText = s => `${count(s.budget)} ${s.unit}`;
+
+function drawSearch() {
+  const here = searchesHere();
+  $("search").hidden = !here.length;
+  if (!here.length) return;
+  const labels = here.map((s, i) => [String(i), budgetText(s)]);
+  if (!(view.budget in here)) view.budget = "0";
+  const search = here[view.budget];
+  if (!search.rows.some(row => row.name === view.algorithm)) view.algorithm = search.rows[0].name;
+  options($("budget"), labels, view.budget);
+  $("about-search").textContent =
+    `${count(search.networks)} test networks of ${search.images}; each algorithm searches ${search.rows[0].repeats} times with ${budgetText(search)}. Regret is the best final validation accuracy of all networks minus that of the chosen one.`;
+  drawRegret(search);
+  drawSearchTable(search);
+}
+
+function drawRegret(search) {
+  const [svg, width] = canvas(
+    $("regret"), 420, `Regret against budget, ${search.rows.length} algorithms`,
+  );
+  const narrow = width < 430,
+    box = { left: 52, right: width - (narrow ? 120 : 190), top: 26, bottom: 370 };
+  const lines = search.rows.map(row => ({
+    name: row.name,
+    chosen: row.name === view.algorithm,
+    points: search.points.map((at, i) => [at, row.regret[i]]),
+  }));
+  const values = lines.flatMap(l => l.points.map(([, s]) => s[0])).sort((a, b) => a - b);
+  const ends = [0, 1.05 * values[Math.ceil(SHOWN_SHARE * values.length) - 1] || 0.01];
+  const x = scale(0, last(search.points), box.left + 6, box.right - 6),
+    straight = scale(...ends, box.bottom, box.top),
+    y = v => straight(clamp(v, ends));
+  axes(svg, box, {
+    x, y, xs: ticks(0, last(search.points), 5), ys: ticks(...ends, 6),
+    names: [`budget, ${search.unit}`, "regret, mean"],
+  });
+  const drawn = lines
+    .sort((a, b) => a.chosen - b.chosen)
+    .map(l => drawLine(svg, l, x, y, "test"));
+  endLabels(svg, drawn.sort((a, b) => a.y - b.y), box, narrow ? 15 : 26, "algorithm");
+  const points = drawn.flatMap(l =>
+    l.at.map(([x, y, s, k]) => ({ x, y, algorithm: l.name, s, k })),
+  );
+  const text = p => `, ${count(Math.round(p.k))} ${search.unit}: ${regretText(p.s[0])}`;
+  naming(svg, width, points, text, "algorithm");
+}
+
+function drawSearchTable(search) {
+  const head = [
+    "algorithm", "area", "regret at the end", "test regret", "best found", "epochs", "own seconds",
+  ];
+  const three = s => [
+    make("span", {}, regretText(s[0])),
+    make("small", {}, `${regretText(s[1])} – ${regretText(s[2])}`),
+  ];
+  const heading = (text, kind) => make("th", { scope: "col", class: kind }, text);
+  const line = row =>
+    make(
+      "tr",
+      {
+        class: row.name === view.algorithm ? "chosen" : "",
+        onclick: () => go({ algorithm: row.name }),
+      },
+      make("td", { class: "text" }, row.name, make("small", {}, row.title)),
+      make("td", {}, ...three(row.area)),
+      make("td", {}, ...three(last(row.regret))),
+      make("td", {}, ...three(row.test)),
+      make("td", {}, `${Math.round(100 * row.best)} %`),
+      make("td", {}, count(Math.round(row.epochs))),
+      make("td", {}, seconds(row.own)),
+    );
+  $("searches").replaceChildren(
+    make("caption", { class: "hidden" }, `Search algorithms on ${search.images}`),
+    make("thead", {}, make("tr", {}, ...head.map((h, i) => heading(h, i ? null : "text")))),
+    make("tbody", {}, ...search.rows.map(line)),
+  );
+}
