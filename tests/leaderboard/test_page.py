@@ -22,8 +22,9 @@ from harness.predictors.registry import PREDICTORS
 from harness.results.predictions import matrix
 from harness.results.result import SCORED_METRICS
 from harness.results.store import read_result, result_path
-from leaderboard.board import RESULTS, Board
+from leaderboard.board import Board
 from leaderboard.board import read_board as read
+from leaderboard.folders import RESULTS
 from leaderboard.networks import TaskNetworks
 from leaderboard.page.networks_part import layers_text
 from leaderboard.page.packing import Bytes, pack_curves, pack_exact, pack_integers

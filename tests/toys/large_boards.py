@@ -11,7 +11,8 @@ from harness.results.result import SCORED_METRICS, Result
 from harness.results.store import read_result
 from harness.scoring.differences import Differences
 from harness.scoring.scores import Scores, SeedScore
-from leaderboard.board import RESULTS, Board, Row, TaskBoard
+from leaderboard.board import Board, Row, TaskBoard
+from leaderboard.folders import RESULTS
 from leaderboard.networks import TaskNetworks, load_networks
 
 IMAGES, OBSERVED = ("digits", "cifar10", "mnist"), (0, 1, 2, 3, 5)

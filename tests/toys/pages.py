@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from harness.results.result import environment
 from harness.results.store import read_with_predictions, result_path, write_result
+from harness.scoring.scores import Score
+from harness.search.budget import Budget
+from harness.search.result import SearchResult, write_search
+from harness.search.session import Choice
 from leaderboard.board import read_board
 from leaderboard.networks import TaskNetworks
 from leaderboard.page.page import render
@@ -34,7 +41,22 @@ def write_browsed_board(results: Path) -> Mapping[str, TaskNetworks]:
     write_result(results, replace(toy_result("hostile"), title=HOSTILE, failure=FAILURE), None)
     for name in ("good", "bad"):
         copy_to_cifar(results, name)
+    for name, end in (("quick", 0.1), ("steady", 0.02)):
+        write_search(results, toy_search(name, end))
     return {**all_networks, "cifar10-k0-v1": toy_networks()}
+
+
+def toy_search(name: str, end: float) -> SearchResult:
+    """Return a result on digits whose mean regret falls evenly from .4 to `end`."""
+    budget = Budget(40)
+    values = np.linspace(0.4, end, len(budget.points())).tolist()
+    scores = tuple(Score(value, value - 0.01, value + 0.01) for value in values)
+    return SearchResult(
+        schema_version=1, images="digits", algorithm=name, title=HOSTILE, budget=budget, repeats=50,
+        networks=24, regret=scores, area=scores[10], found_best=0.5, test_regret=scores[-1],
+        spent_epochs=39.5, spent_seconds=80.0, own_seconds=0.25,
+        choices=((Choice(1, 2.0, 0),),) * 50, harness_version="0.1.0", environment=environment(),
+    )  # fmt: skip
 
 
 def change(results: Path, task: str, predictor: str, **fields: object) -> None:

@@ -2,6 +2,7 @@
 const searchesHere = () => INDEX.searches.filter(s => s.images === entry().images);
 const REGRET = 4; // decimals
 const SHOWN_SHARE = 0.95; // of the regrets; larger ones are drawn at the edge
+const chosenOf = search => search.rows.find(r => r.name === view.algorithm) ?? search.rows[0];
 const regretText = v => (v == null ? "–" : signed(v.toFixed(REGRET)));
 const budgetText = s => `${count(s.budget)} ${s.unit}`;
 
@@ -12,7 +13,6 @@ function drawSearch() {
   const labels = here.map((s, i) => [String(i), budgetText(s)]);
   if (!(view.budget in here)) view.budget = "0";
   const search = here[view.budget];
-  if (!search.rows.some(row => row.name === view.algorithm)) view.algorithm = search.rows[0].name;
   options($("budget"), labels, view.budget);
   $("about-search").textContent =
     `${count(search.networks)} test networks of ${search.images}; each algorithm searches ${search.rows[0].repeats} times with ${budgetText(search)}. Regret is the best final validation accuracy of all networks minus that of the chosen one.`;
@@ -28,7 +28,7 @@ function drawRegret(search) {
     box = { left: 52, right: width - (narrow ? 120 : 190), top: 26, bottom: 370 };
   const lines = search.rows.map(row => ({
     name: row.name,
-    chosen: row.name === view.algorithm,
+    chosen: row === chosenOf(search),
     points: search.points.map((at, i) => [at, row.regret[i]]),
   }));
   const values = lines.flatMap(l => l.points.map(([, s]) => s[0])).sort((a, b) => a - b);
@@ -64,7 +64,7 @@ function drawSearchTable(search) {
     make(
       "tr",
       {
-        class: row.name === view.algorithm ? "chosen" : "",
+        class: row === chosenOf(search) ? "chosen" : "",
         onclick: () => go({ algorithm: row.name }),
       },
       make("td", { class: "text" }, row.name, make("small", {}, row.title)),
