@@ -34,12 +34,12 @@ ROOMS = {  # of each folder, from the lowest; a module imports from its own room
     "harness": (
         "protocol", "user_code", "prediction_rules", "metrics", "scoring", "features", "tracing",
         "task_data",
-        "results", "predictors", "predictors.recurrent", "predictors.extrapolation",
-        "predictors.bnn", "predictors.mixture", "running", "verification.isolation", "verification",
-        "api", "studies", "score_text", "studies_cli", "evaluate_cli",
+        "results", "predictors", "predictors.mixture", "predictors.encoders",
+        "predictors.extrapolation", "predictors.bnn", "running", "search", "verification.isolation",
+        "verification", "api", "studies", "score_text", "studies_cli", "search_cli", "evaluate_cli",
         "cli",
     ),
-    "leaderboard": ("words", "networks", "board", "page", "readme", "show", "cli"),
+    "leaderboard": ("words", "folders", "networks", "board", "page", "readme", "show", "cli"),
 }  # fmt: skip
 SUBMITTED = (("leaderboard", "results"), ("leaderboard", "submissions"))  # never imported
 MOST_MODULES = 12  # in a room, so that it can be seen at a glance

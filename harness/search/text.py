@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from harness.score_text import number_text
 from harness.scoring.scores import Score
 from harness.search.result import SearchResult
 
@@ -26,7 +25,7 @@ def search_line(result: SearchResult) -> str:
     """Return a result as a line under `header_lines`."""
     points = result.regret
     at = [points[round(share * len(points)) - 1] for share in SHOWN]
-    middle = "".join(f"{number_text(score, 4):>10}" for score in at[:-1])
+    middle = "".join(f"{score.value:>10.4f}" for score in at[:-1])
     return (
         f"{result.algorithm:{NAMES}} {_with_interval(result.area):>24}{middle}"
         f"{_with_interval(at[-1]):>24}  {result.found_best:>5.0%} {result.spent_epochs:>7.0f} "
@@ -35,4 +34,4 @@ def search_line(result: SearchResult) -> str:
 
 
 def _with_interval(score: Score) -> str:
-    return f"{number_text(score, 4)} [{score.low:.4f}, {score.high:.4f}]"
+    return f"{score.value:.4f} [{score.low:.4f}, {score.high:.4f}]"

@@ -30,6 +30,7 @@ from harness.results.folder import HOW, find_result, predictors_with_results
 from harness.results.predictions import matrix
 from harness.results.samples import seed_predictions
 from harness.results.store import read_result
+from harness.search.algorithms import ETA, rungs
 from harness.task_data import load_targets
 
 Array = NDArray[np.float64]
@@ -37,7 +38,6 @@ Array = NDArray[np.float64]
 CANDIDATES = 100  # N
 SETS = 1000  # random sets of candidates
 KEPT = (1, 5, 10)  # numbers of networks trained to the end
-ETA = 3  # successive halving keeps a third, for three times the epochs
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ def successive_halving(curves: Array, sets: NDArray[np.intp]) -> StrategyOutcome
     """Return the outcome of successive halving that starts with one epoch."""
     epochs, left = curves.shape[1], sets
     reached, spent = 0, 0
-    for rung in _rungs(epochs):
+    for rung in rungs(epochs):
         spent += left.shape[1] * (rung - reached)
         reached = rung
         if rung < epochs:
@@ -186,18 +186,6 @@ def successive_halving(curves: Array, sets: NDArray[np.intp]) -> StrategyOutcome
             left = np.take_along_axis(left, order[:, :survivors], axis=1)
     share = spent / (sets.shape[1] * epochs)
     return _outcome("successive halving", 1, left, share, curves, sets)
-
-
-def _rungs(epochs: int) -> list[int]:
-    """Return the epochs after which candidates are dropped, and the last epoch.
-
-    >>> _rungs(20)
-    [1, 3, 9, 20]
-    """
-    rungs = [1]
-    while rungs[-1] * ETA < epochs:
-        rungs.append(rungs[-1] * ETA)
-    return [*rungs, epochs]
 
 
 def _outcome(

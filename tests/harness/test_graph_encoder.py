@@ -5,7 +5,7 @@ import torch
 
 from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import ROW_KINDS, walk
-from harness.predictors.graph_encoder import (
+from harness.predictors.encoders.graph_encoder import (
     STEPS,
     GraphEncoder,
     neighbours,

@@ -18,7 +18,7 @@ from benchmark.util.processes import ONE_THREAD
 from benchmark.util.unknown_name import unknown_name
 from harness.cli import check, score
 from harness.evaluate_cli import evaluate
-from harness.predictors.recurrent.gru import Gru
+from harness.predictors.encoders.gru import Gru
 from harness.predictors.registry import PREDICTORS
 from harness.results.result import HARNESS_VERSION
 from harness.results.store import predictions_path, read_result, result_path
@@ -287,8 +287,8 @@ def test_a_predictor_is_found_by_name_class_or_file(own: Path) -> None:
     gru = find("gru")
     assert (gru.name, gru.uses_curve, gru.stochastic) == ("gru", False, True)
     assert isinstance(gru.make(), Gru)
-    assert find("harness.predictors.recurrent.gru:Gru") == find("gru") or (
-        find("harness.predictors.recurrent.gru:Gru").name == "gru"
+    assert find("harness.predictors.encoders.gru:Gru") == find("gru") or (
+        find("harness.predictors.encoders.gru:Gru").name == "gru"
     )
     mine = find(f"{own}:MyNet")
     assert (mine.name, mine.title) == ("my-net", "Half of everything.")

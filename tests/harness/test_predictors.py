@@ -17,19 +17,19 @@ from harness.predictors.baselines import LastPlusGain, LastValue, MeanCurve
 from harness.predictors.bnn.predictor import Bnn
 from harness.predictors.bnn.sghmc import Sampling
 from harness.predictors.counts import ForestCounts, IsotonicCount
+from harness.predictors.encoders.batches import Encoded
+from harness.predictors.encoders.graph_encoder import GraphEncoder
+from harness.predictors.encoders.gru import Gru, GruReader
+from harness.predictors.encoders.lstm import LstmReader, Peephole
+from harness.predictors.encoders.training import CurveModel
 from harness.predictors.ensemble import Ensemble
 from harness.predictors.extrapolation.predictor import Extrapolation
 from harness.predictors.gaussian import EmpiricalGaussian
-from harness.predictors.graph_encoder import GraphEncoder
 from harness.predictors.mixture.foundation_model import FoundationModel
 from harness.predictors.mixture.latent_kronecker import LatentKronecker
 from harness.predictors.mixture.predictor import Mixture
 from harness.predictors.nearest import NearestNeighbours
 from harness.predictors.proxies import IsotonicProxy, ProxyForest
-from harness.predictors.recurrent.batches import Encoded
-from harness.predictors.recurrent.gru import Gru, GruReader
-from harness.predictors.recurrent.lstm import LstmReader, Peephole
-from harness.predictors.recurrent.training import CurveModel
 from harness.predictors.registry import PREDICTORS, load
 from harness.predictors.svr import NuSvr, curve_features
 from harness.predictors.trees import CurveSvd

@@ -295,7 +295,7 @@ def test_authors_link_and_code_come_from_the_submission_or_the_registry(tmp_path
         "link": "https://example.org/a",
         "date": "2026-01-31",
     }
-    assert sources_of("gru", None)["code"] == "harness/predictors/recurrent/gru.py"
+    assert sources_of("gru", None)["code"] == "harness/predictors/encoders/gru.py"
     assert sources_of("nobody", tmp_path) == sources_of("mine", None) == {}
 
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from harness.predictors.recurrent.batches import Batch
-from harness.predictors.recurrent.training import LayerEmbedding, RecurrentPredictor, Training
+from harness.predictors.encoders.batches import Batch
+from harness.predictors.encoders.training import LayerEmbedding, RecurrentPredictor, Training
 from harness.protocol import Prediction, Queries, Runs
 
 HIDDEN, LAYERS = 160, 2

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from harness.features.architecture import RATIO_BINS, ULC_TYPES
 from harness.features.logits import from_logits, to_logits
 from harness.predictors.base import check_fitted, check_runs, later_epochs
-from harness.predictors.recurrent.batches import Batch, Encoded, Scaling
+from harness.predictors.encoders.batches import Batch, Encoded, Scaling
 from harness.protocol import Array, Prediction, Queries, Runs
 
 EMBEDDING = 10  # width of each of the four embeddings of a layer (arXiv:1712.03351, section 3.2)

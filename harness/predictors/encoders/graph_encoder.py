@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from benchmark.space.layer_walk import ROW_KINDS, LayerRow
 from harness.predictors.base import Standardiser, check_fitted, check_runs
+from harness.predictors.encoders.batches import pad
+from harness.predictors.encoders.training import one_cycle, seed_torch
 from harness.predictors.mixture.normal_scores import ScoreScale, normal_scores
-from harness.predictors.recurrent.batches import pad
-from harness.predictors.recurrent.training import one_cycle, seed_torch
 from harness.protocol import Array, Prediction, Queries, Runs
 
 TRAINING_EPOCHS, BATCH = 30, 64

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from harness.features.architecture import COUNT_FEATURES, ROW_FEATURES
-from harness.predictors.recurrent.batches import Batch
-from harness.predictors.recurrent.bidirectional import BidirectionalGru, reversal_of
-from harness.predictors.recurrent.training import LayerEmbedding, RecurrentPredictor, Training
+from harness.predictors.encoders.batches import Batch
+from harness.predictors.encoders.bidirectional import BidirectionalGru, reversal_of
+from harness.predictors.encoders.training import LayerEmbedding, RecurrentPredictor, Training
 from harness.protocol import Prediction, Queries, Runs
 
 HIDDEN, LAYERS = 128, 2
