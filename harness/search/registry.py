@@ -55,6 +55,12 @@ ALGORITHMS = Registry("algorithm", {
     "freeze-thaw": Entry(target=f"{_GUIDED}:FreezeThaw", guided=True,
         title="Expected improvement of a predictor after zero, one, three and five epochs",
         source="Swersky et al. 2014, arXiv:1406.3896"),
+    "greedy": Entry(target=f"{_GUIDED}:Guided", guided=True, options={"rank": "mean"},
+        title="Highest prediction before training"),
+    "greedy-early": Entry(target=f"{_GUIDED}:Guided", guided=True,
+        options={"observed": 1, "rank": "mean"}, title="Highest prediction after one epoch"),
+    "greedy-thaw": Entry(target=f"{_GUIDED}:FreezeThaw", guided=True, options={"rank": "mean"},
+        title="Highest prediction after zero, one, three and five epochs"),
 })  # fmt: skip
 
 
