@@ -24,7 +24,7 @@ from generators.proxies_cli import proxies
 from harness.cli import check, score, submit
 from harness.evaluate_cli import evaluate, print_results
 from harness.search_cli import search
-from harness.studies_cli import compare, predict, select
+from harness.studies_cli import compare, predict, select, watch
 from leaderboard.cli import board
 from leaderboard.show.cli import show
 from peephole import __version__
@@ -155,7 +155,7 @@ generate.add_command(bench)
 generate.add_command(proxies)
 generate.add_command(verify)
 for command in (
-    sample, data, task, images, generate, evaluate, check, score, compare, select, search, predict,
-    show, submit, board,
+    sample, data, task, images, generate, evaluate, check, score, compare, select, search, watch,
+    predict, show, submit, board,
 ):  # fmt: skip
     peephole.add_command(command)

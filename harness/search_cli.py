@@ -13,13 +13,16 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings=HELP)
-@click.option("--images", required=True, help="Image set, whose test networks are the pool.")
+@click.option(
+    "--images", default="digits", show_default=True,
+    help="Image set, whose test networks are the pool.",
+)  # fmt: skip
 @click.option(
     "--algorithm", "algorithms", multiple=True,
     help="Name, file.py:Class or package.module:Class; repeatable [default: all by name].",
 )  # fmt: skip
 @click.option(
-    "--budget", type=FiniteRange(min=0, min_open=True),
+    "--budget", type=FiniteRange(min=0, max=1e12, min_open=True),
     help="What each search may spend [default: a fifth of the epochs of all networks].",
 )  # fmt: skip
 @click.option(

@@ -21,6 +21,7 @@ from benchmark.options import (
 
 if TYPE_CHECKING:
     from benchmark.release import Release
+    from benchmark.tasks import Task
 
 
 @click.command(context_settings=HELP)
@@ -62,6 +63,51 @@ def compare(
 
 
 @click.command(context_settings=HELP)
+@click.option("--images", default="digits", show_default=True, help="Image set of the tasks.")
+@click.option("--version", type=COUNT, help="Version of the tasks [default: the latest].")
+@picture_option("--plot")
+@RESULTS_OPTION
+@DATA_OPTION
+@JSON_OPTION
+def watch(
+    *,
+    images: str,
+    version: int | None,
+    plot: Path | None,
+    results: Path | None,
+    release: "Release",
+    as_json: bool,
+) -> None:
+    """Show how many epochs of watching a network the best prediction equals.
+
+    Watching means to predict the last observed accuracy. Beside it stand another whole training
+    with another seed, and what is predicted of held-out skeletons before training.
+    """
+    from harness.results.folder import folders_to_read
+    from harness.score_text import json_lines
+    from harness.studies.watching import compare_with_watching, watching_lines
+    from harness.studies.watching_plot import draw_watching
+
+    tasks = _tasks_of(images, version, release)
+    watching = compare_with_watching(tasks, folders_to_read(results), release)
+    echo_lines(json_lines([watching]) if as_json else watching_lines(watching))
+    if plot is not None:
+        draw_watching(watching, plot)
+
+
+def _tasks_of(images: str, version: int | None, release: "Release") -> "list[Task]":
+    """Return the tasks of an image set with one version, by default the latest."""
+    pattern = re.compile(rf"{images}-k\d+-v(\d+)")
+    matches = [pattern.fullmatch(name) for name in release.task_names()]
+    versions = {match[0]: int(match[1]) for match in matches if match}
+    wanted = version or max(versions.values(), default=1)
+    tasks = [release.task(name) for name, number in versions.items() if number == wanted]
+    if not tasks:
+        raise ValueError(f"there is no task of {images!r} with version {wanted}")
+    return tasks
+
+
+@click.command(context_settings=HELP)
 @click.argument("predictors", nargs=-1, metavar="[PREDICTOR]...")
 @click.option("--images", default="digits", show_default=True, help="Image set of the tasks.")
 @click.option("--version", type=COUNT, help="Version of the tasks [default: the latest].")
@@ -95,13 +141,7 @@ def select(
     from harness.studies.early_selection import simulate_selection
     from harness.studies.early_selection_plot import draw
 
-    pattern = re.compile(rf"{images}-k\d+-v(\d+)")
-    matches = [pattern.fullmatch(name) for name in release.task_names()]
-    versions = {match[0]: int(match[1]) for match in matches if match}
-    wanted = version or max(versions.values(), default=1)
-    tasks = [release.task(name) for name, number in versions.items() if number == wanted]
-    if not tasks:
-        raise ValueError(f"there is no task of {images!r} with version {wanted}")
+    tasks = _tasks_of(images, version, release)
     folders = folders_to_read(results)
     outcomes = simulate_selection(
         tasks, predictors, folders, candidates=candidates, release=release

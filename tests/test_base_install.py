@@ -62,6 +62,8 @@ evaluate mean-curve last-value --data toy --results results
 check mean-curve --data toy
 compare mean-curve last-value --task digits-k1-v1 --data toy --results results
 select mean-curve --candidates 10 --data toy --results results
+search --algorithm random --repeats 2 --data toy --results searches
+watch --data toy --results results
 score results/digits-k1-v1/mean-curve.*.parquet --task digits-k1-v1 --data toy
 submit results/digits-k1-v1/mean-curve.*.parquet --name ours --title Ours --authors Us \
 --task digits-k1-v1 --data toy --results results

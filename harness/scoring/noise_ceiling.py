@@ -109,6 +109,16 @@ def ceiling_samples(*skeletons: Sequence[RepeatedNetwork]) -> dict[str, Array]:
     return {"r2": r2, "tau": np.mean(defined, axis=0)}
 
 
+def tau_of_another_run(networks: Sequence[RepeatedNetwork]) -> Array:
+    """Return tau between one run and another of each network, then in each resample.
+
+    It is the mean over all choices of the two, and NaN if all runs are equal.
+    """
+    ordered = sorted(networks, key=lambda network: network.architecture_id)
+    net, scale = _PairMeans.of([n.finals for n in ordered], 1).resample(_counts(ordered))
+    return np.where(scale > 0, _ratio(net, scale), np.nan)
+
+
 def _counts(networks: Sequence[RepeatedNetwork]) -> Counts:
     """Return a count of 1 for each network, then the resamples, (1 + resamples, networks)."""
     counts = resample_counts([network.architecture_id for network in networks])
