@@ -48,11 +48,19 @@ def check(
     that it imports and the data that it names. Like a rerun, it can read no other file of yours. A
     Python file may have 64 KiB and a file of data (csv, json, npy, npz, safetensors) 10 MB; all
     together, at most 100 files, 20 MB. Exits with code 1 if a rule is broken.
+
+    A class of a file that has `search` and no `fit` is checked as a search algorithm.
     """
     from harness.score_text import finding_lines, json_lines
+    from harness.search.rules import check_algorithm, is_algorithm
+    from harness.verification.predictor_rules import Finding
     from harness.verification.submit import check_code
 
-    findings = check_code(predictor, release, images, name=name, traceback=traceback)
+    if is_algorithm(predictor):
+        rules = check_algorithm(predictor, images or "digits", release)
+        findings = [Finding(*rule) for rule in rules]
+    else:
+        findings = check_code(predictor, release, images, name=name, traceback=traceback)
     echo_lines(json_lines(findings) if as_json else finding_lines(findings))
     if not all(finding.passed for finding in findings):
         ctx.exit(1)

@@ -22,6 +22,7 @@ from harness.search.result import (
     search_path,
     write_search,
 )
+from harness.search.rules import is_algorithm
 from harness.search.run import search_pool
 from harness.search.session import Choice
 from harness.search.stored import read_searches, search_problems
@@ -206,6 +207,49 @@ def test_what_a_class_does_wrong_is_told(
     with pytest.raises(ValueError, match=re.escape(message)) as raised:
         run()
     assert str(raised.value) == f"algorithm 'mine' with seed 0: {message}"
+
+
+def test_check_tries_an_algorithm(pool: Pool, tmp_path: Path) -> None:
+    text = own(tmp_path, "session.train(2, session.total_epochs)")
+    words = ["check", text, "--data", str(pool.release.folder)]
+    done = CliRunner().invoke(peephole, words)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[0] == (
+        "ok      one training: 20 epochs spent; 1 choice, the last with regret "
+        + done.stdout.splitlines()[0][-6:]
+    )
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == [
+        "ok      one training", "ok      half the budget", "ok      same seed", "ok      no limit",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ("session.train(0, 30)", "BROKEN  one training: ValueError: `epochs` (=30) must be in "
+         "1..20: network 0 has 0 epochs (own_mine.py:6 in search)"),
+        ("import os; os._exit(3)", "BROKEN  process: the process ended early: exit code 3; an "
+         "algorithm must not end it"),
+        ("import random; session.choose(random.randrange(3)); "
+         "[session.choose(random.randrange(3)) for _ in range(50)]",
+         "BROKEN  same seed: two searches with one seed made different choices"),
+    ],
+)  # fmt: skip
+def test_check_tells_which_rule_is_broken(pool: Pool, tmp_path: Path, body: str, line: str) -> None:
+    words = ["check", own(tmp_path, body), "--data", str(pool.release.folder)]
+    done = CliRunner().invoke(peephole, words)
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (1, line)
+
+
+def test_a_class_that_fits_is_no_algorithm(tmp_path: Path) -> None:
+    path = tmp_path / "both.py"
+    path.write_text("class A:\n    def search(self): ...\n    def fit(self): ...\n")
+    assert not is_algorithm(f"{path}:A")
+    assert not is_algorithm("random")
+    path.write_text("class A:\n    def search(self): ...\n")
+    assert is_algorithm(f"{path}:A")
+    path.write_text("class A:\n  def search(self: ...\n")
+    assert not is_algorithm(f"{path}:A")
 
 
 @pytest.mark.parametrize(
