@@ -35,9 +35,9 @@ ROOMS = {  # of each folder, from the lowest; a module imports from its own room
         "protocol", "user_code", "prediction_rules", "metrics", "scoring", "features", "tracing",
         "task_data",
         "results", "predictors", "predictors.mixture", "predictors.encoders",
-        "predictors.extrapolation", "predictors.bnn", "running", "search", "verification.isolation",
-        "verification", "api", "studies", "score_text", "studies_cli", "search_cli", "evaluate_cli",
-        "cli",
+        "predictors.extrapolation", "predictors.bnn", "running", "search", "search.open",
+        "verification.isolation", "verification", "api", "studies", "score_text", "studies_cli",
+        "search_cli", "evaluate_cli", "cli",
     ),
     "leaderboard": ("words", "folders", "networks", "board", "page", "readme", "show", "cli"),
 }  # fmt: skip
