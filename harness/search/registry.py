@@ -1,4 +1,4 @@
-"""The search algorithms by name. To add one: a class, an entry here and a line of tests.
+"""The search algorithms of each track by name. To add one: a class, an entry here and a test.
 
 Importing this module imports neither torch nor scikit-learn.
 """
@@ -6,11 +6,13 @@ Importing this module imports neither torch nor scikit-learn.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import cast
+from typing import Literal, cast
 
+from benchmark.extras import check_extra
 from benchmark.util.unknown_name import Registry
 from harness.search.session import Algorithm
 
+Track = Literal["pool", "open"]
 PREDICTOR = "gaussian-process"  # of the guided algorithms, unless another one is named
 
 
@@ -23,6 +25,7 @@ class Entry:
         title: What it does, on one line.
         source: Where it was published.
         guided: Whether the class takes the name of a predictor.
+        packages: Packages of the extra `predictors` that it imports.
         options: Keyword arguments for the class.
     """
 
@@ -30,10 +33,12 @@ class Entry:
     title: str
     source: str = "this benchmark"
     guided: bool = False
+    packages: tuple[str, ...] = ()
     options: Mapping[str, object] = field(default_factory=dict)
 
 
 _SIMPLE, _GUIDED = "harness.search.algorithms", "harness.search.guided"
+_OPEN = "harness.search.open"
 ALGORITHMS = Registry("algorithm", {
     "random": Entry(target=f"{_SIMPLE}:RandomSearch", title="Networks in random order"),
     "fixed-stop": Entry(target=f"{_SIMPLE}:FixedStop",
@@ -62,15 +67,29 @@ ALGORITHMS = Registry("algorithm", {
     "greedy-thaw": Entry(target=f"{_GUIDED}:FreezeThaw", guided=True, options={"rank": "mean"},
         title="Highest prediction after zero, one, three and five epochs"),
 })  # fmt: skip
+OPEN_ALGORITHMS = Registry("algorithm of the open track", {
+    "random": Entry(target=f"{_OPEN}.algorithms:RandomDraws", title="Draws of the Markov chain"),
+    "grid": Entry(target=f"{_OPEN}.algorithms:Grid",
+        title="Architectures of equal blocks on a coarse grid, in random order"),
+    "evolution": Entry(target=f"{_OPEN}.evolution:Evolution",
+        title="Regularised evolution by mutations of layers",
+        source="Real et al. 2019, arXiv:1802.01548"),
+    "controller": Entry(target=f"{_OPEN}.controller:Controller", packages=("torch",),
+        title="LSTM that draws architectures, trained by REINFORCE",
+        source="Zoph and Le 2017, arXiv:1611.01578"),
+})  # fmt: skip
+TRACKS: Mapping[Track, Registry[Entry]] = {"pool": ALGORITHMS, "open": OPEN_ALGORITHMS}
 
 
-def load_algorithm(name: str, predictor: str = PREDICTOR) -> Algorithm:
+def load_algorithm(name: str, predictor: str = PREDICTOR, track: Track = "pool") -> Algorithm:
     """Return a new algorithm; `predictor` is that of the guided ones.
 
     Raises:
-        ValueError: If a name is unknown, or the predictor needs a package that is not installed.
+        ValueError: If a name is unknown, or a package that is needed is not installed.
     """
-    entry = ALGORITHMS[name]
+    entry = TRACKS[track][name]
+    if entry.packages:
+        check_extra(f"algorithm {name!r}", "predictors", entry.packages)
     module, _, attribute = entry.target.partition(":")
     if entry.guided:
         from harness.predictors.registry import check_available
