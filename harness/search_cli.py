@@ -1,8 +1,10 @@
 """The command that compares search algorithms."""
 
 import json
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -10,12 +12,17 @@ from benchmark.options import COUNT, DATA_OPTION, FOLDER, HELP, JSON_OPTION, Fin
 
 if TYPE_CHECKING:
     from benchmark.release import Release
+    from harness.search.budget import Budget, Unit
+    from harness.search.registry import Track
+
+Found = TypeVar("Found")  # a result of a track
 
 
 @click.command(context_settings=HELP)
+@click.option("--images", default="digits", show_default=True, help="Image set.")
 @click.option(
-    "--images", default="digits", show_default=True,
-    help="Image set, whose test networks are the pool.",
+    "--track", type=click.Choice(["pool", "open"]), default="pool", show_default=True,
+    help="What is searched: the stored test networks, or all that the Markov chain can draw.",
 )  # fmt: skip
 @click.option(
     "--algorithm", "algorithms", multiple=True,
@@ -23,7 +30,8 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option(
     "--budget", type=FiniteRange(min=0, max=1e12, min_open=True),
-    help="What each search may spend [default: a fifth of the epochs of all networks].",
+    help="What each search may spend [default: a fifth of the epochs of all networks; in the open "
+    "track, 200 trainings].",
 )  # fmt: skip
 @click.option(
     "--unit", type=click.Choice(["epochs", "seconds"]), default="epochs", show_default=True,
@@ -34,6 +42,10 @@ if TYPE_CHECKING:
     "--predictor", default="gaussian-process", show_default=True,
     help="Predictor of the guided algorithms.",
 )  # fmt: skip
+@click.option(
+    "--shortcuts", is_flag=True,
+    help="In the open track, also search the skeleton with shortcuts around its blocks.",
+)  # fmt: skip
 @click.option("--processes", default=2, show_default=True, type=COUNT, help="Parallel processes.")
 @click.option(
     "--results", type=FOLDER, default="results", show_default=True, help="Folder to write to."
@@ -43,11 +55,13 @@ if TYPE_CHECKING:
 def search(
     *,
     images: str,
+    track: "Track",
     algorithms: tuple[str, ...],
     budget: float | None,
-    unit: str,
+    unit: "Unit",
     repeats: int,
     predictor: str,
+    shortcuts: bool,
     processes: int,
     results: Path,
     release: "Release",
@@ -59,33 +73,66 @@ def search(
     on. Each is run many times, with a random order of the networks each time. Regret is the best
     final validation accuracy of the pool minus that of the network which is chosen. The column
     `own s` is the time of the algorithm itself, which a budget does not count.
+
+    In the open track an algorithm builds architectures, and a surrogate, fitted to all stored runs,
+    stands for their training. Regret then refers to the best of many random architectures.
     """
-    from benchmark.util.strict_json import encode
     from harness.search.budget import Budget
-    from harness.search.pool import load_pool
-    from harness.search.registry import ALGORITHMS
+    from harness.search.registry import TRACKS
+
+    if budget is None and unit == "seconds":
+        raise click.UsageError("--unit seconds needs a --budget")
+    if shortcuts and track == "pool":
+        raise click.UsageError("--shortcuts needs --track open")
+    limit = None if budget is None else Budget(budget, unit)
+    names = algorithms or tuple(TRACKS[track])
+    if track == "open":
+        from harness.search.open.result import write_open
+        from harness.search.open.run import search_open
+        from harness.search.open.text import open_header, open_line
+
+        opened = search_open(
+            images, names, limit, shortcuts=shortcuts, repeats=repeats, processes=processes,
+            release=release,
+        )  # fmt: skip
+        _show(opened, partial(write_open, results), open_header, open_line, as_json=as_json)
+        return
     from harness.search.result import write_search
     from harness.search.run import search_pool
     from harness.search.text import header_lines, search_line
 
-    if budget is None and unit == "seconds":
-        raise click.UsageError("--unit seconds needs a --budget")
-    if budget is None:
-        pool = load_pool(images, release)
-        budget = max(1, len(pool) * pool.epochs // 5)
-    limit = Budget(budget, unit)  # type: ignore[arg-type]
+    if limit is None:
+        limit = _default_budget(images, release)
     found = search_pool(
-        images,
-        algorithms or tuple(ALGORITHMS),
-        limit,
-        repeats=repeats,
-        predictor=predictor,
-        processes=processes,
+        images, names, limit, repeats=repeats, predictor=predictor, processes=processes,
         release=release,
-    )
-    for number, result in enumerate(found):
-        write_search(results, result)
+    )  # fmt: skip
+    _show(found, partial(write_search, results), header_lines, search_line, as_json=as_json)
+
+
+def _default_budget(images: str, release: "Release") -> "Budget":
+    """Return the budget of a search of a pool."""
+    from harness.search.budget import Budget
+    from harness.search.pool import load_pool
+
+    pool = load_pool(images, release)
+    return Budget(max(1, len(pool) * pool.epochs // 5))
+
+
+def _show(
+    results: Iterable[Found],
+    write: Callable[[Found], Path],
+    header: Callable[[Found], Iterable[str]],
+    line: Callable[[Found], str],
+    *,
+    as_json: bool,
+) -> None:
+    """Write and print results as they come, the header once."""
+    from benchmark.util.strict_json import encode
+
+    for number, result in enumerate(results):
+        write(result)
         if as_json:
             echo_lines([json.dumps(encode(result))])
         else:
-            echo_lines([*(header_lines(result) if not number else ()), search_line(result)])
+            echo_lines([*(header(result) if not number else ()), line(result)])

@@ -25,12 +25,14 @@ FILES = {  # every file that may lie there, and its largest size in bytes
     "results/<task>/<predictor>.json": 1_000_000,
     "results/<task>/<predictor>.<digest>.parquet": 20_000_000,
     "results/search/<images>/<predictor>.json": 5_000_000,
+    "results/search/open/<images>/<predictor>.json": 5_000_000,
     f"submissions/<name>/{DESCRIPTION}": MOST_BYTES,
     "submissions/<name>/<folders>/<module>.py": MOST_BYTES,
     f"submissions/<name>/<folders>/<data>.<{'|'.join(DATA)}>": MOST_DATA_BYTES,
 }
 FOLDERS = (
-    "results", "results/<task>", "results/search/<images>", "submissions", "submissions/<name>",
+    "results", "results/<task>", "results/search/<images>",
+    "results/search/open/<images>", "submissions", "submissions/<name>",
     "submissions/<name>/<folders>",
 )  # fmt: skip
 PARTS = {

@@ -9,7 +9,7 @@ from benchmark.util.unknown_name import unknown_name
 from harness.results.names import check_name
 from harness.running.find_predictor import import_module_of
 from harness.running.predictor_class import required_arguments
-from harness.search.registry import ALGORITHMS, PREDICTOR, load_algorithm
+from harness.search.registry import PREDICTOR, TRACKS, Track, load_algorithm
 from harness.search.session import Algorithm
 from harness.user_code import user_code
 
@@ -18,19 +18,24 @@ FORMS = "file.py:Class or package.module:Class"
 
 @dataclass(frozen=True, slots=True)
 class FoundAlgorithm:
-    """An algorithm to run: its name in results, what it does, and what makes a new one."""
+    """An algorithm to run: its name in results, what it does, and what makes a new one.
 
+    `text` is what it was found by, also in another process.
+    """
+
+    text: str
     name: str
     title: str
     make: Callable[[], Algorithm]
 
 
-def find_algorithm(text: str, predictor: str = PREDICTOR) -> FoundAlgorithm:
+def find_algorithm(text: str, predictor: str = PREDICTOR, track: Track = "pool") -> FoundAlgorithm:
     """Return the algorithm that a text names.
 
     Args:
-        text: A name of `ALGORITHMS`, `package.module:Class` or `path/to/file.py:Class`.
+        text: A name of the registry, `package.module:Class` or `path/to/file.py:Class`.
         predictor: Name of the predictor of the guided algorithms, which becomes part of their name.
+        track: The track, whose session the algorithm is given.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -38,12 +43,13 @@ def find_algorithm(text: str, predictor: str = PREDICTOR) -> FoundAlgorithm:
             `search`, or the predictor is unknown or its package not installed.
     """
     source, colon, attribute = text.rpartition(":")
-    if text in ALGORITHMS or not colon:
-        load_algorithm(text, predictor)
-        entry = ALGORITHMS[text]
+    algorithms = TRACKS[track]
+    if text in algorithms or not colon:
+        load_algorithm(text, predictor, track)
+        entry = algorithms[text]
         name = f"{text}-{predictor}" if entry.guided else text
         title = f"{entry.title}: {predictor}" if entry.guided else entry.title
-        return FoundAlgorithm(name, title, partial(load_algorithm, text, predictor))
+        return FoundAlgorithm(text, name, title, partial(load_algorithm, text, predictor, track))
     module = import_module_of(source, text, "algorithm")
     with user_code(f"algorithm {text!r} cannot be read: "):
         made = getattr(module, attribute, None)
@@ -65,8 +71,8 @@ def find_algorithm(text: str, predictor: str = PREDICTOR) -> FoundAlgorithm:
         )
     name = attribute.lower().replace("_", "-")
     check_name("name", name, "; rename the class")
-    if name in ALGORITHMS:
+    if name in algorithms:
         raise ValueError(
             f"algorithm {text!r} has the name {name!r} of an algorithm of the registry"
         )
-    return FoundAlgorithm(name, to_line(lines[0]), made)
+    return FoundAlgorithm(text, name, to_line(lines[0]), made)

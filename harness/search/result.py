@@ -78,14 +78,28 @@ def regret_curves(
     choices: Sequence[Sequence[Choice]], pool: Pool, budget: Budget
 ) -> NDArray[np.float64]:
     """Return the regret of each repeat at each budget, (repeats, budgets)."""
-    regret, unknown = pool.regret, float(pool.regret.mean())
-    curves = np.full((len(choices), len(budget.points())), unknown)
-    for curve, made in zip(curves, choices, strict=True):
-        costs = np.array([getattr(choice, budget.unit) for choice in made])
+    regret = pool.regret
+    steps = [[(getattr(c, budget.unit), regret[c.network]) for c in made] for made in choices]
+    return step_curves(steps, float(regret.mean()), budget)
+
+
+def step_curves(
+    steps: Sequence[Sequence[tuple[float, float]]], before: float, budget: Budget
+) -> NDArray[np.float64]:
+    """Return the regret of each repeat at each budget, (repeats, budgets).
+
+    Args:
+        steps: Cost of each choice of a repeat, ascending, and its regret.
+        before: Regret before the first choice.
+        budget: The budget.
+    """
+    curves = np.full((len(steps), len(budget.points())), before)
+    for curve, made in zip(curves, steps, strict=True):
+        costs = np.array([cost for cost, _ in made])
         for place, point in enumerate(budget.points()):
             known = int(np.searchsorted(costs, point + TOLERANCE, side="right"))
             if known:
-                curve[place] = regret[made[known - 1].network]
+                curve[place] = made[known - 1][1]
     return curves
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,13 +16,14 @@ from benchmark.util.strict_json import refuse
 from harness.search.budget import Budget
 from harness.search.find import FoundAlgorithm, find_algorithm
 from harness.search.pool import Pool, load_pool
-from harness.search.registry import PREDICTOR
+from harness.search.registry import PREDICTOR, Track
 from harness.search.result import SearchResult, score_search
 from harness.search.session import Algorithm, Choice, Session, run_search
 from harness.user_code import user_code
 
 REPEATS, PROCESSES = 50, 2
 CHUNK = 5  # repeats of a process
+Made = TypeVar("Made")  # what one search made
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,37 +61,72 @@ def search_pool(
             predictor's package is missing, an algorithm raises an exception or breaks a rule, or
             the budget does not buy an epoch.
     """
-    for name, number in (("repeats", repeats), ("processes", processes)):
-        if number < 1:
-            refuse(name, number, "at least 1")
-    found = [find_algorithm(text, predictor) for text in dict.fromkeys(algorithms)]
+    found = find_algorithms(algorithms, predictor=predictor)
+    pool = load_pool(images, release)
+
+    def search_chunk(algorithm: FoundAlgorithm, seeds: range) -> Callable[[], list[Repeat]]:
+        return partial(_search_chunk, images, algorithm.text, predictor, budget, seeds, release)
+
+    made = repeat_searches(found, search_chunk, repeats=repeats, processes=processes)
+    for algorithm, repeated in zip(found, made, strict=False):
+        yield result_of(pool, algorithm, budget, repeated)
+
+
+def find_algorithms(
+    texts: Sequence[str], *, predictor: str = PREDICTOR, track: Track = "pool"
+) -> list[FoundAlgorithm]:
+    """Return the algorithms that texts name, each once. Raises the errors of `find_algorithm`.
+
+    Raises:
+        ValueError: If two algorithms have one name.
+    """
+    found = [find_algorithm(text, predictor, track) for text in dict.fromkeys(texts)]
     names = [algorithm.name for algorithm in found]
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"two algorithms have the name {name!r}; search with one at a time")
-    pool = load_pool(images, release)
+    return found
+
+
+def repeat_searches(
+    found: Sequence[FoundAlgorithm],
+    search_chunk: Callable[[FoundAlgorithm, range], Callable[[], list[Made]]],
+    *,
+    repeats: int,
+    processes: int,
+) -> Iterator[list[Made]]:
+    """Yield the repeats of each algorithm, by seed, as soon as they are complete.
+
+    Args:
+        found: The algorithms.
+        search_chunk: Returns what makes the repeats of an algorithm with some seeds, picklable.
+        repeats: Number of searches of each algorithm.
+        processes: Number of parallel processes.
+
+    Raises:
+        ValueError: If a number is below 1, or a process ends early.
+        Exception: Any exception of a search.
+    """
+    for name, number in (("repeats", repeats), ("processes", processes)):
+        if number < 1:
+            refuse(name, number, "at least 1")
     chunks = [
         (place, range(start, min(start + CHUNK, repeats)))
         for place in range(len(found))
         for start in range(0, repeats, CHUNK)
     ]
-    texts = list(dict.fromkeys(algorithms))
-    calls = [
-        partial(_search_chunk, images, texts[place], predictor, budget, seeds, release)
-        for place, seeds in chunks
-    ]
+    calls = [search_chunk(found[place], seeds) for place, seeds in chunks]
     progress = Progress("searches", len(found) * repeats)
-    made: list[dict[int, Repeat]] = [{} for _ in found]
+    made: list[dict[int, Made]] = [{} for _ in found]
     complete = 0
     for number, returned in run_in_processes(calls, processes):
         place, seeds = chunks[number]
         if isinstance(returned, EndedEarlyError):
-            raise ValueError(f"algorithm {names[place]!r}: {returned}")
+            raise ValueError(f"algorithm {found[place].name!r}: {returned}")
         made[place] |= dict(zip(seeds, returned, strict=True))
         progress.advance(len(seeds))
         while complete < len(found) and len(made[complete]) == repeats:
-            ordered = [made[complete][seed] for seed in range(repeats)]
-            yield result_of(pool, found[complete], budget, ordered)
+            yield [made[complete][seed] for seed in range(repeats)]
             complete += 1
 
 

@@ -1,12 +1,30 @@
 """Results of searches as lines of a table."""
 
 from collections.abc import Iterator
+from typing import Protocol
 
 from harness.scoring.scores import Score
 from harness.search.result import SearchResult
 
 NAMES = 30  # columns of the algorithm's name
 SHOWN = (0.25, 0.5, 1.0)  # shares of the budget at which regret is shown
+
+
+class Row(Protocol):
+    """What a line of the table shows of a result; the fields are those of `SearchResult`."""
+
+    @property
+    def algorithm(self) -> str: ...  # noqa: D102
+    @property
+    def regret(self) -> tuple[Score, ...]: ...  # noqa: D102
+    @property
+    def area(self) -> Score: ...  # noqa: D102
+    @property
+    def found_best(self) -> float: ...  # noqa: D102
+    @property
+    def spent_epochs(self) -> float: ...  # noqa: D102
+    @property
+    def own_seconds(self) -> float: ...  # noqa: D102
 
 
 def header_lines(result: SearchResult) -> Iterator[str]:
@@ -16,22 +34,28 @@ def header_lines(result: SearchResult) -> Iterator[str]:
         f"{result.networks} test networks of {result.images}; {result.repeats} searches of {whole} "
         "each; regret in validation accuracy, mean and 95 % interval"
     )
+    yield column_line()
+
+
+def column_line() -> str:
+    """Return the names of the columns of `search_line`."""
     shares = "".join(f"{f'at {share:.0%}':>10}" for share in SHOWN[:-1])
     cost = f"{'best':>5} {'epochs':>7} {'own s':>6}"
-    yield f"{'algorithm':{NAMES}} {'area':>24}{shares}{'at 100%':>24}  {cost}"
+    return f"{'algorithm':{NAMES}} {'area':>24}{shares}{'at 100%':>25}  {cost}"
 
 
-def search_line(result: SearchResult) -> str:
-    """Return a result as a line under `header_lines`."""
+def search_line(result: Row) -> str:
+    """Return a result as a line under `column_line`."""
     points = result.regret
     at = [points[round(share * len(points)) - 1] for share in SHOWN]
     middle = "".join(f"{score.value:>10.4f}" for score in at[:-1])
     return (
-        f"{result.algorithm:{NAMES}} {_with_interval(result.area):>24}{middle}"
-        f"{_with_interval(at[-1]):>24}  {result.found_best:>5.0%} {result.spent_epochs:>7.0f} "
+        f"{result.algorithm:{NAMES}} {with_interval(result.area):>24}{middle}"
+        f"{with_interval(at[-1]):>25}  {result.found_best:>5.0%} {result.spent_epochs:>7.0f} "
         f"{result.own_seconds:>6.1f}"
     )
 
 
-def _with_interval(score: Score) -> str:
+def with_interval(score: Score) -> str:
+    """Return a score that is defined, with its interval."""
     return f"{score.value:.4f} [{score.low:.4f}, {score.high:.4f}]"

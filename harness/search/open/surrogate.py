@@ -2,10 +2,10 @@
 
 It is fitted to the released runs of all splits, in logits. The noise of seeds is how the runs of
 networks that were trained several times scatter around the mean of their logits; it is drawn from
-the networks whose mean is nearest. It is not enlarged by n / (n - 1), the usual correction for n
-runs: a network that fails once in three runs would then also reach accuracies that none does. On
-`digits`, the logits of two runs of a network differ by 1.06 (standard deviation) in the surrogate
-and by 1.11 in the data, with the correction by 1.30.
+the networks whose mean is nearest. It is not enlarged by the root of n / (n - 1), the usual
+correction for n runs: networks that fail once in three runs would then reach accuracies that none
+does. On `digits`, the logits of two runs of a network differ by 1.06 (standard deviation) in the
+surrogate and by 1.11 in the data; with the correction, by 1.30.
 """
 
 from dataclasses import dataclass
@@ -110,8 +110,8 @@ def load_surrogate(images: str, release: Release = INSTALLED) -> ForestSurrogate
     families = len(set(networks.families.tolist()))
     if families < FOLDS or not repeated:
         raise ValueError(
-            f"a surrogate of {images} needs at least {FOLDS} networks, and one of them with several "
-            f"seeds; the data has {families} and {len(repeated)}"
+            f"a surrogate of {images} needs at least {FOLDS} networks, and one of them with "
+            f"several seeds; the data has {families} and {len(repeated)}"
         )
     check = SurrogateCheck(MODEL, len(networks.logits), len(repeated), check_folds(networks))
     return ForestSurrogate(
