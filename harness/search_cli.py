@@ -29,7 +29,7 @@ Found = TypeVar("Found")  # a result of a track
     help="Name, file.py:Class or package.module:Class; repeatable [default: all by name].",
 )  # fmt: skip
 @click.option(
-    "--budget", type=FiniteRange(min=0, max=1e12, min_open=True),
+    "--budget", type=FiniteRange(min=0, max=1e12, min_open=True, max_open=True),
     help="What each search may spend [default: a fifth of the epochs of all networks; in the open "
     "track, 200 trainings].",
 )  # fmt: skip
