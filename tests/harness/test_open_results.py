@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from benchmark import extras
 from benchmark.release import Release
 from benchmark.space.sampler import as_trained
 from benchmark.util.strict_json import read_record
@@ -26,8 +27,8 @@ from harness.search.open.result import (
     score_open,
     write_open,
 )
-from harness.search.open.run import search_open
-from harness.search.open.session import Chosen
+from harness.search.open.run import search_once, search_open
+from harness.search.open.session import Chosen, OpenSession
 from harness.search.open.space import load_space
 from harness.search.open.text import open_header, open_line
 from peephole_command import peephole
@@ -125,6 +126,20 @@ def test_the_check_of_the_surrogate_is_printed_with_the_scores(result: OpenResul
     ).split()  # fmt: skip
 
 
+class Idle:
+    """Trains once, and then says that the surrogate took long."""
+
+    def search(self, session: OpenSession, *, seed: int) -> None:
+        session.train(session.sample(np.random.default_rng(seed)))
+        session.training_seconds += 1000.0
+
+
+def test_the_seconds_of_the_surrogate_are_not_those_of_the_algorithm() -> None:
+    repeat = search_once(Idle(), OpenSession(SPACE, ToySurrogate(bn_share), BUDGET, 0), 0)
+    assert -1000.0 < repeat.own_seconds < 0.0
+    assert (len(repeat.choices), len(repeat.accuracies)) == (1, 1)
+
+
 def test_draws_of_the_chain_by_hand() -> None:
     toy = ToySurrogate(bn_share, measured=[0.5, 0.7, 0.6])
     found, again = draw_chain(SPACE, toy, 3), draw_chain(SPACE, ToySurrogate(bn_share), 3)
@@ -192,6 +207,20 @@ def test_wrong_words_write_nothing(
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == f"peephole: error: {message}\n"
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("package", "what"),
+    [("sklearn", "the surrogate of the open track"), ("torch", "algorithm 'controller'")],
+)
+def test_a_package_that_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, package: str, what: str
+) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == package else name)
+    install = extras.how_to_install("predictors")
+    message = f"{what} needs {package} of the extra `predictors`; install it with: {install}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        list(search_open("digits", ["controller"]))
 
 
 def test_shortcuts_are_of_the_open_track() -> None:

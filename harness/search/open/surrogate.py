@@ -153,7 +153,7 @@ def _fit(features: Array, logits: Array) -> RandomForestRegressor:
 
 
 def _predict(forest: RandomForestRegressor, features: Array) -> Array:
-    """Return what `forest.predict` does, twenty times as fast for a single network."""
+    """Return what `forest.predict` does, fifteen times as fast for a single network."""
     trees = [tree.tree_.predict(features.astype(np.float32))[:, 0] for tree in forest.estimators_]
     return np.asarray(np.mean(trees, axis=0), dtype=np.float64)
 
