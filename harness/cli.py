@@ -49,7 +49,8 @@ def check(
     Python file may have 64 KiB and a file of data (csv, json, npy, npz, safetensors) 10 MB; all
     together, at most 100 files, 20 MB. Exits with code 1 if a rule is broken.
 
-    A class of a file that has `search` and no `fit` is checked as a search algorithm.
+    A class of a file that has `search` and no `fit` is checked as a search algorithm of stored
+    networks, the pool track.
     """
     from harness.score_text import finding_lines, json_lines
     from harness.search.rules import check_algorithm, is_algorithm
