@@ -336,7 +336,7 @@ def test_fresh_networks_of_the_release_or_another_recipe_are_refused(
     )):  # fmt: skip
         load_fresh(data, release, release)
     recipe = replace(data.train.recipe, peak_rate=0.5)
-    other = replace(data, train=replace(data.train, recipe=recipe))
+    other = replace(data, queries=replace(data.queries, recipe=recipe))
     with pytest.raises(ValueError, match=(
         rf"^the recipe '{data.train.recipe.recipe_id}' of the fresh networks in "
         rf"'{re.escape(str(fresh.folder))}' must be '{recipe.recipe_id}', that of the task$"
