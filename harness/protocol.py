@@ -212,3 +212,27 @@ class Predictor(Protocol):
     def predict(self, queries: Queries) -> Prediction:
         """Return predictions for all queries, in their order."""
         ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LearnedFeatures:
+    """What a predictor makes of networks and of their layers before it predicts.
+
+    Attributes:
+        networks: What its last layers read of each network, (networks, features).
+        layers: Values of its units at each layer of each network, (layers, levels, units), in the
+            order of the layer rows; NaN for a layer that it does not read. A level is a layer of
+            the predictor's own.
+    """
+
+    networks: Array
+    layers: tuple[Array, ...]
+
+
+@runtime_checkable
+class FeaturePredictor(Predictor, Protocol):
+    """A predictor whose features can be looked at; the benchmark does not ask for this."""
+
+    def learned_features(self, queries: Queries) -> LearnedFeatures:
+        """Return the features of all queries, in their order."""
+        ...

@@ -93,14 +93,14 @@ def check_runs(train: Runs, observed: int) -> None:
         raise ValueError(f"`train` must hold at least 2 runs, not {len(train)}")
 
 
-def check_fitted(fitted: bool) -> None:
-    """Check that a predictor was fitted.
+def check_fitted(fitted: bool, method: str = "predict") -> None:
+    """Check that a predictor was fitted before a method of it is called.
 
     Raises:
         ValueError: If it was not.
     """
     if not fitted:
-        raise ValueError("`predict` needs a fitted predictor: call `fit` first")
+        raise ValueError(f"`{method}` needs a fitted predictor: call `fit` first")
 
 
 def check_observed(fitted: int | None, queries: Queries) -> int:

@@ -41,6 +41,7 @@ class Entry:
         stochastic: Whether its prediction depends on the seed.
         min_observed: Fewest observed epochs for its method; its docstring has the fallback.
         needs_proxies: Whether it fails on networks without zero-cost proxies.
+        has_features: Whether it is a `FeaturePredictor`.
         packages: Packages of the extra that it imports.
         extra: The extra.
         weights: Pretrained weights that it needs; None if it learns from the training runs alone.
@@ -54,6 +55,7 @@ class Entry:
     stochastic: bool = True
     min_observed: int = 0
     needs_proxies: bool = False
+    has_features: bool = False
     packages: tuple[str, ...] = ()
     extra: str = "predictors"
     weights: Weights | None = None
@@ -105,16 +107,17 @@ _ALL: dict[str, Entry] = {
         uses_curve=False, needs_proxies=True),
     "peephole": Entry(target="harness.predictors.encoders.lstm:Peephole", packages=_TORCH,
         uses_curve=False,
-        title="LSTM over the Unified Layer Code, trained on the final epoch", source=_PEEPHOLE),
+        title="LSTM over the Unified Layer Code, trained on the final epoch", source=_PEEPHOLE,
+        has_features=True),
     "peephole-curve": Entry(target="harness.predictors.encoders.lstm:Peephole", packages=_TORCH,
         uses_curve=False,
         title="LSTM over the Unified Layer Code, trained on all epochs",
-        source=_PEEPHOLE, options={"every_epoch": True}),
+        source=_PEEPHOLE, has_features=True, options={"every_epoch": True}),
     "gru": Entry(target="harness.predictors.encoders.gru:Gru", packages=_TORCH, uses_curve=False,
         title="Bidirectional GRU over layer codes, widths and sizes, with counts, "
-        "trained on all epochs"),
+        "trained on all epochs", has_features=True),
     "graph-encoder": Entry(target="harness.predictors.encoders.graph_encoder:GraphEncoder",
-        packages=_TORCH, uses_curve=False,
+        packages=_TORCH, uses_curve=False, has_features=True,
         title="Messages between the layers of a network, trained to order pairs of networks",
         source="Dudziak et al. 2020, arXiv:2007.08668"),
     "peephole-x5": Entry(target="harness.predictors.ensemble:Ensemble", packages=_TORCH,

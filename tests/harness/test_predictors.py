@@ -21,7 +21,7 @@ from harness.predictors.encoders.batches import Encoded
 from harness.predictors.encoders.graph_encoder import GraphEncoder
 from harness.predictors.encoders.gru import Gru, GruReader
 from harness.predictors.encoders.lstm import LstmReader, Peephole
-from harness.predictors.encoders.training import CurveModel
+from harness.predictors.encoders.training import CurveModel, Reader
 from harness.predictors.ensemble import Ensemble
 from harness.predictors.extrapolation.predictor import Extrapolation
 from harness.predictors.gaussian import EmpiricalGaussian
@@ -33,7 +33,7 @@ from harness.predictors.proxies import IsotonicProxy, ProxyForest
 from harness.predictors.registry import PREDICTORS, load
 from harness.predictors.svr import NuSvr, curve_features
 from harness.predictors.trees import CurveSvd
-from harness.protocol import Prediction, Predictor, Queries, Runs, Series
+from harness.protocol import FeaturePredictor, Prediction, Predictor, Queries, Runs, Series
 from tests.toys.hidden import hiding
 from tests.toys.runs import EPOCHS, toy_runs
 from tests.toys.weights import random_weights
@@ -130,6 +130,11 @@ def test_fitting_changes_neither_runs_nor_global_random_states(name: str) -> Non
     assert torch.equal(torch.get_rng_state(), torch_state)
     assert torch.get_num_threads() == threads
     assert pickle.dumps(np.random.get_state()) == numpy_state  # noqa: NPY002
+
+
+@NAMES
+def test_the_registry_knows_which_predictors_have_features(name: str) -> None:
+    assert isinstance(QUICK[name](), FeaturePredictor) == PREDICTORS[name].has_features
 
 
 @pytest.mark.parametrize("name", [n for n in PREDICTORS if n != "tabicl"])  # has one view here
@@ -324,9 +329,7 @@ def test_svr_features_add_the_curve_and_its_differences(observed: int, columns: 
 
 
 @pytest.mark.parametrize("build", [(LstmReader, 160), (GruReader, GruReader.width)])
-def test_padding_changes_no_prediction(
-    build: tuple[Callable[[float], torch.nn.Module], int],
-) -> None:
+def test_padding_changes_no_prediction(build: tuple[Callable[[float], Reader], int]) -> None:
     encoded = Encoded(OTHERS.layer_rows)
     scaling = encoded.scaling()
     assert len(set(encoded.lengths.tolist())) > 1

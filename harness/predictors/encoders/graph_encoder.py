@@ -18,7 +18,7 @@ from harness.predictors.base import Standardiser, check_fitted, check_runs
 from harness.predictors.encoders.batches import pad
 from harness.predictors.encoders.training import one_cycle, seed_torch
 from harness.predictors.mixture.normal_scores import ScoreScale, normal_scores
-from harness.protocol import Array, Prediction, Queries, Runs
+from harness.protocol import Array, LearnedFeatures, Prediction, Queries, Runs
 
 TRAINING_EPOCHS, BATCH = 30, 64
 PEAK_RATE, WEIGHT_DECAY, DROPOUT = 2e-3, 0.1, 0.2
@@ -80,6 +80,11 @@ class Graphs:
         lengths = torch.tensor([len(self.nodes[i]) for i in index])
         return nodes, around, torch.arange(longest)[None] < lengths[:, None]
 
+    def batches(self) -> list[range]:
+        """Return the indices of consecutive networks, at most `PREDICT_BATCH` at a time."""
+        indices = range(len(self.nodes))
+        return [indices[start : start + PREDICT_BATCH] for start in indices[::PREDICT_BATCH]]
+
 
 class Encoder(nn.Module):
     """Rounds of messages between layers, pooled by attention and by a sum, then a perceptron."""
@@ -103,17 +108,26 @@ class Encoder(nn.Module):
             nn.Linear(HEAD_WIDTH, 1),
         )  # fmt: skip
 
-    def forward(self, nodes: Tensor, around: Tensor, layers: Tensor) -> Tensor:
-        """Return a score for each network, (networks,)."""
+    def encode(self, nodes: Tensor, around: Tensor, layers: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the states after each round, (networks, layers, 64), and both pools of the last.
+
+        Pools are (networks, 128).
+        """
+        rounds = []
         states: Tensor = self.enter(nodes)
         for messages in self.rounds:
             gathered = (around @ states[:, None]).transpose(1, 2).flatten(2)
             states = states + messages(torch.cat([states, gathered], dim=-1))
+            rounds.append(states)
         scores: Tensor = self.attention(states)[..., 0]
         weights = scores.masked_fill(~layers, -torch.inf).softmax(dim=1)
         attended = torch.einsum("nl,nlf->nf", weights, states)
         summed = torch.einsum("nl,nlf->nf", layers.to(states.dtype), states) / SUM_SCALE
-        found: Tensor = self.head(torch.cat([attended, summed], dim=1))
+        return rounds, torch.cat([attended, summed], dim=1)
+
+    def forward(self, nodes: Tensor, around: Tensor, layers: Tensor) -> Tensor:
+        """Return a score for each network, (networks,)."""
+        found: Tensor = self.head(self.encode(nodes, around, layers)[1])
         return found[:, 0]
 
 
@@ -167,6 +181,22 @@ class GraphEncoder:
         mean, std = scale.moments(_scores(model, _graphs(queries, standardise)))
         return Prediction(mean, (self._total,), std)
 
+    def learned_features(self, queries: Queries) -> LearnedFeatures:
+        """Return both pools of each network, and the states of all layers after each round."""
+        check_fitted(self._state is not None, "learned_features")
+        assert self._state is not None
+        model, standardise, _ = self._state
+        graphs = _graphs(queries, standardise)
+        networks, layers = [], []
+        with torch.no_grad():
+            for index in graphs.batches():
+                rounds, pooled = model.encode(*graphs.batch(index))
+                networks.append(pooled.double().numpy())
+                states = torch.stack(rounds, dim=2).double().numpy()
+                lengths = [len(graphs.nodes[i]) for i in index]
+                layers += [found[:n] for found, n in zip(states, lengths, strict=True)]
+        return LearnedFeatures(np.concatenate(networks), tuple(layers))
+
 
 def _graphs(networks: Runs | Queries, standardise: Standardiser) -> Graphs:
     """Return networks as graphs."""
@@ -176,8 +206,6 @@ def _graphs(networks: Runs | Queries, standardise: Standardiser) -> Graphs:
 
 def _scores(model: Encoder, graphs: Graphs) -> Array:
     """Return the scores of networks, (networks, 1)."""
-    starts = range(0, len(graphs.nodes), PREDICT_BATCH)
-    indices = [range(len(graphs.nodes))[start : start + PREDICT_BATCH] for start in starts]
     with torch.no_grad():
-        found = torch.cat([model(*graphs.batch(index)) for index in indices])
+        found = torch.cat([model(*graphs.batch(index)) for index in graphs.batches()])
     return found.double().numpy()[:, None]

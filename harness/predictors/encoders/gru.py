@@ -6,14 +6,19 @@ from torch import Tensor, nn
 from harness.features.architecture import COUNT_FEATURES, ROW_FEATURES
 from harness.predictors.encoders.batches import Batch
 from harness.predictors.encoders.bidirectional import BidirectionalGru, reversal_of
-from harness.predictors.encoders.training import LayerEmbedding, RecurrentPredictor, Training
-from harness.protocol import Prediction, Queries, Runs
+from harness.predictors.encoders.training import (
+    LayerEmbedding,
+    Reader,
+    RecurrentPredictor,
+    Training,
+)
+from harness.protocol import LearnedFeatures, Prediction, Queries, Runs
 
 HIDDEN, LAYERS = 128, 2
 TRAINING_EPOCHS, DROPOUT = 60, 0.3
 
 
-class GruReader(nn.Module):
+class GruReader(Reader):
     """Two bidirectional layers, pooled by attention and joined with the counts of the network."""
 
     width = 2 * HIDDEN + len(COUNT_FEATURES)
@@ -29,15 +34,24 @@ class GruReader(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the structural feature of each network, (networks, 259)."""
-        longest = batch.codes.shape[1]
-        reversal = reversal_of(batch.lengths, longest)
-        padding = torch.arange(longest)[None] >= batch.lengths[:, None]
-        states = torch.cat([self.embedding(batch.codes), batch.rows], dim=-1)
-        for layer in self.layers:
-            states = layer(states, reversal)
+        states = self._levels(batch)[-1]
+        padding = torch.arange(states.shape[1])[None] >= batch.lengths[:, None]
         scores: Tensor = self.attention(states)[..., 0]
         weights = scores.masked_fill(padding, -torch.inf).softmax(dim=1)
         return torch.cat([torch.einsum("nl,nlf->nf", weights, states), batch.counts], dim=1)
+
+    def states(self, batch: Batch) -> Tensor:
+        """Return the states of both directions, (networks, layers, 2, 256)."""
+        return torch.stack(self._levels(batch), dim=2)
+
+    def _levels(self, batch: Batch) -> list[Tensor]:
+        reversal = reversal_of(batch.lengths, batch.codes.shape[1])
+        states = torch.cat([self.embedding(batch.codes), batch.rows], dim=-1)
+        levels = []
+        for layer in self.layers:
+            states = layer(states, reversal)
+            levels.append(states)
+        return levels
 
 
 class Gru:
@@ -55,3 +69,7 @@ class Gru:
     def predict(self, queries: Queries) -> Prediction:
         """Predict all epochs after the observed ones."""
         return self._gru.predict(queries)
+
+    def learned_features(self, queries: Queries) -> LearnedFeatures:
+        """Return structural features, and the states of both layers and both directions."""
+        return self._gru.learned_features(queries)

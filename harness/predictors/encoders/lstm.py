@@ -4,14 +4,20 @@ import torch
 from torch import Tensor, nn
 
 from harness.predictors.encoders.batches import Batch
-from harness.predictors.encoders.training import LayerEmbedding, RecurrentPredictor, Training
-from harness.protocol import Prediction, Queries, Runs
+from harness.predictors.encoders.training import (
+    LayerEmbedding,
+    Reader,
+    RecurrentPredictor,
+    Training,
+    seed_torch,
+)
+from harness.protocol import LearnedFeatures, Prediction, Queries, Runs
 
 HIDDEN, LAYERS = 160, 2
 TRAINING_EPOCHS, DROPOUT = 100, 0.2
 
 
-class LstmReader(nn.Module):
+class LstmReader(Reader):
     """An LSTM over the embedded layers, whose last hidden state is the structural feature."""
 
     def __init__(self, dropout: float) -> None:
@@ -24,6 +30,15 @@ class LstmReader(nn.Module):
         """Return the hidden state after the last layer of each network, (networks, 160)."""
         outputs: Tensor = self.lstm(self.embedding(batch.codes))[0]
         return outputs[torch.arange(len(outputs)), batch.lengths - 1]
+
+    def states(self, batch: Batch) -> Tensor:
+        """Return the hidden states of both levels, (networks, layers, 2, 160)."""
+        embedded: Tensor = self.embedding(batch.codes)
+        with seed_torch(0):  # its own weights are replaced
+            lower = nn.LSTM(LayerEmbedding.width, HIDDEN, batch_first=True)
+        weights = self.lstm.state_dict()
+        lower.load_state_dict({name: weights[name] for name in weights if name.endswith("_l0")})
+        return torch.stack([lower(embedded)[0], self.lstm(embedded)[0]], dim=2)
 
 
 class Peephole:
@@ -47,3 +62,7 @@ class Peephole:
     def predict(self, queries: Queries) -> Prediction:
         """Predict the final epoch, or all epochs after the observed ones."""
         return self._lstm.predict(queries)
+
+    def learned_features(self, queries: Queries) -> LearnedFeatures:
+        """Return structural features, and the hidden states of both levels."""
+        return self._lstm.learned_features(queries)

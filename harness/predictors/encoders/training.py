@@ -3,6 +3,7 @@
 Their prediction is the same for any number of observed epochs.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.features.architecture import RATIO_BINS, ULC_TYPES
+from harness.features.architecture import RATIO_BINS, ULC_TYPES, in_ulc
 from harness.features.logits import from_logits, to_logits
 from harness.predictors.base import check_fitted, check_runs, later_epochs
 from harness.predictors.encoders.batches import Batch, Encoded, Scaling
-from harness.protocol import Array, Prediction, Queries, Runs
+from harness.protocol import Array, LearnedFeatures, Prediction, Queries, Runs
 
 EMBEDDING = 10  # width of each of the four embeddings of a layer (arXiv:1712.03351, section 3.2)
 EPOCH_EMBEDDING = 40
@@ -72,10 +73,25 @@ class LayerEmbedding(nn.Module):
         return embedded
 
 
+class Reader(nn.Module, ABC):
+    """Reads networks layer by layer."""
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the structural feature of each network, (networks, width)."""
+
+    @abstractmethod
+    def states(self, batch: Batch) -> Tensor:
+        """Return the values of the units at each layer, (networks, layers, levels, units).
+
+        Values after a network's last layer have no meaning.
+        """
+
+
 class CurveModel(nn.Module):
     """A reader, an epoch embedding and a perceptron that predicts a logit for each epoch."""
 
-    def __init__(self, reader: nn.Module, width: int, epochs: int, dropout: float) -> None:
+    def __init__(self, reader: Reader, width: int, epochs: int, dropout: float) -> None:
         """Create the head for a reader whose structural feature has `width` numbers."""
         super().__init__()
         self.reader = reader
@@ -129,7 +145,7 @@ class RecurrentPredictor:
 
     def __init__(
         self,
-        reader: Callable[[float], nn.Module],
+        reader: Callable[[float], Reader],
         width: int,
         training: Training,
         *,
@@ -182,6 +198,27 @@ class RecurrentPredictor:
         later = later_epochs(self.total, queries.observed)
         predicted = later if self.every_epoch else later[-1:]
         return Prediction(accuracies[:, -len(predicted) :].copy(), predicted)
+
+    def learned_features(self, queries: Queries) -> LearnedFeatures:
+        """Return structural features, and the states at the layers that the ULC can express."""
+        check_fitted(self._state is not None, "learned_features")
+        assert self._state is not None
+        model, scaling, *_ = self._state
+        encoded = Encoded(queries.layer_rows)
+        networks = np.empty((len(queries), self.width))
+        layers = [np.empty(0)] * len(queries)
+        model.eval()
+        with torch.no_grad():
+            for index in encoded.batches(PREDICT_BATCH):
+                batch = encoded.batch(index, scaling)
+                networks[index] = model.reader(batch).double().numpy()
+                for i, values in zip(
+                    index, model.reader.states(batch).double().numpy(), strict=True
+                ):
+                    read = [*map(in_ulc, queries.layer_rows[i])]
+                    layers[i] = np.full((len(read), *values.shape[1:]), np.nan)
+                    layers[i][read] = values[: encoded.lengths[i]]
+        return LearnedFeatures(networks, tuple(layers))
 
 
 def _train(
