@@ -104,6 +104,11 @@ REFUSED = {  # what needs packages, the extra, and the packages
     "show networks digits --onnx models": ("--onnx", "onnx", "onnx"),
     "show split digits --output a.svg": (PICTURE, "plot", "matplotlib"),
     "show predictor arc --task digits-k0-v3 --output a.pdf": (PICTURE, "plot", "matplotlib"),
+    "show features --predictor gru --task digits-k0-v3": (
+        "`peephole show features`",
+        "predictors",
+        "sklearn",
+    ),
     "board rescore --refit": ("--refit", "predictors", "sklearn"),
     "evaluate --all": ("predictor 'parameters'", "predictors", "sklearn"),
     "evaluate mean-curve gru --train-size 9": ("predictor 'gru'", "predictors", "torch"),

@@ -1,4 +1,4 @@
-"""Commands that show a network, the runs of an image set, or a predictor."""
+"""Commands that show a network, the runs of an image set, or a predictor and its features."""
 
 import json
 from pathlib import Path
@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmark.options import (
+    COUNT,
     DATA_OPTION,
     FILE,
     FOLDER,
     HELP,
     JSON_OPTION,
     RESULTS_OPTION,
+    SEED,
     echo_lines,
+    needs,
     picture_option,
 )
 
@@ -182,4 +185,52 @@ def show_predictor(
     echo_lines(lines)
     if output is not None:
         draw_predictor(shown, output)
+        click.echo(output, err=True)
+
+
+@show.command("features", context_settings=HELP)
+@click.option("--predictor", "name", required=True, help="Predictor to fit, as for `evaluate`.")
+@click.option("--task", "task_name", required=True, help="Frozen task to fit it on.")
+@click.option(
+    "--neighbours", default=10, show_default=True, type=COUNT, help="Nearest networks to average."
+)
+@click.option("--network", help="Test network whose layers are shown [default: a median one].")
+@click.option("--seed", default=0, show_default=True, type=SEED, help="Seed of the fit.")
+@OUTPUT_OPTION
+@DATA_OPTION
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@needs("predictors", "sklearn")
+def show_features(
+    name: str,
+    *,
+    task_name: str,
+    neighbours: int,
+    network: str | None,
+    seed: int,
+    output: Path | None,
+    release: "Release",
+    as_json: bool,
+) -> None:
+    """Fit a predictor, and show what it makes of test networks and of their layers.
+
+    The table says how well the mean accuracy of a network's nearest neighbours orders the networks,
+    with neighbours by what the predictor makes of networks, and by features that nobody learned.
+    Below it are the units whose values tell convolutions best from other layers; as the kind of a
+    layer is an input, untrained units do so, too. The picture has a t-SNE of the features, and the
+    values of these units along the layers of a network.
+    """
+    from harness.running.find_predictor import find
+    from harness.studies.learned_features import make_with_features, study_features
+    from leaderboard.show.features import features_lines, features_record
+    from leaderboard.show.features_plot import draw_features
+
+    task, candidate = release.task(task_name), find(name)
+    make_with_features(candidate)  # or else an error, before it says that it fits
+    click.echo(f"fitting {candidate.name} on {task.name}", err=True)
+    study = study_features(
+        candidate, task, neighbours=neighbours, network=network, seed=seed, release=release
+    )
+    echo_lines([json.dumps(features_record(study))] if as_json else features_lines(study))
+    if output is not None:
+        draw_features(study, output)
         click.echo(output, err=True)
