@@ -1,7 +1,7 @@
 """The rules of a search algorithm, tried on a few networks in a process of its own."""
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -88,19 +88,12 @@ def _rules(found: FoundAlgorithm, pool: Pool) -> Iterator[Rule]:
         if rule == "same seed" and repeats[-1].choices != repeats[-2].choices:
             yield rule, False, "two searches with one seed made different choices"
             return
-        yield rule, True, SEEN[rule](repeats[-1], pool)
+        same = rule == "same seed"
+        yield rule, True, "the same choices" if same else _spent(repeats[-1], pool)
 
 
 def _spent(repeat: Repeat, pool: Pool) -> str:
+    """Return what a search spent and chose."""
     choices = quantity(len(repeat.choices), "choice")
-    return f"{repeat.spent[0]} epochs spent; {choices}, the last with regret " + (
-        f"{pool.regret[repeat.choices[-1].network]:.4f}"
-    )
-
-
-SEEN: dict[str, Callable[[Repeat, Pool], str]] = {
-    "one training": _spent,
-    "half the budget": _spent,
-    "same seed": lambda repeat, pool: "the same choices",
-    "no limit": _spent,
-}
+    regret = pool.regret[repeat.choices[-1].network]
+    return f"{repeat.spent[0]} epochs spent; {choices}, the last with regret {regret:.4f}"

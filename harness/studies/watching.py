@@ -108,9 +108,7 @@ def compare_with_watching(
     equivalents = []
     for task in sorted(tasks, key=lambda task: task.observed):
         name = _best(task, results)
-        task_targets = load_targets(task, release).valid_accuracy
-        tables = seed_predictions(find_result(results, task.name, name))
-        tau = score_samples(tables, task_targets)
+        tau = score_samples(seed_predictions(find_result(results, task.name, name)), targets)
         equals = np.array([equal_epoch(t, of) for t, of in zip(tau, last.T, strict=True)])
         equivalents.append(Equivalent(task.observed, name, score_of(tau), score_of(equals)))
     groups = repeated_networks(tasks[0].images, release=release).get("test", {})

@@ -377,27 +377,3 @@ def test_the_table_is_saved_as_comma_separated_values(visit: Visit, tmp_path: Pa
     assert sum('"numbers recomputed"' in line for line in rest) == 1
     assert sum('; 2 failed fits"' in line for line in rest) == 1
     assert all(line.count(",") == head.count(",") for line in [first, *rest])
-
-
-def test_search_algorithms_are_compared_where_there_are_results(visit: Visit) -> None:
-    page = visit(K0)
-    rows = page.locator("#searches tbody tr")
-    found = [text.split("\n")[0] for text in rows.all_inner_texts()]
-    assert found == ["steady", "quick"]  # the smaller area first
-    assert rows.nth(0).locator("small").first.text_content() == HOSTILE
-    assert rows.nth(1).locator("td").nth(2).inner_text() == "0.1000\n0.0900 – 0.1100"  # noqa: RUF001
-    assert page.locator("#searches tr.chosen td").first.inner_text().startswith("steady")
-    assert page.locator("#budget option").all_text_contents() == ["40 epochs"]
-    rows.nth(1).click()
-    expect(page.locator("#searches tr.chosen td").first).to_contain_text("quick")
-    assert "algorithm=quick" in page.url
-    ends = page.locator("#regret text.strong.pressed")
-    expect(ends).to_have_text("quick")
-    expect(visit("#task=cifar10-k0-v1").locator("#search")).to_be_hidden()
-
-
-def test_pointing_at_a_search_names_its_regret(visit: Visit) -> None:
-    page = visit(K0)
-    page.locator("#regret g.one circle").last.hover()
-    tip = page.locator("#regret g.floating text")
-    expect(tip).to_have_text("steady, 40 epochs: 0.0200")
