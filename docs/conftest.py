@@ -25,6 +25,7 @@ from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
 PATIENCE = 400.0  # seconds until a block that waits for ever fails
+PROGRESS = re.compile(r"^\d+/\d+ .* left(?: unknown)?\n", re.MULTILINE)  # which a bar hides
 OPTIONAL = ("ray", "pandas", "polars", "duckdb")  # whose blocks are skipped without them
 PRINTED, UNDO = "_printed", "_undo"  # names in a document's namespace
 
@@ -41,7 +42,7 @@ def run_python(block: sybil.Example) -> None:
 
 
 def run_bash(block: sybil.Example) -> str | None:
-    """Run a block, keep what a terminal would show, and return it if the exit code is not 0."""
+    """Run a block, keep what it prints but for progress, and return it if the exit code is not 0."""
     command = ["bash", "-euo", "pipefail", "-c", block.parsed]
     out, err = subprocess.PIPE, subprocess.STDOUT
     shell = subprocess.Popen(command, stdout=out, stderr=err, text=True, start_new_session=True)
@@ -51,7 +52,7 @@ def run_bash(block: sybil.Example) -> str | None:
         with suppress(ProcessLookupError):
             os.killpg(shell.pid, signal.SIGKILL)
         shell.wait()
-    block.namespace[PRINTED] = printed
+    block.namespace[PRINTED] = PROGRESS.sub("", printed)
     return f"exit code {shell.returncode}\n{printed}" if shell.returncode else None
 
 
