@@ -42,7 +42,7 @@ def run_python(block: sybil.Example) -> None:
 
 
 def run_bash(block: sybil.Example) -> str | None:
-    """Run a block, keep what it prints but for progress, and return it if the exit code is not 0."""
+    """Run a block, keep what it prints but for progress; return it if the exit code is not 0."""
     command = ["bash", "-euo", "pipefail", "-c", block.parsed]
     out, err = subprocess.PIPE, subprocess.STDOUT
     shell = subprocess.Popen(command, stdout=out, stderr=err, text=True, start_new_session=True)

@@ -51,7 +51,8 @@ def tree(tmp_path: Path) -> Path:
 
 def run_pytest(folder: Path, *arguments: str) -> tuple[int, str]:
     """Return the exit code and the errors of pytest in a folder."""
-    command = [sys.executable, "-P", "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    command = [sys.executable, "-P", "-m", "pytest", "-p", "no:cacheprovider"]
+    command += ["-p", "xdist.plugin", "-n", "0", *arguments]
     kept = {n: v for n, v in os.environ.items() if not n.startswith("PYTEST")}
     kept |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # plugins take seconds to load
     done = subprocess.run(
