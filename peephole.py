@@ -33,6 +33,9 @@ Stored runs with the cost of training them, for search algorithms; nothing is tr
         `seconds`. Its `query(network, *, epochs, restart=False)` costs only the epochs not paid
         yet, and gives no test accuracy. `networks` are the ids that it can be asked for. A query
         beyond a limit is a `BudgetError`, a `ValueError`, and costs nothing.
+    search(algorithm, *, images, budget, unit="epochs", track="pool", repeats=50, ...): Runs a
+        search algorithm (a class, or a name) many times and returns its result: `regret` at twenty
+        budgets, its mean `area`, `choices`, and more.
 
 The tasks:
     load_task(name, *, release=...): The data of a frozen task, as "digits-k3-v3": `task`, `train`
@@ -67,7 +70,7 @@ if TYPE_CHECKING:
     from benchmark.release import Release, load_runs
     from benchmark.runs import series
     from benchmark.space.layer_walk import layer_rows
-    from harness.api import evaluate, load_task, score
+    from harness.api import evaluate, load_task, score, search
     from harness.metrics.registry import METRICS
     from harness.predictors.registry import PREDICTORS
     from harness.protocol import Prediction, Predictor, Queries, Runs
@@ -76,14 +79,14 @@ __version__ = "0.1.0"
 __all__ = [
     "METRICS", "PREDICTORS", "BudgetError", "Ledger", "Prediction", "Predictor", "Queries",
     "Release", "Runs", "evaluate", "layer_rows", "load_runs", "load_task", "query", "score",
-    "series", "trajectory",
+    "search", "series", "trajectory",
 ]  # fmt: skip
 _MODULES = {
     "benchmark.query": ("BudgetError", "Ledger", "query", "trajectory"),
     "benchmark.release": ("Release", "load_runs"),
     "benchmark.runs": ("series",),
     "benchmark.space.layer_walk": ("layer_rows",),
-    "harness.api": ("evaluate", "load_task", "score"),
+    "harness.api": ("evaluate", "load_task", "score", "search"),
     "harness.metrics.registry": ("METRICS",),
     "harness.predictors.registry": ("PREDICTORS",),
     "harness.protocol": ("Prediction", "Predictor", "Queries", "Runs"),

@@ -1,7 +1,7 @@
 """The functions of the public API that fit and score predictors, exported by `peephole`."""
 
 from collections.abc import Callable
-from numbers import Integral
+from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 
@@ -12,6 +12,13 @@ from harness.protocol import Predictor
 from harness.results.result import Result
 from harness.running.evaluate import evaluate as evaluate_candidate
 from harness.running.find_predictor import SEEDS, candidate_of, find
+from harness.search.budget import Budget, Unit
+from harness.search.find import describe_algorithm, find_algorithm
+from harness.search.open.setting import open_setting
+from harness.search.pool_setting import pool_setting
+from harness.search.registry import PREDICTOR, TRACKS, Track
+from harness.search.result import SearchResult
+from harness.search.run import REPEATS, search_seeds
 from harness.task_data import TaskData, load_task_data
 from harness.verification.prediction_file import score_predictions
 
@@ -66,6 +73,60 @@ def evaluate(
         check_type("predictor", predictor, Callable, rule)  # type: ignore[arg-type]
         candidate = candidate_of(predictor)
     return evaluate_candidate(candidate, frozen, seeds=seeds, release=data)[0]
+
+
+def search(
+    algorithm: str | Path | type,
+    *,
+    images: str,
+    budget: float,
+    unit: Unit = "epochs",
+    track: Track = "pool",
+    repeats: int = REPEATS,
+    predictor: str = PREDICTOR,
+    shortcuts: bool = False,
+    release: Release | Path | str = INSTALLED,
+) -> SearchResult:
+    """Run a search algorithm many times and return its regret; nothing is trained or written.
+
+    Args:
+        algorithm: A class, or an argument of `peephole search`: a registry name,
+            "package.module:Class" or "path/to/file.py:Class".
+        images: Name of an image set.
+        budget: What each search may spend.
+        unit: "epochs", or "seconds" as measured in training.
+        track: "pool" for the stored test networks, "open" for all that the Markov chain can draw,
+            where a surrogate stands for training.
+        repeats: Number of searches.
+        predictor: Name of the predictor of a guided algorithm.
+        shortcuts: Whether the open track also has the skeleton with shortcuts around its blocks.
+        release: The data, or its folder; by default that of the installed package.
+
+    Raises:
+        FileNotFoundError: If a split is missing from the data, or the file does not exist.
+        TypeError: If an argument is of another type.
+        ValueError: If a name is unknown, a number out of range, a package is missing, or the
+            algorithm raises an exception or breaks a rule.
+    """
+    check_type("repeats", repeats, Integral, "a whole number")
+    if repeats < 1:
+        refuse("repeats", repeats, "at least 1")
+    check_type("budget", budget, Real, "a number")
+    TRACKS[track]  # an unknown one is an error
+    if shortcuts and track == "pool":
+        refuse("shortcuts", shortcuts, "False in the pool track")
+    if isinstance(algorithm, str | PathLike):
+        found = find_algorithm(str(algorithm), predictor, track)
+    else:
+        rule = "a class, or its name as in `peephole search`"
+        check_type("algorithm", algorithm, type, rule)
+        found = describe_algorithm(algorithm, algorithm.__name__, algorithm.__name__, track)
+    data, limit = find_release(release), Budget(budget, unit)
+    if track == "pool":
+        pool = pool_setting(images, limit, data)
+        return pool.score(found, search_seeds(pool, found, range(repeats)))
+    space = open_setting(images, limit, shortcuts=shortcuts, release=data)
+    return space.score(found, search_seeds(space, found, range(repeats)))
 
 
 def score(

@@ -18,6 +18,7 @@ from benchmark.options import (
 
 if TYPE_CHECKING:
     from benchmark.release import Release
+    from harness.search.registry import Track
 
 
 @click.command(context_settings=HELP)
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     help="Image set of the runs [default: those of the submission's tasks, else digits].",
 )
 @click.option("--name", help="Name of your own predictor [default: its class, in lower case].")
+@click.option(
+    "--track", type=click.Choice(["pool", "open"]), default="pool", show_default=True,
+    help="Track of a search algorithm.",
+)  # fmt: skip
 @TRACEBACK_OPTION
 @DATA_OPTION
 @JSON_OPTION
@@ -37,6 +42,7 @@ def check(
     *,
     images: str | None,
     name: str | None,
+    track: "Track",
     traceback: bool,
     release: "Release",
     as_json: bool,
@@ -49,16 +55,15 @@ def check(
     Python file may have 64 KiB and a file of data (csv, json, npy, npz, safetensors) 10 MB; all
     together, at most 100 files, 20 MB. Exits with code 1 if a rule is broken.
 
-    A class of a file that has `search` and no `fit` is checked as a search algorithm of stored
-    networks, the pool track.
+    A class of a file that has `search` and no `fit` is checked as a search algorithm.
     """
     from harness.score_text import finding_lines, json_lines
-    from harness.search.rules import check_algorithm, is_algorithm
+    from harness.search.tracks.rules import check_algorithm, is_algorithm
     from harness.verification.predictor_rules import Finding
     from harness.verification.submit import check_code
 
     if is_algorithm(predictor):
-        rules = check_algorithm(predictor, images or "digits", release)
+        rules = check_algorithm(predictor, images or "digits", release, track)
         findings = [Finding(*rule) for rule in rules]
     else:
         findings = check_code(predictor, release, images, name=name, traceback=traceback)

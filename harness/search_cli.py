@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,10 +11,8 @@ from benchmark.options import COUNT, DATA_OPTION, FOLDER, HELP, JSON_OPTION, Fin
 
 if TYPE_CHECKING:
     from benchmark.release import Release
-    from harness.search.budget import Budget, Unit
+    from harness.search.budget import Unit
     from harness.search.registry import Track
-
-Found = TypeVar("Found")  # a result of a track
 
 
 @click.command(context_settings=HELP)
@@ -77,61 +74,33 @@ def search(
     In the open track an algorithm builds architectures, and a surrogate, fitted to all stored runs,
     stands for their training. Regret then refers to the best of many random architectures.
     """
+    from benchmark.util.strict_json import encode
     from harness.search.budget import Budget
+    from harness.search.open.setting import open_setting
+    from harness.search.open.text import open_header, open_line
+    from harness.search.pool_setting import pool_setting
     from harness.search.registry import TRACKS
+    from harness.search.result import write_search
+    from harness.search.run import search_all
+    from harness.search.text import header_lines, search_line
 
     if budget is None and unit == "seconds":
         raise click.UsageError("--unit seconds needs a --budget")
     if shortcuts and track == "pool":
         raise click.UsageError("--shortcuts needs --track open")
     limit = None if budget is None else Budget(budget, unit)
+    setting: Any
+    header: Callable[[Any], Iterable[str]]
+    line: Callable[[Any], str]
+    if track == "pool":
+        setting, header, line = pool_setting(images, limit, release), header_lines, search_line
+    else:
+        setting = open_setting(images, limit, shortcuts=shortcuts, release=release)
+        header, line = open_header, open_line
     names = algorithms or tuple(TRACKS[track])
-    if track == "open":
-        from harness.search.open.result import write_open
-        from harness.search.open.run import search_open
-        from harness.search.open.text import open_header, open_line
-
-        opened = search_open(
-            images, names, limit, shortcuts=shortcuts, repeats=repeats, processes=processes,
-            release=release,
-        )  # fmt: skip
-        _show(opened, partial(write_open, results), open_header, open_line, as_json=as_json)
-        return
-    from harness.search.result import write_search
-    from harness.search.run import search_pool
-    from harness.search.text import header_lines, search_line
-
-    if limit is None:
-        limit = _default_budget(images, release)
-    found = search_pool(
-        images, names, limit, repeats=repeats, predictor=predictor, processes=processes,
-        release=release,
-    )  # fmt: skip
-    _show(found, partial(write_search, results), header_lines, search_line, as_json=as_json)
-
-
-def _default_budget(images: str, release: "Release") -> "Budget":
-    """Return the budget of a search of a pool."""
-    from harness.search.budget import Budget
-    from harness.search.pool import load_pool
-
-    pool = load_pool(images, release)
-    return Budget(max(1, len(pool) * pool.epochs // 5))
-
-
-def _show(
-    results: Iterable[Found],
-    write: Callable[[Found], Path],
-    header: Callable[[Found], Iterable[str]],
-    line: Callable[[Found], str],
-    *,
-    as_json: bool,
-) -> None:
-    """Write and print results as they come, the header once."""
-    from benchmark.util.strict_json import encode
-
-    for number, result in enumerate(results):
-        write(result)
+    found = search_all(setting, names, repeats=repeats, predictor=predictor, processes=processes)
+    for number, result in enumerate(found):
+        write_search(results, result)
         if as_json:
             echo_lines([json.dumps(encode(result))])
         else:

@@ -29,7 +29,7 @@ from harness.running.submission import submissions_folder
 from harness.scoring.differences import Differences, pairwise_differences
 from harness.scoring.targets import SCORED_SPLITS
 from harness.search.result import SearchResult
-from harness.search.stored import read_searches
+from harness.search.tracks.stored import read_searches
 from harness.verification.audit import Request, verify
 
 ABOVE_CEILING = "above the ceiling"  # flag of a tau above the interval of its ceiling

@@ -36,6 +36,7 @@ ROOMS = {  # of each folder, from the lowest; a module imports from its own room
         "task_data",
         "results", "predictors", "predictors.mixture", "predictors.encoders",
         "predictors.extrapolation", "predictors.bnn", "running", "search", "search.open",
+        "search.tracks",
         "verification.isolation", "verification", "api", "studies", "score_text", "studies_cli",
         "search_cli", "evaluate_cli", "cli",
     ),

@@ -53,6 +53,11 @@ def query(network: object = "00074185f77a218a", **named: Any) -> object:
     return peephole.query(network, **(given | named))  # type: ignore[arg-type]
 
 
+def search(algorithm: object = "random", **named: Any) -> object:
+    given: dict[str, Any] = {"images": "digits", "budget": 20, "repeats": 1}
+    return peephole.search(algorithm, **(given | named))  # type: ignore[arg-type]
+
+
 def ledger(**named: Any) -> peephole.Ledger:
     given: dict[str, Any] = {"images": "digits", "seed": 0}
     return peephole.Ledger(**(given | named))
@@ -119,6 +124,15 @@ OTHER_TYPES: list[tuple[Callable[[], object], str]] = [
         lambda: ledger().query("00074185", epochs=1, restart=1),  # type: ignore[arg-type]
         "`restart` (=1) must be True or False",
     ),
+    (lambda: search(None), "`algorithm` (=None) must be a class, or its name as in"),
+    (lambda: search(images=None), f"`images` (=None) {IMAGES}"),
+    (lambda: search(images=None, track="open"), f"`images` (=None) {IMAGES}"),
+    (lambda: search(budget="20"), "`budget` (='20') must be a number"),
+    (lambda: search(repeats=2.0), "`repeats` (=2.0) must be a whole number"),
+    (lambda: search(unit=None), "`unit` (=None) must be a name: epochs, seconds"),
+    (lambda: search(track=1), "`track` (=1) must be a name: pool, open"),
+    (lambda: search("guided", predictor=3), "`predictor` (=3) must be a name: "),
+    (lambda: search(release=3), f"`release` (=3) {RELEASE}"),
     (lambda: peephole.METRICS[None], "`metric` (=None) must be a name: mse, "),  # type: ignore[index]
     (lambda: train().concat(None), "`other` (=None) must be `Runs`"),
 ]  # fmt: skip
@@ -170,6 +184,14 @@ WRONG_VALUES: list[tuple[Callable[[], object], str]] = [
     (lambda: query(images="digist"), "unknown images 'digist'; did you mean 'digits'? Known: "),
     (lambda: query(epochs=21), "`epochs` (=21) must be in 1..20"),
     (lambda: query(seed=-1), "network '00074185f77a218a' of digits has no run with seed -1; see"),
+    (lambda: search("radom"), "unknown algorithm 'radom'; did you mean 'random'? Known: "),
+    (lambda: search(int), "algorithm 'int' must be a class with a method `search`"),
+    (lambda: search(images="digist"), "unknown images 'digist'; did you mean 'digits'? Known: "),
+    (lambda: search(budget=0), "`budget` (=0) must be above 0 and finite"),
+    (lambda: search(repeats=0), "`repeats` (=0) must be at least 1"),
+    (lambda: search(unit="epoch"), "unknown unit 'epoch'; did you mean 'epochs'? Known: "),
+    (lambda: search(track="opne"), "unknown track 'opne'; did you mean 'open'? Known: "),
+    (lambda: search(shortcuts=True), "`shortcuts` (=True) must be False in the pool track"),
     (lambda: ledger(max_epochs=0), "`max_epochs` (=0) must be above 0"),
     (lambda: ledger(max_seconds=float("nan")), "`max_seconds` (=nan) must be above 0"),
     (lambda: train().observe(-1), "`epochs` (=-1) must be in 0..20"),
@@ -207,9 +229,11 @@ def test_a_folder_is_taken_where_a_release_is(kind: Callable[[Path], str | Path]
         peephole.score(kind(Path("none.parquet")), NAME, release=folder)
 
 
-@pytest.mark.parametrize("call", [load_task, evaluate, score, query, ledger])
+@pytest.mark.parametrize("call", [load_task, evaluate, score, query, ledger, search])
 def test_a_folder_that_is_not_there_is_named(call: Callable[..., object]) -> None:
-    arguments = {load_task: (NAME,), query: (), ledger: ()}.get(call, ("last-value", NAME))
+    arguments = {load_task: (NAME,), query: (), ledger: (), search: ()}.get(
+        call, ("last-value", NAME)
+    )
     message = re.escape("there is no folder 'nosuch' of data; `peephole data export` copies the ")
     with pytest.raises(FileNotFoundError, match=f"^{message}"):
         call(*arguments, release="nosuch")

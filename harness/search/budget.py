@@ -1,11 +1,13 @@
 """The budget of a search."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from benchmark.util.strict_json import refuse
+from benchmark.util.unknown_name import check_known
 
 Unit = Literal["epochs", "seconds"]
+UNITS: tuple[Unit, ...] = get_args(Unit)
 POINTS = 20  # budgets at which regret is reported, evenly spaced up to the whole budget
 
 
@@ -22,7 +24,8 @@ class Budget:
     unit: Unit = "epochs"
 
     def __post_init__(self) -> None:
-        """Check the amount."""
+        """Check unit and amount."""
+        check_known("unit", self.unit, UNITS)
         if not 0 < self.amount < 1e12:
             refuse("budget", self.amount, "above 0 and finite")
         if self.unit == "epochs" and self.amount != int(self.amount):

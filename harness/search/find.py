@@ -53,17 +53,31 @@ def find_algorithm(text: str, predictor: str = PREDICTOR, track: Track = "pool")
     module = import_module_of(source, text, "algorithm")
     with user_code(f"algorithm {text!r} cannot be read: "):
         made = getattr(module, attribute, None)
-        found = [
-            name
-            for name, value in vars(module).items()
-            if isinstance(value, type) and callable(getattr(value, "search", None))
-        ]
-        required = required_arguments(made) if callable(made) else []
-        lines = (getattr(made, "__doc__", None) or attribute).strip().splitlines()
+        known = [n for n, value in vars(module).items() if isinstance(value, type) and _has(value)]
     if made is None:
-        raise ValueError(f"algorithm {text!r}: {unknown_name('class', attribute, found)}")
-    if not callable(getattr(made, "search", None)):
+        raise ValueError(f"algorithm {text!r}: {unknown_name('class', attribute, known)}")
+    return describe_algorithm(made, text, attribute, track)
+
+
+def describe_algorithm(
+    made: object, text: str, attribute: str, track: Track = "pool"
+) -> FoundAlgorithm:
+    """Return a class as an algorithm to run.
+
+    Args:
+        made: The class.
+        text: What messages call it.
+        attribute: Its name, in lower case that of the algorithm.
+        track: The track.
+
+    Raises:
+        ValueError: If it has no method `search`, needs arguments, or has an algorithm's name.
+    """
+    if not callable(made) or not _has(made):
         raise ValueError(f"algorithm {text!r} must be a class with a method `search`; {FORMS}")
+    with user_code(f"algorithm {text!r} cannot be read: "):
+        required = required_arguments(made)
+        lines = (getattr(made, "__doc__", None) or attribute).strip().splitlines()
     if required:
         raise ValueError(
             f"algorithm {text!r} needs the arguments {', '.join(required)}; give them defaults, as "
@@ -71,8 +85,12 @@ def find_algorithm(text: str, predictor: str = PREDICTOR, track: Track = "pool")
         )
     name = attribute.lower().replace("_", "-")
     check_name("name", name, "; rename the class")
-    if name in algorithms:
+    if name in TRACKS[track]:
         raise ValueError(
             f"algorithm {text!r} has the name {name!r} of an algorithm of the registry"
         )
     return FoundAlgorithm(text, name, to_line(lines[0]), made)
+
+
+def _has(made: object) -> bool:
+    return callable(getattr(made, "search", None))

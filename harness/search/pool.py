@@ -1,6 +1,6 @@
 """The pool of a search: the test networks of an image set, whose runs are stored."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,6 +34,16 @@ class Pool:
     def __len__(self) -> int:
         """Return the number of networks."""
         return len(self.runs)
+
+    def take(self, number: int) -> "Pool":
+        """Return a pool of the first networks."""
+        index = np.arange(min(number, len(self)))
+        return replace(
+            self,
+            runs=self.runs.take(index),
+            architecture_ids=self.architecture_ids[:number],
+            test_accuracy=self.test_accuracy[index],
+        )
 
     @property
     def epochs(self) -> int:

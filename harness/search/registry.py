@@ -78,7 +78,7 @@ OPEN_ALGORITHMS = Registry("algorithm of the open track", {
         title="LSTM that draws architectures, trained by REINFORCE",
         source="Zoph and Le 2017, arXiv:1611.01578"),
 })  # fmt: skip
-TRACKS: Mapping[Track, Registry[Entry]] = {"pool": ALGORITHMS, "open": OPEN_ALGORITHMS}
+TRACKS = Registry("track", {"pool": ALGORITHMS, "open": OPEN_ALGORITHMS})
 
 
 def load_algorithm(name: str, predictor: str = PREDICTOR, track: Track = "pool") -> Algorithm:

@@ -1,33 +1,16 @@
 """Results of searches as lines of a table."""
 
 from collections.abc import Iterator
-from typing import Protocol
 
 from harness.scoring.scores import Score
+from harness.search.pool_result import PoolResult
 from harness.search.result import SearchResult
 
 NAMES = 30  # columns of the algorithm's name
 SHOWN = (0.25, 0.5, 1.0)  # shares of the budget at which regret is shown
 
 
-class Row(Protocol):
-    """What a line of the table shows of a result; the fields are those of `SearchResult`."""
-
-    @property
-    def algorithm(self) -> str: ...  # noqa: D102
-    @property
-    def regret(self) -> tuple[Score, ...]: ...  # noqa: D102
-    @property
-    def area(self) -> Score: ...  # noqa: D102
-    @property
-    def found_best(self) -> float: ...  # noqa: D102
-    @property
-    def spent_epochs(self) -> float: ...  # noqa: D102
-    @property
-    def own_seconds(self) -> float: ...  # noqa: D102
-
-
-def header_lines(result: SearchResult) -> Iterator[str]:
+def header_lines(result: PoolResult) -> Iterator[str]:
     """Yield what the results of one command share, and the names of the columns."""
     whole = f"{result.budget.amount:g} {result.budget.unit}"
     yield (
@@ -44,7 +27,7 @@ def column_line() -> str:
     return f"{'algorithm':{NAMES}} {'area':>24}{shares}{'at 100%':>25}  {cost}"
 
 
-def search_line(result: Row) -> str:
+def search_line(result: SearchResult) -> str:
     """Return a result as a line under `column_line`."""
     points = result.regret
     at = [points[round(share * len(points)) - 1] for share in SHOWN]

@@ -16,7 +16,7 @@ from harness.results.ceiling import ceiling_paths
 from harness.results.contents import check_contents
 from harness.results.store import read_result, result_path, write_result
 from harness.running.submission import find_submission, submission_names, submissions_folder
-from harness.search.stored import search_problems
+from harness.search.tracks.stored import search_problems
 from harness.verification.claims import check_level, check_source
 from harness.verification.references import References, read_references
 from harness.verification.rerun import MINUTES, Rerun, read_reruns, rerun, write_rerun

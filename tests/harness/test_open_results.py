@@ -2,8 +2,11 @@
 
 import json
 import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,31 +15,33 @@ from click.testing import CliRunner
 from benchmark import extras
 from benchmark.release import Release
 from benchmark.space.sampler import as_trained
-from benchmark.util.strict_json import read_record
 from harness.results.contents import check_contents
 from harness.scoring.scores import Score
 from harness.search.budget import Budget
 from harness.search.find import find_algorithm
-from harness.search.open import run
-from harness.search.open.check import FoldScore, SurrogateCheck
+from harness.search.open import setting
 from harness.search.open.result import (
     Draws,
     OpenRepeat,
     OpenResult,
+    check_open_result,
     draw_chain,
+    open_scores,
     score_open,
-    write_open,
 )
-from harness.search.open.run import search_once, search_open
 from harness.search.open.session import Chosen, OpenSession
+from harness.search.open.setting import OpenSetting, open_setting
 from harness.search.open.space import load_space
 from harness.search.open.text import open_header, open_line
+from harness.search.result import write_search
+from harness.search.run import search_all
+from harness.search.tracks.stored import read_search, search_problems
 from peephole_command import peephole
 from tests.toys.data import toy_release
 from tests.toys.open_search import EPOCHS, ToySurrogate, bn_share
 
 SPACE = load_space("digits")
-CHECK = SurrogateCheck("toy", 100, 7, (FoldScore(60, 0.5, 0.25, 0.125), FoldScore(40, None, -1, 2)))
+TOY = ToySurrogate(bn_share)
 DRAWS = Draws(10, 0.9, 0.5, Score(0.45, 0.4, 0.5))
 BUDGET = Budget(4 * EPOCHS)
 OWN = '''
@@ -62,7 +67,7 @@ def result() -> OpenResult:
         OpenRepeat((Chosen(40, three, 0.8),), (0.2, 0.4, 0.3, 0.1), 3.0),
     ]
     found = find_algorithm("random", track="open")
-    return score_open(SPACE, CHECK, DRAWS, found, BUDGET, EPOCHS, repeats)
+    return score_open(SPACE, TOY, DRAWS, found, BUDGET, repeats)
 
 
 def test_regret_is_to_the_best_draw_and_may_be_negative(result: OpenResult) -> None:
@@ -87,9 +92,9 @@ def test_a_result_has_the_architectures_that_were_found(result: OpenResult, tmp_
     assert [SPACE.identify(found) for found in result.found] == [
         choices[-1].architecture_id for choices in result.choices
     ]
-    path = write_open(tmp_path, result)
+    path = write_search(tmp_path, result)
     assert path == tmp_path / "search/open/digits/random-80-epochs.json"
-    assert read_record(path, OpenResult) == result
+    assert read_search(path) == result
     assert check_contents(tmp_path, tmp_path / "none") == []
 
 
@@ -98,8 +103,8 @@ def test_a_result_with_shortcuts_has_a_file_of_its_own(result: OpenResult, tmp_p
     drawn = space.sample(np.random.default_rng(0))
     repeat = OpenRepeat((Chosen(20, drawn, 0.6),), (0.5,), 1.0)
     found = find_algorithm("grid", track="open")
-    other = score_open(space, CHECK, DRAWS, found, BUDGET, EPOCHS, [repeat])
-    assert write_open(tmp_path, other).name == "grid-shortcuts-80-epochs.json"
+    other = score_open(space, TOY, DRAWS, found, BUDGET, [repeat])
+    assert write_search(tmp_path, other).name == "grid-shortcuts-80-epochs.json"
     assert other.found == (as_trained(drawn, space.images),)
     assert other.skeletons["residual-3x2"] == 0.35
 
@@ -135,7 +140,7 @@ class Idle:
 
 
 def test_the_seconds_of_the_surrogate_are_not_those_of_the_algorithm() -> None:
-    repeat = search_once(Idle(), OpenSession(SPACE, ToySurrogate(bn_share), BUDGET, 0), 0)
+    repeat = OpenSetting(SPACE, TOY, DRAWS, BUDGET).search(Idle, 0)
     assert -1000.0 < repeat.own_seconds < 0.0
     assert (len(repeat.choices), len(repeat.accuracies)) == (1, 1)
 
@@ -154,9 +159,16 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     return Release(toy_release(tmp_path_factory.mktemp("release")))
 
 
-@pytest.fixture(autouse=True)
-def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "draw_chain", partial(draw_chain, number=20))
+@pytest.fixture(autouse=True, scope="module")
+def few_draws() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(setting, "draw_chain", partial(draw_chain, number=20))
+        yield
+
+
+@pytest.fixture(scope="module")
+def opened(release: Release) -> OpenSetting:
+    return open_setting("digits", Budget(60), release=release)
 
 
 def words(release: Release, folder: Path) -> list[str]:
@@ -175,7 +187,8 @@ def test_the_command_writes_what_it_prints(release: Release, tmp_path: Path) -> 
     again = CliRunner().invoke(peephole, as_json)
     for line, name in zip(again.stdout.splitlines(), ("random", "grid"), strict=True):
         path = tmp_path / f"r/search/open/digits/{name}-90-epochs.json"
-        stored = read_record(path, OpenResult)
+        stored = read_search(path)
+        assert isinstance(stored, OpenResult)
         assert json.loads(line)["choices"] == json.loads(path.read_text())["choices"]
         assert (stored.algorithm, stored.spent_epochs) == (name, 80.0)
         assert (
@@ -214,13 +227,13 @@ def test_wrong_words_write_nothing(
     [("sklearn", "the surrogate of the open track"), ("torch", "algorithm 'controller'")],
 )
 def test_a_package_that_is_missing_is_named(
-    monkeypatch: pytest.MonkeyPatch, package: str, what: str
+    monkeypatch: pytest.MonkeyPatch, release: Release, package: str, what: str
 ) -> None:
     monkeypatch.setattr(extras, "find_spec", lambda name: None if name == package else name)
     install = extras.how_to_install("predictors")
     message = f"{what} needs {package} of the extra `predictors`; install it with: {install}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        list(search_open("digits", ["controller"]))
+        list(search_all(open_setting("digits", release=release), ["controller"]))
 
 
 def test_shortcuts_are_of_the_open_track() -> None:
@@ -245,7 +258,7 @@ def test_shortcuts_are_of_the_open_track() -> None:
     ],
 )  # fmt: skip
 def test_what_a_class_does_wrong_is_told(
-    release: Release, tmp_path: Path, body: str, message: str
+    opened: OpenSetting, tmp_path: Path, body: str, message: str
 ) -> None:
     path = tmp_path / "own.py"
     path.write_text(OWN.format(body=body))
@@ -253,14 +266,105 @@ def test_what_a_class_does_wrong_is_told(
     for part in ("[0-9a-f]{16}", "[0-9]{4}"):
         pattern = pattern.replace(re.escape(part), part)
     with pytest.raises(ValueError, match=f"^{pattern}$"):
-        list(search_open("digits", [f"{path}:Mine"], Budget(60), repeats=1, release=release))
+        list(search_all(opened, [f"{path}:Mine"], repeats=1))
 
 
 def test_a_class_of_ones_own_searches(release: Release, tmp_path: Path) -> None:
     path = tmp_path / "own.py"
     path.write_text(OWN.format(body="session.train(drawn); session.choose(session.sample(rng))"))
-    own = [f"{path}:Mine"]
-    (result,) = search_open("digits", own, Budget(60), repeats=3, shortcuts=True, release=release)
+    opened = open_setting("digits", Budget(60), shortcuts=True, release=release)
+    (result,) = search_all(opened, [f"{path}:Mine"], repeats=3)
     assert (result.algorithm, result.repeats, result.spent_epochs) == ("mine", 3, 20.0)
     assert [len(choices) for choices in result.choices] == [2, 2, 2]
     assert "residual-3x2" in result.skeletons
+
+
+@pytest.fixture(scope="module")
+def searched(opened: OpenSetting) -> OpenResult:
+    found = find_algorithm("random", track="open")
+    return opened.score(found, [opened.search(found.make, seed) for seed in range(2)])
+
+
+def test_a_result_follows_from_the_data(
+    opened: OpenSetting, release: Release, searched: OpenResult, tmp_path: Path
+) -> None:
+    path = write_search(tmp_path, searched)
+    assert search_problems(tmp_path, release) == {}
+    record = json.loads(path.read_text())
+    record["area"]["value"] += 0.01
+    path.write_text(json.dumps(record))
+    message = f"{path}: `area` does not follow from the choices and the data"
+    assert search_problems(tmp_path, release) == {path: message}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: {"images": "mnist"}, "`images` (='mnist') must be 'digits'"),
+        (lambda r: {"skeletons": {"deep-3x3": 1.0}}, "`skeletons` (={'deep-3x3': 1.0}) must be"),
+        (lambda r: {"budget": Budget(60, "seconds")}, "`budget.unit` (='seconds') must be epochs"),
+        (lambda r: {"budget": Budget(20)}, "`choices` (=OpenChoice(epochs="),
+        (lambda r: {"accuracies": r.accuracies[:1]}, "`accuracies` must have one entry for each"),
+        (lambda r: {"found": r.found[::-1]}, "`found` must have the last choice of each repeat"),
+        (lambda r: {"accuracies": ((0.5,), (0.5,))}, "`accuracy` does not follow"),
+        (lambda r: {"surrogate": replace(r.surrogate, repeated=1)}, "`surrogate` does not follow"),
+        (lambda r: moved(r, 0.01), "`draws` does not follow from the data"),
+        (lambda r: risen(r, 0.01), "`choices` (=OpenChoice(epochs="),
+    ],
+)  # fmt: skip
+def test_a_result_that_does_not_follow_is_refused(
+    opened: OpenSetting,
+    searched: OpenResult,
+    change: Callable[[OpenResult], dict[str, Any]],
+    message: str,
+) -> None:
+    wrong = replace(searched, **change(searched))
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        check_open_result(wrong, opened.space, opened.surrogate, opened.draws)
+
+
+def rescored(result: OpenResult, **fields: Any) -> dict[str, Any]:
+    """Return changed fields, with the scores that follow from them."""
+    new = replace(result, **fields)
+    scores = open_scores(new.choices, new.accuracies, new.draws, new.budget, EPOCHS)
+    return {**fields, **scores}
+
+
+def moved(result: OpenResult, by: float) -> dict[str, Any]:
+    return rescored(result, draws=replace(result.draws, best=result.draws.best + by))
+
+
+def risen(result: OpenResult, by: float) -> dict[str, Any]:
+    """Return choices that claim a higher value than their architectures have."""
+    choices = tuple(
+        (*made[:-1], replace(made[-1], value=made[-1].value + by)) for made in result.choices
+    )
+    return rescored(result, choices=choices)
+
+
+def test_the_surrogate_is_asked_where_scikit_learn_is_the_same(
+    opened: OpenSetting, searched: OpenResult
+) -> None:
+    elsewhere = replace(searched.environment, sklearn="0.1")
+    wrong = replace(searched, **risen(searched, 0.01))
+    check_open_result(
+        replace(wrong, environment=elsewhere), opened.space, opened.surrogate, opened.draws
+    )
+
+
+def test_check_tries_an_algorithm(release: Release, tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(OWN.format(body="session.train(drawn)"))
+    start = ["check", f"{path}:Mine", "--track", "open", "--data", str(release.folder)]
+    done = CliRunner().invoke(peephole, start)
+    assert (done.exit_code, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    pattern = r"ok      one training: 20 epochs spent; 1 choice, the last with regret -?0\.\d{4}"
+    assert re.fullmatch(pattern, lines[0])
+    assert [line.split(":")[0] for line in lines[1:]] == [
+        "ok      half the budget",
+        "ok      same seed",
+    ]
+    done = CliRunner().invoke(peephole, start[:2] + start[4:])
+    assert done.exit_code == 1
+    assert "AttributeError: 'Session' object has no attribute 'sample'" in done.stdout

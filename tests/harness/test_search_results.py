@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,25 +10,22 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import peephole
 from benchmark.util.rng import generator_for
 from harness.search.budget import Budget
 from harness.search.find import find_algorithm
 from harness.search.pool import Pool
-from harness.search.result import (
-    SearchResult,
-    read_search,
-    regret_curves,
-    score_search,
-    search_path,
-    write_search,
-)
-from harness.search.rules import is_algorithm
-from harness.search.run import search_pool
-from harness.search.session import Choice
-from harness.search.stored import read_searches, search_problems
-from peephole_command import peephole
+from harness.search.pool_result import PoolResult, check_pool_result, score_pool
+from harness.search.pool_setting import PoolSetting
+from harness.search.result import write_search
+from harness.search.run import search_all
+from harness.search.session import Choice, Session
+from harness.search.tracks.rules import is_algorithm
+from harness.search.tracks.stored import read_search, read_searches, search_problems
+from peephole_command import peephole as peephole_command
 from tests.toys.pools import SECONDS, toy_pool
 
+ROOT = Path(__file__).parents[2]
 BUDGET = Budget(40)
 CHOICES = (  # of two repeats, on a pool with regrets of .3, .4 and 0
     (Choice(2, 2 * SECONDS, 1), Choice(10, 10 * SECONDS, 2)),
@@ -50,16 +46,15 @@ def pool(tmp_path: Path) -> Pool:
 
 
 @pytest.fixture
-def result(pool: Pool) -> SearchResult:
+def result(pool: Pool) -> PoolResult:
     spent = np.array([[20.0, 40.0, 1.0], [40.0, 80.0, 3.0]])
-    return score_search(pool, "ours", "Ours", BUDGET, CHOICES, spent)
+    return score_pool(pool, "ours", "Ours", BUDGET, CHOICES, spent)
 
 
-def test_regret_is_that_of_the_choice_at_each_budget(pool: Pool, result: SearchResult) -> None:
+def test_regret_is_that_of_the_choice_at_each_budget(pool: Pool, result: PoolResult) -> None:
     assert pool.regret == pytest.approx([0.3, 0.4, 0.0])
     unknown = 0.7 / 3  # of a random network, before there is a choice
     by_hand = np.array([[0.4] * 4 + [0.0] * 16, [unknown] * 2 + [0.3] * 18])
-    assert regret_curves(CHOICES, pool, BUDGET) == pytest.approx(by_hand)
     means = [score.value for score in result.regret]
     assert means == pytest.approx(by_hand.mean(axis=0).tolist())
     assert result.area.value == pytest.approx(by_hand.mean())
@@ -71,19 +66,15 @@ def test_regret_is_that_of_the_choice_at_each_budget(pool: Pool, result: SearchR
 
 
 def test_seconds_are_a_budget_too(pool: Pool) -> None:
-    budget = Budget(40 * SECONDS, "seconds")
-    assert np.array_equal(
-        regret_curves(CHOICES, pool, budget), regret_curves(CHOICES, pool, BUDGET)
-    )
+    spent = np.ones((2, 3))
+    seconds = score_pool(pool, "a", "A", Budget(40 * SECONDS, "seconds"), CHOICES, spent)
+    assert seconds.regret == score_pool(pool, "a", "A", BUDGET, CHOICES, spent).regret
 
 
-def test_a_result_is_read_as_it_was_written(
-    pool: Pool, result: SearchResult, tmp_path: Path
-) -> None:
+def test_a_result_is_read_as_it_was_written(pool: Pool, result: PoolResult, tmp_path: Path) -> None:
     path = write_search(tmp_path / "results", result)
-    assert path == search_path(tmp_path / "results", "digits", "ours", BUDGET)
-    assert path.name == "ours-40-epochs.json"
-    assert read_search(path, pool) == result
+    assert path == tmp_path / "results/search/digits/ours-40-epochs.json"
+    assert read_search(path) == result
     assert search_problems(tmp_path / "results", pool.release) == {}
     assert read_searches([tmp_path / "none", tmp_path / "results"], ()) == [result]
 
@@ -109,18 +100,26 @@ LATER = (Choice(2, 4.0, 1), Choice(1, 4.0, 2))
     ],
 )  # fmt: skip
 def test_a_result_that_does_not_follow_is_refused(
-    pool: Pool, result: SearchResult, tmp_path: Path, fields: dict[str, Any], message: str
+    pool: Pool, result: PoolResult, tmp_path: Path, fields: dict[str, Any], message: str
 ) -> None:
-    wrong = write_search(tmp_path / "results", result)
-    wrong.write_text(wrong.read_text())
-    path = write_search(tmp_path / "other", replace(result, **fields))
-    if "images" in fields:
-        path = path.rename(wrong)
-    with pytest.raises(ValueError, match=f"^{re.escape(f'{path}: {message}')}$"):
-        read_search(path, pool)
+    changed = replace(result, **fields)
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_pool_result(changed, pool)
+    path = write_search(tmp_path, changed)
+    if "images" not in fields:
+        assert search_problems(tmp_path, pool.release) == {path: f"{path}: {message}"}
 
 
-def test_a_changed_score_is_found(pool: Pool, result: SearchResult, tmp_path: Path) -> None:
+def test_a_result_in_the_place_of_another_is_found(
+    pool: Pool, result: PoolResult, tmp_path: Path
+) -> None:
+    path = write_search(tmp_path, result)
+    moved = path.rename(path.with_name("theirs-40-epochs.json"))
+    message = f"{moved}: it must be at search/digits/ours-40-epochs.json"
+    assert search_problems(tmp_path, pool.release) == {moved: message}
+
+
+def test_a_changed_score_is_found(pool: Pool, result: PoolResult, tmp_path: Path) -> None:
     path = write_search(tmp_path, result)
     record = json.loads(path.read_text())
     record["area"]["value"] += 0.01
@@ -132,7 +131,7 @@ def test_a_changed_score_is_found(pool: Pool, result: SearchResult, tmp_path: Pa
 def test_the_command_writes_what_it_prints(pool: Pool, tmp_path: Path) -> None:
     words = ["search", "--images", "digits", "--data", str(pool.release.folder), "--repeats", "3"]
     words += ["--algorithm", "random", "--algorithm", "one-epoch", "--results", str(tmp_path / "r")]
-    done = CliRunner().invoke(peephole, [*words, "--budget", "25"])
+    done = CliRunner().invoke(peephole_command, [*words, "--budget", "25"])
     assert done.exit_code == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == (
@@ -142,10 +141,12 @@ def test_the_command_writes_what_it_prints(pool: Pool, tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines[1:]] == ["algorithm", "random", "one-epoch"]
     names = sorted(path.name for path in (tmp_path / "r").rglob("*.json"))
     assert names == ["one-epoch-25-epochs.json", "random-25-epochs.json"]
-    again = CliRunner().invoke(peephole, [*words, "--budget", "25", "--processes", "1", "--json"])
+    again = CliRunner().invoke(
+        peephole_command, [*words, "--budget", "25", "--processes", "1", "--json"]
+    )
     for line, name in zip(again.stdout.splitlines(), ("random", "one-epoch"), strict=True):
         assert json.loads(line)["algorithm"] == name
-    stored = read_search(tmp_path / "r/search/digits/random-25-epochs.json", pool)
+    stored = read_search(tmp_path / "r/search/digits/random-25-epochs.json")
     assert stored.spent_epochs == 20.0  # a second network would take 20 more
 
 
@@ -164,7 +165,7 @@ def test_the_command_writes_what_it_prints(pool: Pool, tmp_path: Path) -> None:
 def test_wrong_words_write_nothing(pool: Pool, tmp_path: Path, words: str, message: str) -> None:
     start = ["search", "--images", "digits", "--data", str(pool.release.folder)]
     place = ["--results", str(tmp_path / "r"), "--repeats", "2"]
-    done = CliRunner().invoke(peephole, [*start, *place, *words.split()])
+    done = CliRunner().invoke(peephole_command, [*start, *place, *words.split()])
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1].startswith(f"peephole: error: {message}")
     assert not (tmp_path / "r").exists()
@@ -181,8 +182,33 @@ def test_a_class_of_ones_own_searches(pool: Pool, tmp_path: Path) -> None:
     text = own(tmp_path, "session.train(2, session.total_epochs)")
     found = find_algorithm(text)
     assert (found.name, found.title) == ("mine", "Trains the last network alone.")
-    (result,) = search_pool("digits", [text], Budget(30), repeats=4, release=pool.release)
+    (result,) = search_all(PoolSetting(pool, Budget(30)), [text], repeats=4)
     assert (result.repeats, result.spent_epochs, len(result.choices)) == (4, 20.0, 4)
+
+
+class Last:
+    """Trains the last network alone."""
+
+    def search(self, session: Session, *, seed: int) -> None:
+        session.train(2, session.total_epochs)
+
+
+def test_the_api_returns_what_the_command_writes(pool: Pool, tmp_path: Path) -> None:
+    text = own(tmp_path, "session.train(2, session.total_epochs)")
+    (written,) = search_all(PoolSetting(pool, Budget(30)), [text], repeats=4)
+    data = pool.release.folder
+    for algorithm, name in ((text, "mine"), (Last, "last")):
+        found = peephole.search(algorithm, images="digits", budget=30, repeats=4, release=data)
+        assert isinstance(found, PoolResult)
+        assert (found.algorithm, found.title) == (name, written.title)
+        assert (found.regret, found.choices) == (written.regret, written.choices)
+
+
+def test_the_template_keeps_the_rules(tmp_path: Path) -> None:
+    template = f"{ROOT / 'docs/search_template.py'}:MyHalving"
+    done = CliRunner().invoke(peephole_command, ["check", template])
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.count("ok  ") == 4
 
 
 @pytest.mark.parametrize(
@@ -202,18 +228,15 @@ def test_what_a_class_does_wrong_is_told(
     pool: Pool, tmp_path: Path, body: str, message: str
 ) -> None:
     text = own(tmp_path, body)
-    run: Callable[[], object] = lambda: list(  # noqa: E731
-        search_pool("digits", [text], Budget(30), repeats=1, release=pool.release)
-    )
     with pytest.raises(ValueError, match=re.escape(message)) as raised:
-        run()
+        list(search_all(PoolSetting(pool, Budget(30)), [text], repeats=1))
     assert str(raised.value) == f"algorithm 'mine' with seed 0: {message}"
 
 
 def test_check_tries_an_algorithm(pool: Pool, tmp_path: Path) -> None:
     text = own(tmp_path, "session.train(2, session.total_epochs)")
     words = ["check", text, "--data", str(pool.release.folder)]
-    done = CliRunner().invoke(peephole, words)
+    done = CliRunner().invoke(peephole_command, words)
     assert (done.exit_code, done.stderr) == (0, "")
     order = generator_for("search-order-v1", "digits", 0).permutation(len(pool))
     assert done.stdout.splitlines()[0] == (
@@ -239,7 +262,7 @@ def test_check_tries_an_algorithm(pool: Pool, tmp_path: Path) -> None:
 )  # fmt: skip
 def test_check_tells_which_rule_is_broken(pool: Pool, tmp_path: Path, body: str, line: str) -> None:
     words = ["check", own(tmp_path, body), "--data", str(pool.release.folder)]
-    done = CliRunner().invoke(peephole, words)
+    done = CliRunner().invoke(peephole_command, words)
     assert (done.exit_code, done.stdout.splitlines()[-1]) == (1, line)
 
 

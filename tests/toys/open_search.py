@@ -6,6 +6,7 @@ from itertools import count
 from benchmark.query import BudgetError
 from benchmark.space.architectures import Architecture
 from harness.search.budget import Budget
+from harness.search.open.check import FoldScore, SurrogateCheck
 from harness.search.open.session import OpenAlgorithm, OpenSession
 from harness.search.open.space import Space, load_space
 
@@ -23,10 +24,14 @@ class ToySurrogate:
     """Values of a function, and runs without noise, or with the given accuracies in order."""
 
     epochs = EPOCHS
+    check = SurrogateCheck(
+        "toy", 100, 7, (FoldScore(60, 0.5, 0.25, 0.125), FoldScore(40, None, -1, 2))
+    )
 
     def __init__(self, value: Value, measured: Sequence[float] | None = None) -> None:
         """Take the function, and accuracies for the first runs."""
-        self.value, self._measured, self._runs = value, measured, count()
+        self.value = self.value_as_trained = value
+        self._measured, self._runs = measured, count()
 
     def measure(self, value: float, identity: str, seed: int) -> float:
         """Return the accuracy of the next run."""

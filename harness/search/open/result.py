@@ -2,32 +2,40 @@
 
 No optimum is known. *Regret* is the best value among many draws of the Markov chain minus that of
 the chosen architecture, both without noise, so it can be negative. Before a search has chosen, it
-is the mean of the draws. Areas and intervals are those of a search of a pool.
+is the mean of the draws.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
-from benchmark.space.architectures import Architecture
+from benchmark.space.architectures import Architecture, architecture_id
 from benchmark.space.sampler import as_trained
-from benchmark.util.locks import locked_folder
 from benchmark.util.rng import generator_for
+from benchmark.util.strict_json import refuse
 from harness.metrics.bootstrap import Array
-from harness.results.result import HARNESS_VERSION, Environment, environment
-from harness.results.store import write_json
+from harness.results.result import environment
 from harness.scoring.scores import Score
 from harness.search.budget import Budget
 from harness.search.find import FoundAlgorithm
 from harness.search.open.check import SurrogateCheck
-from harness.search.open.session import Chosen, Surrogate
+from harness.search.open.session import CheckedSurrogate, Chosen, Surrogate
 from harness.search.open.space import Space, seen_shares
-from harness.search.result import TOLERANCE, mean_score, search_path, step_curves
+from harness.search.registry import Track
+from harness.search.result import (
+    FOLDER,
+    TOLERANCE,
+    SearchResult,
+    check_choices,
+    check_scores,
+    common_fields,
+    mean_score,
+)
 
-SCHEMA_VERSION = 1
 DRAWS = 2_000  # of the chain, which regret refers to
 SEED_OF_DRAWS = -1  # no search has it
 PARTS = 4  # of the budget, for the mean accuracy of what was trained in each
@@ -74,51 +82,40 @@ class OpenRepeat:
     own_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class OpenResult:
-    """The result of an algorithm of the open track.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenResult(SearchResult):
+    """The result of an algorithm of the open track; the seeds are those of the trainings, too.
 
     Attributes:
-        schema_version: Version of the format.
-        images: Image set.
         skeletons: Probability of each skeleton.
-        algorithm: Name of the algorithm.
-        title: What it does, on one line.
-        budget: What each repeat could spend.
-        repeats: Number of searches, with seeds 0, 1, 2, ..., which are those of the trainings, too.
         surrogate: What stands for training, and how well it predicts networks that it has not seen.
         draws: The draws of the Markov chain that regret refers to.
-        regret: Mean regret at each budget of `Budget.points`.
-        area: Mean of `regret` over these budgets.
-        found_best: Share of the repeats whose last choice is no worse than the best draw.
         accuracy: Mean accuracy of the trainings in each quarter of the budget; None without one.
-        spent_epochs: Mean epochs spent.
-        own_seconds: Mean seconds of the algorithm itself, on the machine that ran the search.
+        accuracies: Accuracies of all trainings of each repeat, in order.
         choices: The choices of each repeat.
         found: The last choice of each repeat, as trained.
-        harness_version: Version of the harness.
-        environment: Versions of what is installed.
     """
 
-    schema_version: int
-    images: str
+    track: ClassVar[Track] = "open"
+
     skeletons: Mapping[str, float]
-    algorithm: str
-    title: str
-    budget: Budget
-    repeats: int
     surrogate: SurrogateCheck
     draws: Draws
-    regret: tuple[Score, ...]
-    area: Score
-    found_best: float
     accuracy: tuple[Score, ...]
-    spent_epochs: float
-    own_seconds: float
+    accuracies: tuple[tuple[float, ...], ...]
     choices: tuple[tuple[OpenChoice, ...], ...]
     found: tuple[Architecture, ...]
-    harness_version: str
-    environment: Environment
+
+    @property
+    def has_shortcuts(self) -> bool:
+        """Whether shortcuts around blocks are in the space."""
+        return len(self.skeletons) > len(seen_shares())
+
+    def path(self, folder: Path) -> Path:
+        """Return where the result lies in a folder of results."""
+        start = f"{self.algorithm}{'-shortcuts' * self.has_shortcuts}-"
+        name = f"{start}{self.budget.amount:g}-{self.budget.unit}.json"
+        return folder / FOLDER / self.track / self.images / name
 
 
 def draw_chain(space: Space, surrogate: Surrogate, number: int = DRAWS) -> Draws:
@@ -136,42 +133,47 @@ def draw_chain(space: Space, surrogate: Surrogate, number: int = DRAWS) -> Draws
 
 def score_open(
     space: Space,
-    check: SurrogateCheck,
+    surrogate: CheckedSurrogate,
     draws: Draws,
     algorithm: FoundAlgorithm,
     budget: Budget,
-    total_epochs: int,
     repeats: Sequence[OpenRepeat],
 ) -> OpenResult:
     """Return the result of the repeats of an algorithm."""
-    steps = [[(c.epochs, draws.best - c.value) for c in repeat.choices] for repeat in repeats]
-    curves = step_curves(steps, draws.best - draws.mean, budget)
-    trainings = int(budget.amount) // total_epochs
-    last = [repeat.choices[-1] for repeat in repeats]
+    choices = tuple(
+        tuple(OpenChoice(c.epochs, space.identify(c.architecture), c.value) for c in r.choices)
+        for r in repeats
+    )
+    accuracies = tuple(repeat.accuracies for repeat in repeats)
     return OpenResult(
-        schema_version=SCHEMA_VERSION,
+        **open_scores(choices, accuracies, draws, budget, surrogate.epochs),
         images=space.images.name,
         skeletons=space.shares,
         algorithm=algorithm.name,
         title=algorithm.title,
-        budget=budget,
-        repeats=len(repeats),
-        surrogate=check,
+        surrogate=surrogate.check,
         draws=draws,
-        regret=tuple(mean_score(values) for values in curves.T),
-        area=mean_score(curves.mean(axis=1)),
-        found_best=float(np.mean([draws.best - c.value <= TOLERANCE for c in last])),
-        accuracy=part_means([repeat.accuracies for repeat in repeats], trainings),
-        spent_epochs=float(np.mean([total_epochs * len(r.accuracies) for r in repeats])),
         own_seconds=float(np.mean([repeat.own_seconds for repeat in repeats])),
-        choices=tuple(
-            tuple(OpenChoice(c.epochs, space.identify(c.architecture), c.value) for c in r.choices)
-            for r in repeats
-        ),
-        found=tuple(as_trained(c.architecture, space.images) for c in last),
-        harness_version=HARNESS_VERSION,
-        environment=environment(),
+        choices=choices,
+        found=tuple(as_trained(r.choices[-1].architecture, space.images) for r in repeats),
     )
+
+
+def open_scores(
+    choices: Sequence[Sequence[OpenChoice]],
+    accuracies: tuple[tuple[float, ...], ...],
+    draws: Draws,
+    budget: Budget,
+    epochs: int,
+) -> dict[str, Any]:
+    """Return the fields of a result that follow from what was trained, for `epochs` each."""
+    steps = [[(c.epochs, draws.best - c.value) for c in made] for made in choices]
+    return {
+        **common_fields(steps, draws.best - draws.mean, budget),
+        "accuracy": part_means(accuracies, int(budget.amount) // epochs),
+        "accuracies": accuracies,
+        "spent_epochs": float(np.mean([epochs * len(made) for made in accuracies])),
+    }
 
 
 def part_means(accuracies: Sequence[Sequence[float]], trainings: int) -> tuple[Score, ...]:
@@ -192,10 +194,44 @@ def part_means(accuracies: Sequence[Sequence[float]], trainings: int) -> tuple[S
     return tuple(scores)
 
 
-def write_open(folder: Path, result: OpenResult) -> Path:
-    """Write a result, replacing an earlier one of the same space and budget; return its path."""
-    name = result.algorithm + "-shortcuts" * (len(result.skeletons) > len(seen_shares()))
-    path = search_path(folder, f"open/{result.images}", name, result.budget)
-    with locked_folder(folder):
-        write_json(path, result)
-    return path
+def check_open_result(
+    stored: OpenResult, space: Space, surrogate: CheckedSurrogate, draws: Draws
+) -> None:
+    """Compute the scores of a result again from its trainings, the data and the surrogate.
+
+    The surrogate's values are compared where scikit-learn is the version that the result was made
+    with; of the choices, those that were last, as the others are known by their ids alone.
+
+    Raises:
+        ValueError: If a field breaks a rule or does not follow.
+    """
+    if stored.budget.unit != "epochs":
+        refuse("budget.unit", stored.budget.unit, "epochs")
+    of_space: dict[str, object] = {"images": space.images.name, "skeletons": space.shares}
+    for field, right in of_space.items():
+        if getattr(stored, field) != right:
+            refuse(field, getattr(stored, field), f"{right!r}, that of the space")
+    check_choices(stored.choices, stored.budget)
+    for field in ("accuracies", "found"):
+        if len(getattr(stored, field)) != len(stored.choices):
+            raise ValueError(f"`{field}` must have one entry for each repeat")
+    last = [made[-1] for made in stored.choices]
+    if [architecture_id(a) for a in stored.found] != [choice.architecture_id for choice in last]:
+        raise ValueError("`found` must have the last choice of each repeat")
+    again = replace(
+        stored,
+        **open_scores(
+            stored.choices, stored.accuracies, stored.draws, stored.budget, surrogate.epochs
+        ),
+    )
+    check_scores(stored, again, "accuracy", "spent_epochs")
+    if stored.environment.sklearn != environment().sklearn:
+        return
+    if stored.surrogate != surrogate.check:
+        raise ValueError("`surrogate` does not follow from the data")
+    if stored.draws != draws:
+        raise ValueError("`draws` does not follow from the data")
+    for architecture, choice in zip(stored.found, last, strict=True):
+        value = surrogate.value_as_trained(architecture)
+        if abs(value - choice.value) > TOLERANCE:
+            refuse("choices", choice, f"of the value {value:.6f}, as the data says")

@@ -13,6 +13,7 @@ import numpy as np
 from benchmark.query import BudgetError
 from benchmark.space.architectures import Architecture
 from harness.search.budget import Budget
+from harness.search.open.check import SurrogateCheck
 from harness.search.open.space import Space
 
 
@@ -47,6 +48,21 @@ class Surrogate(Protocol):
 
     def measure(self, value: float, identity: str, seed: int) -> float:
         """Return the accuracy of a run of an architecture with that value, id and seed."""
+        ...
+
+
+class CheckedSurrogate(Surrogate, Protocol):
+    """A surrogate that says how well it predicts.
+
+    Attributes:
+        check: How well.
+    """
+
+    @property
+    def check(self) -> SurrogateCheck: ...  # noqa: D102
+
+    def value_as_trained(self, architecture: Architecture) -> float:
+        """Return the value of an architecture at the widths with which it is trained."""
         ...
 
 

@@ -85,8 +85,11 @@ class ForestSurrogate:
 
     def value(self, architecture: Architecture) -> float:
         """Return the accuracy that an architecture, as drawn, reaches without noise."""
-        images = get_images(self.images)
-        features = features_of(walk(as_trained(architecture, images), images))
+        return self.value_as_trained(as_trained(architecture, get_images(self.images)))
+
+    def value_as_trained(self, architecture: Architecture) -> float:
+        """Return the value of an architecture at the widths with which it is trained."""
+        features = features_of(walk(architecture, get_images(self.images)))
         return float(from_logits(_predict(self.forest, features[None]))[0])
 
     def measure(self, value: float, identity: str, seed: int) -> float:

@@ -1,23 +1,26 @@
-"""The rules of a search algorithm, tried on a few networks in a process of its own."""
+"""The rules of a search algorithm, tried with small budgets in a process of its own."""
 
 import ast
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from benchmark.release import Release
 from benchmark.util.processes import EndedEarlyError, run_in_processes
 from benchmark.util.text import quantity
 from harness.search.budget import Budget
-from harness.search.find import FoundAlgorithm, find_algorithm
-from harness.search.pool import Pool, load_pool
-from harness.search.run import Repeat, search_once
+from harness.search.find import find_algorithm
+from harness.search.open.result import OpenResult
+from harness.search.open.setting import OpenSetting, open_setting
+from harness.search.pool_result import PoolResult
+from harness.search.pool_setting import PoolSetting, pool_setting
+from harness.search.registry import Track
 from harness.user_code import UserCodeError, user_code
 
-NETWORKS = 20  # of the pool
+NETWORKS = 20  # of the pool, or trainings of the open track
+SAME_SEED = "same seed"  # a rule
+AnySetting = PoolSetting | OpenSetting
 Rule = tuple[str, bool, str]  # its name, whether it is kept, and what was seen
 
 
@@ -43,57 +46,57 @@ def is_algorithm(text: str) -> bool:
     return "search" in methods and "fit" not in methods
 
 
-def check_algorithm(text: str, images: str, release: Release) -> list[Rule]:
+def check_algorithm(text: str, images: str, release: Release, track: Track = "pool") -> list[Rule]:
     """Return which rules an algorithm keeps; its code runs in a process of its own.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If it cannot be found, as by `find_algorithm`.
+        FileNotFoundError: If the file or the data does not exist.
+        ValueError: If it cannot be found, as by `find_algorithm`, or the image set is unknown.
     """
-    ((_, found),) = run_in_processes([partial(_check_here, text, images, release)], 1)
+    setting: AnySetting
+    if track == "pool":
+        whole = pool_setting(images, release=release)
+        setting = replace(whole, pool=whole.pool.take(NETWORKS))
+        searches = budgets(setting.pool.epochs, len(setting.pool))
+    else:
+        setting = open_setting(images, release=release)
+        searches = budgets(setting.surrogate.epochs)
+    ((_, found),) = run_in_processes([partial(_try_all, text, setting, searches)], 1)
     if isinstance(found, EndedEarlyError):
         return [("process", False, f"{found}; an algorithm must not end it")]
     return found
 
 
-def _check_here(text: str, images: str, release: Release) -> list[Rule]:
-    found, whole = find_algorithm(text), load_pool(images, release)
-    index = np.arange(min(NETWORKS, len(whole)))
-    pool = replace(
-        whole,
-        runs=whole.runs.take(index),
-        architecture_ids=whole.architecture_ids[: len(index)],
-        test_accuracy=whole.test_accuracy[index],
-    )
-    return list(_rules(found, pool))
-
-
-def _rules(found: FoundAlgorithm, pool: Pool) -> Iterator[Rule]:
-    """Yield every rule; those after a broken one are not tried."""
-    most = len(pool) * pool.epochs
-    repeats: list[Repeat] = []
-    searches = {
-        "one training": Budget(pool.epochs),
+def budgets(epochs: int, networks: int | None = None) -> dict[str, Budget]:
+    """Return the budget of each trial: `networks` trainings of some epochs, or no such number."""
+    most = (networks or NETWORKS) * epochs
+    tried = {
+        "one training": Budget(epochs),
         "half the budget": Budget(most // 2),
-        "same seed": Budget(most // 2),
-        "no limit": Budget(10 * most),
+        SAME_SEED: Budget(most // 2),
     }
+    return tried if networks is None else {**tried, "no limit": Budget(10 * most)}
+
+
+def _try_all(text: str, setting: Any, searches: dict[str, Budget]) -> list[Rule]:
+    """Return every rule; those after a broken one are not tried."""
+    found = find_algorithm(text, track=setting.track)
+    results: list[PoolResult | OpenResult] = []
+    rules: list[Rule] = []
     for rule, budget in searches.items():
+        tried = replace(setting, budget=budget)
         try:
             with user_code(""):
-                repeats.append(search_once(found.make, pool, budget, 0))
+                results.append(tried.score(found, [tried.search(found.make, 0)]))
         except UserCodeError as error:
-            yield rule, False, str(error)
-            return
-        if rule == "same seed" and repeats[-1].choices != repeats[-2].choices:
-            yield rule, False, "two searches with one seed made different choices"
-            return
-        same = rule == "same seed"
-        yield rule, True, "the same choices" if same else _spent(repeats[-1], pool)
+            return [*rules, (rule, False, str(error))]
+        if rule == SAME_SEED and results[-1].choices != results[-2].choices:
+            return [*rules, (rule, False, "two searches with one seed made different choices")]
+        rules.append((rule, True, "the same choices" if rule == SAME_SEED else _told(results[-1])))
+    return rules
 
 
-def _spent(repeat: Repeat, pool: Pool) -> str:
+def _told(result: PoolResult | OpenResult) -> str:
     """Return what a search spent and chose."""
-    choices = quantity(len(repeat.choices), "choice")
-    regret = pool.regret[repeat.choices[-1].network]
-    return f"{repeat.spent[0]} epochs spent; {choices}, the last with regret {regret:.4f}"
+    choices, regret = quantity(len(result.choices[0]), "choice"), result.regret[-1].value
+    return f"{result.spent_epochs:.0f} epochs spent; {choices}, the last with regret {regret:.4f}"

@@ -4,18 +4,32 @@ const REGRET = 4; // decimals
 const SHOWN_SHARE = 0.95; // of the regrets; larger ones are drawn at the edge
 const chosenOf = search => search.rows.find(r => r.name === view.algorithm) ?? search.rows[0];
 const regretText = v => (v == null ? "–" : signed(v.toFixed(REGRET)));
+const shortcutsIn = s => s.space.skeletons?.some(name => name.startsWith("residual"));
 const budgetText = s => `${count(s.budget)} ${s.unit}`;
+const settingText = s =>
+  s.space.networks
+    ? `stored networks, ${budgetText(s)}`
+    : `all architectures${shortcutsIn(s) ? " and shortcuts" : ""}, ${budgetText(s)}`;
+
+/** What was searched and what regret refers to. */
+function aboutSearch(s) {
+  const each = `each algorithm searches ${s.rows[0].repeats} times with ${budgetText(s)}`;
+  if (s.space.networks)
+    return `${count(s.space.networks)} test networks of ${s.images}; ${each}. Regret is the best final validation accuracy of all networks minus that of the chosen one.`;
+  const { draws, best, chain, model, tau } = s.space;
+  const trust = tau ? ` (tau on held-back networks ${tau[0]} to ${tau[1]}, by fold)` : "";
+  return `All that the Markov chain can draw in ${s.space.skeletons.join(", ")} on ${s.images}; ${each}. A surrogate stands for training: ${model}${trust}. Regret is the value of the best of ${count(draws)} draws of the chain (${best.toFixed(REGRET)}) minus that of the chosen architecture, both without noise, so it can be negative. A run of a draw reaches ${chain[0].toFixed(REGRET)}.`;
+}
 
 function drawSearch() {
   const here = searchesHere();
   $("search").hidden = !here.length;
   if (!here.length) return;
-  const labels = here.map((s, i) => [String(i), budgetText(s)]);
+  const labels = here.map((s, i) => [String(i), settingText(s)]);
   if (!(view.budget in here)) view.budget = "0";
   const search = here[view.budget];
   options($("budget"), labels, view.budget);
-  $("about-search").textContent =
-    `${count(search.networks)} test networks of ${search.images}; each algorithm searches ${search.rows[0].repeats} times with ${budgetText(search)}. Regret is the best final validation accuracy of all networks minus that of the chosen one.`;
+  $("about-search").textContent = aboutSearch(search);
   drawRegret(search);
   drawSearchTable(search);
 }
@@ -32,7 +46,7 @@ function drawRegret(search) {
     points: search.points.map((at, i) => [at, row.regret[i]]),
   }));
   const values = lines.flatMap(l => l.points.map(([, s]) => s[0])).sort((a, b) => a - b);
-  const ends = [0, 1.05 * values[Math.ceil(SHOWN_SHARE * values.length) - 1] || 0.01];
+  const ends = [Math.min(0, 1.05 * values[0]), 1.05 * values[Math.ceil(SHOWN_SHARE * values.length) - 1] || 0.01];
   const x = scale(0, last(search.points), box.left + 6, box.right - 6),
     straight = scale(...ends, box.bottom, box.top),
     y = v => straight(clamp(v, ends));
@@ -53,7 +67,9 @@ function drawRegret(search) {
 
 function drawSearchTable(search) {
   const head = [
-    "algorithm", "area", "regret at the end", "test regret", "best found", "epochs", "own seconds",
+    "algorithm", "area", "regret at the end",
+    search.space.networks ? "test regret" : "accuracy, last quarter",
+    "best found", "epochs", "own seconds",
   ];
   const three = s => [
     make("span", {}, regretText(s[0])),
@@ -70,7 +86,7 @@ function drawSearchTable(search) {
       make("td", { class: "text" }, row.name, make("small", {}, row.title)),
       make("td", {}, ...three(row.area)),
       make("td", {}, ...three(last(row.regret))),
-      make("td", {}, ...three(row.test)),
+      make("td", {}, ...three(row.more)),
       make("td", {}, `${Math.round(100 * row.best)} %`),
       make("td", {}, count(Math.round(row.epochs))),
       make("td", {}, seconds(row.own)),
