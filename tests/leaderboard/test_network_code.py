@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -17,6 +18,8 @@ from benchmark.space.layer_walk import LayerRow, macs, parameters, walk
 from benchmark.space.sampler import sequence
 from benchmark.space.skeletons import SKELETONS
 from benchmark.space.splits import SPLITS
+from generators.checks.reference_loop import Setting, train_textbook
+from generators.training.images import load_images
 from generators.training.network import Network, initialise
 from leaderboard.show.cli import show
 from leaderboard.show.network import all_networks
@@ -80,6 +83,27 @@ def test_initial_weights_have_the_spread_of_the_recipe() -> None:
                 assert own.std().item() == pytest.approx(given.std().item(), rel=0.1)
             elif given.dim() == 1:
                 assert torch.equal(own, given)
+
+
+@pytest.mark.slow
+def test_the_code_trained_outside_reaches_the_stored_accuracy() -> None:
+    """Within three times the noise of seeds; of networks whose runs differ by no more than that."""
+    recipe, pixels = RECIPES["digits"], load_images("digits")
+    setting = Setting(torch.device("cpu"), autocast=False, channels_last=False, epochs=20)
+    runs = load_runs("digits", "test").to_pylist()
+    stored: dict[str, list[float]] = {}
+    for run in runs:
+        stored.setdefault(run["architecture_id"], []).append(run["valid_accuracy"][-1])
+    repeated = [name for name, found in stored.items() if len(found) > 2 and min(found) > 0.9]
+    torch.manual_seed(0)
+    differences = []
+    for name in repeated[::20]:
+        done = CliRunner().invoke(show, ["network", name, "--images", "digits", "--torch"])
+        outside = train_textbook(made(done.output), recipe, pixels, setting)[-1]
+        differences.append(outside - np.mean(stored[name]))
+    assert len(differences) >= 2
+    assert pixels.images.seed_std is not None
+    assert np.abs(differences).max() < 3 * pixels.images.seed_std
 
 
 def test_a_line_for_each_layer() -> None:
