@@ -134,7 +134,7 @@ def train_samples(folder: Path, networks: int) -> None:
     from generators.campaign.campaign import Campaign, release_recipes
     from generators.campaign.plan import plan_run
     from generators.campaign.run_campaign import run_campaign
-    from generators.workers.scheduler import RunOptions
+    from generators.workers.run_options import RunOptions
 
     digits = get_images("digits")
     drawn = islice(sequence("shallow-3x1", digits, purpose="demo"), networks)

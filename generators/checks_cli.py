@@ -82,7 +82,7 @@ def bench(
     from generators.checks.bench import bench as compare
     from generators.checks.device_limits import limits
     from generators.checks.speed_table import report
-    from generators.workers.scheduler import RunOptions
+    from generators.workers.run_options import RunOptions
 
     released = RECIPES[get_images(name).name]
     recipe = replace(released, epochs=epochs or released.epochs)
@@ -128,7 +128,7 @@ def verify(
 
     from generators.checks.retrain import report
     from generators.checks.retrain import verify as retrain
-    from generators.workers.scheduler import RunOptions
+    from generators.workers.run_options import RunOptions
 
     options = RunOptions(images_folder, device, workers, minutes=minutes)
     result = retrain(name, networks, options, seed=seed, release=release)

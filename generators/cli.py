@@ -136,9 +136,10 @@ def run(
 ) -> None:
     """Train the unfinished runs of a campaign.
 
-    Safe to interrupt: run the same command to resume. A run whose worker was killed twice, or whose
-    machine was lost four times, has failed: it is named at the end, and the same command tries it
-    again, after the others.
+    Safe to interrupt: run the same command to resume. A run whose worker was killed twice, whose
+    machine was lost four times, or that met a mistake in the code, has failed: it is named at the
+    end, and the same command tries it again, after the others. The third mistake without a finished
+    run in between ends the command.
 
     With --engine ray, workers run on all machines of a Ray cluster. With --device cuda, --workers
     networks are trained at the same time on each GPU. With --device cpu, there is a group of
@@ -153,7 +154,7 @@ def run(
     from benchmark.util.text import quantity
     from generators.campaign.campaign import Campaign
     from generators.campaign.run_campaign import run_campaign
-    from generators.workers.scheduler import RunOptions
+    from generators.workers.run_options import RunOptions
 
     values = images_folder, device, workers, parse_shard(shard), minutes, limit, engine, address
     options = RunOptions(*values)  # type: ignore[arg-type]

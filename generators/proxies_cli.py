@@ -44,7 +44,7 @@ def proxies(
     """
     from benchmark.util.text import quantity
     from generators.proxies.compute import add_proxies
-    from generators.workers.scheduler import RunOptions
+    from generators.workers.run_options import RunOptions
 
     options = RunOptions(images_folder, device, processes)
     count = add_proxies(name, release.folder, options, version)

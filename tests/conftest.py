@@ -20,7 +20,7 @@ from tests.toys.results import toy_networks, write_toy_board
 if TYPE_CHECKING:  # tests of the engine run where there is no Playwright, others without torch
     from playwright.sync_api import Browser, Page, Route
 
-    from generators.workers.scheduler import RunOptions
+    from generators.workers.run_options import RunOptions
 
 # No sandbox, as tests may run as root; the rest keeps Chromium itself off the network
 FLAGS = (

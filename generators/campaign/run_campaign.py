@@ -10,7 +10,8 @@ from generators.campaign.campaign import Campaign
 from generators.environment import environment
 from generators.workers.job_queue import JobQueue
 from generators.workers.planned_run import Job
-from generators.workers.scheduler import RunOptions, run_jobs
+from generators.workers.run_options import RunOptions
+from generators.workers.scheduler import run_jobs
 
 
 class Outcome(NamedTuple):

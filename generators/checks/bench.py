@@ -32,7 +32,7 @@ from generators.training.batches import to_device
 from generators.training.images import Pixels, load_images
 from generators.training.train import train
 from generators.workers.planned_run import PlannedRun
-from generators.workers.scheduler import RunOptions
+from generators.workers.run_options import RunOptions
 
 LOADERS = 2  # processes that load images for the textbook loop on a GPU
 T = TypeVar("T")

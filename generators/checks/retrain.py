@@ -14,7 +14,8 @@ from benchmark.util.text import quantity
 from generators.campaign.published import planned_again, published_rows
 from generators.checks.agreement import Comparison, Verdict, compare, seed_differences, verdicts
 from generators.workers.planned_run import Job, Row
-from generators.workers.scheduler import RunOptions, run_jobs
+from generators.workers.run_options import RunOptions
+from generators.workers.scheduler import run_jobs
 from generators.workers.worker import failed_row
 
 

@@ -31,7 +31,8 @@ from generators.proxies.measure import BATCH, ProxyBatch, draw_batch, measure
 from generators.training.batches import to_device
 from generators.training.images import load_images
 from generators.workers.planned_run import Job, Row
-from generators.workers.scheduler import RunOptions, run_jobs
+from generators.workers.run_options import RunOptions
+from generators.workers.scheduler import run_jobs
 
 JOURNAL = ".proxies.jsonl"  # in the folder of the image set; hidden files are in no release
 COLUMNS = (

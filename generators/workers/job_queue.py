@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from benchmark.util.progress import Progress
+from benchmark.util.text import LONGEST, describe
 from generators.workers.admission import Pace
 from generators.workers.planned_run import Job, Row
 
 ERRORS_ALLOWED = 1  # a run in which torch raises an error is retried once, then stored as failed
 DEATHS_ALLOWED = 1  # a run whose worker dies is retried once, then given up
+MISTAKES_ALLOWED = 2  # errors of our code one after another before they end the campaign
 LOSSES_ALLOWED = 3  # machines that may be lost during a run before it is given up
 
 
@@ -22,7 +24,7 @@ class JobQueue:
 
     Attributes:
         store: Stores the row of a finished job.
-        give_up: Called with a job that accidents of the machine ended too often, and the reason.
+        give_up: Called with a job that could not be run, and the reason.
         progress: Counts stored rows and jobs given up.
         minutes: Time budget; a job that would exceed it is not started. None: no limit.
         waiting: Jobs that have not started; the last one is next.
@@ -31,6 +33,7 @@ class JobQueue:
         started: Start of the budget, in seconds of the monotonic clock.
         errors: Number of errors in each run, by run id.
         deaths: Number of workers that died during each run, by run id.
+        mistakes: Number of errors of our code since a job last finished.
         losses: Number of machines lost during each run, by run id.
         stopped: Set when no further job is to start.
         lock: Protects all of these.
@@ -47,6 +50,7 @@ class JobQueue:
     errors: dict[str, int] = field(default_factory=dict)
     deaths: dict[str, int] = field(default_factory=dict)
     losses: dict[str, int] = field(default_factory=dict)
+    mistakes: int = 0
     stopped: threading.Event = field(default_factory=threading.Event)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -80,6 +84,7 @@ class JobQueue:
         """Store the row of a job and count it."""
         self.store(row)
         with self.lock:
+            self.mistakes = 0
             self.progress.advance()
 
     def fail(self, job: Job, reason: str) -> None:
@@ -87,6 +92,18 @@ class JobQueue:
         self.give_up(job, reason)
         with self.lock:
             self.progress.advance()
+
+    def give_up_for(self, job: Job, error: Exception) -> None:
+        """Give up a job in which our code raised an error, which may be of its network alone.
+
+        Raises:
+            Exception: The error, if it is the third without a finished job in between.
+        """
+        with self.lock:
+            self.mistakes += 1
+            if self.mistakes > MISTAKES_ALLOWED:
+                raise error
+        self.fail(job, describe(error, LONGEST))
 
     def is_retry(self, job: Job) -> bool:
         """Return whether a job was the likely cause of an error or a death before."""

@@ -20,7 +20,8 @@ from ray.exceptions import RayActorError, RayTaskError
 from generators.environment import environment
 from generators.training.images import load_images
 from generators.workers.admission import device_room
-from generators.workers.scheduler import RunOptions, local_pool
+from generators.workers.run_options import RunOptions
+from generators.workers.scheduler import local_pool
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -27,7 +27,8 @@ from generators.workers.ray_actor import (
     probe,
     start_actor,
 )
-from generators.workers.scheduler import RunOptions, Scheduler
+from generators.workers.run_options import RunOptions
+from generators.workers.scheduler import Scheduler
 from generators.workers.worker import train_run
 
 POLL_SECONDS = 2.0  # between checks for new machines

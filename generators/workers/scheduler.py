@@ -1,6 +1,5 @@
 """Gives jobs to one pool of workers, and retries or gives up jobs whose worker died."""
 
-import math
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator
@@ -10,14 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
-from pathlib import Path
-from typing import Literal, get_args
 
-from benchmark.extras import check_extra
 from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import walk
 from benchmark.util.progress import Progress
-from benchmark.util.unknown_name import check_known
 from generators.workers.admission import device_room, predicted_memory
 from generators.workers.gpu_process import GpuProcess
 from generators.workers.job_queue import (
@@ -28,51 +23,8 @@ from generators.workers.job_queue import (
     count,
 )
 from generators.workers.planned_run import Job, Row
+from generators.workers.run_options import RunOptions
 from generators.workers.worker import prepare, prepare_gpu, train_run
-
-Engine = Literal["local", "ray"]
-ENGINES: tuple[Engine, ...] = get_args(Engine)
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """How to train the runs of a campaign.
-
-    Attributes:
-        images_folder: Folder of the images.
-        device: Torch device of the workers.
-        workers: Networks to train at the same time: in one process each on a CPU, in threads of one
-            process on a GPU. With Ray, for each GPU, or for each actor on CPUs.
-        shard: (i, n): take every n-th run, beginning with the i-th, from 1.
-        minutes: Time budget; a run that finished ones say would exceed it is not started.
-        limit: Maximum number of runs to train. None: all.
-        engine: Whether workers run on this machine or on a Ray cluster.
-        address: Address of the cluster; "auto" finds the one on this machine, "local" starts one.
-    """
-
-    images_folder: Path
-    device: str = "cpu"
-    workers: int = 2
-    shard: tuple[int, int] = (1, 1)
-    minutes: float | None = None
-    limit: int | None = None
-    engine: Engine = "local"
-    address: str = "auto"
-
-    def __post_init__(self) -> None:
-        """Check the ranges, and that the engine is installed."""
-        index, count = self.shard
-        if not 1 <= index <= count:
-            raise ValueError(f"`shard` (={index}/{count}) must be i/n with 1 <= i <= n")
-        if self.workers < 1:
-            raise ValueError(f"`workers` (={self.workers}) must be at least 1")
-        if self.minutes is not None and not 0 < self.minutes < math.inf:
-            raise ValueError(f"`minutes` (={self.minutes}) must be above 0 and finite")
-        if self.limit is not None and self.limit < 1:
-            raise ValueError(f"`limit` (={self.limit}) must be at least 1")
-        check_known("engine", self.engine, ENGINES)
-        if self.engine == "ray":
-            check_extra("the engine 'ray'", "ray")
 
 
 def local_pool(options: RunOptions) -> Executor:
@@ -211,7 +163,13 @@ class Scheduler:
         alone = len(running) == 1
         ended, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in ended:
-            row = future.result()
+            try:
+                row = future.result()
+            except (BrokenProcessPool, ConnectionError):
+                raise
+            except Exception as error:
+                self.queue.give_up_for(running.pop(future)[0], error)
+                continue
             job, began = running.pop(future)
             if self._is_retried(row, job, alone=alone):
                 self.retries.append(replace(job, graphs=row["status"] != "failed"))

@@ -27,7 +27,7 @@ from generators.checks.reference_loop import (
 from generators.checks.speed_table import Speed, parity, report
 from generators.training.images import load_images
 from generators.training.network import Convolution, Network, initialise
-from generators.workers.scheduler import RunOptions
+from generators.workers.run_options import RunOptions
 from generators.workers.worker import failed_row
 from tests.toys.campaign import RECIPE, job_of, options_of, tiny_architecture, tiny_plan, toy_row
 

@@ -20,7 +20,8 @@ from generators.campaign.campaign import Campaign
 from generators.campaign.merge import merge
 from generators.workers.job_queue import JobQueue
 from generators.workers.planned_run import Job, PlannedRun
-from generators.workers.scheduler import RunOptions, Scheduler
+from generators.workers.run_options import RunOptions
+from generators.workers.scheduler import Scheduler
 from generators.workers.worker import prepare, train_run
 from tests.toys.campaign import (
     Row,

@@ -19,10 +19,12 @@ import generators.workers.worker
 from benchmark.schema import check_row
 from benchmark.util.progress import Progress
 from generators.campaign.campaign import Campaign
+from generators.campaign.run_campaign import run_campaign
 from generators.training.train import Curves
 from generators.workers.job_queue import JobQueue
 from generators.workers.planned_run import Job
-from generators.workers.scheduler import RunOptions, Scheduler, run_jobs
+from generators.workers.run_options import RunOptions
+from generators.workers.scheduler import Scheduler, run_jobs
 from generators.workers.worker import failed_row, train_run
 from tests.toys.campaign import (
     Row,
@@ -274,16 +276,43 @@ def test_a_failed_training_is_retried_once_and_then_stored(
         assert stored[0]["status_reason"] == r"RuntimeError: CUDNN_STATUS_EXECUTION_FAILED\x1b[0m"
 
 
-def test_an_error_in_the_code_ends_the_campaign(
+class MistakenTrain:
+    """Stands in for a training with a mistake in the code that some calls meet."""
+
+    def __init__(self, *met: int) -> None:
+        self.met, self.calls = met, -1
+
+    def __call__(self, *_: object, **__: object) -> Curves:
+        self.calls += 1
+        if self.calls in self.met:
+            raise KeyError("a mistake\nin the code")
+        return Curves(correct=np.zeros(700, bool))
+
+
+def test_a_mistake_in_the_code_costs_one_run(
     tmp_path: Path, threads: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def mistaken(*_: object, **__: object) -> None:
-        raise TypeError("a mistake in the code")
+    monkeypatch.setattr(generators.workers.worker, "train", MistakenTrain(0, 1, 3, 4))
+    campaign = toy_campaign(tmp_path, PLAN[:6])
+    outcome = run_campaign(campaign, options_of(workers=1))
+    names = [run.run_id for run in campaign.plan()]
+    lost = [names[place] for place in (0, 1, 3, 4)]
+    reason = r"KeyError: 'a mistake\nin the code'"
+    assert outcome == (2, 4, dict.fromkeys(lost, reason))
+    assert campaign.done() == {names[2], names[5]}
+    monkeypatch.setattr(generators.workers.worker, "train", MistakenTrain())
+    assert run_campaign(campaign, options_of(workers=1)) == (4, 0, {})
 
-    monkeypatch.setattr(generators.workers.worker, "train", mistaken)
-    campaign = toy_campaign(tmp_path, PLAN[:1])
-    with pytest.raises(TypeError, match=r"^a mistake in the code$"):
-        work(campaign, train_run, options_of())
+
+def test_the_third_mistake_in_a_row_ends_the_campaign(
+    tmp_path: Path, threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = MistakenTrain(*range(6))
+    monkeypatch.setattr(generators.workers.worker, "train", train)
+    campaign = toy_campaign(tmp_path, PLAN[:6])
+    with pytest.raises(KeyError, match=r"a mistake"):
+        run_campaign(campaign, options_of(workers=1))
+    assert train.calls == 2
     assert campaign.done() == set()
 
 

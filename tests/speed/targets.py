@@ -21,7 +21,7 @@ from benchmark.runs import series
 from generators.checks.bench import Ways, bench
 from generators.checks.device_limits import limits
 from generators.checks.speed_table import report
-from generators.workers.scheduler import RunOptions
+from generators.workers.run_options import RunOptions
 
 
 def seconds(work: Callable[[], object], repeats: int = 1) -> float:

@@ -30,7 +30,7 @@ from generators.campaign.plan import plan_run
 from generators.environment import environment
 from generators.training.train import Curves
 from generators.workers.planned_run import Job, PlannedRun
-from generators.workers.scheduler import RunOptions
+from generators.workers.run_options import RunOptions
 from generators.workers.worker import row_of
 
 Row = dict[str, object]
