@@ -1,7 +1,6 @@
 """Predictors from zero-cost proxies, which are measured on untrained networks.
 
-Their prediction is the same for any number of observed epochs. Their `fit` and `predict` also raise
-the error of `proxies_of`.
+Their `fit` and `predict` also raise the error of `proxies_of`.
 """
 
 import numpy as np
@@ -9,9 +8,8 @@ import numpy as np
 from benchmark.proxies import PROXIES
 from benchmark.util.unknown_name import check_known
 from harness.features.signal_propagation import signal_features
-from harness.predictors.base import check_runs
 from harness.predictors.regressions import ForestCurves, IsotonicCurves
-from harness.protocol import Array, Prediction, Queries, Runs
+from harness.protocol import Array, Queries, Runs
 
 
 def proxies_of(networks: Runs | Queries) -> Array:
@@ -28,7 +26,7 @@ def proxies_of(networks: Runs | Queries) -> Array:
     return networks.proxies
 
 
-class IsotonicProxy:
+class IsotonicProxy(IsotonicCurves):
     """A monotone step function from one proxy to the accuracy at each epoch."""
 
     def __init__(self, proxy: str) -> None:
@@ -37,38 +35,19 @@ class IsotonicProxy:
         Raises:
             ValueError: If the name is unknown.
         """
+        super().__init__()
         check_known("proxy", proxy, PROXIES)
         self._column = PROXIES.index(proxy)
-        self._curves = IsotonicCurves()
 
-    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Fit one function per epoch; `validation` and `seed` are not used."""
-        check_runs(train, observed)
-        self._curves.fit(proxies_of(train)[:, self._column], train.series.valid_accuracy)
-
-    def predict(self, queries: Queries) -> Prediction:
-        """Predict all epochs after the observed ones."""
-        return self._curves.predict(proxies_of(queries)[:, self._column], queries.observed)
+    def inputs(self, networks: Runs | Queries) -> Array:
+        """Return the proxy of each network, (networks, 1)."""
+        return proxies_of(networks)[:, [self._column]]
 
 
-class ProxyForest:
+class ProxyForest(ForestCurves):
     """A random forest from proxies and mean-field signal features to the logits of all epochs."""
 
-    def __init__(self, *, trees: int = 300, least_leaf: int = 3) -> None:
-        """Set the number of trees and the fewest training runs in a leaf."""
-        self._curves = ForestCurves(trees, least_leaf)
-
-    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Fit the forest; `validation` is not used."""
-        check_runs(train, observed)
-        self._curves.fit(_features(train), train.series.valid_accuracy, seed)
-
-    def predict(self, queries: Queries) -> Prediction:
-        """Predict all epochs after the observed ones."""
-        return self._curves.predict(_features(queries), queries.observed)
-
-
-def _features(networks: Runs | Queries) -> Array:
-    """Return the proxies and signal features of each network, (networks, 20)."""
-    signal = np.stack([signal_features(rows) for rows in networks.layer_rows])
-    return np.concatenate([proxies_of(networks), signal], axis=1)
+    def inputs(self, networks: Runs | Queries) -> Array:
+        """Return the proxies and signal features of each network, (networks, 20)."""
+        signal = np.stack([signal_features(rows) for rows in networks.layer_rows])
+        return np.concatenate([proxies_of(networks), signal], axis=1)
