@@ -24,7 +24,6 @@ from harness.search.open.result import (
     Draws,
     OpenRepeat,
     OpenResult,
-    check_open_result,
     draw_chain,
     open_scores,
     score_open,
@@ -33,6 +32,7 @@ from harness.search.open.session import Chosen, OpenSession
 from harness.search.open.setting import OpenSetting, open_setting
 from harness.search.open.space import load_space
 from harness.search.open.text import open_header, open_line
+from harness.search.open.verify import check_open_result
 from harness.search.result import write_search
 from harness.search.run import search_all
 from harness.search.tracks.stored import read_search, search_problems

@@ -6,19 +6,17 @@ is the mean of the draws.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from benchmark.space.architectures import Architecture, architecture_id
+from benchmark.space.architectures import Architecture
 from benchmark.space.sampler import as_trained
 from benchmark.util.rng import generator_for
-from benchmark.util.strict_json import refuse
 from harness.metrics.bootstrap import Array
-from harness.results.result import environment
 from harness.scoring.scores import Score
 from harness.search.budget import Budget
 from harness.search.find import FoundAlgorithm
@@ -26,15 +24,7 @@ from harness.search.open.check import SurrogateCheck
 from harness.search.open.session import CheckedSurrogate, Chosen, Surrogate
 from harness.search.open.space import Space, seen_shares
 from harness.search.registry import Track
-from harness.search.result import (
-    FOLDER,
-    TOLERANCE,
-    SearchResult,
-    check_choices,
-    check_scores,
-    common_fields,
-    mean_score,
-)
+from harness.search.result import FOLDER, SearchResult, common_fields, mean_score
 
 DRAWS = 2_000  # of the chain, which regret refers to
 SEED_OF_DRAWS = -1  # no search has it
@@ -192,46 +182,3 @@ def part_means(accuracies: Sequence[Sequence[float]], trainings: int) -> tuple[S
         means: Array = np.array([np.mean(a[start:end]) for a in accuracies if a[start:end]])
         scores.append(mean_score(means) if len(means) else Score(None, None, None))
     return tuple(scores)
-
-
-def check_open_result(
-    stored: OpenResult, space: Space, surrogate: CheckedSurrogate, draws: Draws
-) -> None:
-    """Compute the scores of a result again from its trainings, the data and the surrogate.
-
-    The surrogate's values are compared where scikit-learn is the version that the result was made
-    with; of the choices, those that were last, as the others are known by their ids alone.
-
-    Raises:
-        ValueError: If a field breaks a rule or does not follow.
-    """
-    if stored.budget.unit != "epochs":
-        refuse("budget.unit", stored.budget.unit, "epochs")
-    of_space: dict[str, object] = {"images": space.images.name, "skeletons": space.shares}
-    for field, right in of_space.items():
-        if getattr(stored, field) != right:
-            refuse(field, getattr(stored, field), f"{right!r}, that of the space")
-    check_choices(stored.choices, stored.budget)
-    for field in ("accuracies", "found"):
-        if len(getattr(stored, field)) != len(stored.choices):
-            raise ValueError(f"`{field}` must have one entry for each repeat")
-    last = [made[-1] for made in stored.choices]
-    if [architecture_id(a) for a in stored.found] != [choice.architecture_id for choice in last]:
-        raise ValueError("`found` must have the last choice of each repeat")
-    again = replace(
-        stored,
-        **open_scores(
-            stored.choices, stored.accuracies, stored.draws, stored.budget, surrogate.epochs
-        ),
-    )
-    check_scores(stored, again, "accuracy", "spent_epochs")
-    if stored.environment.sklearn != environment().sklearn:
-        return
-    if stored.surrogate != surrogate.check:
-        raise ValueError("`surrogate` does not follow from the data")
-    if stored.draws != draws:
-        raise ValueError("`draws` does not follow from the data")
-    for architecture, choice in zip(stored.found, last, strict=True):
-        value = surrogate.value_as_trained(architecture)
-        if abs(value - choice.value) > TOLERANCE:
-            refuse("choices", choice, f"of the value {value:.6f}, as the data says")

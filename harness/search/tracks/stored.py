@@ -6,8 +6,9 @@ from pathlib import Path
 
 from benchmark.release import Release
 from benchmark.util.strict_json import read_record
-from harness.search.open.result import OpenResult, check_open_result
+from harness.search.open.result import OpenResult
 from harness.search.open.setting import OpenSetting, open_setting
+from harness.search.open.verify import check_open_result
 from harness.search.pool import load_pool
 from harness.search.pool_result import PoolResult, check_pool_result
 from harness.search.result import FOLDER, SearchResult
