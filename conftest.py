@@ -1,12 +1,15 @@
 """Keeps pytest from running what lies in the folders of results and submissions.
 
-`norecursedirs` keeps it from finding them; this refuses them where they are named.
+`norecursedirs` keeps it from finding them; this refuses them where they are named. Tests run in as
+many processes as there are cores, so each has one thread.
 """
 
+import os
 from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 BOARD = Path(__file__).parent / "leaderboard"
 SUBMITTED = (BOARD / "results", BOARD / "submissions")
 

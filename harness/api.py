@@ -1,4 +1,4 @@
-"""The functions of the public API that fit and score predictors, exported by `peephole`."""
+"""The functions of the public API that judge predictors and search algorithms."""
 
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -8,16 +8,18 @@ from pathlib import Path
 from benchmark.release import INSTALLED, Release, find_release
 from benchmark.util.strict_json import refuse
 from benchmark.util.unknown_name import check_type
+from harness.predictors.registry import PREDICTORS
 from harness.protocol import Predictor
 from harness.results.result import Result
 from harness.running.evaluate import evaluate as evaluate_candidate
 from harness.running.find_predictor import SEEDS, candidate_of, find
 from harness.search.budget import Budget, Unit
 from harness.search.find import describe_algorithm, find_algorithm
+from harness.search.open.result import OpenResult
 from harness.search.open.setting import open_setting
+from harness.search.pool_result import PoolResult
 from harness.search.pool_setting import pool_setting
 from harness.search.registry import PREDICTOR, TRACKS, Track
-from harness.search.result import SearchResult
 from harness.search.run import REPEATS, search_seeds
 from harness.task_data import TaskData, load_task_data
 from harness.verification.prediction_file import score_predictions
@@ -86,7 +88,7 @@ def search(
     predictor: str = PREDICTOR,
     shortcuts: bool = False,
     release: Release | Path | str = INSTALLED,
-) -> SearchResult:
+) -> PoolResult | OpenResult:
     """Run a search algorithm many times and return its regret; nothing is trained or written.
 
     Args:
@@ -112,7 +114,8 @@ def search(
     if repeats < 1:
         refuse("repeats", repeats, "at least 1")
     check_type("budget", budget, Real, "a number")
-    TRACKS[track]  # an unknown one is an error
+    check_type("shortcuts", shortcuts, bool, "True or False")
+    TRACKS[track], PREDICTORS[predictor]  # an unknown name is an error
     if shortcuts and track == "pool":
         refuse("shortcuts", shortcuts, "False in the pool track")
     if isinstance(algorithm, str | PathLike):
@@ -123,10 +126,10 @@ def search(
         found = describe_algorithm(algorithm, algorithm.__name__, algorithm.__name__, track)
     data, limit = find_release(release), Budget(budget, unit)
     if track == "pool":
-        pool = pool_setting(images, limit, data)
-        return pool.score(found, search_seeds(pool, found, range(repeats)))
-    space = open_setting(images, limit, shortcuts=shortcuts, release=data)
-    return space.score(found, search_seeds(space, found, range(repeats)))
+        stored = pool_setting(images, limit, data)
+        return stored.score(found, search_seeds(stored, found, range(repeats)))
+    opened = open_setting(images, limit, shortcuts=shortcuts, release=data)
+    return opened.score(found, search_seeds(opened, found, range(repeats)))
 
 
 def score(

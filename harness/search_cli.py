@@ -81,7 +81,7 @@ def search(
     from harness.search.pool_setting import pool_setting
     from harness.search.registry import TRACKS
     from harness.search.result import write_search
-    from harness.search.run import search_all
+    from harness.search.run import find_algorithms, search_all
     from harness.search.text import header_lines, search_line
 
     if budget is None and unit == "seconds":
@@ -89,6 +89,8 @@ def search(
     if shortcuts and track == "pool":
         raise click.UsageError("--shortcuts needs --track open")
     limit = None if budget is None else Budget(budget, unit)
+    names = algorithms or tuple(TRACKS[track])
+    find_algorithms(names, predictor, track)  # what is wrong with them is told at once
     setting: Any
     header: Callable[[Any], Iterable[str]]
     line: Callable[[Any], str]
@@ -97,7 +99,6 @@ def search(
     else:
         setting = open_setting(images, limit, shortcuts=shortcuts, release=release)
         header, line = open_header, open_line
-    names = algorithms or tuple(TRACKS[track])
     found = search_all(setting, names, repeats=repeats, predictor=predictor, processes=processes)
     for number, result in enumerate(found):
         write_search(results, result)

@@ -132,6 +132,8 @@ OTHER_TYPES: list[tuple[Callable[[], object], str]] = [
     (lambda: search(unit=None), "`unit` (=None) must be a name: epochs, seconds"),
     (lambda: search(track=1), "`track` (=1) must be a name: pool, open"),
     (lambda: search("guided", predictor=3), "`predictor` (=3) must be a name: "),
+    (lambda: search(predictor=3), "`predictor` (=3) must be a name: "),
+    (lambda: search(shortcuts="no"), "`shortcuts` (='no') must be True or False"),
     (lambda: search(release=3), f"`release` (=3) {RELEASE}"),
     (lambda: peephole.METRICS[None], "`metric` (=None) must be a name: mse, "),  # type: ignore[index]
     (lambda: train().concat(None), "`other` (=None) must be `Runs`"),

@@ -99,7 +99,7 @@ class Campaign:
         return self.files().done
 
     def failures(self, files: RunFiles) -> dict[str, str]:
-        """Return the reasons of the runs that an accident ended, by id, from `files()`."""
+        """Return the reasons of the runs that could not be trained, by id, from `files()`."""
         notes = sorted(self.failures_folder.glob("*.txt"))
         known = files.accidents | {
             path.stem: path.read_text(errors="replace").strip() for path in notes
@@ -131,7 +131,7 @@ class Campaign:
         self._note(str(row["run_id"])).unlink(missing_ok=True)
 
     def note_failure(self, job: Job, reason: str) -> None:
-        """Note that an accident of the machine ended a run; the same command tries it again."""
+        """Note why a run could not be trained; the same command tries it again."""
         write_atomically(self._note(job.run.run_id), reason + "\n")
 
     def _note(self, run_id: str) -> Path:

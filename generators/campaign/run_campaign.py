@@ -8,7 +8,7 @@ from benchmark.util.progress import Progress
 from benchmark.util.unknown_name import unknown_name
 from generators.campaign.campaign import Campaign
 from generators.environment import environment
-from generators.workers.job_queue import JobQueue
+from generators.workers.job_queue import MISTAKES_ALLOWED, JobQueue
 from generators.workers.planned_run import Job
 from generators.workers.run_options import RunOptions
 from generators.workers.scheduler import run_jobs
@@ -23,7 +23,7 @@ class Outcome(NamedTuple):
 
 
 def run_campaign(campaign: Campaign, options: RunOptions) -> Outcome:
-    """Train the unfinished runs; those that an accident ended before come last.
+    """Train the unfinished runs; those that failed before come last.
 
     Runs whose files are damaged are trained again, and the files are named on stderr.
 
@@ -32,6 +32,7 @@ def run_campaign(campaign: Campaign, options: RunOptions) -> Outcome:
         FileNotFoundError: If there is no plan, or images are missing.
         BlockingIOError: If another process works on a shard with some of the same runs.
         ConnectionError: If the engine is Ray and its cluster cannot be reached, or is lost.
+        Exception: The third error of our code without a finished run in between.
     """
     folder = options.images_folder.absolute()  # other machines have other working directories
     plan = campaign.plan(options.shard)
@@ -59,7 +60,9 @@ def run_campaign(campaign: Campaign, options: RunOptions) -> Outcome:
         if options.engine == "ray":
             finished = _run_on_ray(campaign, jobs, fail, options)
         else:
-            finished = run_jobs(jobs, options, campaign.store, fail)
+            finished = run_jobs(
+                jobs, options, campaign.store, fail, mistakes_allowed=MISTAKES_ALLOWED
+            )
     return Outcome(finished, len(todo) - finished, failures)
 
 
@@ -71,4 +74,5 @@ def _run_on_ray(
 
     progress = Progress("networks", len(jobs))
     queue = JobQueue(campaign.store, fail, progress, options.minutes, jobs[::-1])
+    queue.mistakes_allowed = MISTAKES_ALLOWED
     return RayCluster(queue, options, campaign.note_environment).drain()

@@ -14,7 +14,7 @@ class GroupStatus:
 
     Attributes:
         done: Finished runs.
-        failed: Runs that an accident of the machine ended; they are tried again.
+        failed: Runs that could not be trained; they are tried again.
         planned: All runs, with those that are neither.
     """
 

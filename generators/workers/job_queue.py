@@ -12,7 +12,7 @@ from generators.workers.planned_run import Job, Row
 
 ERRORS_ALLOWED = 1  # a run in which torch raises an error is retried once, then stored as failed
 DEATHS_ALLOWED = 1  # a run whose worker dies is retried once, then given up
-MISTAKES_ALLOWED = 2  # errors of our code one after another before they end the campaign
+MISTAKES_ALLOWED = 2  # errors of our code one after another that do not end a campaign
 LOSSES_ALLOWED = 3  # machines that may be lost during a run before it is given up
 
 
@@ -33,7 +33,9 @@ class JobQueue:
         started: Start of the budget, in seconds of the monotonic clock.
         errors: Number of errors in each run, by run id.
         deaths: Number of workers that died during each run, by run id.
-        mistakes: Number of errors of our code since a job last finished.
+        mistakes_allowed: Errors of our code one after another that do not end the work.
+        mistakes: Number of such errors since a job last finished.
+        mistake: The error that ends the work, once nothing is running any more.
         losses: Number of machines lost during each run, by run id.
         stopped: Set when no further job is to start.
         lock: Protects all of these.
@@ -50,7 +52,9 @@ class JobQueue:
     errors: dict[str, int] = field(default_factory=dict)
     deaths: dict[str, int] = field(default_factory=dict)
     losses: dict[str, int] = field(default_factory=dict)
+    mistakes_allowed: int = 0
     mistakes: int = 0
+    mistake: Exception | None = None
     stopped: threading.Event = field(default_factory=threading.Event)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -94,15 +98,13 @@ class JobQueue:
             self.progress.advance()
 
     def give_up_for(self, job: Job, error: Exception) -> None:
-        """Give up a job in which our code raised an error, which may be of its network alone.
-
-        Raises:
-            Exception: The error, if it is the third without a finished job in between.
-        """
+        """Give up a job in which our code raised an error, or let the error end the work."""
         with self.lock:
             self.mistakes += 1
-            if self.mistakes > MISTAKES_ALLOWED:
-                raise error
+            if self.mistakes > self.mistakes_allowed:
+                self.mistake = error
+                self.stopped.set()
+                return
         self.fail(job, describe(error, LONGEST))
 
     def is_retry(self, job: Job) -> bool:

@@ -69,6 +69,7 @@ def run_jobs(
     store: Callable[[Row], None],
     give_up: Callable[[Job, str], None],
     train: Callable[[Job], Row] = train_run,
+    mistakes_allowed: int = 0,
 ) -> int:
     """Run jobs on this machine until none is left or the budget ends; return how many finished.
 
@@ -76,13 +77,20 @@ def run_jobs(
         jobs: Jobs in the order in which they are started.
         options: How to run them; the shard and the limit are ignored.
         store: Stores the row of a finished job.
-        give_up: Called with a job whose workers died too often, and the reason.
+        give_up: Called with a job that could not be run, and the reason.
         train: Runs a job and returns its row; a module-level function, as processes import it.
+        mistakes_allowed: How many errors of our code, without a finished job in between, cost
+            their jobs alone.
+
+    Raises:
+        Exception: The next such error, once nothing is running any more.
+        OSError: If images are missing, or something else is wrong with the machine.
     """
     if not jobs:
         return 0  # without starting a pool
     progress = Progress("networks", len(jobs))
     queue = JobQueue(store, give_up, progress, options.minutes, jobs[::-1])
+    queue.mistakes_allowed = mistakes_allowed
     scheduler = Scheduler(queue, options, train, local_pool, room=device_room(options.device))
     scheduler.drain()
     return scheduler.finished
@@ -122,6 +130,8 @@ class Scheduler:
 
         Raises:
             ConnectionError: If the machine of the workers is lost.
+            OSError: If something else is wrong with the machine, as missing images.
+            Exception: The error of our code that ends the work.
         """
         running: RunningJobs = {}
         idle = False
@@ -137,6 +147,8 @@ class Scheduler:
             except ConnectionError:
                 self._put_back(running)
                 raise
+        if self.queue.mistake is not None:
+            raise self.queue.mistake
 
     def _fill(self, pool: Executor, running: RunningJobs) -> bool:
         """Give idle workers the jobs that fit the budget; return whether any job is running."""
@@ -165,7 +177,7 @@ class Scheduler:
         for future in ended:
             try:
                 row = future.result()
-            except (BrokenProcessPool, ConnectionError):
+            except (BrokenProcessPool, OSError):  # of the machine
                 raise
             except Exception as error:
                 self.queue.give_up_for(running.pop(future)[0], error)

@@ -13,14 +13,12 @@ from harness.search.registry import PREDICTOR, TRACKS, Track, load_algorithm
 from harness.search.session import Algorithm
 from harness.user_code import user_code
 
-FORMS = "file.py:Class or package.module:Class"
-
 
 @dataclass(frozen=True, slots=True)
 class FoundAlgorithm:
     """An algorithm to run: its name in results, what it does, and what makes a new one.
 
-    `text` is what it was found by, also in another process.
+    `text` is what finds it in another process, unless the class was given.
     """
 
     text: str
@@ -74,10 +72,10 @@ def describe_algorithm(
         ValueError: If it has no method `search`, needs arguments, or has an algorithm's name.
     """
     if not callable(made) or not _has(made):
-        raise ValueError(f"algorithm {text!r} must be a class with a method `search`; {FORMS}")
+        raise ValueError(f"algorithm {text!r} must be a class with a method `search`")
     with user_code(f"algorithm {text!r} cannot be read: "):
         required = required_arguments(made)
-        lines = (getattr(made, "__doc__", None) or attribute).strip().splitlines()
+        lines = ((getattr(made, "__doc__", None) or "").strip() or attribute).splitlines()
     if required:
         raise ValueError(
             f"algorithm {text!r} needs the arguments {', '.join(required)}; give them defaults, as "

@@ -86,10 +86,10 @@ def step_curves(
     curves = np.full((len(steps), len(budget.points())), before)
     for curve, made in zip(curves, steps, strict=True):
         costs = np.array([cost for cost, _ in made])
-        for place, point in enumerate(budget.points()):
+        for index, point in enumerate(budget.points()):
             known = int(np.searchsorted(costs, point + TOLERANCE, side="right"))
             if known:
-                curve[place] = made[known - 1][1]
+                curve[index] = made[known - 1][1]
     return curves
 
 

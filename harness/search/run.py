@@ -14,17 +14,17 @@ from harness.user_code import user_code
 
 REPEATS, PROCESSES = 50, 2
 CHUNK = 5  # repeats of a process
-Repeat = TypeVar("Repeat")
+Made = TypeVar("Made")
 Result = TypeVar("Result", covariant=True)
 
 
-class Setting(Protocol[Repeat, Result]):
+class Setting(Protocol[Made, Result]):
     """What is searched, and with which budget; it can be pickled."""
 
     @property
     def track(self) -> Track: ...  # noqa: D102
 
-    def search(self, make: Callable[[], Algorithm], seed: int) -> Repeat:
+    def search(self, make: Callable[[], Algorithm], seed: int) -> Made:
         """Return what a new algorithm chooses with a seed.
 
         Raises:
@@ -33,13 +33,13 @@ class Setting(Protocol[Repeat, Result]):
         """
         ...
 
-    def score(self, algorithm: FoundAlgorithm, repeats: Sequence[Repeat]) -> Result:
+    def score(self, algorithm: FoundAlgorithm, repeats: Sequence[Made]) -> Result:
         """Return the result of the repeats of an algorithm, by seed."""
         ...
 
 
 def search_all(
-    setting: Setting[Repeat, Result],
+    setting: Setting[Made, Result],
     algorithms: Sequence[str],
     *,
     repeats: int = REPEATS,
@@ -64,24 +64,24 @@ def search_all(
     for name, number in (("repeats", repeats), ("processes", processes)):
         if number < 1:
             refuse(name, number, "at least 1")
-    found = _find_all(algorithms, predictor, setting.track)
+    found = find_algorithms(algorithms, predictor, setting.track)
     chunks = [
-        (place, range(start, min(start + CHUNK, repeats)))
-        for place in range(len(found))
+        (index, range(start, min(start + CHUNK, repeats)))
+        for index in range(len(found))
         for start in range(0, repeats, CHUNK)
     ]
     calls = [
-        partial(_search_chunk, setting, found[place].text, predictor, seeds)
-        for place, seeds in chunks
+        partial(_search_chunk, setting, found[index].text, predictor, seeds)
+        for index, seeds in chunks
     ]
     progress = Progress("searches", len(found) * repeats)
-    made: list[dict[int, Repeat]] = [{} for _ in found]
+    made: list[dict[int, Made]] = [{} for _ in found]
     complete = 0
     for number, returned in run_in_processes(calls, processes):
-        place, seeds = chunks[number]
+        index, seeds = chunks[number]
         if isinstance(returned, EndedEarlyError):
-            raise ValueError(f"algorithm {found[place].name!r}: {returned}")
-        made[place] |= dict(zip(seeds, returned, strict=True))
+            raise ValueError(f"algorithm {found[index].name!r}: {returned}")
+        made[index] |= dict(zip(seeds, returned, strict=True))
         progress.advance(len(seeds))
         while complete < len(found) and len(made[complete]) == repeats:
             done = [made[complete][seed] for seed in range(repeats)]
@@ -89,8 +89,12 @@ def search_all(
             complete += 1
 
 
-def _find_all(texts: Sequence[str], predictor: str, track: Track) -> list[FoundAlgorithm]:
-    """Return the algorithms that texts name, each once; no two have one name."""
+def find_algorithms(texts: Sequence[str], predictor: str, track: Track) -> list[FoundAlgorithm]:
+    """Return the algorithms that texts name, each once. Raises the errors of `find_algorithm`.
+
+    Raises:
+        ValueError: If two algorithms have one name.
+    """
     found = [find_algorithm(text, predictor, track) for text in dict.fromkeys(texts)]
     names = [algorithm.name for algorithm in found]
     for name in names:
@@ -100,14 +104,12 @@ def _find_all(texts: Sequence[str], predictor: str, track: Track) -> list[FoundA
 
 
 def _search_chunk(
-    setting: Setting[Repeat, object], text: str, predictor: str, seeds: range
-) -> list[Repeat]:
+    setting: Setting[Made, object], text: str, predictor: str, seeds: range
+) -> list[Made]:
     return search_seeds(setting, find_algorithm(text, predictor, setting.track), seeds)
 
 
-def search_seeds(
-    setting: Setting[Repeat, object], found: FoundAlgorithm, seeds: range
-) -> list[Repeat]:
+def search_seeds(setting: Setting[Made, object], found: FoundAlgorithm, seeds: range) -> list[Made]:
     """Return the searches of an algorithm with some seeds.
 
     Raises:

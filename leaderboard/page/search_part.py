@@ -44,9 +44,10 @@ def _space(result: SearchResult) -> dict[str, object]:
     folds = [fold.tau for fold in result.surrogate.folds if fold.tau is not None]
     return {
         "skeletons": list(result.skeletons),
+        "shortcuts": result.has_shortcuts,
         "draws": result.draws.number,
         "best": round(result.draws.best, DECIMALS),
-        "chain": _numbers(result.draws.accuracy),
+        "chain": _numbers(result.draws.accuracy)[0],
         "model": result.surrogate.model,
         "tau": [round(min(folds), 2), round(max(folds), 2)] if folds else None,
     }
@@ -58,11 +59,8 @@ def area_of(result: SearchResult) -> tuple[float, str]:
 
 
 def _row(result: SearchResult) -> dict[str, object]:
-    more: Score | None = None
-    if isinstance(result, PoolResult):
-        more = result.test_regret
-    elif isinstance(result, OpenResult):
-        more = result.accuracy[-1]
+    assert isinstance(result, PoolResult | OpenResult)
+    more = result.test_regret if isinstance(result, PoolResult) else result.accuracy[-1]
     return {
         "name": result.algorithm,
         "title": result.title,
@@ -76,8 +74,6 @@ def _row(result: SearchResult) -> dict[str, object]:
     }
 
 
-def _numbers(score: Score | None) -> list[float | None]:
+def _numbers(score: Score) -> list[float | None]:
     """Return value, low and high."""
-    if score is None:
-        return [None] * 3
     return [None if v is None else round(v, DECIMALS) for v in (score.value, score.low, score.high)]

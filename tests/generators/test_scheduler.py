@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -310,10 +312,45 @@ def test_the_third_mistake_in_a_row_ends_the_campaign(
     train = MistakenTrain(*range(6))
     monkeypatch.setattr(generators.workers.worker, "train", train)
     campaign = toy_campaign(tmp_path, PLAN[:6])
-    with pytest.raises(KeyError, match=r"a mistake"):
+    with pytest.raises(KeyError, match=r"^'a mistake\\nin the code'$"):
         run_campaign(campaign, options_of(workers=1))
     assert train.calls == 2
+    names = [run.run_id for run in campaign.plan()]
     assert campaign.done() == set()
+    assert set(campaign.failures(campaign.files(names))) == set(names[:2])
+
+
+def test_what_runs_beside_the_last_mistake_is_stored(
+    tmp_path: Path, threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = threading.Barrier(2)
+
+    def train(architecture: object, *_: object, seed: int, **__: object) -> Curves:
+        started.wait()
+        if architecture == PLAN[0].architecture and seed == PLAN[0].seed:
+            raise KeyError("a mistake")
+        time.sleep(0.3)
+        return Curves(correct=np.zeros(700, bool))
+
+    monkeypatch.setattr(generators.workers.worker, "train", train)
+    campaign = toy_campaign(tmp_path, PLAN[:2])
+    with pytest.raises(KeyError, match=r"^'a mistake'$"):
+        work(campaign, train_run, options_of(workers=2))
+    assert campaign.done() == {PLAN[1].run_id}
+
+
+@pytest.mark.parametrize("runs", [1, 3])
+def test_missing_images_are_no_mistake_of_a_run(
+    tmp_path: Path, threads: None, monkeypatch: pytest.MonkeyPatch, runs: int
+) -> None:
+    def missing(*_: object) -> None:
+        raise FileNotFoundError("fetch them with `peephole images download`")
+
+    monkeypatch.setattr(generators.workers.worker, "_pixels", missing)
+    campaign = toy_campaign(tmp_path, PLAN[:runs])
+    with pytest.raises(FileNotFoundError, match=r"^fetch them with"):
+        run_campaign(campaign, options_of(workers=1))
+    assert campaign.failures(campaign.files(run.run_id for run in campaign.plan())) == {}
 
 
 def test_a_lost_device_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import peephole
 from benchmark import extras
 from benchmark.release import Release
+from benchmark.space.architectures import Block
 from benchmark.space.sampler import as_trained
 from harness.results.contents import check_contents
 from harness.scoring.scores import Score
@@ -35,8 +37,8 @@ from harness.search.open.text import open_header, open_line
 from harness.search.open.verify import check_open_result
 from harness.search.result import write_search
 from harness.search.run import search_all
-from harness.search.tracks.stored import read_search, search_problems
-from peephole_command import peephole
+from harness.search.tracks.stored import checker, read_search, search_problems
+from peephole_command import peephole as command
 from tests.toys.data import toy_release
 from tests.toys.open_search import EPOCHS, ToySurrogate, bn_share
 
@@ -178,13 +180,13 @@ def words(release: Release, folder: Path) -> list[str]:
 
 def test_the_command_writes_what_it_prints(release: Release, tmp_path: Path) -> None:
     named = ["--algorithm", "random", "--algorithm", "grid", "--budget", "90"]
-    done = CliRunner().invoke(peephole, [*words(release, tmp_path), *named])
+    done = CliRunner().invoke(command, [*words(release, tmp_path), *named])
     assert done.exit_code == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[1].startswith("surrogate: random forest of 100 trees on architecture features")
     assert [line.split()[0] for line in lines[-3:]] == ["algorithm", "random", "grid"]
     as_json = [*words(release, tmp_path), *named, "--processes", "1", "--json"]
-    again = CliRunner().invoke(peephole, as_json)
+    again = CliRunner().invoke(command, as_json)
     for line, name in zip(again.stdout.splitlines(), ("random", "grid"), strict=True):
         path = tmp_path / f"r/search/open/digits/{name}-90-epochs.json"
         stored = read_search(path)
@@ -216,7 +218,7 @@ def test_the_command_writes_what_it_prints(release: Release, tmp_path: Path) -> 
 def test_wrong_words_write_nothing(
     release: Release, tmp_path: Path, more: str, message: str
 ) -> None:
-    done = CliRunner().invoke(peephole, [*words(release, tmp_path), *more.split()])
+    done = CliRunner().invoke(command, [*words(release, tmp_path), *more.split()])
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == f"peephole: error: {message}\n"
     assert not (tmp_path / "r").exists()
@@ -237,7 +239,7 @@ def test_a_package_that_is_missing_is_named(
 
 
 def test_shortcuts_are_of_the_open_track() -> None:
-    done = CliRunner().invoke(peephole, ["search", "--images", "digits", "--shortcuts"])
+    done = CliRunner().invoke(command, ["search", "--images", "digits", "--shortcuts"])
     assert done.exit_code == 2
     assert done.stderr.splitlines()[-1] == "Error: --shortcuts needs --track open"
 
@@ -281,8 +283,8 @@ def test_a_class_of_ones_own_searches(release: Release, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def searched(opened: OpenSetting) -> OpenResult:
-    found = find_algorithm("random", track="open")
-    return opened.score(found, [opened.search(found.make, seed) for seed in range(2)])
+    random = find_algorithm("random", track="open")
+    return opened.score(random, [opened.search(random.make, seed) for seed in range(2)])
 
 
 def test_a_result_follows_from_the_data(
@@ -297,30 +299,57 @@ def test_a_result_follows_from_the_data(
     assert search_problems(tmp_path, release) == {path: message}
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda r: {"images": "mnist"}, "`images` (='mnist') must be 'digits'"),
-        (lambda r: {"skeletons": {"deep-3x3": 1.0}}, "`skeletons` (={'deep-3x3': 1.0}) must be"),
-        (lambda r: {"budget": Budget(60, "seconds")}, "`budget.unit` (='seconds') must be epochs"),
-        (lambda r: {"budget": Budget(20)}, "`choices` (=OpenChoice(epochs="),
-        (lambda r: {"accuracies": r.accuracies[:1]}, "`accuracies` must have one entry for each"),
-        (lambda r: {"found": r.found[::-1]}, "`found` must have the last choice of each repeat"),
-        (lambda r: {"accuracies": ((0.5,), (0.5,))}, "`accuracy` does not follow"),
-        (lambda r: {"surrogate": replace(r.surrogate, repeated=1)}, "`surrogate` does not follow"),
-        (lambda r: moved(r, 0.01), "`draws` does not follow from the data"),
-        (lambda r: risen(r, 0.01), "`choices` (=OpenChoice(epochs="),
-    ],
-)  # fmt: skip
+Change = Callable[[OpenResult], dict[str, Any]]
+CLAIMS: list[tuple[Change, str]] = [
+    (lambda r: {"images": "mnist"}, "`images` (='mnist') must be 'digits'"),
+    (lambda r: {"skeletons": {"deep-3x3": 1.0}}, "`skeletons` (={'deep-3x3': 1.0}) must be"),
+    (lambda r: {"budget": Budget(60, "seconds")}, "`budget.unit` (='seconds') must be epochs"),
+    (lambda r: {"budget": Budget(20)}, "`choices` (=OpenChoice(epochs="),
+    (lambda r: {"accuracies": r.accuracies[:1]}, "`accuracies` must have one entry for each"),
+    (lambda r: {"accuracies": ((0.5,) * 4, (0.5,))}, "`accuracies` (=4) must be at most 3 in a"),
+    (lambda r: {"accuracies": ((1.5,), (0.5,))}, "`accuracies` (=1.5) must be in [0, 1]"),
+    (lambda r: risen(r, 2.0), "`choices` (="),
+    (lambda r: {"found": r.found[::-1]}, "`found` must have the last choice of each repeat"),
+    (lambda r: found(r, skeleton="deep-3x3"), "`found` (='deep-3x3') must be of a skeleton in"),
+    (lambda r: found(r, widths=(0, 8, 8)), "`found` (=(0, 8, 8)) must be of the widths"),
+    (lambda r: found(r, blocks=r.found[0].blocks * 2), "`found` (="),
+    (lambda r: found(r, channels=10**30), "`found` (=Layer("),
+    (lambda r: {"accuracies": ((0.5,), (0.5,))}, "`accuracy` does not follow"),
+]
+FORGED: list[tuple[Change, str]] = [
+    (lambda r: {"surrogate": replace(r.surrogate, repeated=1)}, "`surrogate` does not follow"),
+    (lambda r: moved(r, 0.01), "`draws` does not follow from the data"),
+    (lambda r: risen(r, -0.01), "`choices` (=OpenChoice(epochs="),
+]
+
+
+def found(result: OpenResult, channels: int | None = None, **fields: Any) -> dict[str, Any]:
+    first = result.found[0]
+    if channels is not None:
+        layers = first.blocks[0].layers
+        block = Block((replace(layers[0], channels=channels), *layers[1:]))
+        fields["blocks"] = (block, *first.blocks[1:])
+    return {"found": (replace(first, **fields), *result.found[1:])}
+
+
+@pytest.mark.parametrize(("change", "message"), CLAIMS)
 def test_a_result_that_does_not_follow_is_refused(
-    opened: OpenSetting,
-    searched: OpenResult,
-    change: Callable[[OpenResult], dict[str, Any]],
-    message: str,
+    opened: OpenSetting, searched: OpenResult, change: Change, message: str
 ) -> None:
     wrong = replace(searched, **change(searched))
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
-        check_open_result(wrong, opened.space, opened.surrogate, opened.draws)
+        check_open_result(wrong, opened.space, EPOCHS)
+
+
+@pytest.mark.parametrize(("change", "message"), FORGED)
+def test_the_surrogate_is_asked_where_scikit_learn_is_the_same(
+    release: Release, searched: OpenResult, change: Change, message: str
+) -> None:
+    wrong = replace(searched, **change(searched))
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        checker(release)(wrong)
+    elsewhere = replace(wrong.environment, sklearn="0.1")
+    checker(release)(replace(wrong, environment=elsewhere))
 
 
 def rescored(result: OpenResult, **fields: Any) -> dict[str, Any]:
@@ -342,21 +371,22 @@ def risen(result: OpenResult, by: float) -> dict[str, Any]:
     return rescored(result, choices=choices)
 
 
-def test_the_surrogate_is_asked_where_scikit_learn_is_the_same(
-    opened: OpenSetting, searched: OpenResult
-) -> None:
-    elsewhere = replace(searched.environment, sklearn="0.1")
-    wrong = replace(searched, **risen(searched, 0.01))
-    check_open_result(
-        replace(wrong, environment=elsewhere), opened.space, opened.surrogate, opened.draws
-    )
+def test_the_api_searches_the_open_track(release: Release) -> None:
+    made = peephole.search(
+        "random", images="digits", budget=60, track="open", repeats=2, shortcuts=True,
+        release=release,
+    )  # fmt: skip
+    assert isinstance(made, OpenResult)
+    assert (made.repeats, made.spent_epochs) == (2, 60.0)
+    assert "residual-3x2" in made.skeletons
+    checker(release)(made)
 
 
 def test_check_tries_an_algorithm(release: Release, tmp_path: Path) -> None:
     path = tmp_path / "own.py"
     path.write_text(OWN.format(body="session.train(drawn)"))
     start = ["check", f"{path}:Mine", "--track", "open", "--data", str(release.folder)]
-    done = CliRunner().invoke(peephole, start)
+    done = CliRunner().invoke(command, start)
     assert (done.exit_code, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     pattern = r"ok      one training: 20 epochs spent; 1 choice, the last with regret -?0\.\d{4}"
@@ -365,6 +395,6 @@ def test_check_tries_an_algorithm(release: Release, tmp_path: Path) -> None:
         "ok      half the budget",
         "ok      same seed",
     ]
-    done = CliRunner().invoke(peephole, start[:2] + start[4:])
+    done = CliRunner().invoke(command, start[:2] + start[4:])
     assert done.exit_code == 1
-    assert "AttributeError: 'Session' object has no attribute 'sample'" in done.stdout
+    assert done.stdout.endswith("--track open checks algorithms of the open track\n")

@@ -21,7 +21,7 @@ from harness.scoring.scores import Score
 from harness.search.budget import Budget
 from harness.search.find import FoundAlgorithm
 from harness.search.open.check import SurrogateCheck
-from harness.search.open.session import CheckedSurrogate, Chosen, Surrogate
+from harness.search.open.session import Chosen, Surrogate
 from harness.search.open.space import Space, seen_shares
 from harness.search.registry import Track
 from harness.search.result import FOLDER, SearchResult, common_fields, mean_score
@@ -123,7 +123,7 @@ def draw_chain(space: Space, surrogate: Surrogate, number: int = DRAWS) -> Draws
 
 def score_open(
     space: Space,
-    surrogate: CheckedSurrogate,
+    surrogate: Surrogate,
     draws: Draws,
     algorithm: FoundAlgorithm,
     budget: Budget,

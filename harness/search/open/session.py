@@ -37,32 +37,24 @@ class Surrogate(Protocol):
 
     Attributes:
         epochs: Number of epochs of a training.
+        check: How well it predicts.
     """
 
     @property
     def epochs(self) -> int: ...  # noqa: D102
+    @property
+    def check(self) -> SurrogateCheck: ...  # noqa: D102
 
     def value(self, architecture: Architecture) -> float:
         """Return the accuracy that an architecture, as drawn, reaches without noise."""
         ...
 
-    def measure(self, value: float, identity: str, seed: int) -> float:
-        """Return the accuracy of a run of an architecture with that value, id and seed."""
-        ...
-
-
-class CheckedSurrogate(Surrogate, Protocol):
-    """A surrogate that says how well it predicts.
-
-    Attributes:
-        check: How well.
-    """
-
-    @property
-    def check(self) -> SurrogateCheck: ...  # noqa: D102
-
     def value_as_trained(self, architecture: Architecture) -> float:
         """Return the value of an architecture at the widths with which it is trained."""
+        ...
+
+    def measure(self, value: float, identity: str, seed: int) -> float:
+        """Return the accuracy of a run of an architecture with that value, id and seed."""
         ...
 
 

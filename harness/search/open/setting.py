@@ -10,7 +10,7 @@ from benchmark.util.strict_json import refuse
 from harness.search.budget import Budget
 from harness.search.find import FoundAlgorithm
 from harness.search.open.result import Draws, OpenRepeat, OpenResult, draw_chain, score_open
-from harness.search.open.session import CheckedSurrogate, OpenSession
+from harness.search.open.session import OpenSession, Surrogate
 from harness.search.open.space import Space, load_space
 from harness.search.registry import Track
 from harness.search.session import run_search
@@ -25,7 +25,7 @@ class OpenSetting:
     track: ClassVar[Track] = "open"
 
     space: Space
-    surrogate: CheckedSurrogate
+    surrogate: Surrogate
     draws: Draws
     budget: Budget
 

@@ -19,6 +19,8 @@ from harness.search.registry import Track
 from harness.user_code import UserCodeError, user_code
 
 NETWORKS = 20  # of the pool, or trainings of the open track
+WRONG_TRACK = "'Session' object has no attribute"  # in an error
+HINT = "; --track open checks algorithms of the open track"
 SAME_SEED = "same seed"  # a rule
 AnySetting = PoolSetting | OpenSetting
 Rule = tuple[str, bool, str]  # its name, whether it is kept, and what was seen
@@ -68,7 +70,10 @@ def check_algorithm(text: str, images: str, release: Release, track: Track = "po
 
 
 def budgets(epochs: int, networks: int | None = None) -> dict[str, Budget]:
-    """Return the budget of each trial: `networks` trainings of some epochs, or no such number."""
+    """Return the budget of each trial.
+
+    `networks` is the number of networks in the pool; None: the open track, which has no end.
+    """
     most = (networks or NETWORKS) * epochs
     tried = {
         "one training": Budget(epochs),
@@ -89,14 +94,16 @@ def _try_all(text: str, setting: Any, searches: dict[str, Budget]) -> list[Rule]
             with user_code(""):
                 results.append(tried.score(found, [tried.search(found.make, 0)]))
         except UserCodeError as error:
-            return [*rules, (rule, False, str(error))]
+            hint = HINT if WRONG_TRACK in str(error) else ""
+            return [*rules, (rule, False, f"{error}{hint}")]
         if rule == SAME_SEED and results[-1].choices != results[-2].choices:
             return [*rules, (rule, False, "two searches with one seed made different choices")]
-        rules.append((rule, True, "the same choices" if rule == SAME_SEED else _told(results[-1])))
+        seen = "the same choices" if rule == SAME_SEED else _summary(results[-1])
+        rules.append((rule, True, seen))
     return rules
 
 
-def _told(result: PoolResult | OpenResult) -> str:
+def _summary(result: PoolResult | OpenResult) -> str:
     """Return what a search spent and chose."""
     choices, regret = quantity(len(result.choices[0]), "choice"), result.regret[-1].value
     return f"{result.spent_epochs:.0f} epochs spent; {choices}, the last with regret {regret:.4f}"

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from benchmark.release import Release
 from benchmark.util.strict_json import read_record
+from harness.results.result import environment
 from harness.search.open.result import OpenResult
 from harness.search.open.setting import OpenSetting, open_setting
-from harness.search.open.verify import check_open_result
+from harness.search.open.space import load_space
+from harness.search.open.verify import check_open_result, check_surrogate
 from harness.search.pool import load_pool
 from harness.search.pool_result import PoolResult, check_pool_result
 from harness.search.result import FOLDER, SearchResult
@@ -49,7 +51,8 @@ def search_problems(results: Path, release: Release) -> dict[Path, str]:
 def checker(release: Release) -> Callable[[SearchResult], None]:
     """Return what raises a `ValueError` for a result whose scores do not follow from the data.
 
-    Pools and surrogates are loaded once.
+    Pools and surrogates are loaded once. A surrogate is asked where scikit-learn is installed in
+    the version that the result was made with, as another version may fit another forest.
     """
     pools = cache(lambda images: load_pool(images, release))
 
@@ -59,8 +62,10 @@ def checker(release: Release) -> Callable[[SearchResult], None]:
 
     def check(stored: SearchResult) -> None:
         if isinstance(stored, OpenResult):
-            own = settings(stored.images, stored.has_shortcuts)
-            check_open_result(stored, own.space, own.surrogate, own.draws)
+            space = load_space(stored.images, shortcuts=stored.has_shortcuts)
+            check_open_result(stored, space, pools(stored.images).epochs)
+            if stored.environment.sklearn == environment().sklearn is not None:
+                check_surrogate(stored, settings(stored.images, stored.has_shortcuts))
         elif isinstance(stored, PoolResult):
             check_pool_result(stored, pools(stored.images))
 

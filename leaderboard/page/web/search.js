@@ -4,12 +4,11 @@ const REGRET = 4; // decimals
 const SHOWN_SHARE = 0.95; // of the regrets; larger ones are drawn at the edge
 const chosenOf = search => search.rows.find(r => r.name === view.algorithm) ?? search.rows[0];
 const regretText = v => (v == null ? "–" : signed(v.toFixed(REGRET)));
-const shortcutsIn = s => s.space.skeletons?.some(name => name.startsWith("residual"));
 const budgetText = s => `${count(s.budget)} ${s.unit}`;
 const settingText = s =>
   s.space.networks
     ? `stored networks, ${budgetText(s)}`
-    : `all architectures${shortcutsIn(s) ? " and shortcuts" : ""}, ${budgetText(s)}`;
+    : `all architectures${s.space.shortcuts ? " and shortcuts" : ""}, ${budgetText(s)}`;
 
 /** What was searched and what regret refers to. */
 function aboutSearch(s) {
@@ -18,7 +17,7 @@ function aboutSearch(s) {
     return `${count(s.space.networks)} test networks of ${s.images}; ${each}. Regret is the best final validation accuracy of all networks minus that of the chosen one.`;
   const { draws, best, chain, model, tau } = s.space;
   const trust = tau ? ` (tau on held-back networks ${tau[0]} to ${tau[1]}, by fold)` : "";
-  return `All that the Markov chain can draw in ${s.space.skeletons.join(", ")} on ${s.images}; ${each}. A surrogate stands for training: ${model}${trust}. Regret is the value of the best of ${count(draws)} draws of the chain (${best.toFixed(REGRET)}) minus that of the chosen architecture, both without noise, so it can be negative. A run of a draw reaches ${chain[0].toFixed(REGRET)}.`;
+  return `All that the Markov chain can draw in ${s.space.skeletons.join(", ")} on ${s.images}; ${each}. A surrogate stands for training: ${model}${trust}. Regret is the value of the best of ${count(draws)} draws of the chain (${best.toFixed(REGRET)}) minus that of the chosen architecture, both without noise, so it can be negative. A run of a draw reaches ${chain.toFixed(REGRET)}.`;
 }
 
 function drawSearch() {
