@@ -1,5 +1,6 @@
 """Writes the dataset card: the text of `card.md.tmpl` with figures counted from the files."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -7,7 +8,9 @@ from string import Template
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
+from numpy.typing import NDArray
 
 from benchmark.manifest import Manifest
 from benchmark.proxies import COLUMNS as PROXY_COLUMNS
@@ -15,9 +18,9 @@ from benchmark.publish.citation import KEYWORDS, LICENCE, LICENCE_URL, TITLE, bi
 from benchmark.publish.datasheet import datasheet_text, read_source, run_days
 from benchmark.recipes import read_recipe_fields
 from benchmark.release import Release
-from benchmark.runs import series
+from benchmark.runs import correct_path, series
 from benchmark.schema import COLUMNS, EPOCH_SERIES, TRAINED_STATUSES, Column
-from benchmark.space.imagesets import IMAGES, get_images, learned_above
+from benchmark.space.imagesets import IMAGES, ImageSet, get_images, learned_above
 from benchmark.space.sampler import DRAWS, acceptance_rates
 from benchmark.space.skeletons import SKELETONS
 from benchmark.space.splits import SPLITS
@@ -44,7 +47,7 @@ def card_text(manifest: Manifest, folder: Path) -> str:
         "skeleton_rows": _table(_skeletons()),
         "draws": DRAWS,
         "sequence_rows": _table(_sequences(manifest)),
-        "recipe_rows": _table(_recipes(folder)),
+        "recipe_rows": _table(_recipes(manifest, folder)),
         "column_rows": _table(_columns(COLUMNS)),
         "series": len(EPOCH_SERIES),
         "proxy_rows": _table(_proxies(manifest)),
@@ -154,14 +157,61 @@ def _sequences(manifest: Manifest) -> Cells:
         yield sequence.name, *caps, ", ".join(f"{name} {rate:.1%}" for name, rate in rates.items())
 
 
-def _recipes(folder: Path) -> Cells:
-    """Yield each recipe of the runs, and how many images are measured after most epochs."""
+def _recipes(manifest: Manifest, folder: Path) -> Cells:
+    """Yield each recipe of the runs, which images are measured, and what augments them."""
     path = folder / "recipes.json"
     for name, fields in (read_recipe_fields(path) if path.exists() else {}).items():
         images = get_images(str(fields["images"]))
         settings = ", ".join(f"{k} {v}" for k, v in sorted(fields.items()) if k != "images")
         measured = f"{images.measured:,} of {images.valid + images.test:,}"
-        yield f"`{images.name}`", f"`{name}`", measured, settings
+        splits = [entry.split for entry in manifest.splits if entry.images == images.name]
+        easier = _subset_differences(images, splits, folder)
+        bias = "-" if easier is None else ", ".join(f"{difference:+.4f}" for difference in easier)
+        augmented = ", ".join(["cropped"] * images.cropped + ["mirrored"] * images.flipped) or "-"
+        yield f"`{images.name}`", f"`{name}`", measured, bias, augmented, settings
+
+
+def _subset_differences(
+    images: ImageSet, splits: list[str], folder: Path
+) -> tuple[float, float] | None:
+    """Return the mean accuracy on the subset minus that on all images, for valid and test images.
+
+    Runs that diverged count as chance everywhere, so they are left out.
+
+    Args:
+        images: The image set.
+        splits: The released splits.
+        folder: The release.
+
+    Returns:
+        None if all images are measured after every epoch, no run completed, or the release does not
+        say which images are measured.
+    """
+    published = folder / "images" / f"{images.published}.json"
+    if images.curve_valid is None or not published.exists():
+        return None
+    record = json.loads(published.read_bytes())
+    valid = np.searchsorted(record["valid"], record["curve_valid"])
+    test = images.valid + np.array(record["curve_test"])
+    rates = _image_accuracies(images, splits, folder)
+    if rates is None:
+        return None
+    every = rates[: images.valid].mean(), rates[images.valid :].mean()
+    return float(rates[valid].mean() - every[0]), float(rates[test].mean() - every[1])
+
+
+def _image_accuracies(
+    images: ImageSet, splits: list[str], folder: Path
+) -> NDArray[np.float64] | None:
+    """Return the share of final networks that are right about each valid, then test image."""
+    total, runs = np.zeros(images.valid + images.test), 0
+    for split in splits:
+        for bits in pq.read_table(correct_path(images.name, split, folder))["correct"].to_pylist():
+            right = np.unpackbits(np.frombuffer(bits, np.uint8))[: len(total)]
+            if right.any():  # as in no run that did not complete
+                total += right
+                runs += 1
+    return total / runs if runs else None
 
 
 def _columns(columns: Mapping[str, Column]) -> Cells:

@@ -1,14 +1,19 @@
 """The card: a header that the Hub reads, and a datasheet that answers every section."""
 
+import json
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from benchmark.manifest import read_manifest
+from benchmark.publish import card
 from benchmark.publish.card import card_text
 from benchmark.publish.datasheet import entries, run_days
-from benchmark.runs import data_folder
-from benchmark.space.imagesets import IMAGES, ImageSet
+from benchmark.release import load_runs
+from benchmark.runs import correct_path, data_folder
+from benchmark.space.imagesets import IMAGES, ImageSet, get_images
 from benchmark.space.splits import SPLITS
 from tests.toys.campaign import toy_release
 
@@ -61,6 +66,29 @@ def test_load_dataset_reads_every_config_of_the_published_folder(
     if config == "digits-proxies":
         expected = {"networks": manifest.proxies[0].networks}
     assert {split: rows.num_rows for split, rows in found.items()} == expected
+
+
+@pytest.mark.parametrize("name", ["cifar10", "mnist"])
+def test_a_subset_is_compared_with_all_images(name: str) -> None:
+    images = get_images(name)
+    record = json.loads((data_folder() / "images" / f"{images.published}.json").read_text())
+    finals = {
+        run["run_id"]: (run["valid_accuracy"][-1], run["test_accuracy"][-1])
+        for run in load_runs(name, "validation").to_pylist()
+    }
+    differences = []
+    for row in pq.read_table(correct_path(name, "validation", data_folder())).to_pylist():
+        bits = "".join(f"{byte:08b}" for byte in row["correct"])
+        valid = [bits[record["valid"].index(image)] for image in record["curve_valid"]]
+        test = [bits[images.valid + image] for image in record["curve_test"]]
+        subset = [part.count("1") / len(part) for part in (valid, test)]
+        differences.append(np.subtract(subset, finals[row["run_id"]]))
+    found = card._subset_differences(images, ["validation"], data_folder())
+    assert found == pytest.approx(np.mean(differences, axis=0), abs=1e-6)
+
+
+def test_an_image_set_without_subsets_has_none() -> None:
+    assert card._subset_differences(get_images("digits"), ["train"], data_folder()) is None
 
 
 def test_every_section_of_the_datasheet_is_answered_and_on_the_card() -> None:
