@@ -121,9 +121,13 @@ class FreezeThaw:
         levels = [level for level in LEVELS if level < session.total_epochs]
         after = dict(zip(levels, [*levels[1:], session.total_epochs], strict=True))
         train_all(session, session.unfinished[:START], session.total_epochs)
+        predictors: dict[int, Predictor] = {}
+        fitted = 0
         while len(session.unfinished):
             finished = session.finished()
-            predictors = {level: fit(self.make, finished, level, seed) for level in levels}
+            if len(finished) > fitted:  # a fit to the same runs would be the same
+                predictors = {level: fit(self.make, finished, level, seed) for level in levels}
+                fitted = len(finished)
             best = float(finished.final_accuracy.max())
             number = max(1, int(GROWTH * len(finished)))
             gain = np.full(len(session.trained), -np.inf)
