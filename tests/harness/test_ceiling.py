@@ -295,10 +295,12 @@ def test_wrong_finals_are_refused(finals: Array, message: str) -> None:
         RepeatedNetwork("a", finals, np.ones(finals.shape, bool))
 
 
-def test_the_seed_std_of_digits_is_that_of_its_repeated_networks() -> None:
-    (networks,) = repeated_networks("digits")["test"].values()
+@pytest.mark.parametrize(("images", "share"), [("digits", 0.005), ("cifar10", 0.3), ("mnist", 0.3)])
+def test_the_seed_std_is_that_of_the_repeated_networks(images: str, share: float) -> None:
+    """Of image sets that are still trained it is set at a freeze, and may then move a little."""
+    (networks,) = repeated_networks(images)["test"].values()
     stds = [network.finals.std(ddof=1) for network in keep_learned(networks)]
-    assert IMAGES["digits"].seed_std == pytest.approx(np.median(stds), abs=5e-5)
+    assert IMAGES[images].seed_std == pytest.approx(np.median(stds), rel=share)
 
 
 def test_the_ceilings_of_digits_are_those_of_the_audit() -> None:
