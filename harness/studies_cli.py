@@ -10,6 +10,7 @@ import click
 from benchmark.options import (
     COUNT,
     DATA_OPTION,
+    FILE,
     HELP,
     JSON_OPTION,
     RESULTS_OPTION,
@@ -63,9 +64,9 @@ def compare(
 
 
 @click.command(context_settings=HELP)
-@click.option("--images", default="digits", show_default=True, help="Image set of the tasks.")
+@click.option("--images", default="cifar10", show_default=True, help="Image set of the tasks.")
 @click.option("--version", type=COUNT, help="Version of the tasks [default: the latest].")
-@picture_option("--plot")
+@click.option("--plot", type=FILE, help="SVG to draw.")
 @RESULTS_OPTION
 @DATA_OPTION
 @JSON_OPTION
@@ -83,16 +84,19 @@ def watch(
     Watching means to predict the last observed accuracy. Beside it stand another whole training
     with another seed, and what is predicted of held-out skeletons before training.
     """
+    from benchmark.util.atomic import write_atomically
     from harness.results.folder import folders_to_read
     from harness.score_text import json_lines
     from harness.studies.watching import compare_with_watching, watching_lines
-    from harness.studies.watching_plot import draw_watching
+    from harness.studies.watching_plot import THEMES, draw_watching
 
+    if plot is not None and plot.suffix.lower() != ".svg":
+        raise ValueError(f"`plot` (={str(plot)!r}) must end in .svg")
     tasks = _tasks_of(images, version, release)
     watching = compare_with_watching(tasks, folders_to_read(results), release)
     echo_lines(json_lines([watching]) if as_json else watching_lines(watching))
     if plot is not None:
-        draw_watching(watching, plot)
+        write_atomically(plot, draw_watching(watching, THEMES["light"]))
 
 
 def _tasks_of(images: str, version: int | None, release: "Release") -> "list[Task]":
@@ -109,7 +113,7 @@ def _tasks_of(images: str, version: int | None, release: "Release") -> "list[Tas
 
 @click.command(context_settings=HELP)
 @click.argument("predictors", nargs=-1, metavar="[PREDICTOR]...")
-@click.option("--images", default="digits", show_default=True, help="Image set of the tasks.")
+@click.option("--images", default="cifar10", show_default=True, help="Image set of the tasks.")
 @click.option("--version", type=COUNT, help="Version of the tasks [default: the latest].")
 @click.option(
     "--candidates", default=100, show_default=True, type=COUNT, help="Networks to select from."
@@ -153,7 +157,7 @@ def select(
 
 @click.command(context_settings=HELP)
 @click.argument("network")
-@click.option("--images", default="digits", show_default=True, help="Image set to train on.")
+@click.option("--images", default="cifar10", show_default=True, help="Image set to train on.")
 @click.option("--predictor", default="arc", show_default=True, help="As for `evaluate`.")
 @click.option("--seed", default=0, show_default=True, type=SEED, help="Seed of the predictor.")
 @click.option("--layers", is_flag=True, help="Only show the traced layers.")

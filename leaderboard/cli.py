@@ -44,7 +44,7 @@ def build(
     named, with exit code 1. The page contains its data and needs no network connection. In a
     checkout, your own results in `results` are shown with the published ones, but not with
     --readme. The table of --readme is between the lines <!-- board --> and <!-- /board -->; its
-    pictures are leaderboard/board-light.svg and leaderboard/board-dark.svg, relative to its folder.
+    pictures are leaderboard/watching-light.svg and -dark.svg, relative to its folder.
     """
     from benchmark.util.atomic import write_atomically
     from harness.running.submission import submissions_folder
@@ -52,12 +52,15 @@ def build(
     from leaderboard.folders import own_results, results_here
     from leaderboard.networks import load_all_networks
     from leaderboard.page.page import render
-    from leaderboard.readme.sync import bring_up_to_date, readme_files
+    from leaderboard.readme.sync import bring_up_to_date, readme_files, readme_watching
 
     folder = results or results_here()
     own = None if results or readme else own_results()
     results_board = verified_board(folder, release, own=own)
-    files = {} if readme is None else readme_files(results_board, readme)
+    files = {}
+    if readme is not None:
+        watching = readme_watching(results_board, folder, release)
+        files = readme_files(results_board, readme, watching)
     networks = load_all_networks((task.name for task in results_board.tasks), release)
     write_atomically(output, render(results_board, networks, submissions_folder(folder)))
     click.echo(f"{output}  {output.stat().st_size:,} bytes  {_counts(results_board)}")
@@ -93,13 +96,16 @@ def check(
     from leaderboard.folders import results_here
     from leaderboard.networks import load_all_networks
     from leaderboard.page.page import render
-    from leaderboard.readme.sync import outdated, readme_files
+    from leaderboard.readme.sync import outdated, readme_files, readme_watching
 
     folder = results or results_here()
     results_board = verified_board(folder, release)
     networks = load_all_networks((task.name for task in results_board.tasks), release)
     html = render(results_board, networks, submissions_folder(folder))
-    files = {} if readme is None else readme_files(results_board, readme)
+    files = {}
+    if readme is not None:
+        watching = readme_watching(results_board, folder, release)
+        files = readme_files(results_board, readme, watching)
     files |= {page: html} if page else {}
     old = outdated(files)
     if as_json:

@@ -83,3 +83,14 @@ def describe(error: BaseException, most: int = 500) -> str:
     except BaseException:  # of the exception's own `__str__`
         text = "an exception whose message cannot be read"
     return to_line(text, most)
+
+
+def moment(observed: int) -> str:
+    """Return when a task asks, in words.
+
+    >>> moment(0), moment(1), moment(5)
+    ('before training', 'after 1 epoch', 'after 5 epochs')
+    """
+    if observed == 0:
+        return "before training"
+    return f"after {quantity(observed, 'epoch')}"

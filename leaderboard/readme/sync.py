@@ -6,30 +6,54 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchmark.release import Release
 from benchmark.util.atomic import write_atomically
+from harness.studies.watching import Watching, compare_with_watching
+from harness.studies.watching_plot import THEMES, draw_watching, watching_sentence
 from leaderboard.board import Board
-from leaderboard.readme.figure import THEMES, picture
-from leaderboard.readme.table import leaderboard_text, readme_table, with_table
+from leaderboard.readme.table import group_tasks, leaderboard_text, readme_table, with_table
 
 LEADERBOARD = "docs/leaderboard.md"
-PICTURES = {theme: f"leaderboard/board-{theme}.svg" for theme in THEMES}
+PICTURES = {theme: f"leaderboard/watching-{theme}.svg" for theme in THEMES}
 
 
-def readme_files(board: Board, readme: Path) -> dict[Path, str]:
+def readme_watching(board: Board, results: Path, release: Release) -> Watching | None:
+    """Return what predictions are worth on the board's first image set.
+
+    Args:
+        board: All results.
+        results: The folder that they are in.
+        release: The data; if it lacks one of the tasks, there is no answer.
+
+    Raises:
+        ValueError: If the tasks have different rows.
+    """
+    names = [task.name for task in group_tasks(board)[0]]
+    if not set(names) <= set(release.task_names()):
+        return None
+    return compare_with_watching([release.task(name) for name in names], [results], release)
+
+
+def readme_files(board: Board, readme: Path, watching: Watching | None = None) -> dict[Path, str]:
     """Return what a README, its pictures and the leaderboard beside it must hold.
 
     Args:
         board: All results.
         readme: A Markdown file with the table's two markers; the others lie in folders beside it.
+        watching: What the pictures show, and the sentence above the table; None leaves them out.
 
     Raises:
         ValueError: If the markers are not there once each, in order.
         OSError: If the file cannot be read.
     """
-    root = readme.parent
-    pictures = {root / path: picture(board, THEMES[theme]) for theme, path in PICTURES.items()}
+    root, table = readme.parent, readme_table(board)
+    pictures = {}
+    if watching is not None:
+        table = f"{watching_sentence(watching)}\n\n{table}"
+        for theme, path in PICTURES.items():
+            pictures[root / path] = draw_watching(watching, THEMES[theme])
     return {
-        readme: with_table(readme, readme_table(board)),
+        readme: with_table(readme, table),
         **pictures,
         root / LEADERBOARD: leaderboard_text(board),
     }

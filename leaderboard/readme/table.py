@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmark.tasks import group_of
-from benchmark.util.text import quantity
+from benchmark.util.text import moment
 from harness.results.ceiling import Ceiling
 from harness.score_text import number_text
 from harness.scoring.scores import Score, SeedScore
@@ -12,7 +12,7 @@ from harness.scoring.targets import SCORED_SPLITS
 from leaderboard.board import Board, Row, TaskBoard
 from leaderboard.words import CHECKED, RANK_RULE
 
-SHOWN = 15  # predictors of the README's table
+SHOWN = 12  # predictors of the README's table
 START, END = "<!-- board -->", "<!-- /board -->"
 DASH = "–"  # noqa: RUF001
 _INTRODUCTION = (
@@ -105,17 +105,6 @@ def _overview_cell(row: Row) -> str:
         return "failed"
     text = " / ".join(_number(score_of(row, split, "tau"), 3) for split in SCORED_SPLITS)
     return f"**{text}**" if row.rank[0] == 1 else text
-
-
-def moment(observed: int) -> str:
-    """Return when a task asks, in words.
-
-    >>> moment(0), moment(1), moment(5)
-    ('before training', 'after 1 epoch', 'after 5 epochs')
-    """
-    if observed == 0:
-        return "before training"
-    return f"after {quantity(observed, 'epoch')}"
 
 
 def _caption(task: TaskBoard) -> str:

@@ -2,8 +2,10 @@
 
 import json
 import re
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -16,11 +18,13 @@ from harness.running.evaluate import evaluate
 from harness.running.find_predictor import find
 from harness.scoring.noise_ceiling import RepeatedNetwork, tau_of_another_run
 from harness.studies.watching import Watching, compare_with_watching, equal_epoch, watching_lines
+from harness.studies.watching_plot import THEMES, draw_watching, watching_sentence
 from harness.task_data import load_targets
 from peephole_command import peephole
 from tests.toys.data import EPOCHS, changed_task, toy_release
 
 NAMES = ("digits-k0-v1", "digits-k1-v1")
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
@@ -113,18 +117,56 @@ def test_tasks_with_other_rows_are_refused(release: Release, results: Path) -> N
         compare_with_watching(tasks, [results], release)
 
 
+def test_the_picture_has_marks_where_the_numbers_are(watching: Watching) -> None:
+    text = draw_watching(watching, THEMES["light"])
+    root = ElementTree.fromstring(text)
+    labels = [node.text or "" for node in root.iter(f"{SVG}text")]
+    assert all(f"{watching.networks} test networks of digits" in line for line in labels[1:2])
+    skeletons = [label.split(":")[0] for label in labels if label[:5] in ("deep-", "resid")]
+    assert skeletons == [t.skeleton for t in watching.held_out]
+    places = {n.text: float(n.get("y", 0)) for n in root.iter(f"{SVG}text") if n.get("x") == "52.0"}
+    unit = (places["0.2"] - places["0.8"]) / 0.6  # pixels of 1
+    circles = [float(node.get("cy", 0)) for node in root.iter(f"{SVG}circle")][1:]
+    taus = [e.tau.value or 0 for e in watching.equivalents]
+    zero = places["0.0"] - 4  # texts stand 4 pixels below their line
+    assert circles == pytest.approx([zero - unit * max(tau, 0) for tau in taus], abs=0.2)
+
+
+def test_both_themes_draw_the_same(watching: Watching) -> None:
+    light, dark = (draw_watching(watching, THEMES[name]) for name in ("light", "dark"))
+    assert light != dark
+    assert re.sub(r"#[0-9a-f]{6}", "#", light) == re.sub(r"#[0-9a-f]{6}", "#", dark)
+
+
+def test_the_picture_of_a_single_task_without_repeats(watching: Watching) -> None:
+    bare = replace(watching, another_run=None, ceiling=None, held_out=())
+    drawn = draw_watching(bare, THEMES["light"])
+    assert "ceiling" not in drawn
+    assert "another" not in drawn + watching_sentence(bare)
+
+
 def test_the_command_prints_and_draws(release: Release, results: Path, tmp_path: Path) -> None:
-    words = ["watch", "--data", str(release.folder), "--results", str(results)]
-    done = CliRunner().invoke(peephole, [*words, "--plot", str(tmp_path / "a.png")])
+    words = [
+        "watch",
+        "--images",
+        "digits",
+        "--data",
+        str(release.folder),
+        "--results",
+        str(results),
+    ]
+    done = CliRunner().invoke(peephole, [*words, "--plot", str(tmp_path / "a.svg")])
     # The toy has a third task without results
     assert done.exit_code == 2
     assert done.stderr == "peephole: error: no scored result on digits-k5-v1\n"
     write_result(
         results, *evaluate(find("last-value"), release.task("digits-k5-v1"), release=release)
     )
-    done = CliRunner().invoke(peephole, [*words, "--plot", str(tmp_path / "a.png")])
+    done = CliRunner().invoke(peephole, [*words, "--plot", str(tmp_path / "a.svg")])
     assert done.exit_code == 0, done.stderr
     assert len(done.stdout.splitlines()) == 9
-    assert (tmp_path / "a.png").stat().st_size > 10_000
+    assert (tmp_path / "a.svg").read_text().startswith("<svg ")
+    done = CliRunner().invoke(peephole, [*words, "--plot", "a.png"])
+    assert done.stderr == "peephole: error: `plot` (='a.png') must end in .svg\n"
     found = json.loads(CliRunner().invoke(peephole, [*words, "--json"]).stdout)
     assert [e["observed"] for e in found["equivalents"]] == [0, 1, 5]

@@ -1,4 +1,4 @@
-"""Board, tables, picture, page and `compare` say the same of the same random results."""
+"""Board, tables, page and `compare` say the same of the same random results."""
 
 import re
 from itertools import permutations
@@ -17,7 +17,6 @@ from harness.task_data import load_targets
 from leaderboard.board import TaskBoard, read_board
 from leaderboard.networks import load_networks
 from leaderboard.page.task_part import task_part
-from leaderboard.readme.figure import THEMES, picture
 from leaderboard.readme.table import leaderboard_text, readme_table
 from tests.toys.data import toy_release
 
@@ -63,12 +62,10 @@ def test_everything_says_the_same(folder: Path, tmp_path: Path, seed: int) -> No
         row, column = names.index(one), names.index(other)
         if (one, other) in values:
             assert task.differences.value[row, column] == values[one, other]
-    # Bold in the tables and in the picture: nobody is significantly better
+    # Bold in the tables: nobody is significantly better
     first = {name for name, rank in ranks.items() if rank is not None and rank[0] == 1}
     for text in (readme_table(board), leaderboard_text(board)):
         assert set(re.findall(r"^\| (\w) \| \*\*", text, re.M)) == first
-    drawn = picture(board, THEMES["light"])
-    assert set(re.findall(r'font-weight="650">(\w)</text>', drawn)) == first
     record, _ = task_part(board, task, load_networks(NAME, Release(folder)))
     rows: object = record["rows"]
     assert isinstance(rows, list)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.util.text import moment
 from harness.results.store import read_result, result_path
 from leaderboard.board import read_board as read
 from leaderboard.readme.table import (
@@ -14,7 +15,6 @@ from leaderboard.readme.table import (
     START,
     best_first,
     leaderboard_text,
-    moment,
     readme_table,
     with_table,
 )
