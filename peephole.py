@@ -4,9 +4,9 @@ This module is what users import. A name is loaded when it is first used; torch 
 predictors that need it.
 
     >>> import peephole
-    >>> runs = peephole.load_runs("digits", "train")
-    >>> peephole.series(runs, "valid_accuracy").shape  # (runs, epochs)
-    (700, 20)
+    >>> runs = peephole.load_runs("cifar10", "train")
+    >>> peephole.series(runs, "valid_accuracy").shape[1]  # (runs, epochs)
+    20
 
 Units and conventions: accuracies are fractions in [0, 1]; losses are means in nats; times are in
 seconds. Entry e of a series is the value after epoch e + 1. k is the number of observed epochs.
@@ -38,7 +38,7 @@ Stored runs with the cost of training them, for search algorithms; nothing is tr
         budgets, its mean `area`, `choices`, and more.
 
 The tasks:
-    load_task(name, *, release=...): The data of a frozen task, as "digits-k3-v3": `task`, `train`
+    load_task(name, *, release=...): The data of a frozen task, as "cifar10-k3-v1": `task`, `train`
         and `validation` (`Runs`), `queries` (`Queries`: test and held-out networks), `targets`, and
         `run_ids` of the queries.
     evaluate(predictor, task, *, seeds=5, release=...): Fits a predictor (a class, or a name of

@@ -29,7 +29,7 @@ from leaderboard.cli import board
 from leaderboard.show.cli import show
 from peephole import __version__
 
-DEMO_TASK = "digits-k3-v3"
+DEMO_TASK, DEMO_IMAGES = "cifar10-k3-v1", "digits"
 DEMO_PREDICTORS = ("last-value", "extrapolation", "peephole", "gru")
 WRONG_INPUT = (ValueError, FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
@@ -101,8 +101,9 @@ def peephole() -> None:
 def demo(output: Path, task_name: str, networks: int) -> None:
     """Run every step on a small scale, in about three minutes on two cores, without downloads.
 
-    Samples and trains a few networks on `digits`, fits Peephole, its GRU variant and curve
-    extrapolation on the released runs, scores them on a frozen task, and writes a page.
+    Samples and trains a few networks on `digits`, which is not downloaded. Fits Peephole, its GRU
+    variant and curve extrapolation on the released runs of CIFAR-10, scores them on a frozen task,
+    and writes a page.
     """
     from benchmark.release import INSTALLED
     from harness.running.evaluate_many import Setting, evaluate_many
@@ -111,7 +112,7 @@ def demo(output: Path, task_name: str, networks: int) -> None:
     from leaderboard.page.page import render
 
     task = INSTALLED.task(task_name)
-    click.echo(f"1. Sample and train {quantity(networks, 'network')} on {task.images}")
+    click.echo(f"1. Sample and train {quantity(networks, 'network')} on {DEMO_IMAGES}")
     train_samples(output / f"campaign-{networks}", networks)
     click.echo(f"\n2. Fit and score predictors on {task.name} (one seed each)")
     results = evaluate_many(DEMO_PREDICTORS, [task.name], Setting(output / "results", seeds=1))
@@ -136,9 +137,9 @@ def train_samples(folder: Path, networks: int) -> None:
     from generators.campaign.run_campaign import run_campaign
     from generators.workers.run_options import RunOptions
 
-    digits = get_images("digits")
-    drawn = islice(sequence("shallow-3x1", digits, purpose="demo"), networks)
-    plan = [plan_run(network, digits, RECIPES["digits"], 0) for network in drawn]
+    images = get_images(DEMO_IMAGES)
+    drawn = islice(sequence("shallow-3x1", images, purpose="demo"), networks)
+    plan = [plan_run(network, images, RECIPES[DEMO_IMAGES], 0) for network in drawn]
     campaign = Campaign(folder)
     campaign.create(plan, release_recipes())
     for name, reason in run_campaign(campaign, RunOptions(Path("images"))).failures.items():

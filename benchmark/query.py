@@ -27,7 +27,7 @@ def query(
 
     Args:
         network: Id of an architecture, or its first digits.
-        images: Name of an image set, such as "digits".
+        images: Name of an image set, such as "cifar10".
         epochs: Epochs that the network is trained for, from 1 to those of its recipe.
         seed: Seed of the run. In the release every network has seed 0, and some have others.
         release: The data, or its folder; by default that of the installed package.
@@ -59,7 +59,7 @@ class Ledger:
     when it is asked for again.
 
     Attributes:
-        images: Name of an image set, such as "digits".
+        images: Name of an image set, such as "cifar10".
         seed: Seed of the runs.
         max_epochs: Most epochs that may be spent; None: no limit. A query must be within it even if
             the run turns out to diverge, which nobody knows beforehand.

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from benchmark.manifest import Manifest, read_manifest
+from benchmark.manifest import Manifest, read_manifest, released_splits
 from benchmark.proxies import PROXIES, read_proxies
 from benchmark.recipes import RECIPES, Recipe, read_recipes
 from benchmark.runs import data_folder, read_table, split_path
-from benchmark.space.imagesets import get_images
+from benchmark.space.imagesets import IMAGES, get_images
 from benchmark.space.splits import SPLITS
 from benchmark.tasks import Task, digest_rows, read_task_file, select_rows
 from benchmark.util.text import quantity
@@ -44,6 +44,10 @@ class Release:
             FileNotFoundError: If the folder holds no release.
         """
         return read_manifest(self.folder)
+
+    def default_images(self) -> str:
+        """Return what commands take when no image set is named: the first that has runs."""
+        return next((name for name, _ in released_splits(self.folder)), next(iter(IMAGES)))
 
     def runs(self, images: str, split: str, *, columns: Sequence[str] | None = None) -> pa.Table:
         """Return the runs of a split, one row per run. Arguments and errors as in `load_runs`."""
@@ -200,7 +204,7 @@ def load_runs(
     """Return the runs of a split as an Arrow table, one row per run.
 
     Args:
-        images: Name of an image set, such as "digits".
+        images: Name of an image set, such as "cifar10".
         split: "train", "validation", "test" or "heldout".
         columns: Columns to read; all by default. `benchmark.schema.COLUMNS` describes them.
         release: The data, or its folder; by default that of the installed package.

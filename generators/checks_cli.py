@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings=HELP)
-@click.option("--images", "name", default="digits", show_default=True, help="Image set.")
+@click.option("--images", "name", default="cifar10", show_default=True, help="Image set.")
 @click.option("--networks", default=8, show_default=True, type=COUNT, help="Networks to train.")
 @IMAGES_FOLDER_OPTION
 @DEVICE_OPTION
@@ -92,7 +92,7 @@ def bench(
 
 
 @click.command(context_settings=HELP)
-@click.option("--images", "name", default="digits", show_default=True, help="Image set.")
+@click.option("--images", "name", help="Image set [default: the first of the data].")
 @click.option("--networks", default=21, show_default=True, type=COUNT, help="Networks to retrain.")
 @IMAGES_FOLDER_OPTION
 @DEVICE_OPTION
@@ -108,7 +108,7 @@ def bench(
 def verify(
     ctx: click.Context,
     *,
-    name: str,
+    name: str | None,
     networks: int,
     images_folder: Path,
     device: str,
@@ -131,6 +131,7 @@ def verify(
     from generators.workers.run_options import RunOptions
 
     options = RunOptions(images_folder, device, workers, minutes=minutes)
+    name = name or release.default_images()
     result = retrain(name, networks, options, seed=seed, release=release)
     echo_lines([json.dumps(asdict(result))] if as_json else report(result))
     if not result.comparisons:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from benchmark.release import Release
 
 CAMPAIGN_OPTION = click.option(
-    "--campaign", type=click.Path(path_type=Path), default=Path("campaigns/digits"),
+    "--campaign", type=click.Path(path_type=Path), default=Path("campaigns/cifar10"),
     show_default=True, help="Folder of the plan and the finished runs.",
 )  # fmt: skip
 
@@ -39,7 +39,7 @@ def generate() -> None:
 @CAMPAIGN_OPTION
 @click.option(
     "--images", "names", multiple=True,
-    help="Image set; may be given more than once [default: digits].",
+    help="Image set; may be given more than once [default: cifar10].",
 )  # fmt: skip
 @click.option("--networks", type=COUNT, help="Number per image set [default: as in the release].")
 @click.option("--pilot", is_flag=True, help="Plan the learning-rate pilot of one image set.")
@@ -79,7 +79,7 @@ def plan(
 
     if ids is not None and (names or networks is not None or pilot or fresh is not None):
         raise click.UsageError("--ids takes no --images, --networks, --pilot or --fresh")
-    names = names or ("digits",)
+    names = names or ("cifar10",)
     if pilot and len(names) != 1:
         raise click.UsageError("--pilot takes one image set")
     if ids is not None:
@@ -192,7 +192,7 @@ def status(campaign: Path, as_json: bool) -> None:
 @generate.command(context_settings=HELP)
 @click.option(
     "--campaign", "campaigns", type=click.Path(path_type=Path), multiple=True,
-    default=(Path("campaigns/digits"),), show_default=True,
+    default=(Path("campaigns/cifar10"),), show_default=True,
     help="Folder of a campaign; may be given more than once.",
 )  # fmt: skip
 @click.option(
@@ -213,7 +213,7 @@ def merge(campaigns: tuple[Path, ...], data: Path, version: str | None) -> None:
 
 @generate.command(context_settings=HELP)
 @CAMPAIGN_OPTION
-@click.option("--images", "name", default="digits", show_default=True, help="Image set.")
+@click.option("--images", "name", default="cifar10", show_default=True, help="Image set.")
 @click.option("--output", type=click.Path(path_type=Path), help="Also write the table to a file.")
 def pilot(campaign: Path, name: str, output: Path | None) -> None:
     """Show the learning-rate pilot's results and the rate it chooses."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings=HELP)
-@click.option("--images", "name", default="digits", show_default=True, help="Image set.")
+@click.option("--images", "name", help="Image set [default: the first of the data].")
 @WRITTEN_DATA_OPTION
 @IMAGES_FOLDER_OPTION
 @DEVICE_OPTION
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @VERSION_OPTION
 @needs("generate")
 def proxies(
-    name: str,
+    name: str | None,
     release: "Release",
     images_folder: Path,
     device: str,
@@ -47,6 +47,6 @@ def proxies(
     from generators.workers.run_options import RunOptions
 
     options = RunOptions(images_folder, device, processes)
-    count = add_proxies(name, release.folder, options, version)
+    count = add_proxies(name or release.default_images(), release.folder, options, version)
     current = release.manifest().version
     click.echo(f"{quantity(count, 'network')} computed; release {current} in {release.folder}")

@@ -29,7 +29,7 @@ def load_task(name: str, *, release: Release | Path | str = INSTALLED) -> TaskDa
     """Return the data of a frozen task.
 
     Args:
-        name: Name of the task, for example "digits-k3-v3".
+        name: Name of the task, for example "cifar10-k3-v1".
         release: The data, or its folder; by default that of the installed package.
 
     Raises:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.argument("predictor")
 @click.option(
     "--images",
-    help="Image set of the runs [default: those of the submission's tasks, else digits].",
+    help="Image set of the runs [default: those of the submission's tasks, else the data's first].",
 )
 @click.option("--name", help="Name of your own predictor [default: its class, in lower case].")
 @click.option(
@@ -63,7 +63,7 @@ def check(
     from harness.verification.submit import check_code
 
     if is_algorithm(predictor):
-        rules = check_algorithm(predictor, images or "digits", release, track)
+        rules = check_algorithm(predictor, images or release.default_images(), release, track)
         findings = [Finding(*rule) for rule in rules]
     else:
         findings = check_code(predictor, release, images, name=name, traceback=traceback)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings=HELP)
-@click.option("--images", default="digits", show_default=True, help="Image set.")
+@click.option("--images", help="Image set [default: the first of the data].")
 @click.option(
     "--track", type=click.Choice(["pool", "open"]), default="pool", show_default=True,
     help="What is searched: the stored test networks, or all that the Markov chain can draw.",
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 @JSON_OPTION
 def search(
     *,
-    images: str,
+    images: str | None,
     track: "Track",
     algorithms: tuple[str, ...],
     budget: float | None,
@@ -89,6 +89,7 @@ def search(
     if shortcuts and track == "pool":
         raise click.UsageError("--shortcuts needs --track open")
     limit = None if budget is None else Budget(budget, unit)
+    images = images or release.default_images()
     names = algorithms or tuple(TRACKS[track])
     find_algorithms(names, predictor, track)  # what is wrong with them is told at once
     setting: Any

@@ -64,7 +64,7 @@ def compare(
 
 
 @click.command(context_settings=HELP)
-@click.option("--images", default="cifar10", show_default=True, help="Image set of the tasks.")
+@click.option("--images", help="Image set of the tasks [default: the first of the data].")
 @click.option("--version", type=COUNT, help="Version of the tasks [default: the latest].")
 @click.option("--plot", type=FILE, help="SVG to draw.")
 @RESULTS_OPTION
@@ -72,7 +72,7 @@ def compare(
 @JSON_OPTION
 def watch(
     *,
-    images: str,
+    images: str | None,
     version: int | None,
     plot: Path | None,
     results: Path | None,
@@ -92,7 +92,7 @@ def watch(
 
     if plot is not None and plot.suffix.lower() != ".svg":
         raise ValueError(f"`plot` (={str(plot)!r}) must end in .svg")
-    tasks = _tasks_of(images, version, release)
+    tasks = _tasks_of(images or release.default_images(), version, release)
     watching = compare_with_watching(tasks, folders_to_read(results), release)
     echo_lines(json_lines([watching]) if as_json else watching_lines(watching))
     if plot is not None:
@@ -113,7 +113,7 @@ def _tasks_of(images: str, version: int | None, release: "Release") -> "list[Tas
 
 @click.command(context_settings=HELP)
 @click.argument("predictors", nargs=-1, metavar="[PREDICTOR]...")
-@click.option("--images", default="cifar10", show_default=True, help="Image set of the tasks.")
+@click.option("--images", help="Image set of the tasks [default: the first of the data].")
 @click.option("--version", type=COUNT, help="Version of the tasks [default: the latest].")
 @click.option(
     "--candidates", default=100, show_default=True, type=COUNT, help="Networks to select from."
@@ -125,7 +125,7 @@ def _tasks_of(images: str, version: int | None, release: "Release") -> "list[Tas
 def select(
     predictors: tuple[str, ...],
     *,
-    images: str,
+    images: str | None,
     version: int | None,
     candidates: int,
     plot: Path | None,
@@ -145,6 +145,7 @@ def select(
     from harness.studies.early_selection import simulate_selection
     from harness.studies.early_selection_plot import draw
 
+    images = images or release.default_images()
     tasks = _tasks_of(images, version, release)
     folders = folders_to_read(results)
     outcomes = simulate_selection(
@@ -157,7 +158,7 @@ def select(
 
 @click.command(context_settings=HELP)
 @click.argument("network")
-@click.option("--images", default="cifar10", show_default=True, help="Image set to train on.")
+@click.option("--images", help="Image set to train on [default: the first of the data].")
 @click.option("--predictor", default="arc", show_default=True, help="As for `evaluate`.")
 @click.option("--seed", default=0, show_default=True, type=SEED, help="Seed of the predictor.")
 @click.option("--layers", is_flag=True, help="Only show the traced layers.")
@@ -167,7 +168,7 @@ def select(
 def predict(
     network: str,
     *,
-    images: str,
+    images: str | None,
     predictor: str,
     seed: int,
     layers: bool,
@@ -190,6 +191,7 @@ def predict(
     from harness.studies.predict_module_text import layer_lines, prediction_lines
     from harness.tracing.trace import trace_module
 
+    images = images or release.default_images()
     image_set, candidate = get_images(images), find(predictor)
     if not layers:
         check_released(images, release)

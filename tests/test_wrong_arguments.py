@@ -14,7 +14,7 @@ import peephole
 
 IMAGES = "must be a name: cifar10, mnist, digits, cifar10-full, mnist-full"
 SPLIT = "must be a name: train, validation, test, heldout"
-TASK = "must be a name: digits-k0-v3, digits-k1-v3, digits-k2-v3, digits-k3-v3, digits-k5-v3"
+TASK = "must be a name: cifar10-k0-v1, cifar10-k1-v1, cifar10-k2-v1, cifar10-k3-v1, cifar10-k5-v1"
 COLUMNS = 'must be a list of names, as ["seed"]'
 RELEASE = "must be a `Release` or the path of its folder"
 TABLE = "must be a `pyarrow.Table`, as `load_runs` returns it"

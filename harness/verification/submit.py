@@ -84,7 +84,7 @@ def check_code(
     Args:
         predictor: As for `harness.running.find_predictor.find`.
         release: Has the runs to check with, and the tasks of a submission.
-        images: Image set of the runs; if None, those of the submission's tasks, else `digits`.
+        images: Image set of the runs; if None, those of the submission's tasks, else the first.
         name: As for `harness.running.find_predictor.find`.
         traceback: Whether to write that of an exception to stderr.
 
@@ -95,7 +95,8 @@ def check_code(
     if predictor in PREDICTORS:
         check_available(predictor)
     folder, files, draft = taken_files(predictor)
-    sets = {release.task(task).fitted_on for task in draft.tasks} if draft else {"digits"}
+    sets = {release.task(task).fitted_on for task in draft.tasks} if draft else set()
+    sets = {images} if images else sets or {release.default_images()}
     hidden = [f"{path} {HIDDEN}" for path in hidden_modules(folder, files)]
     with TemporaryDirectory(prefix="peephole-check-") as temporary:
         copy, place, there = Path(temporary).resolve(), f"{folder}/", predictor
@@ -107,7 +108,7 @@ def check_code(
             place = source.removesuffix(Path(source).name)
             there = f"{copy}/{Path(source).name}:{attribute}"
         code = _Code(there, copy, folder_of(files), place, name, hidden)
-        findings = _check_rules(code, {images} if images else sets, release, traceback)
+        findings = _check_rules(code, sets, release, traceback)
     if not files:
         return findings
     size = sum(path.stat().st_size for path in files.values())

@@ -15,6 +15,7 @@ from benchmark.cli import data
 from benchmark.manifest import read_manifest, released_splits
 from benchmark.publish.finish import finish_release
 from benchmark.publish.verify import row_problems, verify_release
+from benchmark.release import Release
 from benchmark.runs import (
     CORRECT_SCHEMA,
     correct_path,
@@ -46,6 +47,11 @@ def folder(original: Path, tmp_path: Path) -> Path:
 def test_a_release_as_published_has_no_problems(original: Path) -> None:
     assert verify_release(original) == []
     assert released_splits(original) == [("digits", split) for split in SPLITS]
+
+
+def test_commands_take_the_first_image_set_that_has_runs(original: Path, tmp_path: Path) -> None:
+    assert Release(original).default_images() == "digits"
+    assert Release(tmp_path).default_images() == "cifar10"
 
 
 def flip(path: Path, place: int) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmark.publish.freeze import write_task
 from benchmark.query import BudgetError
 from benchmark.release import Release
 from harness.protocol import Prediction
@@ -26,7 +27,7 @@ from harness.search.guided import FreezeThaw, Guided, expected_improvement
 from harness.search.pool import Pool, load_pool
 from harness.search.registry import ALGORITHMS, load_algorithm
 from harness.search.session import Algorithm, Session, run_search
-from tests.toys.data import EPOCHS, toy_release
+from tests.toys.data import EPOCHS, changed_task, toy_release
 from tests.toys.pools import SECONDS, Spy, toy_pool, trainings
 
 QUICK = settings(max_examples=25, deadline=None, derandomize=True, database=None)
@@ -262,3 +263,17 @@ def test_a_session_does_not_change_its_pool(pool: Pool) -> None:
 def test_an_algorithm_is_any_class_with_the_method() -> None:
     assert isinstance(RandomSearch(), Algorithm)
     assert not isinstance(object(), Algorithm)
+
+
+def test_the_pool_is_frozen_with_the_latest_task(tmp_path: Path) -> None:
+    release = Release(toy_release(tmp_path))
+    pool, task = load_pool("digits", release), release.latest_task("digits", 0)
+    for fewer, version in ((1, 9), (2, 10)):
+        parts = {**task.parts, "test": task.parts["test"][fewer:]}
+        write_task(changed_task(task, name=f"digits-k0-v{version}", parts=parts), release)
+    found = load_pool("digits", release)
+    assert len(found) == len(pool) - 2
+    assert set(found.architecture_ids) < set(pool.architecture_ids)
+    for path in release.tasks_folder.iterdir():
+        path.unlink()
+    assert load_pool("digits", release).architecture_ids == pool.architecture_ids
