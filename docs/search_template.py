@@ -1,7 +1,7 @@
 """A search algorithm to start from: copy this file, change the class, and try it.
 
     peephole check search_template.py:MyHalving
-    peephole search --images digits --algorithm search_template.py:MyHalving --algorithm random
+    peephole search --images cifar10 --algorithm search_template.py:MyHalving --algorithm random
 
 What a session has is in docs/search.md. For the open track, where an algorithm builds architectures
 itself, start from the class `DeepestFirst` there.
