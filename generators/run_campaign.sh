@@ -4,8 +4,9 @@
 #   bash generators/run_campaign.sh start IMAGES   clone, install and plan once, then train
 #   bash generators/run_campaign.sh status         count the finished runs
 #   bash generators/run_campaign.sh stop           stop training; unfinished runs are lost
-#   bash generators/run_campaign.sh merge          add finished runs to benchmark/data as published,
-#                                                  and bring ceilings and README up to date
+#   bash generators/run_campaign.sh merge IMAGES   add finished runs and their proxies to
+#                                                  benchmark/data as published, and bring ceilings
+#                                                  and README up to date
 #
 # IMAGES is the folder of the images. Networks are trained from a clone of one commit with its own
 # virtual environment, so later changes of the tree cannot change a curve. The patch beside this file
@@ -56,9 +57,14 @@ case "${1:-}" in
     rm -f "$pid"
     ;;
   merge)
+    images=$(cd "${2:?give the folder of the images}" && pwd)
     cd "$tree"
     [ -x .venv/bin/python ] && python=.venv/bin/python
     "$python" -m peephole generate merge --campaign "$campaign" --data benchmark/data
+    for name in cifar10 mnist; do
+      "$python" -m peephole generate proxies --images "$name" --data benchmark/data \
+        --images-folder "$images"
+    done
     "$python" -c 'from pathlib import Path; from benchmark.publish.checksums import published_line
 print(published_line(Path("benchmark/data")))' >benchmark/publish/published.txt
     "$python" -m peephole data verify --data benchmark/data
@@ -66,7 +72,7 @@ print(published_line(Path("benchmark/data")))' >benchmark/publish/published.txt
     "$python" -m peephole board build --readme README.md --output "$place/board.html"
     ;;
   *)
-    sed -n '2,16s/^# \{0,1\}//p' "$0"
+    sed -n '2,17s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac
