@@ -44,8 +44,8 @@ for words in json.load(sys.stdin):
 WORK = """\
 sample -n 1
 generate plan --campaign planned --networks 7
-generate plan --campaign pilot --pilot
-generate pilot --campaign pilot
+generate plan --campaign pilot --pilot --images digits
+generate pilot --campaign pilot --images digits
 generate status --campaign campaign
 generate status --campaign campaign --json
 generate merge --campaign campaign --data data
@@ -83,7 +83,7 @@ board serve --data toy --results results --port 0
 board rescore --data toy --results results --check
 """
 FAILING = {
-    "generate pilot --campaign pilot": "the pilot of 'digits' lacks 48 runs",
+    "generate pilot --campaign pilot --images digits": "the pilot of 'digits' lacks 48 runs",
     "board check --data toy --results results --page old.html --json": "old.html is out of date",
 }
 PICTURE = "a picture"

@@ -23,7 +23,7 @@ def readme_watching(board: Board, results: Path, release: Release) -> Watching |
     Args:
         board: All results.
         results: The folder that they are in.
-        release: The data; if it lacks one of the tasks, there is no answer.
+        release: The data; if it lacks one of the tasks, None is returned.
 
     Raises:
         ValueError: If the tasks have different rows.

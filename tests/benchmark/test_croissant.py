@@ -68,7 +68,8 @@ def test_mlcroissant_finds_no_error_and_nothing_to_warn_of(original: Path, publi
     assert metadata.version == manifest.version
     assert str(metadata.date_published.date()) == manifest.date
     assert metadata.conforms_to == list(CONFORMS_TO)
-    sets = [f"{entry.images}-{entry.split}" for entry in manifest.splits] + ["digits-proxies"]
+    sets = [f"{entry.images}-{entry.split}" for entry in manifest.splits]
+    sets += [f"{entry.images}-proxies" for entry in manifest.proxies]
     assert [found.id for found in metadata.record_sets] == sets
 
 

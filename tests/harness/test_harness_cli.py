@@ -279,7 +279,7 @@ def test_check_says_of_every_rule_whether_it_is_kept(folder: Path, own: Path) ->
 def test_check_without_data_says_what_is_there(tmp_path: Path) -> None:
     done = run("check", "mean-curve", "--folder", tmp_path)
     assert done.exit_code == 2
-    path = tmp_path / "digits/train.parquet"
+    path = tmp_path / "cifar10/train.parquet"
     assert done.stderr == f"peephole: error: no runs at {str(path)!r}; files: none\n"
 
 

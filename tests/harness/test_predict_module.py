@@ -249,7 +249,7 @@ def test_a_class_a_module_and_a_function_are_networks(own: Path, name: str) -> N
     ],
 )
 def test_what_is_not_a_network_is_one_line_of_error(own: Path, network: str, message: str) -> None:
-    result = run("predict", network.format(own=own))
+    result = run("predict", network.format(own=own), "--images", "digits")
     assert (result.exit_code, result.stdout) == (2, "")
     assert (
         result.stderr.removeprefix("imported\n") == f"peephole: error: {message.format(own=own)}\n"

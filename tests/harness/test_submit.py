@@ -53,7 +53,7 @@ def test_the_template_is_checked_submitted_and_rerun(folder: Path, tmp_path: Pat
     mine, results = tmp_path / "mine", tmp_path / "results"
     shutil.copytree(TEMPLATE, mine, ignore=shutil.ignore_patterns("__pycache__"))
     file = mine / FILE
-    file.write_text(file.read_text().replace("-v3", "-v1"))
+    file.write_text(file.read_text().replace("cifar10-", "digits-"))
     given = ("--folder", folder)
     code, out, error = run("check", mine, *given)
     assert (code, out.count("ok  ")) == (0, len(out.splitlines())), out + error
