@@ -178,8 +178,8 @@ def rescore(
 
     All values are computed, and all intervals of submissions. Intervals of reference predictors are
     computed for every n-th result, starting with the i-th (--shard i/n). Results with the same
-    scores become `rescored`. With --refit, reference predictors without randomness are fitted again
-    in seconds and must give their stored predictions. With --rerun, which needs PREDICTORS, their
+    scores become `rescored`. With --refit, the reference predictors without randomness
+    among those with intervals are fitted again and must give their stored predictions. With --rerun, which needs PREDICTORS, their
     code runs in a process that gets the runs of train and validation only, as isolated as this
     system allows; what holds is printed. Results with the same predictions become `rerun`.
     docs/trust.md has the details, and how to make the folder of --fresh.
@@ -201,8 +201,7 @@ def rescore(
     folder = results or results_here()
     request = Request(folder, predictors, parse_shard(shard), release, processes=processes)
     report = verify(request)
-    right = (*report.proven, *report.values)
-    problems = [*report.problems, *(refit_all(right, release) if fit_again else ())]
+    problems = [*report.problems, *(refit_all(report.proven, release) if fit_again else ())]
     echo_lines((f"peephole: error: {problem}" for problem in problems), err=True)
     raised = [] if check else raise_levels(report)
     networks = None if fresh is None else Release(fresh)
