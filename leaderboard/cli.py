@@ -178,10 +178,11 @@ def rescore(
 
     All values are computed, and all intervals of submissions. Intervals of reference predictors are
     computed for every n-th result, starting with the i-th (--shard i/n). Results with the same
-    scores become `rescored`. With --refit, the reference predictors without randomness
-    among those with intervals are fitted again and must give their stored predictions. With --rerun, which needs PREDICTORS, their
-    code runs in a process that gets the runs of train and validation only, as isolated as this
-    system allows; what holds is printed. Results with the same predictions become `rerun`.
+    scores become `rescored`. With --refit, the reference predictors without randomness among those
+    with intervals are fitted again and must give their stored predictions. With --rerun, which
+    needs PREDICTORS, their code runs in a process that gets the runs of train and validation only,
+    as isolated as this system allows; what holds is printed. Results with the same predictions
+    become `rerun`.
     docs/trust.md has the details, and how to make the folder of --fresh.
     """
     from benchmark.extras import check_extra
