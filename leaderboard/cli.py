@@ -57,10 +57,8 @@ def build(
     folder = results or results_here()
     own = None if results or readme else own_results()
     results_board = verified_board(folder, release, own=own)
-    files = {}
-    if readme is not None:
-        watching = readme_watching(results_board, folder, release)
-        files = readme_files(results_board, readme, watching)
+    watching = readme_watching(results_board, folder, release) if readme else None
+    files = readme_files(results_board, readme, watching) if readme else {}
     networks = load_all_networks((task.name for task in results_board.tasks), release)
     write_atomically(output, render(results_board, networks, submissions_folder(folder)))
     click.echo(f"{output}  {output.stat().st_size:,} bytes  {_counts(results_board)}")
@@ -102,10 +100,8 @@ def check(
     results_board = verified_board(folder, release)
     networks = load_all_networks((task.name for task in results_board.tasks), release)
     html = render(results_board, networks, submissions_folder(folder))
-    files = {}
-    if readme is not None:
-        watching = readme_watching(results_board, folder, release)
-        files = readme_files(results_board, readme, watching)
+    watching = readme_watching(results_board, folder, release) if readme else None
+    files = readme_files(results_board, readme, watching) if readme else {}
     files |= {page: html} if page else {}
     old = outdated(files)
     if as_json:
