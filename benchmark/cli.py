@@ -136,6 +136,29 @@ def verify(release: "Release", as_json: bool) -> None:
         click.echo(f"{files} in {folder}: {verdict}")
 
 
+@data.command(context_settings=HELP)
+@click.option("--images", default="cifar10", show_default=True, help="Name of an image set.")
+@DATA_OPTION
+@JSON_OPTION
+def calibration(images: str, release: "Release", as_json: bool) -> None:
+    """Show how well the released runs rank networks as longer and wider trainings do.
+
+    Kendall's tau compares final valid accuracies of the same networks, with a 95 % interval over
+    resamples of networks. The first line compares the released runs with those of another seed.
+    """
+    from benchmark.calibration import agreements
+
+    found = agreements(images, release)
+    if as_json:
+        echo_lines(json.dumps(asdict(agreement)) for agreement in found)
+        return
+    if not found:
+        raise click.ClickException(f"{str(release.folder)!r} has no calibration of {images!r}")
+    titles = "training", "recipe", "networks", "accuracy", "tau", "interval"
+    for cells in (titles, *(agreement.cells for agreement in found)):
+        click.echo("{:22} {:12} {:>8} {:>8} {:>6}  {}".format(*cells))
+
+
 @data.command("card", context_settings=HELP)
 @WRITTEN_DATA_OPTION
 @VERSION_OPTION

@@ -147,6 +147,7 @@ RECIPES: dict[str, Recipe] = {
         _reduced_recipe("cifar10", images_per_epoch=2_000, peak_rate=0.05),
         _reduced_recipe("mnist", images_per_epoch=1_000, peak_rate=0.02),
         Recipe("digits", 20, 50, precision="fp32", peak_rate=0.02),
+        _reduced_recipe("cifar10-full-width", images_per_epoch=2_000, peak_rate=0.05),
         Recipe("cifar10-full"),
         Recipe("mnist-full"),
     )

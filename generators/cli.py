@@ -47,6 +47,9 @@ def generate() -> None:
     "--rate", "rates", multiple=True, default=(0.02, 0.05), show_default=True, type=RATE,
     help="Learning rate of the pilot; may be given more than once.",
 )  # fmt: skip
+@click.option(
+    "--calibration", is_flag=True, help="Plan the longer and wider trainings of one image set."
+)
 @click.option("--missing", is_flag=True, help="Leave out runs that the release already has.")
 @click.option("--fresh", metavar="WORD", help="Plan networks of no release, from a secret word.")
 @click.option("--ids", type=FILE, help="Plan exactly the runs whose ids a file lists, one a line.")
@@ -58,6 +61,7 @@ def plan(
     networks: int | None,
     pilot: bool,
     rates: tuple[float, ...],
+    calibration: bool,
     missing: bool,
     fresh: str | None,
     ids: Path | None,
@@ -65,11 +69,12 @@ def plan(
 ) -> None:
     """Plan the runs of a campaign, in a balanced order.
 
-    With more networks than the release has, the plan has all of the release's networks, and more.
-    With --fresh, which needs --networks, it has networks of no release, on which maintainers try
-    submitted code. With --ids, it has listed runs of the release or its plan, in the file's order.
+    With more networks than the release has, the plan has all networks of the release, and more.
+    With --fresh, which needs --networks, it has networks of no release, to try submitted code on.
+    With --ids, it has listed runs of the release or its plan, in the order of the file.
     """
     from benchmark.util.text import quantity
+    from generators.campaign.calibration import calibration_plan, calibration_recipes
     from generators.campaign.campaign import Campaign, release_recipes
     from generators.campaign.fresh import make_fresh_plan
     from generators.campaign.learning_rate_pilot import pilot_plan, pilot_recipes
@@ -77,25 +82,31 @@ def plan(
     from generators.campaign.plan import make_plan
     from generators.campaign.published import published_ids
 
-    if ids is not None and (names or networks is not None or pilot or fresh is not None):
-        raise click.UsageError("--ids takes no --images, --networks, --pilot or --fresh")
-    names = names or ("cifar10",)
-    if pilot and len(names) != 1:
-        raise click.UsageError("--pilot takes one image set")
+    given = {"pilot": pilot, "calibration": calibration, "fresh": fresh, "ids": ids}
+    kinds = [f"--{name}" for name, value in given.items() if value not in (None, False)]
+    if len(kinds) > 1:
+        raise click.UsageError(f"{kinds[0]} and {kinds[1]} cannot be combined")
+    if kinds not in ([], ["--fresh"]) and networks is not None:
+        raise click.UsageError(f"{kinds[0]} takes no --networks")
+    if (ids is not None and names) or ((pilot or calibration) and len(names) > 1):
+        raise click.UsageError(f"{kinds[0]} takes {'no --images' if ids else 'one image set'}")
+    names, recipes = names or ("cifar10",), release_recipes()
     if ids is not None:
         runs = listed_runs(ids, release)
-    elif fresh is None:
-        runs = pilot_plan(names[0], rates) if pilot else make_plan(names, networks)
-    elif pilot or networks is None:
-        raise click.UsageError("--fresh needs --networks and cannot be combined with --pilot")
-    else:
+        recipes |= {run.recipe_id: release.recipe(run.recipe_id) for run in runs}
+    elif fresh is not None:
+        if networks is None:
+            raise click.UsageError("--fresh needs --networks")
         runs = make_fresh_plan(names, networks, fresh, release)
+    elif calibration:
+        runs, recipes = calibration_plan(names[0]), calibration_recipes(names[0])
+    elif pilot:
+        runs, recipes = pilot_plan(names[0], rates), pilot_recipes(names[0], rates)
+    else:
+        runs = make_plan(names, networks)
     if missing:
         published = published_ids({run.images for run in runs}, release)
         runs = [run for run in runs if run.run_id not in published]
-    recipes = pilot_recipes(names[0], rates) if pilot else release_recipes()
-    if ids is not None:
-        recipes |= {run.recipe_id: release.recipe(run.recipe_id) for run in runs}
     Campaign(campaign).create(runs, recipes)
     cost = sum(run.cost for run in runs) / 1e12
     click.echo(
@@ -199,14 +210,25 @@ def status(campaign: Path, as_json: bool) -> None:
     "--data", type=click.Path(path_type=Path), default=Path("benchmark/data"), show_default=True,
     help="Folder of the release.",
 )  # fmt: skip
+@click.option("--calibration", metavar="IMAGES", help="Add the calibration runs of an image set.")
 @VERSION_OPTION
-def merge(campaigns: tuple[Path, ...], data: Path, version: str | None) -> None:
-    """Build a release from the finished runs of campaigns."""
+def merge(
+    campaigns: tuple[Path, ...], data: Path, calibration: str | None, version: str | None
+) -> None:
+    """Build a release from the finished runs of campaigns.
+
+    With --calibration, the campaigns must have been planned so; their runs enter no split.
+    """
     from benchmark.util.text import quantity
+    from generators.campaign.calibration import add_calibration
     from generators.campaign.campaign import Campaign
     from generators.campaign.merge import merge as merge_campaigns
 
-    counts = merge_campaigns([Campaign(folder) for folder in campaigns], data, version)
+    merged = [Campaign(folder) for folder in campaigns]
+    if calibration is None:
+        counts = merge_campaigns(merged, data, version)
+    else:
+        counts = add_calibration(merged, calibration, data, version)
     for (name, split), count in counts.items():
         click.echo(f"{name} {split}: {quantity(count, 'run')}")
 

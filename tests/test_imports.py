@@ -24,8 +24,9 @@ LIGHT_HARNESS = (
 )  # fmt: skip
 ROOMS = {  # of each folder, from the lowest; a module imports from its own room or a lower one
     "benchmark": (
-        "util", "extras", "space", "recipes", "schema", "runs", "proxies", "tasks", "manifest",
-        "release", "stored_runs", "query", "publish", "options", "tasks_cli", "cli",
+        "util", "extras", "space", "recipes", "schema", "runs", "proxies", "retrained", "tasks",
+        "manifest", "release", "calibration", "stored_runs", "query", "publish", "options",
+        "tasks_cli", "cli",
     ),
     "generators": (
         "environment", "training", "workers", "campaign", "proxies", "checks", "checks_cli",

@@ -12,7 +12,7 @@ import pytest
 
 import peephole
 
-IMAGES = "must be a name: cifar10, mnist, digits, cifar10-full, mnist-full"
+IMAGES = "must be a name: cifar10, mnist, digits, cifar10-full-width, cifar10-full, mnist-full"
 SPLIT = "must be a name: train, validation, test, heldout"
 TASK = "must be a name: cifar10-k0-v1, cifar10-k1-v1, cifar10-k2-v1, cifar10-k3-v1, cifar10-k5-v1"
 COLUMNS = 'must be a list of names, as ["seed"]'

@@ -12,12 +12,14 @@ import pyarrow.parquet as pq
 import yaml
 from numpy.typing import NDArray
 
+from benchmark.calibration import agreements
 from benchmark.manifest import Manifest
 from benchmark.proxies import COLUMNS as PROXY_COLUMNS
 from benchmark.publish.citation import KEYWORDS, LICENCE, LICENCE_URL, TITLE, bibtex
 from benchmark.publish.datasheet import datasheet_text, read_source, run_days
 from benchmark.recipes import read_recipe_fields
 from benchmark.release import Release
+from benchmark.retrained import read_retrained
 from benchmark.runs import correct_path, series
 from benchmark.schema import COLUMNS, EPOCH_SERIES, TRAINED_STATUSES, Column
 from benchmark.space.imagesets import IMAGES, ImageSet, get_images, learned_above
@@ -26,6 +28,7 @@ from benchmark.space.skeletons import SKELETONS
 from benchmark.space.splits import SPLITS
 from benchmark.tasks import has_full_curve
 
+OPTIONAL = "calibration_rows", "retrained_rows", "proxy_rows"  # without them, no section
 Cells = Iterator[tuple[object, ...]]  # of the rows of a table
 
 
@@ -50,6 +53,8 @@ def card_text(manifest: Manifest, folder: Path) -> str:
         "recipe_rows": _table(_recipes(manifest, folder)),
         "column_rows": _table(_columns(COLUMNS)),
         "series": len(EPOCH_SERIES),
+        "calibration_rows": _table(_calibration(manifest, folder)),
+        "retrained_rows": _table(_retrained(manifest, folder)),
         "proxy_rows": _table(_proxies(manifest)),
         "proxy_column_rows": _table(_columns(PROXY_COLUMNS)),
         "datasheet": datasheet_text(manifest.images, run_days(manifest, folder)),
@@ -57,9 +62,9 @@ def card_text(manifest: Manifest, folder: Path) -> str:
         "licence_url": LICENCE_URL,
         "bibtex": bibtex(manifest.version, manifest.date),
     }
-    sections = read_source("card.md.tmpl").split("\n## ")
-    if not manifest.proxies:
-        sections = [text for text in sections if not text.startswith("Zero-cost proxies")]
+    absent = [f"${{{name}}}" for name in OPTIONAL if not values[name]]
+    texts = read_source("card.md.tmpl").split("\n## ")
+    sections = [text for text in texts if not any(name in text for name in absent)]
     return _header(manifest, runs) + Template("\n## ".join(sections)).substitute(values)
 
 
@@ -123,12 +128,17 @@ def _splits(manifest: Manifest) -> Cells:
         yield c.images, c.split, c.networks, c.runs, *statuses
 
 
+def _runs(manifest: Manifest, folder: Path, images: str, columns: list[str]) -> pa.Table:
+    """Return columns of all runs on an image set."""
+    splits = [c.split for c in manifest.splits if c.images == images]
+    return pa.concat_tables(Release(folder).runs(images, s, columns=columns) for s in splits)
+
+
 def _accuracies(manifest: Manifest, folder: Path) -> Cells:
     """Yield the distribution of the final accuracies of each image set and skeleton."""
     columns = ["seed", "status", "skeleton", "valid_accuracy"]
     for name in manifest.images:
-        splits = [entry.split for entry in manifest.splits if entry.images == name]
-        runs = pa.concat_tables(Release(folder).runs(name, s, columns=columns) for s in splits)
+        runs = _runs(manifest, folder, name, columns)
         runs = runs.filter(has_full_curve(runs))
         skeletons = np.array(runs.column("skeleton").to_pylist())
         finals = series(runs, "valid_accuracy")[:, -1]
@@ -165,6 +175,8 @@ def _recipes(manifest: Manifest, folder: Path) -> Cells:
         settings = ", ".join(f"{k} {v}" for k, v in sorted(fields.items()) if k != "images")
         measured = f"{images.measured:,} of {images.valid + images.test:,}"
         splits = [entry.split for entry in manifest.splits if entry.images == images.name]
+        if splits and _runs(manifest, folder, images.name, ["recipe_id"])[0][0].as_py() != name:
+            splits = []  # as for a recipe of calibration runs
         easier = _subset_differences(images, splits, folder)
         bias = "-" if easier is None else ", ".join(f"{difference:+.4f}" for difference in easier)
         augmented = ", ".join(["cropped"] * images.cropped + ["mirrored"] * images.flipped) or "-"
@@ -212,6 +224,19 @@ def _image_accuracies(
                 total += right
                 runs += 1
     return total / runs if runs else None
+
+
+def _calibration(manifest: Manifest, folder: Path) -> Cells:
+    """Yield how well the runs of each image set rank networks as other trainings do."""
+    for n in manifest.images:
+        yield from ((f"`{n}`", *agreement.cells) for agreement in agreements(n, Release(folder)))
+
+
+def _retrained(manifest: Manifest, folder: Path) -> Cells:
+    """Yield whether runs of each image set that were trained again agree, by kind of difference."""
+    for n in manifest.images:
+        if found := read_retrained(n, folder):
+            yield from ((f"`{n}`", *verdict.cells) for verdict in found.verdicts)
 
 
 def _columns(columns: Mapping[str, Column]) -> Cells:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from benchmark.calibration import calibration_path
 from benchmark.manifest import (
     CARD,
     CITATION,
@@ -36,7 +37,7 @@ from benchmark.runs import (
 )
 from benchmark.schema import COLUMNS, SCHEMA, check_row, run_id
 from benchmark.space.architectures import architecture_id, from_record
-from benchmark.space.imagesets import ImageSet, get_images
+from benchmark.space.imagesets import IMAGES, ImageSet, get_images
 from benchmark.space.layer_walk import macs, parameters, walk
 from benchmark.space.splits import split_of
 from benchmark.util.strict_json import parse_json, read_limited
@@ -59,18 +60,8 @@ def verify_release(folder: Path) -> list[str]:
     seen: dict[str, str] = {}
     seeds: dict[str, dict[str, set[int]]] = {}  # seeds of runs, by image set and architecture
     for images, split in released_splits(folder):
-        path = split_path(images, split, folder)
-        try:
-            table = read_table(path)
-        except ValueError as error:
-            problems.append(str(error))
-            continue
-        if not table.schema.equals(SCHEMA, check_metadata=True):
-            problems.append(f"{path.name} of {images!r} does not have the schema of this release")
-            continue
-        nulls = null_problems(table, f"{images}/{split}.parquet", NULLABLE)
-        if nulls:
-            problems += nulls
+        table = _read_runs(split_path(images, split, folder), problems)
+        if table is None:
             continue
         for row in table.to_pylist():
             problems += row_problems(row, split)
@@ -80,6 +71,11 @@ def verify_release(folder: Path) -> list[str]:
             known = seeds.setdefault(images, {})
             known.setdefault(row["architecture_id"], set()).add(row["seed"])
         problems += _bit_file_problems(images, split, folder, table)
+    for images in IMAGES:
+        path = calibration_path(images, folder)
+        table = _read_runs(path, problems) if path.exists() else None
+        for row in table.to_pylist() if table is not None else ():
+            problems += row_problems(row)
     for images in released_proxies(folder):
         problems += proxy_problems(images, folder, seeds.get(images, {}))
     # Invalid rows make the descriptions wrong, too, so these are checked only if rows are valid.
@@ -102,8 +98,27 @@ def _file_problems(folder: Path) -> Iterator[str]:
         yield str(error)
 
 
-def row_problems(row: dict[str, object], split: str) -> list[str]:
-    """Return the problems of a row: invalid fields, contradictions, or the wrong split."""
+def _read_runs(path: Path, problems: list[str]) -> pa.Table | None:
+    """Return the runs of a file, or add to `problems` why they cannot be read."""
+    try:
+        table = read_table(path)
+    except ValueError as error:
+        problems.append(str(error))
+        return None
+    if not table.schema.equals(SCHEMA, check_metadata=True):
+        images = path.parent.name
+        problems.append(f"{path.name} of {images!r} does not have the schema of this release")
+        return None
+    nulls = null_problems(table, f"{path.parent.name}/{path.name}", NULLABLE)
+    problems += nulls
+    return None if nulls else table
+
+
+def row_problems(row: dict[str, object], split: str | None = None) -> list[str]:
+    """Return the problems of a row: invalid fields, contradictions, or the wrong split.
+
+    A calibration run has no split.
+    """
     name, problems = row["run_id"], []
     try:
         check_row(row)
@@ -133,7 +148,7 @@ def row_problems(row: dict[str, object], split: str) -> list[str]:
             f"`drawn_architecture_id` of run {name!r} is {drawn!r} and must be {identity!r}"
         )
     right = split_of(architecture.skeleton, drawn)
-    if right != split:
+    if split not in (None, right):
         problems.append(f"run {name!r} is in {split!r} but belongs in {right!r}")
     return problems
 

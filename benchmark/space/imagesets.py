@@ -214,6 +214,7 @@ IMAGES: dict[str, ImageSet] = {
         _CIFAR10,
         _MNIST,
         _DIGITS,
+        replace(_CIFAR10, name="cifar10-full-width", halved=False, seed_std=None),
         _full_tier(_CIFAR10, cropped=True),
         _full_tier(_MNIST, cropped=False),
     )

@@ -76,8 +76,7 @@ def merge(
     """
     piles = _gather(campaigns)
     if not piles:
-        folders = ", ".join(repr(str(campaign.folder)) for campaign in campaigns)
-        raise ValueError(f"no run of {folders} is finished; `peephole generate run` trains them")
+        raise none_finished(campaigns)
     names = sorted({images for images, _ in piles})
     keys = [(images, split) for images in names for split in SPLITS]
     make_folder(folder)
@@ -94,8 +93,14 @@ def merge(
             for column in ("recipe_id", "environment_id")
             for name in table.column(column).unique().to_pylist()
         }
-        _merge_json(campaigns, draft, used)
+        merge_json(campaigns, draft, used)
     return {key: len(table) for key, (table, _) in files.items() if len(table)}
+
+
+def none_finished(campaigns: list[Campaign]) -> ValueError:
+    """Return the error of campaigns without a finished run."""
+    folders = ", ".join(repr(str(campaign.folder)) for campaign in campaigns)
+    return ValueError(f"no run of {folders} is finished; `peephole generate run` trains them")
 
 
 def _is_new(table: pa.Table, key: tuple[str, str], folder: Path) -> bool:
@@ -141,13 +146,13 @@ def _merge_split(pile: Pile, key: tuple[str, str], folder: Path) -> tuple[pa.Tab
     table, bits = pa.concat_tables(pile.tables), pa.concat_tables(pile.bits)
     if path.exists():
         old = read_table(path)
-        new = _new_rows(table, old, path)
+        new = new_rows(table, old, path)
         table = pa.concat_tables([old, table.filter(new)])
         bits = pa.concat_tables([read_pages(correct_path(*key, folder)), bits.filter(new)])
     return table.sort_by("run_id"), bits.sort_by("run_id")
 
 
-def _new_rows(table: pa.Table, old: pa.Table, path: Path) -> pa.ChunkedArray:
+def new_rows(table: pa.Table, old: pa.Table, path: Path) -> pa.ChunkedArray:
     """Return a mask of the rows of `table` that are not in `old`, the published rows of `path`.
 
     Raises:
@@ -168,7 +173,7 @@ def _new_rows(table: pa.Table, old: pa.Table, path: Path) -> pa.ChunkedArray:
     return pc.invert(known)
 
 
-def _merge_json(campaigns: list[Campaign], folder: Path, used: set[str]) -> None:
+def merge_json(campaigns: list[Campaign], folder: Path, used: set[str]) -> None:
     """Add the used recipes and environments to the files of the folder, by id."""
     for name, read in (("recipes", read_recipe_fields), ("environments", read_environments)):
         path = folder / f"{name}.json"

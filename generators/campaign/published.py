@@ -2,9 +2,11 @@
 
 from collections.abc import Collection, Sequence
 
+from benchmark.calibration import calibration_path
 from benchmark.manifest import released_splits
 from benchmark.recipes import Recipe
 from benchmark.release import Release
+from benchmark.runs import read_table, split_path
 from benchmark.space.architectures import from_record
 from benchmark.space.imagesets import get_images
 from benchmark.space.sampler import Drawn
@@ -14,11 +16,13 @@ from generators.workers.planned_run import PlannedRun, Row
 
 
 def published_ids(images: Collection[str], release: Release) -> set[str]:
-    """Return the ids of a release's runs on some image sets."""
+    """Return the ids of a release's runs on some image sets, calibration runs included."""
     ids: set[str] = set()
-    for name, split in released_splits(release.folder):
-        if name in images:
-            ids.update(release.runs(name, split, columns=["run_id"])["run_id"].to_pylist())
+    folder = release.folder
+    paths = [split_path(*key, folder) for key in released_splits(folder) if key[0] in images]
+    paths += [path for name in images if (path := calibration_path(name, folder)).exists()]
+    for path in paths:
+        ids.update(read_table(path, ["run_id"])["run_id"].to_pylist())
     return ids
 
 

@@ -10,79 +10,20 @@ of two tests rejects agreement at `LEVEL`: absolute differences are larger than 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu, wilcoxon
 
+from benchmark.retrained import KINDS, Comparison, Verdict
 from benchmark.schema import EPOCH_SERIES, TRAINED_STATUSES
 from generators.workers.planned_run import Row
 
 LEVEL = 0.01  # significance level of the tests
 WITHIN = 0.95  # quantile of the differences between seeds that one network should not exceed
 TIMED = ("epoch_seconds",)  # series that differ between any two trainings
-KINDS = (
-    "same device, same versions",
-    "same device, other versions",
-    "another GPU",
-    "another CPU",
-    "CPU against GPU",
-)
 GPU_NAMES = ("NVIDIA", "Tesla", "Quadro", "GeForce", "AMD Instinct", "Radeon")  # their first words
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A published run and the same run retrained.
-
-    Attributes:
-        kind: Kind of difference, one of `KINDS`.
-        published: Final valid accuracy of the published run; after a divergence, that of chance.
-        retrained: Final valid accuracy of the retrained run. None: its training failed.
-        identical: Whether all series except times are bit-identical.
-        within: Whether the difference is at most the 95th percentile of those between seeds.
-    """
-
-    run_id: str
-    skeleton: str
-    kind: str
-    published: float
-    retrained: float | None
-    identical: bool
-    status: str
-    within: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Result of all comparisons of one kind.
-
-    Attributes:
-        kind: Kind of difference, one of `KINDS`.
-        failed: Number of trainings that failed.
-        identical: Number of networks with bit-identical series.
-        within: Number of networks whose difference is within the spread of seeds.
-        median: Median absolute difference in final valid accuracy.
-        seeds_median: Median absolute difference between two seeds of a network.
-        larger: p-value of the hypothesis that differences are no larger than those between seeds.
-            None: there are no differences.
-        shifted: p-value of the hypothesis that differences are symmetric about 0; 1 if all are 0.
-            None: there are no differences.
-        agrees: Whether no test rejects agreement and no training failed.
-    """
-
-    kind: str
-    networks: int
-    failed: int
-    identical: int
-    within: int
-    median: float
-    seeds_median: float
-    larger: float | None
-    shifted: float | None
-    agrees: bool
 
 
 def seed_differences(runs: Sequence[Row]) -> Array:

@@ -1,34 +1,22 @@
 """Retrains published runs on this machine and compares them with the release."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
 
 from benchmark.recipes import read_recipes
 from benchmark.release import INSTALLED, Release
+from benchmark.retrained import Verification
 from benchmark.schema import TRAINED_STATUSES
 from benchmark.space.imagesets import get_images
 from benchmark.space.splits import Split
 from benchmark.util.rng import generator_for
 from benchmark.util.text import quantity
 from generators.campaign.published import planned_again, published_rows
-from generators.checks.agreement import Comparison, Verdict, compare, seed_differences, verdicts
+from generators.checks.agreement import compare, seed_differences, verdicts
 from generators.workers.planned_run import Job, Row
 from generators.workers.run_options import RunOptions
 from generators.workers.scheduler import run_jobs
 from generators.workers.worker import failed_row
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """Published runs compared with the same runs retrained; a verdict on each kind of difference.
-
-    `asked` runs were to be retrained; comparisons are those of the runs within the budget.
-    """
-
-    asked: int
-    comparisons: tuple[Comparison, ...]
-    verdicts: tuple[Verdict, ...]
 
 
 def verify(

@@ -340,6 +340,8 @@ def test_the_pilot_is_planned_for_one_image_set(tmp_path: Path) -> None:
     result = CliRunner().invoke(generate, [*map(str, place), "--images", "mnist"])
     assert result.exit_code == 2
     assert result.stderr.endswith("Error: --pilot takes one image set\n")
+    result = CliRunner().invoke(generate, [*map(str, place), "--networks", "9"])
+    assert result.stderr.endswith("Error: --pilot takes no --networks\n")
     assert list(tmp_path.iterdir()) == []
     code, text = invoke(*place)
     assert code == 0

@@ -146,12 +146,20 @@ def test_another_encoding_is_refused(
 
 
 @pytest.mark.parametrize(
-    "other", [("--images", "digits"), ("--networks", "9"), ("--pilot",), ("--fresh", "a" * 16)]
+    ("other", "message"),
+    [
+        (("--images", "digits"), "--ids takes no --images"),
+        (("--networks", "9"), "--ids takes no --networks"),
+        (("--pilot",), "--pilot and --ids cannot be combined"),
+        (("--calibration",), "--calibration and --ids cannot be combined"),
+        (("--fresh", "a" * 16), "--fresh and --ids cannot be combined"),
+    ],
 )
-def test_nothing_else_chooses_runs_beside_a_list(tmp_path: Path, other: tuple[str, ...]) -> None:
+def test_nothing_else_chooses_runs_beside_a_list(
+    tmp_path: Path, other: tuple[str, ...], message: str
+) -> None:
     done = run("--ids", tmp_path / "ids.txt", "--campaign", tmp_path / "c", *other)
-    message = "Error: --ids takes no --images, --networks, --pilot or --fresh\n"
-    assert (done.exit_code, done.stderr.endswith(message)) == (2, True)
+    assert (done.exit_code, done.stderr.endswith(f"Error: {message}\n")) == (2, True)
     assert list(tmp_path.iterdir()) == []
 
 

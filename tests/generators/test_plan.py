@@ -32,6 +32,7 @@ QUOTAS = {  # networks: train, validation, test, each held-out skeleton, total; 
     "cifar10": (600, 120, 480, 60, 1440, 1720),
     "mnist": (400, 80, 320, 40, 960, 1150),
     "digits": (600, 120, 480, 60, 1440, 1940),
+    "cifar10-full-width": (600, 120, 480, 60, 1440, 1720),
     "cifar10-full": (600, 120, 480, 60, 1440, 1720),
     "mnist-full": (400, 80, 320, 40, 960, 1150),
 }
@@ -39,6 +40,7 @@ REPEATS = {  # networks with two further seeds: train, test, each held-out skele
     "cifar10": (20, 60, 15),
     "mnist": (15, 40, 10),
     "digits": (50, 100, 25),
+    "cifar10-full-width": (20, 60, 15),
     "cifar10-full": (20, 60, 15),
     "mnist-full": (15, 40, 10),
 }

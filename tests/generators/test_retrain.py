@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,20 +13,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from benchmark.publish.finish import finish_release
+from benchmark.publish.verify import verify_release
 from benchmark.release import Release
+from benchmark.retrained import KINDS, Comparison
 from benchmark.schema import EPOCH_SERIES
 from benchmark.space.imagesets import get_images
 from generators.campaign.merge import merge
 from generators.campaign.published import planned_again, published_rows
-from generators.checks.agreement import (
-    KINDS,
-    Comparison,
-    compare,
-    final_accuracy,
-    kind_of,
-    seed_differences,
-    verdicts,
-)
+from generators.checks.agreement import compare, final_accuracy, kind_of, seed_differences, verdicts
 from generators.checks.retrain import stratified_sample, verify
 from generators.checks_cli import verify as verify_command
 from generators.workers.planned_run import PlannedRun, Row
@@ -175,7 +171,7 @@ def test_any_prefix_of_a_sample_has_every_skeleton_in_turn(release: Path) -> Non
     assert any(stratified_sample(published, seed) != order for seed in range(1, 6))
 
 
-def test_the_command_prints_what_agrees(release: Path, threads: None) -> None:
+def test_the_command_prints_what_agrees(release: Path, threads: None, tmp_path: Path) -> None:
     arguments = ["--data", str(release), "--networks", "2", "--workers", "1"]
     result = CliRunner().invoke(verify_command, arguments)
     assert result.exit_code == 0
@@ -183,8 +179,19 @@ def test_the_command_prints_what_agrees(release: Path, threads: None) -> None:
     assert [line.endswith("+0.0000  identical") for line in lines[1:3]] == [True, True]
     assert lines[3] == "2 of 2 networks retrained"
     assert lines[4].startswith("same device, same versions: agrees. 2 networks, 2 identical, ")
-    record = json.loads(CliRunner().invoke(verify_command, [*arguments, "--json"]).stdout)
-    assert [c["identical"] for c in record["comparisons"]] == [True, True]
+    record = CliRunner().invoke(verify_command, [*arguments, "--json"]).stdout
+    assert [c["identical"] for c in json.loads(record)["comparisons"]] == [True, True]
+    copy = shutil.copytree(release, tmp_path / "data")
+    assert "## Runs trained again" not in (copy / "README.md").read_text()
+    (copy / "digits" / "retrained.json").write_text(record)
+    finish_release(copy, signed=["digits/retrained.json"])
+    row = "| `digits` | same device, same versions | 2 | 0 | 2 | 2 | 0.0000 | "
+    assert row in (copy / "README.md").read_text()
+    assert verify_release(copy) == []
+    (copy / "digits" / "retrained.json").write_text(record.replace("asked", "ask"))
+    message = "unknown field 'ask'; did you mean 'asked'? Known: asked, comparisons, verdicts"
+    with pytest.raises(ValueError, match=f"retrained.json: {re.escape(message)}$"):
+        finish_release(copy, signed=["digits/retrained.json"])
 
 
 def test_a_release_with_false_accuracies_does_not_agree(tmp_path: Path, threads: None) -> None:

@@ -134,7 +134,7 @@ OFFENCES: list[tuple[Edit, str]] = [
     (put("predictions_sha256", "ABC"), "`predictions_sha256` (='ABC') must be 64 hexadecimal "
      "digits"),
     (put("images", "digit"), "unknown images 'digit'; did you mean 'digits'? "
-     "Known: cifar10, mnist, digits, cifar10-full, mnist-full"),
+     "Known: cifar10, mnist, digits, cifar10-full-width, cifar10-full, mnist-full"),
     (put("target", "loss"), "`target` (='loss') must be one of valid_accuracy"),
     (put("verification", 1), "`verification` (=1) must be one of self-reported, rescored, rerun"),
     (put("seeds", 0), "`seeds` (=0) must be a list"),
