@@ -52,13 +52,12 @@ def build(
     from leaderboard.folders import own_results, results_here
     from leaderboard.networks import load_all_networks
     from leaderboard.page.page import render
-    from leaderboard.readme.sync import bring_up_to_date, readme_files, readme_watching
+    from leaderboard.readme.sync import bring_up_to_date, readme_files
 
     folder = results or results_here()
     own = None if results or readme else own_results()
     results_board = verified_board(folder, release, own=own)
-    watching = readme_watching(results_board, folder, release) if readme else None
-    files = readme_files(results_board, readme, watching) if readme else {}
+    files = readme_files(results_board, readme, folder, release) if readme else {}
     networks = load_all_networks((task.name for task in results_board.tasks), release)
     write_atomically(output, render(results_board, networks, submissions_folder(folder)))
     click.echo(f"{output}  {output.stat().st_size:,} bytes  {_counts(results_board)}")
@@ -94,14 +93,13 @@ def check(
     from leaderboard.folders import results_here
     from leaderboard.networks import load_all_networks
     from leaderboard.page.page import render
-    from leaderboard.readme.sync import outdated, readme_files, readme_watching
+    from leaderboard.readme.sync import outdated, readme_files
 
     folder = results or results_here()
     results_board = verified_board(folder, release)
     networks = load_all_networks((task.name for task in results_board.tasks), release)
     html = render(results_board, networks, submissions_folder(folder))
-    watching = readme_watching(results_board, folder, release) if readme else None
-    files = readme_files(results_board, readme, watching) if readme else {}
+    files = readme_files(results_board, readme, folder, release) if readme else {}
     files |= {page: html} if page else {}
     old = outdated(files)
     if as_json:
@@ -178,8 +176,7 @@ def rescore(
     with intervals are fitted again and must give their stored predictions. With --rerun, which
     needs PREDICTORS, their code runs in a process that gets the runs of train and validation only,
     as isolated as this system allows; what holds is printed. Results with the same predictions
-    become `rerun`.
-    docs/trust.md has the details, and how to make the folder of --fresh.
+    become `rerun`. docs/trust.md has the details, and how to make the folder of --fresh.
     """
     from benchmark.extras import check_extra
     from benchmark.release import Release

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmark.release import Release
 from benchmark.util.atomic import write_atomically
-from harness.studies.watching import Watching, compare_with_watching
+from harness.studies.watching import compare_with_watching
 from harness.studies.watching_plot import THEMES, draw_watching, watching_sentence
 from leaderboard.board import Board
 from leaderboard.readme.table import group_tasks, leaderboard_text, readme_table, with_table
@@ -17,38 +17,28 @@ LEADERBOARD = "docs/leaderboard.md"
 PICTURES = {theme: f"leaderboard/watching-{theme}.svg" for theme in THEMES}
 
 
-def readme_watching(board: Board, results: Path, release: Release) -> Watching | None:
-    """Return what predictions are worth on the board's first image set.
-
-    Args:
-        board: All results.
-        results: The folder that they are in.
-        release: The data; if it lacks one of the tasks, None is returned.
-
-    Raises:
-        ValueError: If the tasks have different rows.
-    """
-    names = [task.name for task in group_tasks(board)[0]]
-    if not set(names) <= set(release.task_names()):
-        return None
-    return compare_with_watching([release.task(name) for name in names], [results], release)
-
-
-def readme_files(board: Board, readme: Path, watching: Watching | None = None) -> dict[Path, str]:
+def readme_files(board: Board, readme: Path, results: Path, release: Release) -> dict[Path, str]:
     """Return what a README, its pictures and the leaderboard beside it must hold.
+
+    The pictures, and the sentence above the table, are left out if the data lacks a task of the
+    board's first image set.
 
     Args:
         board: All results.
         readme: A Markdown file with the table's two markers; the others lie in folders beside it.
-        watching: What the pictures show, and the sentence above the table; None leaves them out.
+        results: The folder that the results are in.
+        release: The data.
 
     Raises:
-        ValueError: If the markers are not there once each, in order.
+        ValueError: If the markers are not there once each, in order, or the tasks have different
+            rows.
         OSError: If the file cannot be read.
     """
-    root, table = readme.parent, readme_table(board)
-    pictures = {}
-    if watching is not None:
+    root, table, pictures = readme.parent, readme_table(board), {}
+    names = [task.name for task in group_tasks(board)[0]]
+    if set(names) <= set(release.task_names()):
+        tasks = [release.task(name) for name in names]
+        watching = compare_with_watching(tasks, [results], release)
         table = f"{watching_sentence(watching)}\n\n{table}"
         for theme, path in PICTURES.items():
             pictures[root / path] = draw_watching(watching, THEMES[theme])

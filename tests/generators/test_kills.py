@@ -11,6 +11,7 @@ import pytest
 
 import generators.workers.scheduler
 from benchmark.publish.verify import verify_release
+from benchmark.release import INSTALLED
 from generators.campaign.campaign import Campaign
 from generators.campaign.merge import merge
 from generators.campaign.run_campaign import run_campaign
@@ -51,7 +52,10 @@ def board_files(folder: Path, results: str) -> dict[Path, str]:
     """Return the content of page, README and pictures for one of two folders of results."""
     board = read_board(folder / results)
     page = render(board, {task.name: toy_networks() for task in board.tasks})
-    return {folder / "board.html": page, **readme_files(board, folder / "README.md")}
+    return {
+        folder / "board.html": page,
+        **readme_files(board, folder / "README.md", folder, INSTALLED),
+    }
 
 
 def build_boards(folder: Path) -> None:

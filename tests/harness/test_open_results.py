@@ -34,10 +34,10 @@ from harness.search.open.session import Chosen, OpenSession
 from harness.search.open.setting import OpenSetting, open_setting
 from harness.search.open.space import load_space
 from harness.search.open.text import open_header, open_line
-from harness.search.open.verify import check_open_result
 from harness.search.result import write_search
 from harness.search.run import search_all
 from harness.search.tracks.stored import checker, read_search, search_problems
+from harness.search.tracks.verify_open import check_open_result
 from peephole_command import peephole as command
 from tests.toys.data import toy_release
 from tests.toys.open_search import EPOCHS, ToySurrogate, bn_share
@@ -205,10 +205,10 @@ def test_the_command_writes_what_it_prints(release: Release, tmp_path: Path) -> 
     [
         ("--algorithm halving",
          "unknown algorithm of the open track 'halving'. Known: random, grid, evolution, "
-         "controller"),
+         "guided, greedy, controller"),
         ("--algorithm evolutoin",
          "unknown algorithm of the open track 'evolutoin'; did you mean 'evolution'? Known: "
-         "random, grid, evolution, controller"),
+         "random, grid, evolution, guided, greedy, controller"),
         ("--budget 5 --unit seconds",
          "`unit` (='seconds') must be epochs, as a surrogate takes no measured seconds"),
         ("--budget 19", "`budget` (=19) must be at least 20 epochs, one training"),

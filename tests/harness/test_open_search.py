@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 import pytest
@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from benchmark.query import BudgetError
 from benchmark.space.architectures import Architecture
+from harness.protocol import Prediction, Queries, Runs
 from harness.search.open import evolution
 from harness.search.open.algorithms import Grid, RandomDraws, grid
 from harness.search.open.controller import Controller, Policy
 from harness.search.open.evolution import Evolution, mutate
+from harness.search.open.guided import OpenGuided
 from harness.search.open.session import OpenAlgorithm, OpenSession
 from harness.search.open.space import load_space
 from harness.search.registry import OPEN_ALGORITHMS, load_algorithm
@@ -186,8 +188,49 @@ def test_a_controller_that_draws_nothing_new_ends(monkeypatch: pytest.MonkeyPatc
     assert session.spent_epochs == 2 * EPOCHS
 
 
+class Oracle:
+    """Predicts the share of batch normalisation; notes the runs that it is fitted to, and asked."""
+
+    fitted: ClassVar[list[Runs]] = []
+    asked: ClassVar[list[Queries]] = []
+
+    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
+        """Note the runs."""
+        self.fitted.append(train)
+
+    def predict(self, queries: Queries) -> Prediction:
+        """Return the shares after a single epoch."""
+        self.asked.append(queries)
+        shares = [bn_share(a) for a in queries.architectures if a is not None]
+        return Prediction(np.array(shares)[:, None], (1,))
+
+
+def test_a_guided_search_trains_the_candidates_that_rank_highest() -> None:
+    Oracle.fitted, Oracle.asked = [], []
+    session = searched(OpenGuided(Oracle), 46)
+    assert [len(runs) for runs in Oracle.fitted] == [20, 30, 45]
+    assert [
+        len(queries) >= 10 * new for queries, new in zip(Oracle.asked, (10, 15, 22), strict=True)
+    ]
+    first = Oracle.fitted[0]
+    assert first.final_accuracy.tolist() == list(session.accuracies()[:20])
+    assert list(first.architectures) == session.trained[:20]  # digits trains all channels
+    assert np.isnan(first.series.valid_loss).all()
+    for queries, start, new in zip(Oracle.asked, (20, 30), (10, 15), strict=False):
+        shares = sorted((bn_share(a) for a in queries.architectures if a), reverse=True)
+        assert list(session.accuracies()[start : start + new]) == shares[:new]
+        assert queries.series.valid_accuracy.shape == (len(queries), 0)
+
+
+def test_a_guided_search_beats_draws_with_a_predictor_that_learns() -> None:
+    at_random = np.mean(searched(RandomDraws(), 60).accuracies())
+    for rank in ("mean", "improvement"):
+        found = searched(OpenGuided("gaussian-process", rank=rank), 60).accuracies()
+        assert np.mean(found[30:]) > at_random + 0.1
+
+
 def load(name: str) -> OpenAlgorithm:
-    return cast("OpenAlgorithm", load_algorithm(name, track="open"))
+    return cast("OpenAlgorithm", load_algorithm(name, "nearest-neighbours", track="open"))
 
 
 @NAMES

@@ -8,39 +8,29 @@ from benchmark.release import INSTALLED
 from harness.results.store import read_result, result_path, write_result
 from harness.running.evaluate import evaluate
 from harness.running.find_predictor import find
-from harness.studies.watching import Watching
 from leaderboard.board import read_board
-from leaderboard.readme.sync import (
-    LEADERBOARD,
-    PICTURES,
-    bring_up_to_date,
-    outdated,
-    readme_files,
-    readme_watching,
-)
+from leaderboard.readme.sync import LEADERBOARD, PICTURES, bring_up_to_date, outdated, readme_files
 from leaderboard.readme.table import END, START
 from tests.toys.results import write_toy
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def watching(tmp_path_factory: pytest.TempPathFactory) -> Watching:
-    """What a predictor is worth on a published task."""
-    folder = tmp_path_factory.mktemp("results")
+@pytest.fixture
+def readme(tmp_path: Path) -> Path:
+    path = tmp_path / "README.md"
+    path.write_text(f"{START}\n{END}\n")
+    return path
+
+
+def files_of(readme: Path, results: Path) -> dict[Path, str]:
+    return readme_files(read_board(results), readme, results, INSTALLED)
+
+
+def test_what_is_old_is_found_and_written_once(readme: Path, tmp_path: Path) -> None:
     task = INSTALLED.latest_task("digits", 1)
-    write_result(folder, *evaluate(find("last-plus-gain"), task))
-    found = readme_watching(read_board(folder), folder, INSTALLED)
-    assert found is not None
-    return found
-
-
-def test_what_is_old_is_found_and_written_once(
-    board_results: Path, tmp_path: Path, watching: Watching
-) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text(f"{START}\n{END}\n")
-    files = readme_files(read_board(board_results), readme, watching)
+    write_result(tmp_path / "results", *evaluate(find("last-plus-gain"), task))
+    files = files_of(readme, tmp_path / "results")
     pictures = [tmp_path / path for path in PICTURES.values()]
     made = [readme, *pictures, tmp_path / LEADERBOARD]
     assert outdated(files) == bring_up_to_date(files) == made
@@ -50,19 +40,15 @@ def test_what_is_old_is_found_and_written_once(
     assert outdated(files) == [pictures[0]]
 
 
-def test_a_changed_score_makes_table_and_leaderboard_old(
-    board_results: Path, tmp_path: Path
-) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text(f"{START}\n{END}\n")
-    bring_up_to_date(readme_files(read_board(board_results), readme))
+def test_a_changed_score_makes_table_and_leaderboard_old(board_results: Path, readme: Path) -> None:
+    bring_up_to_date(files_of(readme, board_results))
     write_toy(board_results, "bad", 0.3)
     assert read_result(result_path(board_results, "digits-k0-v1", "bad")).status == "scored"
-    assert len(outdated(readme_files(read_board(board_results), readme))) == 2
+    assert len(outdated(files_of(readme, board_results))) == 2
 
 
-def test_tasks_that_the_data_lacks_have_no_picture(board_results: Path) -> None:
-    assert readme_watching(read_board(board_results), board_results, INSTALLED) is None
+def test_tasks_that_the_data_lacks_have_no_picture(board_results: Path, readme: Path) -> None:
+    assert not set(files_of(readme, board_results)) & {readme.parent / p for p in PICTURES.values()}
 
 
 @pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="not in an installed wheel")

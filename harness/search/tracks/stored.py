@@ -10,10 +10,10 @@ from harness.results.result import environment
 from harness.search.open.result import OpenResult
 from harness.search.open.setting import OpenSetting, open_setting
 from harness.search.open.space import load_space
-from harness.search.open.verify import check_open_result, check_surrogate
 from harness.search.pool import load_pool
 from harness.search.pool_result import PoolResult, check_pool_result
 from harness.search.result import FOLDER, SearchResult
+from harness.search.tracks.verify_open import check_open_result, check_surrogate
 
 
 def search_paths(results: Path) -> list[Path]:
