@@ -63,9 +63,13 @@ def check(
     from harness.verification.submit import check_code
 
     if is_algorithm(predictor):
+        if name is not None:
+            raise click.UsageError("--name is for predictors, and this is a search algorithm")
         rules = check_algorithm(predictor, images or release.default_images(), release, track)
         findings = [Finding(*rule) for rule in rules]
     else:
+        if track == "open":
+            raise click.UsageError("--track is for search algorithms, and this is a predictor")
         findings = check_code(predictor, release, images, name=name, traceback=traceback)
     echo_lines(json_lines(findings) if as_json else finding_lines(findings))
     if not all(finding.passed for finding in findings):

@@ -9,6 +9,7 @@ from itertools import islice
 import numpy as np
 
 from benchmark.recipes import RECIPES, Recipe
+from benchmark.schema import TRAINED_STATUSES
 from benchmark.space.imagesets import get_images, learned_above
 from benchmark.space.sampler import sequence
 from benchmark.util.text import quantity
@@ -73,13 +74,14 @@ def pilot_rates(campaign: Campaign, images: str) -> list[PilotRate]:
     networks is chosen, or, of equal ones, the one with the highest mean accuracy.
 
     Raises:
-        ValueError: If a planned run is missing.
+        ValueError: If a planned run is missing or was not trained.
     """
     spec, finals = get_images(images), {}
     for row in campaign.rows():
         accuracies = row["valid_accuracy"]
         assert isinstance(accuracies, list)
-        finals[str(row["run_id"])] = float(accuracies[-1])
+        if row["status"] in TRAINED_STATUSES:
+            finals[str(row["run_id"])] = float(accuracies[-1])
     plan = campaign.plan()
     missing = [run.run_id for run in plan if run.run_id not in finals]
     if missing:

@@ -54,7 +54,8 @@ def rows(
         i = numbers.setdefault(run.architecture_id, len(numbers))
         final = 0.5 + 0.01 * i + lift[rate] + noise[rate] * run.seed * (1 if i % 2 == 0 else -1)
         final = CHANCE if i >= 12 - stuck[rate] else final
-        made.append({"run_id": run.run_id, "valid_accuracy": [CHANCE, final]})
+        curve = [CHANCE, final]
+        made.append({"run_id": run.run_id, "status": "completed", "valid_accuracy": curve})
     return made
 
 
@@ -159,6 +160,13 @@ def test_a_missing_run_is_named() -> None:
     table = [row for row in rows() if row["run_id"] not in (first, second)]
     message = f"the pilot of 'digits' lacks 2 runs; the first is {first!r}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        table_of(table)
+
+
+def test_a_run_that_failed_counts_as_missing() -> None:
+    table = rows()
+    table[0] |= {"status": "failed", "valid_accuracy": []}
+    with pytest.raises(ValueError, match=f"lacks 1 run; the first is {plan()[0].run_id!r}$"):
         table_of(table)
 
 

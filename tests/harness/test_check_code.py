@@ -138,6 +138,16 @@ def run(release: Release, *words: str) -> Result:
     return CliRunner().invoke(ROOT, words, prog_name="peephole")
 
 
+def test_options_of_the_other_kind_are_refused(here: Path, release: Release) -> None:
+    done = run(release, "nets.py:Near", "--track", "open")
+    message = "--track is for search algorithms, and this is a predictor"
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (2, f"Error: {message}")
+    Path("own.py").write_text("class Own:\n    def search(self, session, *, seed): ...\n")
+    done = run(release, "own.py:Own", "--name", "mine")
+    message = "--name is for predictors, and this is a search algorithm"
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (2, f"Error: {message}")
+
+
 def test_data_beside_the_code_is_found_from_any_folder(
     here: Path, release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
