@@ -102,12 +102,24 @@ def _written(ctx: click.Context, option: click.Parameter, folder: Path | None) -
     return release
 
 
+def _merged(ctx: click.Context, option: click.Parameter, folder: Path | None) -> "Release":
+    """Return the release to make or change."""
+    from benchmark.release import Release
+
+    return _written(ctx, option, None) if folder is None else Release(folder)
+
+
 _DATA = partial(click.option, "--data", "--folder", "release", type=click.Path(path_type=Path))
 DATA_OPTION = _DATA(
     callback=_release, help="Folder of the data [default: that of the installed package]."
 )
 WRITTEN_DATA_OPTION = _DATA(
     callback=_written, help="Folder of the data to change [default: in a checkout, the release]."
+)
+
+MERGED_DATA_OPTION = _DATA(
+    callback=_merged,
+    help="Folder of the data to make or change [default: in a checkout, the release].",
 )
 
 

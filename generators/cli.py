@@ -15,6 +15,7 @@ from benchmark.options import (
     FILE,
     HELP,
     IMAGES_FOLDER_OPTION,
+    MERGED_DATA_OPTION,
     RATE,
     VERSION_OPTION,
     WORKERS_OPTION,
@@ -206,14 +207,11 @@ def status(campaign: Path, as_json: bool) -> None:
     default=(Path("campaigns/cifar10"),), show_default=True,
     help="Folder of a campaign; may be given more than once.",
 )  # fmt: skip
-@click.option(
-    "--data", type=click.Path(path_type=Path), default=Path("benchmark/data"), show_default=True,
-    help="Folder of the release.",
-)  # fmt: skip
+@MERGED_DATA_OPTION
 @click.option("--calibration", metavar="IMAGES", help="Add the calibration runs of an image set.")
 @VERSION_OPTION
 def merge(
-    campaigns: tuple[Path, ...], data: Path, calibration: str | None, version: str | None
+    campaigns: tuple[Path, ...], release: "Release", calibration: str | None, version: str | None
 ) -> None:
     """Build a release from the finished runs of campaigns.
 
@@ -226,9 +224,9 @@ def merge(
 
     merged = [Campaign(folder) for folder in campaigns]
     if calibration is None:
-        counts = merge_campaigns(merged, data, version)
+        counts = merge_campaigns(merged, release.folder, version)
     else:
-        counts = add_calibration(merged, calibration, data, version)
+        counts = add_calibration(merged, calibration, release.folder, version)
     for (name, split), count in counts.items():
         click.echo(f"{name} {split}: {quantity(count, 'run')}")
 

@@ -6,14 +6,18 @@ from pathlib import Path
 import pyarrow as pa
 
 from benchmark.calibration import calibration_path
+from benchmark.manifest import read_manifest
 from benchmark.publish.finish import changing_release
+from benchmark.publish.versions import next_version
 from benchmark.recipes import RECIPES, Recipe
+from benchmark.release import Release
 from benchmark.runs import read_table, rows_to_table, write_table
 from benchmark.space.imagesets import IMAGES, get_images
 from benchmark.space.skeletons import SKELETONS
 from generators.campaign.campaign import Campaign
 from generators.campaign.merge import merge_json, new_rows, none_finished
 from generators.campaign.plan import draw_networks, plan_run, spread
+from generators.campaign.published import published_ids
 from generators.workers.planned_run import PlannedRun
 
 NETWORKS = {  # the first networks of a skeleton in the split `test`, or held out
@@ -73,7 +77,8 @@ def add_calibration(
 ) -> dict[tuple[str, str], int]:
     """Add the finished runs of campaigns to a release as calibration runs.
 
-    Runs that the release has already are kept. The version stays unless a new one is given.
+    Runs that the release has already are kept. Without a new version, the minor number is raised
+    if any run is new.
 
     Returns:
         The number of calibration runs in the release, as `merge` returns numbers.
@@ -90,6 +95,8 @@ def add_calibration(
     other = next((name for name, row in rows.items() if row["recipe_id"] not in recipes), None)
     if other is not None:
         raise ValueError(f"run {other!r} is no calibration run of {images!r}")
+    if rows.keys() - published_ids([images], Release(folder)):
+        version = version or next_version(read_manifest(folder).version)
     with changing_release(folder, version) as draft:
         path, table = calibration_path(images, draft), rows_to_table(list(rows.values()))
         if path.exists():

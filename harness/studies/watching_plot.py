@@ -216,8 +216,8 @@ def watching_sentence(watching: Watching) -> str:
         return text
     other, known = _known(watching.another_run), _known(watching.equivalents[-1].tau)
     return (
-        f"{text} Another whole training, with another seed, orders them at tau {other}; the last "
-        f"of these predictions at {known}."
+        f"{text} Another whole training, with another seed, orders the networks that have one at "
+        f"tau {other}; the last of these predictions orders all at {known}."
     )
 
 

@@ -85,7 +85,7 @@ def _overview(tasks: Sequence[TaskBoard], ceiling: Ceiling | None, most: int | N
     ]
     if ceiling is not None and tasks[0].observed == 0:
         limit = " / ".join(_number(ceiling.tau(split), 3) for split in SCORED_SPLITS)
-        lines.append(f"| *ceiling: noise of seeds* | {limit} |{' |' * (len(tasks) - 1)}")
+        lines.append(f"| {_ceiling_name(ceiling)} | {limit} |{' |' * (len(tasks) - 1)}")
     heads = " | ".join(moment(task.observed) for task in tasks)
     return "\n".join(
         [
@@ -141,6 +141,12 @@ def _row_line(row: Row) -> str:
     return _line([*cells, CHECKED[row.result.verification]])
 
 
+def _ceiling_name(ceiling: Ceiling) -> str:
+    """Return the name of a ceiling's row, with the number of its repeated networks."""
+    counts = " / ".join(str(ceiling.networks.get(split, 0)) for split in SCORED_SPLITS)
+    return f"*ceiling: noise of seeds, {counts} networks*"
+
+
 def _ceiling_cells(ceiling: Ceiling) -> list[str]:
     scores = [ceiling.scores.get(split, {}) for split in SCORED_SPLITS]
     taus = [ceiling.tau(split) for split in SCORED_SPLITS]
@@ -150,7 +156,7 @@ def _ceiling_cells(ceiling: Ceiling) -> list[str]:
     ]
     known = [value for value in rankable if value is not None]
     mean = f"{sum(known) / len(known):.3f}" if known else DASH
-    cells = ["", "*ceiling: noise of seeds*"]
+    cells = ["", _ceiling_name(ceiling)]
     cells += [_cell(SeedScore(tau.value, tau.low, tau.high, None), 3) for tau in taus]
     cells += ["", mean, "", *(_number(metrics.get("r2"), 3) for metrics in scores)]
     return [*cells, "", "", ""]

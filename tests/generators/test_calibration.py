@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from benchmark.calibration import agreements, calibration_path
 from benchmark.cli import data
+from benchmark.manifest import read_manifest
 from benchmark.publish.verify import verify_release
 from benchmark.recipes import RECIPES
 from benchmark.release import Release
@@ -79,8 +80,10 @@ def finals(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finals]:
         value = {LONGER: value + 0.05, WIDER: 1 - value, FULL: 0.5}[run.recipe_id]
         other.append(row_with(run, value))
     campaign = campaign_of(place / "other", PLAN, other)
-    added = add_calibration([campaign], "cifar10", place / "data", "1.1.0")
-    assert added == {("cifar10", "calibration"): 56}
+    for _ in range(2):  # at first all runs are new, then none
+        added = add_calibration([campaign], "cifar10", place / "data")
+        assert added == {("cifar10", "calibration"): 56}
+        assert read_manifest(place / "data").version == "1.1.0"
     return place / "data", known
 
 
