@@ -88,8 +88,9 @@ def agreements(images: str, release: Release) -> list[Agreement]:
     others = _finals(read_table(path, COLUMNS))
     names = {name for finals in others.values() for name in finals}
     rows = pa.concat_tables(release.runs(images, split, columns=COLUMNS) for split in splits)
-    own = {seed: finals for (_, _, seed), finals in _finals(rows).items()}
-    again = {key: finals for key, finals in _finals(rows).items() if key[2] == 1}
+    released = _finals(rows)
+    own = {seed: finals for (_, _, seed), finals in released.items()}
+    again = {key: finals for key, finals in released.items() if key[2] == 1}
     agreeing = []
     for (tier, recipe_id, seed), finals in (again | others).items():
         words = "another seed" if seed else _words(release.recipe(recipe_id))

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from benchmark.proxies import PROXIES, proxies_path, read_proxies
 from benchmark.runs import null_problems, read_table, sha256, split_path
+from benchmark.schema import SCHEMA_VERSION
 from benchmark.space.imagesets import IMAGES
 from benchmark.space.splits import SPLITS
 from benchmark.util.atomic import write_atomically
@@ -52,27 +53,9 @@ class ProxyCounts:
 class Manifest:
     """The version and date of a release, and counts of its files of runs and proxies.
 
-    `date` is the day (UTC) on which these rows got this version, such as "2026-11-25".
+    `date` is the day (UTC) on which these rows got this version, such as "2026-11-25", and
+    `schema_version` that of the runs.
     """
-
-    version: str
-    date: str
-    splits: tuple[SplitCounts, ...]
-    proxies: tuple[ProxyCounts, ...]
-
-    @property
-    def images(self) -> tuple[str, ...]:
-        """The image sets of the runs."""
-        return tuple(dict.fromkeys(entry.images for entry in self.splits))
-
-    def has_rows_of(self, other: "Manifest") -> bool:
-        """Return whether both have the same files of runs and proxies, byte for byte."""
-        return (self.splits, self.proxies) == (other.splits, other.proxies)
-
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """The fields of `manifest.json`."""
 
     version: str
     date: str
@@ -93,6 +76,15 @@ class _Stored:
                     check_line(field, name)
         for proxies in self.proxies:
             proxies_path(proxies.images, Path())
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The image sets of the runs."""
+        return tuple(dict.fromkeys(entry.images for entry in self.splits))
+
+    def has_rows_of(self, other: "Manifest") -> bool:
+        """Return whether both have the same files of runs and proxies, byte for byte."""
+        return (self.splits, self.proxies) == (other.splits, other.proxies)
 
 
 def count_split(images: str, split: str, folder: Path) -> SplitCounts:
@@ -160,6 +152,7 @@ def count_release(folder: Path, version: str, date: str) -> Manifest:
     return Manifest(
         version,
         date,
+        SCHEMA_VERSION,
         tuple(count_split(images, split, folder) for images, split in released_splits(folder)),
         tuple(count_proxies(name, folder) for name in released_proxies(folder)),
     )
@@ -205,5 +198,4 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if not path.exists():
         raise FileNotFoundError(f"{str(folder)!r} has no {MANIFEST}, so it is not a release")
-    stored = read_record(path, _Stored)
-    return Manifest(stored.version, stored.date, stored.splits, stored.proxies)
+    return read_record(path, Manifest)

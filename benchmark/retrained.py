@@ -49,7 +49,7 @@ class Verdict:
         failed: Number of trainings that failed.
         identical: Number of networks with bit-identical series.
         within: Number of networks whose difference is within the spread of seeds.
-        median: Median absolute difference in final valid accuracy.
+        median: Median absolute difference in final valid accuracy. None: there are no differences.
         seeds_median: Median absolute difference between two seeds of a network.
         larger: p-value of the hypothesis that differences are no larger than those between seeds.
             None: there are no differences.
@@ -63,7 +63,7 @@ class Verdict:
     failed: int
     identical: int
     within: int
-    median: float
+    median: float | None
     seeds_median: float
     larger: float | None
     shifted: float | None
@@ -73,7 +73,7 @@ class Verdict:
     def cells(self) -> tuple[str, ...]:
         """All fields but the p-values, as a table shows them."""
         counts = self.networks, self.failed, self.identical, self.within
-        medians = f"{self.median:.4f}", f"{self.seeds_median:.4f}"
+        medians = ("-" if m is None else f"{m:.4f}" for m in (self.median, self.seeds_median))
         return self.kind, *map(str, counts), *medians, "yes" if self.agrees else "no"
 
 

@@ -101,7 +101,9 @@ def watch(
 
 def _tasks_of(images: str, version: int | None, release: "Release") -> "list[Task]":
     """Return the tasks of an image set with one version, by default the latest."""
-    pattern = re.compile(rf"{images}-k\d+-v(\d+)")
+    from benchmark.space.imagesets import get_images
+
+    pattern = re.compile(rf"{get_images(images).name}-k\d+-v(\d+)")
     matches = [pattern.fullmatch(name) for name in release.task_names()]
     versions = {match[0]: int(match[1]) for match in matches if match}
     wanted = version or max(versions.values(), default=1)

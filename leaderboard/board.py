@@ -153,7 +153,7 @@ def read_board(
         raise ValueError("; ".join([text, *problems.values()]))
     places = [place for place in (own, folder) if place is not None]
     found = [path for place in places for path in ceiling_paths(place) if path not in problems]
-    ceilings = {ceiling.images: ceiling for ceiling in map(read_ceiling, found)}
+    ceilings = {ceiling.images: ceiling for ceiling in map(read_ceiling, reversed(found))}
     tasks = [task_board(of, ceilings.get(of[0][0].images)) for of in entries.values()]
     tasks.sort(key=lambda task: ([*IMAGES].index(task.images), task.observed, task.name))
     tasks.sort(key=lambda task: group_of(task.name) != task.images)

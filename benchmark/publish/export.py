@@ -113,6 +113,7 @@ def replacing_folder(target: Path) -> Iterator[Path]:
     The new folder is in a hidden folder beside the target; a process that is killed may leave the
     hidden folder behind.
     """
+    target = target.resolve()
     make_folder(target.parent)
     with TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as hidden:
         draft = Path(hidden) / target.name

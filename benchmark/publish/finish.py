@@ -24,7 +24,6 @@ from benchmark.publish.citation import citation_cff, licence_text
 from benchmark.publish.croissant import croissant_text
 from benchmark.publish.draft import release_draft
 from benchmark.publish.versions import FIRST, agreed_version
-from benchmark.schema import SCHEMA_VERSION
 from benchmark.util.atomic import write_atomically
 
 
@@ -66,8 +65,7 @@ def _describe(folder: Path, version: str | None) -> None:
     agreed = agreed_version(old.version if old else None, version, changed=changed)
     day = old.date if old and agreed == old.version else today
     manifest = replace(counted, version=agreed, date=day)
-    head = {"version": agreed, "date": day, "schema_version": SCHEMA_VERSION}
-    write_atomically(folder / MANIFEST, json.dumps(head | asdict(manifest), indent=1) + "\n")
+    write_atomically(folder / MANIFEST, json.dumps(asdict(manifest), indent=1) + "\n")
     write_atomically(folder / LICENCE_FILE, licence_text())
     write_atomically(folder / CITATION, citation_cff(agreed, day))
     write_atomically(folder / CARD, card_text(manifest, folder))

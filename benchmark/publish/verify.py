@@ -65,17 +65,20 @@ def verify_release(folder: Path) -> list[str]:
             continue
         for row in table.to_pylist():
             problems += row_problems(row, split)
+            if row["images"] != images:
+                problems.append(f"run {row['run_id']!r} is not one of {images!r}")
             if row["run_id"] in seen:
                 problems.append(f"run {row['run_id']!r} is in {seen[row['run_id']]} and {split}")
             seen[row["run_id"]] = split
-            known = seeds.setdefault(images, {})
-            known.setdefault(row["architecture_id"], set()).add(row["seed"])
+            seeds.setdefault(images, {}).setdefault(row["architecture_id"], set()).add(row["seed"])
         problems += _bit_file_problems(images, split, folder, table)
     for images in IMAGES:
         path = calibration_path(images, folder)
         table = _read_runs(path, problems) if path.exists() else None
-        for row in table.to_pylist() if table is not None else ():
-            problems += row_problems(row)
+        rows = [] if table is None else table.to_pylist()
+        problems += [problem for row in rows for problem in row_problems(row)]
+        if len({row["run_id"] for row in rows}) < len(rows):
+            problems.append(f"{images}/calibration.parquet has a run more than once")
     for images in released_proxies(folder):
         problems += proxy_problems(images, folder, seeds.get(images, {}))
     # Invalid rows make the descriptions wrong, too, so these are checked only if rows are valid.

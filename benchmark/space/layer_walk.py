@@ -68,6 +68,15 @@ class LayerRow:
         weights = self.kernel_height * self.kernel_width * self.in_channels * self.out_channels
         return weights * self.out_resolution**2
 
+    @property
+    def same_padding(self) -> tuple[int, int, int, int]:
+        """Left, right, top and bottom padding that keeps the resolution (or halves it).
+
+        An even kernel has its extra row at the bottom and its extra column on the right.
+        """
+        height, width = self.kernel_height, self.kernel_width
+        return (width - 1) // 2, width // 2, (height - 1) // 2, height // 2
+
 
 class _Walker:
     """Appends rows and keeps the index, channels and resolution of the last output."""

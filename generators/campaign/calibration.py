@@ -1,6 +1,7 @@
 """Plans the calibration runs of an image set, and adds them to a release."""
 
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,7 +19,7 @@ from generators.campaign.campaign import Campaign
 from generators.campaign.merge import merge_json, new_rows, none_finished
 from generators.campaign.plan import draw_networks, plan_run, spread
 from generators.campaign.published import published_ids
-from generators.workers.planned_run import PlannedRun
+from generators.workers.planned_run import PlannedRun, Row
 
 NETWORKS = {  # the first networks of a skeleton in the split `test`, or held out
     "peephole-3x2": 12, "shallow-3x1": 3, "wide-3x1": 3,
@@ -89,7 +90,11 @@ def add_calibration(
         BlockingIOError, OSError: As for `release_draft`.
     """
     recipes = calibration_recipes(images)
-    rows = {str(row["run_id"]): row for campaign in campaigns for row in campaign.rows()}
+    rows: dict[str, Row] = {}
+    for row in chain.from_iterable(campaign.rows() for campaign in campaigns):
+        name = str(row["run_id"])
+        if rows.setdefault(name, row) != row:
+            raise ValueError(f"run {name!r} is in two campaigns with different content")
     if not rows:
         raise none_finished(campaigns)
     other = next((name for name, row in rows.items() if row["recipe_id"] not in recipes), None)

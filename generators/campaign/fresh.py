@@ -40,7 +40,7 @@ def make_fresh_plan(
         )
     known = released_architectures(release)
     groups = []
-    for name in image_names:
+    for name in dict.fromkeys(image_names):
         images = get_images(name)
         quota = scale_quota(Quota(0, 0, images.quota.test, images.quota.heldout), networks)
         for skeleton in SKELETONS.values():

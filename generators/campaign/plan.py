@@ -62,11 +62,10 @@ def quota_of(skeleton: Skeleton, quota: Quota) -> dict[Split, int]:
     """Return how many networks of a skeleton each split gets."""
     if skeleton.held_out:
         return {"heldout": quota.heldout}
-    return {
-        "train": divide_over_skeletons(quota.train)[skeleton.name],
-        "validation": divide_over_skeletons(quota.validation)[skeleton.name],
-        "test": divide_over_skeletons(quota.test)[skeleton.name],
-    }
+    counts: dict[Split, int] = {
+        "train": quota.train, "validation": quota.validation, "test": quota.test,
+    }  # fmt: skip
+    return {split: divide_over_skeletons(n)[skeleton.name] for split, n in counts.items()}
 
 
 def draw_networks(skeleton: Skeleton, images: ImageSet, quota: Quota) -> dict[Split, list[Drawn]]:
@@ -95,7 +94,7 @@ def make_plan(image_names: Iterable[str], networks: int | None = None) -> list[P
         ValueError: If an image set is not known.
     """
     groups: list[list[PlannedRun]] = []
-    for name in image_names:
+    for name in dict.fromkeys(image_names):
         images = get_images(name)
         quota = images.quota if networks is None else scale_quota(images.quota, networks)
         for skeleton in SKELETONS.values():

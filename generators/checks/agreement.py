@@ -107,7 +107,7 @@ def _verdict(group: Sequence[Comparison], spread: Array) -> Verdict:
         failed,
         sum(c.identical for c in group),
         sum(c.within for c in group),
-        float(np.median(abs(differences))) if len(differences) else float("nan"),
+        float(np.median(abs(differences))) if len(differences) else None,
         float(np.median(spread)),
         larger,
         shifted,

@@ -80,12 +80,13 @@ def watched(device: str) -> Iterator[list[float]]:
     tool = shutil.which("nvidia-smi")
 
     def watch() -> None:
-        index = torch.device(device).index or 0
-        command = [str(tool), f"--id={index}", "--query-gpu=utilization.gpu"]
+        uuid = torch.cuda.get_device_properties(device).uuid
+        command = [str(tool), f"--id=GPU-{uuid}", "--query-gpu=utilization.gpu"]
         command.append("--format=csv,noheader,nounits")
         while not ended.wait(SAMPLE_SECONDS):
             output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-            samples.append(float(output.split()[0]) / 100)
+            if output.strip().isdecimal():  # a part of a GPU has no utilisation of its own
+                samples.append(int(output) / 100)
 
     thread = threading.Thread(target=watch, daemon=True)
     if tool and device.startswith("cuda"):

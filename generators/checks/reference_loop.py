@@ -17,7 +17,6 @@ from benchmark.recipes import Recipe, learning_rates
 from benchmark.space.layer_walk import LayerRow
 from generators.training.images import ImageArrays, Pixels
 from generators.training.network import GlobalPool
-from generators.training.pools import same_padding
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class TextbookLayer(nn.Module):
         row, kernel = self.row, (self.row.kernel_height, self.row.kernel_width)
         pad = (0, 0, 0, 0)
         if row.role != "transition" or row.kind == "conv":
-            pad = same_padding(row)
+            pad = row.same_padding
         if row.kind == "conv":
             y: Tensor = self.inner(functional.pad(x, pad))
         elif row.kind == "max_pool":

@@ -89,10 +89,10 @@ def report(verification: Verification) -> Iterator[str]:
             f"{v.kind}: {'agrees' if v.agrees else 'DOES NOT AGREE'}. "
             f"{quantity(v.networks, 'network')}, {v.identical} identical, {v.within} within the "
             f"spread of seeds, {v.failed} failed; "
-            f"median difference {v.median:.4f}, between seeds {v.seeds_median:.4f}; p-values: "
-            f"no larger {_p_value(v.larger)}, not shifted {_p_value(v.shifted)}"
+            f"median difference {_number(v.median, 4)}, between seeds {v.seeds_median:.4f}; "
+            f"p-values: no larger {_number(v.larger, 3)}, not shifted {_number(v.shifted, 3)}"
         )
 
 
-def _p_value(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

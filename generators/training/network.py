@@ -9,13 +9,7 @@ from torch.nn import functional
 from benchmark.recipes import Recipe
 from benchmark.space.layer_walk import LayerRow
 from benchmark.util.rng import generator_for
-from generators.training.pools import (
-    AveragePool,
-    MaxPool,
-    SeparableAveragePool,
-    SeparableMaxPool,
-    same_padding,
-)
+from generators.training.pools import AveragePool, MaxPool, SeparableAveragePool, SeparableMaxPool
 
 PAD_FROM = 48  # saved taps times output channels from which padding is faster, measured on a CPU
 
@@ -39,7 +33,7 @@ class Convolution(nn.Module):
         self.bias = nn.Parameter(torch.zeros(row.out_channels))
         self.layer_row = row
         self.stride, self.resolution = row.stride, row.in_resolution
-        left, right, top, bottom = same_padding(row)
+        left, right, top, bottom = row.same_padding
         reach = row.in_resolution - 1
         self.reach = min(max(top, bottom), reach), min(max(left, right), reach)
         vertical, horizontal = self.reach

@@ -16,15 +16,6 @@ from benchmark.space.layer_walk import LayerRow
 from generators.training.compiled import CompiledAverage, CompiledMaxPool, is_compiled_for
 
 
-def same_padding(row: LayerRow) -> tuple[int, int, int, int]:
-    """Return the left, right, top and bottom padding that keeps the resolution (or halves it).
-
-    An even kernel has its extra row at the bottom and its extra column on the right.
-    """
-    height, width = row.kernel_height, row.kernel_width
-    return (width - 1) // 2, width // 2, (height - 1) // 2, height // 2
-
-
 def is_symmetric(padding: tuple[int, int, int, int]) -> bool:
     """Return whether a padding can be passed as torch's padding argument."""
     return padding[0] == padding[1] and padding[2] == padding[3]
@@ -38,7 +29,7 @@ class MaxPool(nn.Module):
         super().__init__()
         self.kernel = (row.kernel_height, row.kernel_width)
         self.stride = row.stride
-        padding = same_padding(row) if row.role == "block" else (0, 0, 0, 0)
+        padding = row.same_padding if row.role == "block" else (0, 0, 0, 0)
         self.inner = (padding[2], padding[0]) if is_symmetric(padding) else (0, 0)
         self.outer = () if is_symmetric(padding) else padding
 
@@ -57,7 +48,7 @@ class AveragePool(nn.Module):
         super().__init__()
         self.layer_row = row
         self.kernel = (row.kernel_height, row.kernel_width)
-        padding = same_padding(row)
+        padding = row.same_padding
         self.inner = (padding[2], padding[0]) if is_symmetric(padding) else (0, 0)
         self.outer = () if is_symmetric(padding) else padding
         ones = functional.pad(torch.ones(1, 1, row.in_resolution, row.in_resolution), padding)
@@ -81,7 +72,7 @@ class SeparableMaxPool(nn.Module):
         super().__init__()
         self.layer_row = row
         self.kernel = (row.kernel_height, row.kernel_width)
-        self.padding = same_padding(row)
+        self.padding = row.same_padding
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool (n, c, r, r) to the same shape."""
@@ -103,7 +94,7 @@ class SeparableAveragePool(nn.Module):
         super().__init__()
         self.layer_row = row
         self.kernel = (row.kernel_height, row.kernel_width)
-        self.padding = same_padding(row)
+        self.padding = row.same_padding
         ones = torch.ones(1, 1, row.in_resolution, row.in_resolution)
         scale = 1 / self._sums(ones)
         self.scale: Tensor

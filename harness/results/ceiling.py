@@ -202,6 +202,8 @@ def write_ceilings(
 
 def is_same(one: Ceiling, other: Ceiling) -> bool:
     """Return whether two ceilings are equal, numbers within `ROUNDING`."""
+    if one.networks != other.networks:
+        return False
     numbers, others = (
         np.array(
             [

@@ -5,14 +5,14 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Protocol
 
 import numpy as np
 
 from benchmark.util.text import is_line
 from harness.prediction_rules import plain_prediction, query_scope, require_valid
-from harness.protocol import Prediction, Predictor, Queries, Runs
+from harness.protocol import Prediction, Predictor, Queries
 from harness.results.result import Seconds
+from harness.task_data import TaskData
 
 MOST_COUNTS, LONGEST_COUNT = 100, 60  # counts of a predictor, and characters of their names
 NO_FRACTION = 2.0  # a median of accuracies above it
@@ -28,23 +28,7 @@ class TimedPrediction:
     counts: Mapping[str, int]
 
 
-class TaskInputs(Protocol):
-    """The inputs of a predictor; `harness.task_data.TaskData` adds the targets."""
-
-    @property
-    def train(self) -> Runs:
-        """Runs to fit on."""
-
-    @property
-    def validation(self) -> Runs:
-        """Runs for model selection."""
-
-    @property
-    def queries(self) -> Queries:
-        """Networks to predict."""
-
-
-def fit_predict(make: Callable[[], Predictor], data: TaskInputs, seed: int) -> TimedPrediction:
+def fit_predict(make: Callable[[], Predictor], data: TaskData, seed: int) -> TimedPrediction:
     """Make and fit a predictor, and predict all queries in one call.
 
     The predictor receives copies, so it cannot modify shared data.

@@ -8,14 +8,9 @@ from harness.search.session import Index, Session
 ETA = 3  # halving keeps a third of the networks, for three times the epochs
 
 
-def finish(session: Session, scores: Array | None = None) -> None:
-    """Train the unfinished networks to the end, those with the highest scores (networks,) first.
-
-    Without scores, those that were trained furthest come first, by their accuracy.
-    """
-    rest = session.unfinished
-    if scores is None:
-        scores = session.trained + session.accuracies
+def finish(session: Session) -> None:
+    """Train the unfinished networks to the end: those trained furthest first, by their accuracy."""
+    rest, scores = session.unfinished, session.trained + session.accuracies
     for network in rest[np.argsort(-scores[rest], kind="stable")].tolist():
         session.train(network, session.total_epochs)
 

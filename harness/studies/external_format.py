@@ -12,6 +12,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from benchmark.recipes import MOST_EPOCHS
 from benchmark.schema import TENTHS
 from benchmark.space.imagesets import IMAGES
 from benchmark.space.layer_walk import ROW_KINDS, WEIGHTED, LayerRow, Role
@@ -25,7 +26,6 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 Numbers = tuple[float | None, ...] | None  # one an epoch; None is unknown, or lost by divergence
 NAME = re.compile(r"[a-z0-9-]{1,22}")
 LARGEST_SIZE = 1_000_000  # of kernels, strides, channels and pixels
-MOST_EPOCHS = 10_000
 LONGEST_NAME = 2_000  # characters of an id or a group, which may be the network as text
 REDUCING = ("global_pool", "dense", "linear")  # read all pixels, and leave one
 ROLES: dict[str, Role] = {"add": "add", "global_pool": "head", "linear": "head"}  # else "block"

@@ -136,8 +136,8 @@ def _transfers(
     result = read_result(find_result(results, before[0].name, best.predictor))
     for name, skeleton in SKELETONS.items():
         stratum = f"skeleton/{name}"
-        if skeleton.held_out and stratum in ceiling.scores and "tau" in result.scores[stratum]:
-            tau = result.scores[stratum]["tau"]
+        tau = result.scores.get(stratum, {}).get("tau")
+        if skeleton.held_out and stratum in ceiling.scores and tau is not None:
             known = Score(tau.value, tau.low, tau.high)
             yield Transfer(name, known, ceiling.tau(stratum), ceiling.is_rankable(name))
 

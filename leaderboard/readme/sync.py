@@ -62,6 +62,5 @@ def bring_up_to_date(files: Mapping[Path, str]) -> list[Path]:
     """Write the files that do not hold what they must, and return which these were."""
     written = outdated(files)
     for path in written:
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, files[path])
     return written

@@ -24,7 +24,6 @@ def draw_features(study: FeatureStudy, path: Path) -> None:
     """Draw a study.
 
     Raises:
-        ValueError: If matplotlib is not installed.
         OSError: If the file cannot be written.
     """
     best = study.units.best

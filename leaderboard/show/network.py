@@ -9,13 +9,13 @@ import click
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from benchmark.manifest import released_splits
 from benchmark.recipes import Recipe
 from benchmark.release import INSTALLED, Release
-from benchmark.runs import series, split_path
+from benchmark.runs import series
 from benchmark.space.architectures import from_record
-from benchmark.space.imagesets import IMAGES, get_images
+from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import LayerRow, layer_word, macs, parameters, walk
-from benchmark.space.splits import SPLITS
 from benchmark.util.text import escape
 from benchmark.util.unknown_name import check_one, starting_with
 from leaderboard.show.chart import Array, chart
@@ -107,11 +107,10 @@ def all_networks(images: str, release: Release = INSTALLED) -> Iterator[Network]
         FileNotFoundError: If the release has no data of it; the message lists what it has.
     """
     check_images(images, release)
-    for split in SPLITS:
-        if split_path(images, split, release.folder).exists():
-            table = release.runs(images, split, columns=COLUMNS)
-            for architecture_id in table["architecture_id"].unique().to_pylist():
-                yield _network(table, (architecture_id, images, split), release)
+    for split in (s for name, s in released_splits(release.folder) if name == images):
+        table = release.runs(images, split, columns=COLUMNS)
+        for architecture_id in table["architecture_id"].unique().to_pylist():
+            yield _network(table, (architecture_id, images, split), release)
 
 
 def _network(table: pa.Table, found: Found, release: Release) -> Network:
@@ -158,12 +157,10 @@ def _read_ids(release: Release) -> dict[str, Found]:
     """Return architecture id, image set and split of each run, by run id."""
     runs: dict[str, Found] = {}
     columns = ("run_id", "architecture_id")
-    for image_set in IMAGES:
-        for split in SPLITS:
-            if split_path(image_set, split, release.folder).exists():
-                table = release.runs(image_set, split, columns=columns)
-                for run, architecture in zip(*(c.to_pylist() for c in table.columns), strict=True):
-                    runs[run] = (architecture, image_set, split)
+    for image_set, split in released_splits(release.folder):
+        table = release.runs(image_set, split, columns=columns)
+        for run, architecture in zip(*(c.to_pylist() for c in table.columns), strict=True):
+            runs[run] = (architecture, image_set, split)
     if not runs:
         raise FileNotFoundError(f"no runs in {str(release.folder)!r}")
     return runs

@@ -96,15 +96,9 @@ def torch_text(rows: tuple[LayerRow, ...], recipe: Recipe, title: str) -> str:
     return "".join([head, *made, start, *steps]) + f"        return x{len(rows) - 1}\n"
 
 
-def same_padding(row: LayerRow) -> tuple[int, int, int, int]:
-    """Return the pixels that keep the resolution: left, right, top, bottom."""
-    height, width = row.kernel_height, row.kernel_width
-    return (width - 1) // 2, width // 2, (height - 1) // 2, height // 2
-
-
 def _is_uneven(row: LayerRow) -> bool:
     """Return whether two opposite sides of a layer's input are padded differently."""
-    left, right, top, bottom = same_padding(row)
+    left, right, top, bottom = row.same_padding
     return (left, top) != (right, bottom)
 
 
@@ -112,7 +106,7 @@ def _module(row: LayerRow, recipe: Recipe) -> str:
     """Return the code that makes the module of a row; empty if it needs none."""
     height, width = row.kernel_height, row.kernel_width
     if row.kind == "conv":
-        left, _, top, _ = same_padding(row)
+        left, _, top, _ = row.same_padding
         sides = "" if _is_uneven(row) else f", padding={(top, left)}"
         sizes = f"{row.in_channels}, {row.out_channels}, {(height, width)}"
         return f"nn.Conv2d({sizes}, stride={row.stride}{sides})"
@@ -132,7 +126,7 @@ def _steps(rows: tuple[LayerRow, ...]) -> Iterator[str]:
         read = [names[source] for source in row.inputs]
         value = f"self.layer{index}({read[0]})"
         if row.kind == "conv" and _is_uneven(row):
-            value = f"self.layer{index}(functional.pad({read[0]}, {same_padding(row)}))"
+            value = f"self.layer{index}(functional.pad({read[0]}, {row.same_padding}))"
         elif row.kind in ("relu", "sigmoid", "tanh"):
             value = f"torch.{row.kind}({read[0]})"
         elif row.kind == "max_pool" and row.stride > 1:

@@ -9,7 +9,6 @@ from onnx import helper
 from benchmark.recipes import Recipe
 from benchmark.space.layer_walk import LayerRow
 from benchmark.util.atomic import replacing
-from leaderboard.show.network_code import same_padding
 
 OPSET, IR_VERSION = 17, 8  # of ONNX 1.12; newer libraries read them, too
 OPERATORS = {
@@ -94,7 +93,7 @@ def _attributes(row: LayerRow, recipe: Recipe) -> dict[str, Any]:
         return {"transB": 1}
     if row.kind not in ("conv", "max_pool", "avg_pool"):
         return {}
-    left, right, top, bottom = same_padding(row)
+    left, right, top, bottom = row.same_padding
     keeps = row.kind == "conv" or row.stride == 1  # a pool of larger stride has no padding
     return {
         "kernel_shape": (row.kernel_height, row.kernel_width),

@@ -30,7 +30,6 @@ def draw_network(network: Network, path: Path) -> None:
     """Draw a network and its runs.
 
     Raises:
-        ValueError: If matplotlib is not installed.
         OSError: If the file cannot be written.
     """
     lines = drawn_lines(network.rows)

@@ -20,7 +20,6 @@ def draw_predictor(shown: ShownPredictor, path: Path) -> None:
     """Draw the predictions and scores of a predictor.
 
     Raises:
-        ValueError: If matplotlib is not installed.
         OSError: If the file cannot be written.
     """
     result = shown.result

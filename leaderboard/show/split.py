@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.compute as pc
 
+from benchmark.manifest import released_splits
 from benchmark.release import INSTALLED, Release
-from benchmark.runs import series, split_path
-from benchmark.space.imagesets import IMAGES, get_images, learned_above
+from benchmark.runs import series
+from benchmark.space.imagesets import get_images, learned_above
 from benchmark.space.skeletons import SKELETONS
-from benchmark.space.splits import SPLITS
 from benchmark.util.text import quantity
 from leaderboard.show.chart import Array, histogram
 
@@ -48,7 +48,7 @@ def check_images(images: str, release: Release) -> None:
         FileNotFoundError: If the release has no data of it; the message lists what it has.
     """
     get_images(images)
-    known = [n for n in IMAGES if any(split_path(n, s, release.folder).exists() for s in SPLITS)]
+    known = list(dict.fromkeys(name for name, _ in released_splits(release.folder)))
     if images not in known:
         raise FileNotFoundError(
             f"data of {images!r} is not in this release; there is data of "
@@ -60,7 +60,7 @@ def load_groups(images: str, release: Release = INSTALLED) -> list[Group]:
     """Read the groups of an image set by split and skeleton. Errors as in `check_images`."""
     check_images(images, release)
     groups = []
-    for split in SPLITS:
+    for split in (s for name, s in released_splits(release.folder) if name == images):
         table = release.runs(images, split, columns=COLUMNS)
         for skeleton in SKELETONS:
             rows = table.filter(pc.equal(table["skeleton"], skeleton))

@@ -21,7 +21,6 @@ def draw_groups(images: str, groups: list[Group], path: Path) -> None:
     """Draw the groups of an image set.
 
     Raises:
-        ValueError: If matplotlib is not installed.
         OSError: If the file cannot be written.
     """
     shown = [group for group in groups if len(group.curves)]

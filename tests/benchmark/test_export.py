@@ -32,12 +32,18 @@ def left_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-def test_a_copy_is_the_release_with_licence_and_citation(original: Path, tmp_path: Path) -> None:
+def test_a_copy_is_the_release_with_licence_and_citation(
+    original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     copy = export_folder(original, tmp_path / "new" / "copy")
     assert content(copy) == content(original)
     assert verify_release(copy) == []
     assert {"LICENSE", "CITATION.cff", "README.md", "croissant.json"} <= set(left_in(copy))
     assert left_in(copy.parent) == ["copy"]
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    export_folder(original, Path())
+    assert content(tmp_path / "here") == content(original)
 
 
 def test_hidden_files_stay_behind(original: Path, tmp_path: Path) -> None:

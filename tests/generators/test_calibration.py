@@ -184,6 +184,9 @@ def test_published_calibration_runs_cannot_be_changed(
         add_calibration([own], "cifar10", finals[0])
     with pytest.raises(ValueError, match=r"is finished; `peephole generate run` trains them$"):
         add_calibration([campaign_of(tmp_path / "none", PLAN, [])], "cifar10", finals[0])
+    pair = [other, campaign_of(tmp_path / "d", PLAN, [row_with(PLAN[0], 0.4)])]
+    with pytest.raises(ValueError, match=r"is in two campaigns with different content$"):
+        add_calibration(pair, "cifar10", finals[0])
     assert calibration_path("cifar10", finals[0]).read_bytes() == before
 
 
@@ -197,3 +200,7 @@ def test_verify_looks_at_calibration_runs(finals: tuple[Path, Finals], tmp_path:
     sign(folder)
     (problem,) = verify_release(folder)
     assert problem.startswith(f"`macs` of run {rows[0]['run_id']!r} is 1 and must be ")
+    right = published_rows(calibration_path("cifar10", finals[0]))
+    write_table(rows_to_table([*right, right[0]]), path)
+    sign(folder)
+    assert verify_release(folder) == ["cifar10/calibration.parquet has a run more than once"]

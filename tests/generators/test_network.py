@@ -17,13 +17,7 @@ from benchmark.space.layer_walk import LayerRow, RowKind, walk
 from benchmark.space.sampler import sequence
 from benchmark.space.skeletons import SKELETONS
 from generators.training.network import IN_PLACE, Convolution, InPlace, Network, initialise, layer
-from generators.training.pools import (
-    MaxPool,
-    SeparableAveragePool,
-    SeparableMaxPool,
-    is_symmetric,
-    same_padding,
-)
+from generators.training.pools import MaxPool, SeparableAveragePool, SeparableMaxPool, is_symmetric
 from tests.toys.campaign import tiny_architecture
 
 Array = NDArray[np.float64]
@@ -128,14 +122,14 @@ def test_even_kernels_reach_one_further_down_and_right() -> None:
         found = module(x)[0, 0].tolist()
     # x[i, j] + 10 x[i, j+1] + 100 x[i+1, j] + 1000 x[i+1, j+1], zero past the right and the bottom
     assert found == [[5421, 6532, 603], [8754, 9865, 906], [87, 98, 9]]
-    assert same_padding(row_of("conv", (4, 2), 8)) == (0, 1, 1, 2)  # left, right, top, bottom
+    assert row_of("conv", (4, 2), 8).same_padding == (0, 1, 1, 2)  # left, right, top, bottom
 
 
 @pytest.mark.parametrize(
     ("kernel", "symmetric"), [((3, 5), True), ((2, 3), False), ((3, 2), False), ((4, 4), False)]
 )
 def test_torch_can_pad_for_odd_kernels_only(kernel: tuple[int, int], symmetric: bool) -> None:
-    assert is_symmetric(same_padding(row_of("conv", kernel, 8))) is symmetric
+    assert is_symmetric(row_of("conv", kernel, 8).same_padding) is symmetric
 
 
 def pooled(x: Array, kernel: tuple[int, int], how: str) -> Array:

@@ -152,6 +152,10 @@ def test_numbers_per_skeleton_add_up(count: int) -> None:
         assert abs(share - count * SKELETONS[name].share) < 1
 
 
+def test_an_image_set_named_twice_is_planned_once() -> None:
+    assert make_plan(["digits", "digits"], 100) == make_plan(["digits"], 100)
+
+
 def test_a_plan_read_back_is_the_same(tmp_path: Path) -> None:
     plan = [*tiny_plan(3), *plan_of("digits")[:5]]
     path = tmp_path / "plan.jsonl"

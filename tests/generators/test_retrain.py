@@ -6,7 +6,7 @@ import re
 import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +16,13 @@ from click.testing import CliRunner
 from benchmark.publish.finish import finish_release
 from benchmark.publish.verify import verify_release
 from benchmark.release import Release
-from benchmark.retrained import KINDS, Comparison
+from benchmark.retrained import KINDS, Comparison, Verification, read_retrained
 from benchmark.schema import EPOCH_SERIES
 from benchmark.space.imagesets import get_images
 from generators.campaign.merge import merge
 from generators.campaign.published import planned_again, published_rows
 from generators.checks.agreement import compare, final_accuracy, kind_of, seed_differences, verdicts
-from generators.checks.retrain import stratified_sample, verify
+from generators.checks.retrain import report, stratified_sample, verify
 from generators.checks_cli import verify as verify_command
 from generators.workers.planned_run import PlannedRun, Row
 from generators.workers.worker import prepare, train_run
@@ -160,6 +160,20 @@ def test_the_spread_has_one_pair_for_each_repeated_network() -> None:
     ]
     rows.append(row_with(0.0, architecture_id="1", seed=1, status="failed"))
     assert seed_differences(rows).tolist() == [0.25, 0.125]
+
+
+def test_a_kind_without_a_retrained_run_has_no_medians(tmp_path: Path) -> None:
+    failed = compare(row_with(0.5), row_with(0.5, status="failed"), SPREAD)
+    (verdict,) = verdicts([failed], SPREAD)
+    assert (verdict.failed, verdict.median, verdict.agrees) == (1, None, False)
+    assert verdict.cells[5:] == ("-", "0.0505", "no")
+    found = Verification(1, (failed,), (verdict,))
+    assert list(report(found))[-1].endswith(
+        "median difference -, between seeds 0.0505; p-values: no larger -, not shifted -"
+    )
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "digits" / "retrained.json").write_text(json.dumps(asdict(found)))
+    assert read_retrained("digits", tmp_path) == found
 
 
 def test_any_prefix_of_a_sample_has_every_skeleton_in_turn(release: Path) -> None:

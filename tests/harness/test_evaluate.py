@@ -312,6 +312,15 @@ def test_a_ceiling_that_differs_only_by_rounding_is_kept(folder: Path, tmp_path:
         assert write_ceilings(["digits"], tmp_path, Release(folder)) == [path]
         assert (path.read_bytes() == before) is stays
     assert read_ceiling(path) == built
+    fewer = replace(
+        built,
+        networks={"test": 1},
+        scores={"test": built.scores["test"]},
+        scores_valid_loss={"test": built.scores_valid_loss["test"]},
+    )
+    write_ceiling(tmp_path, fewer)
+    write_ceilings(["digits"], tmp_path, Release(folder))  # more networks are repeated now
+    assert read_ceiling(path) == built
 
 
 def test_an_image_set_without_repeated_runs_has_no_ceiling(

@@ -187,8 +187,8 @@ def test_a_wrong_line_is_named_with_its_field_value_and_rule(
         ({"version": 2}, "`version` (=2) must be 1"),
         ({"name": "Mine!"}, "`name` (='Mine!') must be 1 to 22 of a-z, 0-9 and '-'"),
         ({"classes": 1}, "`classes` (=1) must be in 2..1000000"),
-        ({"epochs": 0}, "`epochs` (=0) must be in 1..10000"),
-        ({"epochs": 10_001}, "`epochs` (=10001) must be in 1..10000"),
+        ({"epochs": 0}, "`epochs` (=0) must be in 1..1000"),
+        ({"epochs": 1_001}, "`epochs` (=1001) must be in 1..1000"),
         (
             {"images": "\x1b[31m"},
             r"`images` (='\x1b[31m') must be one non-empty line of at most "

@@ -168,5 +168,8 @@ def test_the_command_prints_and_draws(release: Release, results: Path, tmp_path:
     assert (tmp_path / "a.svg").read_text().startswith("<svg ")
     done = CliRunner().invoke(peephole, [*words, "--plot", "a.png"])
     assert done.stderr == "peephole: error: `plot` (='a.png') must end in .svg\n"
+    done = CliRunner().invoke(peephole, [*words[:2], "digit("])
+    message = "peephole: error: unknown images 'digit('; did you mean 'digits'?"
+    assert done.stderr.startswith(message)
     found = json.loads(CliRunner().invoke(peephole, [*words, "--json"]).stdout)
     assert [e["observed"] for e in found["equivalents"]] == [0, 1, 5]

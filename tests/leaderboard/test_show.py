@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from benchmark.recipes import RECIPES
 from benchmark.release import Release, load_runs
+from benchmark.runs import split_path
 from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import layer_word, walk
 from benchmark.space.sampler import sequence
@@ -227,6 +228,13 @@ def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
     message = "data of 'mnist' is not in this release; there is data of no image set"
     with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
         load_groups("mnist", Release(tmp_path))
+
+
+def test_show_split_shows_a_release_that_lacks_a_split(folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "data")
+    split_path("digits", "validation", copy).unlink()
+    splits = {group.split for group in load_groups("digits", Release(copy))}
+    assert splits == {"train", "test", "heldout"}
 
 
 def test_show_split_counts_every_run_once(folder: Path) -> None:

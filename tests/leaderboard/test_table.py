@@ -78,7 +78,13 @@ def test_the_overview_has_tau_of_every_task(board_results: Path) -> None:
                 assert cell.strip("*") == f"{taus[0]:.3f} / {taus[1]:.3f}"
             else:
                 assert cell == "–"  # noqa: RUF001
-    assert list(found) == ["good", "bad", "constant", "broken", "*ceiling: noise of seeds*"]
+    assert list(found) == [
+        "good",
+        "bad",
+        "constant",
+        "broken",
+        "*ceiling: noise of seeds, 20 / 10 networks*",
+    ]
     assert [cell.startswith("**") for cell in found["good"]] == [True, True]
     assert not found["constant"][0].startswith("**")
 
