@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
@@ -17,8 +16,8 @@ from benchmark.manifest import released_splits
 from benchmark.recipes import Recipe
 from benchmark.release import Release
 from benchmark.runs import read_table, series
-from benchmark.schema import TRAINED_STATUSES
 from benchmark.space.imagesets import IMAGES, get_images
+from benchmark.tasks import was_trained
 from benchmark.util.rng import generator_for
 from benchmark.util.text import quantity
 
@@ -103,7 +102,7 @@ def agreements(images: str, release: Release) -> list[Agreement]:
 
 def _finals(runs: pa.Table) -> dict[tuple[str, str, int], Accuracies]:
     """Return the final valid accuracies by image set, recipe and seed, in a fixed order."""
-    runs = runs.filter(pc.is_in(runs["status"], pa.array(TRAINED_STATUSES)))
+    runs = runs.filter(was_trained(runs))
     keys = zip(*(runs[name].to_pylist() for name in ("images", "recipe_id", "seed")), strict=True)
     networks, accuracies = runs["drawn_architecture_id"].to_pylist(), series(runs, COLUMNS[-1])
     found: dict[tuple[str, str, int], Accuracies] = {}

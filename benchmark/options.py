@@ -47,21 +47,14 @@ def _existing(_: click.Context, __: click.Parameter, folder: Path | None) -> Pat
     return folder
 
 
-RESULTS_OPTION = click.option(
-    "--results",
-    type=FOLDER,
-    callback=_existing,
-    help="Folder of results [default: results and leaderboard/results].",
+_RESULTS = partial(click.option, "--results", type=FOLDER)
+RESULTS_OPTION = _RESULTS(
+    callback=_existing, help="Folder of results [default: results and leaderboard/results]."
 )
-PUBLISHED_OPTION = click.option(
-    "--results",
-    type=FOLDER,
-    help="Folder of results [default: leaderboard/results if it exists, else results].",
+PUBLISHED_OPTION = _RESULTS(
+    help="Folder of results [default: leaderboard/results if it exists, else results]."
 )
-
-SHOWN_RESULTS_OPTION = click.option(
-    "--results",
-    type=FOLDER,
+SHOWN_RESULTS_OPTION = _RESULTS(
     callback=_existing,
     help="Folder of results [default: leaderboard/results, else results, else the package's].",
 )
@@ -158,13 +151,15 @@ BUDGET_OPTION = click.option(
     help="Time budget: no run is started that would exceed it, judging by those that finished. "
     "Until one has, runs are started in any case.",
 )
-IMAGES_FOLDER_OPTION = click.option(
+IMAGES_FOLDER = partial(
+    click.option,
     "--images-folder",
     type=click.Path(path_type=Path),
     default=Path("images"),
     show_default=True,
     help="Folder of the image files.",
 )
+IMAGES_FOLDER_OPTION = IMAGES_FOLDER()
 
 
 PICTURES = ("png", "svg", "pdf")

@@ -181,12 +181,14 @@ def select_rows(task: Task, split: str, runs: pa.Table) -> pa.Table:
     return chosen.sort_by("run_id")
 
 
+def was_trained(runs: pa.Table) -> pa.ChunkedArray:
+    """Return which runs completed or diverged."""
+    return pc.is_in(runs.column("status"), pa.array(TRAINED_STATUSES))
+
+
 def has_full_curve(runs: pa.Table) -> pa.ChunkedArray:
     """Return which runs belong to tasks: those of seed 0 that completed or diverged."""
-    return pc.and_(
-        pc.equal(runs.column("seed"), 0),
-        pc.is_in(runs.column("status"), pa.array(TRAINED_STATUSES)),
-    )
+    return pc.and_(pc.equal(runs.column("seed"), 0), was_trained(runs))
 
 
 def digest_rows(tables: Sequence[pa.Table], proxies: Sequence[NDArray[np.float64]]) -> str:

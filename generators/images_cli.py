@@ -4,17 +4,9 @@ from pathlib import Path
 
 import click
 
-from benchmark.options import HELP, needs
+from benchmark.options import HELP, IMAGES_FOLDER, needs
 
-FOLDER_OPTION = click.option(
-    "--images-folder",
-    "--folder",
-    "images_folder",
-    type=click.Path(path_type=Path),
-    default=Path("images"),
-    show_default=True,
-    help="Folder of the image files.",
-)
+FOLDER_OPTION = IMAGES_FOLDER("--folder", "images_folder")
 
 
 @click.group(context_settings=HELP)

@@ -42,6 +42,12 @@ def resample_counts(architecture_ids: Sequence[str], *, resamples: int = RESAMPL
     return counts[:, columns].astype(np.int32)
 
 
+def sample_counts(architecture_ids: Sequence[str], *, resamples: int = RESAMPLES) -> Counts:
+    """Return a row of ones, which is the sample itself, then `resample_counts`."""
+    counts = resample_counts(architecture_ids, resamples=resamples)
+    return np.concatenate([np.ones((1, counts.shape[1]), counts.dtype), counts])
+
+
 def candidate_sets(architecture_ids: Sequence[str], *, sets: int = RESAMPLES) -> NDArray[np.intp]:
     """Return the rows of random sets, (sets, rows of the largest set), -1 where a set has fewer.
 

@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from benchmark.release import INSTALLED, Release
 from benchmark.runs import series
-from benchmark.schema import TRAINED_STATUSES
 from benchmark.space.imagesets import get_images, learned_above
+from benchmark.tasks import was_trained
 from benchmark.util.atomic import write_atomically
 from benchmark.util.locks import locked_folder
 from benchmark.util.strict_json import encode, read_record, refuse, to_text
@@ -132,8 +131,7 @@ def repeated_networks(
     columns = ["architecture_id", "skeleton", "seed", "status", "valid_accuracy", "valid_loss"]
     for split in SPLITS:
         table = release.runs(images, split, columns=columns)
-        trained = [status in TRAINED_STATUSES for status in table["status"].to_pylist()]
-        table = table.filter(pa.array(trained, pa.bool_())).sort_by("seed")
+        table = table.filter(was_trained(table)).sort_by("seed")
         learned = series(table, "valid_accuracy")[:, -1] > threshold
         finals = series(table, target)[:, -1]
         if target == "valid_loss":

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from benchmark.util.text import check_line
-from harness.metrics.bootstrap import Counts, resample_counts
+from harness.metrics.bootstrap import Counts, sample_counts
 from harness.metrics.metric_input import MetricInput
 from harness.metrics.registry import HEADLINE, METRICS
 from harness.predictors.registry import PREDICTORS, has_weights
@@ -189,8 +189,7 @@ def _draw(trials: Sequence[Trial]) -> list[Counts]:
     The first row is the sample itself: each run once.
     """
     groups, columns = np.unique([g for t in trials for g in t.groups], return_inverse=True)
-    drawn = resample_counts(groups.tolist())
-    drawn = np.concatenate([np.ones((1, len(groups)), drawn.dtype), drawn])
+    drawn = sample_counts(groups.tolist())
     ends = np.cumsum([len(trial.groups) for trial in trials])
     return [drawn[:, part] for part in np.split(columns, ends[:-1])]
 

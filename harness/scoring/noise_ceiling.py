@@ -43,7 +43,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.metrics.bootstrap import RESAMPLES, Array, Counts, resample_counts
+from harness.metrics.bootstrap import RESAMPLES, Array, Counts, sample_counts
 
 TAU_RUNS = 3  # runs of a network needed for tau: one scored, two averaged
 NO_VARIANCE = 1e-16  # squared accuracy; a difference of 1 in 100,000 images gives more
@@ -121,8 +121,7 @@ def tau_of_another_run(networks: Sequence[RepeatedNetwork]) -> Array:
 
 def _counts(networks: Sequence[RepeatedNetwork]) -> Counts:
     """Return a count of 1 for each network, then the resamples, (1 + resamples, networks)."""
-    counts = resample_counts([network.architecture_id for network in networks])
-    return np.concatenate([np.ones((1, len(networks)), np.int32), counts])
+    return sample_counts([network.architecture_id for network in networks])
 
 
 def _variances(networks: Sequence[RepeatedNetwork]) -> Array:

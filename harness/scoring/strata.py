@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.space.skeletons import SKELETONS, Novelty
-from harness.metrics.bootstrap import RESAMPLES, Array, candidate_sets, resample_counts
+from harness.metrics.bootstrap import RESAMPLES, Array, candidate_sets, sample_counts
 from harness.metrics.metric_input import MetricInput
 from harness.metrics.registry import METRICS, Metric
 from harness.scoring.targets import Targets
@@ -170,7 +170,6 @@ def _metric_input(table: Table, resamples: int, group: _Group) -> MetricInput:
     """Return the input of the metrics of a group; only skeletons have paired networks."""
     rows = group.rows(table)
     names = table.architecture_ids[rows].tolist()
-    counts = resample_counts(names, resamples=resamples)
     paired = group.skeleton is not None and not group.learned
     paired = paired and bool(np.isfinite(table.paired_target[rows]).any())
     return MetricInput(
@@ -181,7 +180,7 @@ def _metric_input(table: Table, resamples: int, group: _Group) -> MetricInput:
         paired_target=table.paired_target[rows] if paired else None,
         paired_mean=table.paired_mean[rows] if paired else None,
         seed_difference=table.seed_difference,
-        counts=np.concatenate([np.ones((1, counts.shape[1]), counts.dtype), counts]),
+        counts=sample_counts(names, resamples=resamples),
         candidates=_candidate_sets(tuple(names)),
     )
 

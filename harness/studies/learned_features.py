@@ -22,7 +22,7 @@ from harness.features.architecture import (
     count_features,
 )
 from harness.features.units import Units, study_units
-from harness.metrics.bootstrap import resample_counts
+from harness.metrics.bootstrap import sample_counts
 from harness.metrics.pair_counts import count_pairs
 from harness.predictors.base import Standardiser
 from harness.predictors.registry import PREDICTORS
@@ -206,8 +206,7 @@ def agreements_of(
     architecture_ids: tuple[str, ...], accuracy: Array, others: Mapping[str, Array]
 ) -> tuple[Agreement, ...]:
     """Return the agreement of true accuracies (networks,) with each of other numbers."""
-    counts = resample_counts(architecture_ids)
-    counts = np.concatenate([np.ones((1, counts.shape[1]), counts.dtype), counts])
+    counts = sample_counts(architecture_ids)
     taus = {by: count_pairs(accuracy, values, counts).tau_b() for by, values in others.items()}
     return tuple(Agreement(by, score_of(samples)) for by, samples in taus.items())
 

@@ -14,7 +14,7 @@ import numpy as np
 from benchmark.release import INSTALLED, Release
 from benchmark.space.skeletons import SKELETONS
 from benchmark.tasks import Task
-from harness.metrics.bootstrap import Array, resample_counts
+from harness.metrics.bootstrap import Array, sample_counts
 from harness.metrics.pair_counts import count_pairs
 from harness.results.ceiling import Ceiling, build_ceiling, repeated_networks
 from harness.results.folder import find_result, predictors_with_results
@@ -101,8 +101,7 @@ def compare_with_watching(
         raise ValueError("all tasks must have the same rows")
     targets = load_targets(tasks[0], release).valid_accuracy
     test = np.flatnonzero(np.array(targets.splits) == "test")
-    counts = resample_counts([targets.architecture_ids[i] for i in test])
-    weights = np.concatenate([np.ones((1, len(test)), counts.dtype), counts])
+    weights = sample_counts([targets.architecture_ids[i] for i in test])
     curves = targets.curves[test]
     last = np.stack([count_pairs(curves[:, -1], y, weights).tau_b() for y in curves.T])
     equivalents = []

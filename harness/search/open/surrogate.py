@@ -18,11 +18,11 @@ from sklearn.ensemble import RandomForestRegressor
 from benchmark.manifest import released_splits
 from benchmark.release import INSTALLED, Release
 from benchmark.runs import series
-from benchmark.schema import TRAINED_STATUSES
 from benchmark.space.architectures import Architecture, from_record
 from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import walk
 from benchmark.space.sampler import as_trained
+from benchmark.tasks import was_trained
 from benchmark.util.rng import generator_for
 from harness.features.logits import from_logits, to_logits
 from harness.features.observed import features_of
@@ -132,8 +132,7 @@ def read_networks(images: str, release: Release = INSTALLED) -> Networks:
     splits = [split for name, split in released_splits(release.folder) if name == images]
     tables = [release.runs(images, s, columns=COLUMNS) for s in splits or ("train",)]
     table = pa.concat_tables(tables)
-    trained = [status in TRAINED_STATUSES for status in table["status"].to_pylist()]
-    table = table.filter(pa.array(trained, pa.bool_()))
+    table = table.filter(was_trained(table))
     table = table.sort_by([("architecture_id", "ascending"), ("seed", "ascending")])
     recipe, names = recipe_of(table, release), np.array(table["architecture_id"].to_pylist())
     _, first, runs = np.unique(names, return_index=True, return_counts=True)
