@@ -11,7 +11,7 @@ from harness.results.folder import PUBLISHED
 from harness.results.result import Result
 from harness.running.submission import FILE, Submission, submissions_folder
 from harness.running.trials import TrialScore
-from harness.scoring.scores import Score, SeedScore
+from harness.scoring.scores import Score, number_text
 from harness.studies.compare import Difference
 from harness.studies.early_selection import StrategyOutcome
 from harness.verification.predictor_rules import Finding
@@ -35,21 +35,12 @@ def result_lines(results: Sequence[Result]) -> Iterator[str]:
         yield f"{start}{scores} {seconds:>8}"
 
 
-def _format_scores(metrics: Mapping[str, SeedScore | Score]) -> str:
+def _format_scores(metrics: Mapping[str, Score]) -> str:
     """Return tau with its interval, R2 and MSE of a stratum."""
     tau, r2, mse = (metrics.get(name) for name in ("tau", "r2", "mse"))
     interval = "" if tau is None else _format_interval(tau.low, tau.high, ".2f")
     values = [number_text(tau, 3) + interval, number_text(r2, 3), number_text(mse, 5)]
     return f"{values[0]:>20} {values[1]:>6} {values[2]:>7}"
-
-
-def number_text(score: SeedScore | Score | None, decimals: int, undefined: str = "-") -> str:
-    """Return the value of a score as text, or `undefined` where there is none.
-
-    >>> number_text(Score(0.98765, None, None), 3), number_text(None, 3)
-    ('0.988', '-')
-    """
-    return undefined if score is None or score.value is None else f"{score.value:.{decimals}f}"
 
 
 def _format_interval(low: float | None, high: float | None, form: str) -> str:

@@ -29,7 +29,7 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class SeedScore:
+class SeedScore(Score):
     """The value of a metric over the seeds of a predictor.
 
     Attributes:
@@ -41,10 +41,28 @@ class SeedScore:
             single seed.
     """
 
-    value: float | None
-    low: float | None
-    high: float | None
     seed_std: float | None
+
+
+def number_text(score: Score | None, digits: int, undefined: str = "-") -> str:
+    """Return the value of a score as text, or `undefined` where there is none.
+
+    >>> number_text(Score(0.98765, None, None), 3), number_text(None, 3)
+    ('0.988', '-')
+    """
+    return undefined if score is None or score.value is None else f"{score.value:.{digits}f}"
+
+
+def score_text(score: Score | None, digits: int, undefined: str = "-") -> str:
+    """Return the value of a score with its interval, if it has one.
+
+    >>> score_text(Score(0.5, 0.25, 0.75), 2), score_text(Score(0.5, None, None), 2)
+    ('0.50 [0.25, 0.75]', '0.50')
+    """
+    text = number_text(score, digits, undefined)
+    if score is None or score.low is None or score.high is None:
+        return text
+    return f"{text} [{score.low:.{digits}f}, {score.high:.{digits}f}]"
 
 
 Scores = Mapping[str, Mapping[str, SeedScore]]  # stratum -> metric -> score

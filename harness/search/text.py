@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from harness.scoring.scores import Score
+from harness.scoring.scores import score_text
 from harness.search.pool_result import PoolResult
 from harness.search.result import SearchResult
 
@@ -33,12 +33,7 @@ def search_line(result: SearchResult) -> str:
     at = [points[round(share * len(points)) - 1] for share in SHOWN]
     middle = "".join(f"{score.value:>10.4f}" for score in at[:-1])
     return (
-        f"{result.algorithm:{NAMES}} {with_interval(result.area):>24}{middle}"
-        f"{with_interval(at[-1]):>25}  {result.found_best:>5.0%} {result.spent_epochs:>7.0f} "
+        f"{result.algorithm:{NAMES}} {score_text(result.area, 4):>24}{middle}"
+        f"{score_text(at[-1], 4):>25}  {result.found_best:>5.0%} {result.spent_epochs:>7.0f} "
         f"{result.own_seconds:>6.1f}"
     )
-
-
-def with_interval(score: Score) -> str:
-    """Return a score that is defined, with its interval."""
-    return f"{score.value:.4f} [{score.low:.4f}, {score.high:.4f}]"

@@ -21,7 +21,7 @@ from harness.results.folder import find_result, predictors_with_results
 from harness.results.samples import score_samples, seed_predictions
 from harness.results.store import read_result
 from harness.scoring.noise_ceiling import tau_of_another_run
-from harness.scoring.scores import Score, score_of
+from harness.scoring.scores import Score, score_of, score_text
 from harness.task_data import load_targets
 
 
@@ -190,20 +190,14 @@ def watching_lines(watching: Watching) -> Iterator[str]:
         known = watching.last_value[e.observed - 1].value if e.observed else None
         last = "-" if known is None else f"{known:.3f}"
         yield (
-            f"{e.observed:8}  {e.predictor:18} {_text(e.tau, 3):>21}  {_text(e.equals, 1):>18} of "
-            f"{epochs:<2} {last:>10}"
+            f"{e.observed:8}  {e.predictor:18} {score_text(e.tau, 3):>21}  "
+            f"{score_text(e.equals, 1):>18} of {epochs:<2} {last:>10}"
         )
     if watching.another_run is not None:
-        yield f"another whole training, with another seed: {_text(watching.another_run, 3)}"
+        yield f"another whole training, with another seed: {score_text(watching.another_run, 3)}"
     if watching.ceiling is not None:
-        yield f"ceiling before training: {_text(watching.ceiling, 3)}"
+        yield f"ceiling before training: {score_text(watching.ceiling, 3)}"
     for t in watching.held_out:
         nothing = "" if t.is_rankable else "; its networks may differ by no more than seeds do"
-        yield f"{t.skeleton}: {_text(t.tau, 3)} of a ceiling of {_text(t.ceiling, 3)}{nothing}"
-
-
-def _text(score: Score, digits: int) -> str:
-    """Return a value with its interval."""
-    if score.value is None or score.low is None or score.high is None:
-        return "-"
-    return f"{score.value:.{digits}f} [{score.low:.{digits}f}, {score.high:.{digits}f}]"
+        ceiling = score_text(t.ceiling, 3)
+        yield f"{t.skeleton}: {score_text(t.tau, 3)} of a ceiling of {ceiling}{nothing}"

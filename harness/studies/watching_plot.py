@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmark.util.text import moment
-from harness.scoring.scores import Score
+from harness.scoring.scores import Score, score_text
 from harness.studies.watching import Transfer, Watching
 
 WIDTH, HEIGHT, MARGIN = 900, 430, 24  # pixels
@@ -214,13 +214,9 @@ def watching_sentence(watching: Watching) -> str:
     )
     if watching.another_run is None:
         return text
-    other, known = _known(watching.another_run), _known(watching.equivalents[-1].tau)
+    other = score_text(watching.another_run, 3)
+    known = score_text(watching.equivalents[-1].tau, 3)
     return (
         f"{text} Another whole training, with another seed, orders the networks that have one at "
         f"tau {other}; the last of these predictions orders all at {known}."
     )
-
-
-def _known(score: Score) -> str:
-    value, low, high = _ends(score)
-    return f"{value:.3f} [{low:.3f}, {high:.3f}]"

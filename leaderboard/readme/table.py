@@ -6,8 +6,7 @@ from pathlib import Path
 from benchmark.tasks import group_of
 from benchmark.util.text import moment
 from harness.results.ceiling import Ceiling
-from harness.score_text import number_text
-from harness.scoring.scores import Score, SeedScore
+from harness.scoring.scores import Score, SeedScore, number_text, score_text
 from harness.scoring.targets import SCORED_SPLITS
 from leaderboard.board import Board, Row, TaskBoard
 from leaderboard.words import CHECKED, RANK_RULE
@@ -133,7 +132,7 @@ def _row_line(row: Row) -> str:
     rank = f"{low}" if low == high else f"{low}–{high}"  # noqa: RUF001
     flags = f" ({_escape(', '.join(row.flags))})" if row.flags else ""
     cells = [rank, f"{name}{flags}"]
-    cells += [_cell(score_of(row, split, "tau"), 3) for split in SCORED_SPLITS]
+    cells += [score_text(score_of(row, split, "tau"), 3, DASH) for split in SCORED_SPLITS]
     cells.append(share_text(row.share))
     cells += [DASH if x is None else f"{x:.3f}" for x in (row.rankable, row.spread)]
     cells += [_number(score_of(row, split, "r2"), 3) for split in SCORED_SPLITS]
@@ -157,7 +156,7 @@ def _ceiling_cells(ceiling: Ceiling) -> list[str]:
     known = [value for value in rankable if value is not None]
     mean = f"{sum(known) / len(known):.3f}" if known else DASH
     cells = ["", _ceiling_name(ceiling)]
-    cells += [_cell(SeedScore(tau.value, tau.low, tau.high, None), 3) for tau in taus]
+    cells += [score_text(tau, 3, DASH) for tau in taus]
     cells += ["", mean, "", *(_number(metrics.get("r2"), 3) for metrics in scores)]
     return [*cells, "", "", ""]
 
@@ -183,17 +182,9 @@ def score_of(row: Row, split: str, metric: str) -> SeedScore:
     return metrics.get(metric, SeedScore(None, None, None, None))
 
 
-def _number(score: SeedScore | Score | None, decimals: int) -> str:
+def _number(score: Score | None, decimals: int) -> str:
     """Return a value as the page shows it; a dash if it is undefined."""
     return number_text(score, decimals, undefined=DASH)
-
-
-def _cell(score: SeedScore, digits: int) -> str:
-    """Return a value with its interval, if it has one."""
-    if score.low is None or score.high is None:
-        return _number(score, digits)
-    ends = f"{score.low:.{digits}f}, {score.high:.{digits}f}"
-    return f"{_number(score, digits)} [{ends}]"
 
 
 def with_table(path: Path, table: str) -> str:

@@ -6,8 +6,7 @@ from dataclasses import asdict
 from benchmark.space.layer_walk import layer_word
 from benchmark.util.text import quantity
 from harness.features.units import Unit
-from harness.score_text import number_text
-from harness.scoring.scores import Score
+from harness.scoring.scores import score_text
 from harness.studies.learned_features import FeatureStudy, map_to_plane
 
 
@@ -44,8 +43,8 @@ def features_lines(study: FeatureStudy) -> Iterator[str]:
     yield f"{'nearest by':36}{'tau [95 %]':>23}"
     *nearest, prediction = study.agreements
     for found in nearest:
-        yield f"  {found.by:34}{score_text(found.tau):>23}"
-    yield f"{prediction.by:36}{score_text(prediction.tau):>23}"
+        yield f"  {found.by:34}{score_text(found.tau, 3):>23}"
+    yield f"{prediction.by:36}{score_text(prediction.tau, 3):>23}"
     yield ""
     levels, width = units.auc.shape
     yield (
@@ -62,12 +61,6 @@ def features_lines(study: FeatureStudy) -> Iterator[str]:
     for row, values in zip(units.rows, units.values, strict=True):
         numbers = "".join(f"{values[unit.level, unit.index]:9.3f}" for unit in units.best)
         yield f"  {layer_word(row):12}{numbers}"
-
-
-def score_text(score: Score) -> str:
-    """Return a score with its interval."""
-    ends = "" if score.low is None else f" [{score.low:.3f}, {score.high:.3f}]"
-    return f"{number_text(score, 3)}{ends}"
 
 
 def unit_name(unit: Unit) -> str:

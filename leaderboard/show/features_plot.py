@@ -9,9 +9,10 @@ from benchmark.space.layer_walk import layer_word
 from benchmark.util.colours import BLUE, CYCLE, GREY
 from benchmark.util.text import quantity
 from harness.features.units import Unit
+from harness.scoring.scores import score_text
 from harness.studies.learned_features import FeatureStudy, map_to_plane
 from leaderboard.show.chart import Array, new_figure, save
-from leaderboard.show.features import score_text, unit_name
+from leaderboard.show.features import unit_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +64,7 @@ def _draw_accuracies(axes: "Axes", study: FeatureStudy, places: Array) -> None:
     figure = axes.get_figure()
     assert figure is not None
     figure.colorbar(drawn, ax=axes, label="true final accuracy (fraction)", format="%.2f")
-    found = score_text(study.agreements[0].tau)
+    found = score_text(study.agreements[0].tau, 3)
     axes.set_title(f"t-SNE; {study.neighbours} nearest by all features: tau {found}", fontsize=10)
     _frame(axes)
 

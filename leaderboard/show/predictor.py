@@ -14,8 +14,8 @@ from harness.results.folder import find_result
 from harness.results.predictions import matrix, mean_table
 from harness.results.result import Result
 from harness.results.store import read_with_predictions
-from harness.score_text import number_text
 from harness.scoring.score_rules import STRATA
+from harness.scoring.scores import number_text, score_text
 from harness.scoring.targets import SCORED_SPLITS, Targets
 from harness.task_data import load_targets
 from leaderboard.show.chart import Array, density
@@ -105,8 +105,7 @@ def _stratum(shown: ShownPredictor, stratum: str) -> str:
     name = stratum.removeprefix("skeleton/")
     count = len(shown.of(name)[0])
     tau, r2, mse = (metrics.get(key) for key in ("tau", "r2", "mse"))
-    ends = "" if tau is None or tau.low is None else f" [{tau.low:.3f}, {tau.high:.3f}]"
     indent = "  " if stratum.startswith("skeleton/") else ""
     start = f"{indent + name:28}{count or '':>8}"
-    numbers = f"{number_text(tau, 3) + ends:>22} {number_text(r2, 3):>7} {number_text(mse, 5):>9}"
+    numbers = f"{score_text(tau, 3):>22} {number_text(r2, 3):>7} {number_text(mse, 5):>9}"
     return f"{start}  {numbers}"

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from harness.scoring.scores import score_text
 from harness.search.open.result import OpenResult
-from harness.search.text import column_line, search_line, with_interval
+from harness.search.text import column_line, search_line
 
 LAST = "last quarter"  # name of a column
 
@@ -29,13 +30,11 @@ def open_header(result: OpenResult) -> Iterator[str]:
     )
     yield (
         f"{LAST}: accuracy of the trainings in the last quarter of the budget; a draw of the chain "
-        f"reaches {with_interval(draws.accuracy)}"
+        f"reaches {score_text(draws.accuracy, 4)}"
     )
     yield f"{column_line()} {LAST:>24}"
 
 
 def open_line(result: OpenResult) -> str:
     """Return a result as a line under `open_header`."""
-    last = result.accuracy[-1]
-    shown = "-" if last.value is None else with_interval(last)
-    return f"{search_line(result)} {shown:>24}"
+    return f"{search_line(result)} {score_text(result.accuracy[-1], 4):>24}"
