@@ -4,11 +4,12 @@ The line says where it was raised: file and line of the last calls in the user's
 those of this package, of the standard library and of installed packages.
 """
 
+import inspect
 import os
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import TracebackType
@@ -134,3 +135,26 @@ def _to_text(frame: traceback.FrameSummary) -> str:
     """Return a call as text, without the folder of its file, which may name the user."""
     function = "" if frame.name == "<module>" else f" in {frame.name}"
     return to_line(f"{Path(frame.filename).name}:{frame.lineno}{function}", LONGEST_CALL)
+
+
+def required_arguments(factory: Callable[..., object]) -> list[str]:
+    """Return the names of the arguments that a class or function must be given."""
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):  # some built-in functions have no signature
+        return []
+    return [
+        repr(p.name)
+        for p in parameters
+        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+
+
+def title_of(made: object, otherwise: str) -> str:
+    """Return the first line of the docstring of a class, or another text where it has none."""
+    try:
+        text = getattr(made, "__doc__", None)
+        lines = str.strip(text).splitlines() if isinstance(text, str) else []
+    except Exception:  # of a metaclass
+        lines = []
+    return to_line(lines[0] if lines else otherwise)

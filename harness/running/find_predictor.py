@@ -14,14 +14,20 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
-from benchmark.util.text import to_line
 from benchmark.util.unknown_name import unknown_name
 from harness.predictors.registry import PREDICTORS, check_available, load
 from harness.protocol import Predictor
 from harness.results.names import check_name
 from harness.running.predictor_class import check_methods, classes_of, get_class
 from harness.running.submission import FILE, read_submission
-from harness.user_code import OWN, MissingPackageError, UserCodeError, output_on_stderr, user_code
+from harness.user_code import (
+    OWN,
+    MissingPackageError,
+    UserCodeError,
+    output_on_stderr,
+    title_of,
+    user_code,
+)
 
 SEEDS = 5  # number of seeds of a stochastic predictor
 HERE = Path(__file__).resolve().parents[2]
@@ -123,12 +129,7 @@ def _check_names_class(predictor: str) -> None:
 
 
 def _candidate(name: str, make: Callable[[], Predictor], attribute: str) -> Candidate:
-    try:
-        text = make.__doc__
-        lines = str.strip(text).splitlines() if isinstance(text, str) else []
-    except Exception:  # of a metaclass
-        lines = []
-    return Candidate(name, to_line(lines[0] if lines else attribute), make)
+    return Candidate(name, title_of(make, attribute), make)
 
 
 def candidate_of(make: Callable[[], Predictor]) -> Candidate:

@@ -1,13 +1,12 @@
 """Reads a predictor's class from a user's module, whose own code may run and raise anything."""
 
-import inspect
 from collections.abc import Callable
 from types import ModuleType
 
 from benchmark.util.text import to_line
 from benchmark.util.unknown_name import unknown_name
 from harness.protocol import Predictor
-from harness.user_code import user_code
+from harness.user_code import required_arguments, user_code
 
 METHODS = ("fit", "predict")
 
@@ -68,16 +67,3 @@ def check_methods(make: Callable[[], Predictor], predictor: str) -> None:
             f"predictor {predictor!r} needs the arguments {', '.join(required)}; give them "
             "defaults, as it is made without arguments"
         )
-
-
-def required_arguments(factory: Callable[..., object]) -> list[str]:
-    """Return the names of the arguments that a class or function must be given."""
-    try:
-        parameters = inspect.signature(factory).parameters.values()
-    except (TypeError, ValueError):  # some built-in functions have no signature
-        return []
-    return [
-        repr(p.name)
-        for p in parameters
-        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-    ]

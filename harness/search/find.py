@@ -4,14 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from benchmark.util.text import to_line
 from benchmark.util.unknown_name import unknown_name
 from harness.results.names import check_name
 from harness.running.find_predictor import import_module_of
-from harness.running.predictor_class import required_arguments
 from harness.search.registry import PREDICTOR, TRACKS, Track, load_algorithm
 from harness.search.session import Algorithm
-from harness.user_code import user_code
+from harness.user_code import required_arguments, title_of, user_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,6 @@ def describe_algorithm(
         raise ValueError(f"algorithm {text!r} must be a class with a method `search`")
     with user_code(f"algorithm {text!r} cannot be read: "):
         required = required_arguments(made)
-        lines = ((getattr(made, "__doc__", None) or "").strip() or attribute).splitlines()
     if required:
         raise ValueError(
             f"algorithm {text!r} needs the arguments {', '.join(required)}; give them defaults, as "
@@ -87,7 +84,7 @@ def describe_algorithm(
         raise ValueError(
             f"algorithm {text!r} has the name {name!r} of an algorithm of the registry"
         )
-    return FoundAlgorithm(text, name, to_line(lines[0]), made)
+    return FoundAlgorithm(text, name, title_of(made, attribute), made)
 
 
 def _has(made: object) -> bool:

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.util.unknown_name import unknown_name
 from harness.running.find_predictor import import_module_of
-from harness.running.predictor_class import required_arguments
-from harness.user_code import user_code
+from harness.user_code import required_arguments, user_code
 
 if TYPE_CHECKING:
     from torch import nn

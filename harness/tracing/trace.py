@@ -29,7 +29,7 @@ from harness.tracing.recorder import Recorder
 from harness.tracing.roles import TracedLayer, assign_roles
 from harness.tracing.unchanged import has_lazy, seed_chance, unchanged
 from harness.tracing.values import BATCH
-from harness.user_code import describe_with_place
+from harness.user_code import describe_with_place, required_arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +117,10 @@ def _check_arguments(network: nn.Module) -> None:
         signature = inspect.signature(network.forward)
     except (TypeError, ValueError):  # of TorchScript and built-in functions
         return
-    required = [
-        p.name
-        for p in signature.parameters.values()
-        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-    ]
     try:
         signature.bind(None)
     except TypeError as error:
-        others = ", ".join(repr(argument) for argument in required[1:]) or "fewer"
+        others = ", ".join(required_arguments(network.forward)[1:]) or "fewer"
         raise ValueError(
             f"`forward` of {name} must take images alone, and it needs {others}; give further "
             "arguments a default"
