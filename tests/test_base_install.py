@@ -54,6 +54,7 @@ task list --data data
 task list --data data --json
 task show digits-k1-v1 --data data
 data info --data data
+data calibration
 data verify --data data
 data verify --data data --json
 data card --data data

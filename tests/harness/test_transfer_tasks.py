@@ -55,9 +55,9 @@ def test_parts_are_of_two_image_sets(folder: Path, task: Task) -> None:
     assert starts == {
         "train": {"cifar10"}, "validation": {"cifar10"}, "test": {"mnist"}, "heldout": {"mnist"},
     }  # fmt: skip
-    plain = freeze("mnist", 0, Release(folder))
+    plain = Release(folder).task(NAME.removeprefix("cifar10-to-"))  # frozen on the same rows
+    assert (plain.fitted_on, plain.images) == ("mnist", "mnist")
     assert task.parts["test"] == plain.parts["test"]
-    assert (plain.fitted_on, plain.name.startswith("mnist-k0-v")) == ("mnist", True)
 
 
 def test_predictors_fit_one_image_set_and_are_asked_for_another(data: TaskData) -> None:
@@ -124,10 +124,13 @@ def test_the_command_freezes_and_shows_it(folder: Path, tmp_path: Path) -> None:
         command, ["freeze", "cifar10", "--fitted-on", "mnist", "--data", str(copy)]
     )
     assert frozen.exit_code == 0, frozen.output
-    assert frozen.output.splitlines() == [str(copy / "tasks" / "mnist-to-cifar10-k0-v1.json")]
-    shown = runner.invoke(command, ["show", "mnist-to-cifar10-k0-v1", "--data", str(copy)])
+    (line,) = frozen.output.splitlines()
+    name = Path(line).stem  # v1 until the release has more runs
+    assert re.fullmatch(r"mnist-to-cifar10-k0-v\d+", name)
+    assert (Path(line), Path(line).is_file()) == (copy / "tasks" / f"{name}.json", True)
+    shown = runner.invoke(command, ["show", name, "--data", str(copy)])
     assert shown.output.splitlines()[:2] == [
-        "mnist-to-cifar10-k0-v1: predict valid_accuracy (and test_accuracy) on cifar10",
+        f"{name}: predict valid_accuracy (and test_accuracy) on cifar10",
         "fitted on: mnist; only the order of the networks is scored",
     ]
 
