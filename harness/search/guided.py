@@ -10,6 +10,7 @@ predictor is fitted again whenever the trained networks have increased by half.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from scipy.stats import norm
@@ -50,6 +51,11 @@ def predicted_gain(prediction: Prediction, best: float) -> Array:
 RANKS = {"improvement": expected_improvement, "mean": predicted_gain}
 
 
+def maker_of(predictor: str | Callable[[], Predictor]) -> Callable[[], Predictor]:
+    """Return what makes a predictor, given its name in the registry or that function itself."""
+    return partial(load, predictor) if isinstance(predictor, str) else predictor
+
+
 def fit(make: Callable[[], Predictor], runs: Runs, observed: int, seed: int) -> Predictor:
     """Return a predictor fitted to finished runs, of which every fifth is a validation run, too."""
     predictor = make()
@@ -76,7 +82,7 @@ class Guided:
 
         A predictor is a name in the registry, or a function that makes one.
         """
-        self.make = (lambda: load(predictor)) if isinstance(predictor, str) else predictor
+        self.make = maker_of(predictor)
         self.observed, self.rank = observed, RANKS[rank]
 
     def search(self, session: Session, *, seed: int) -> None:
@@ -113,7 +119,7 @@ class FreezeThaw:
         self, predictor: str | Callable[[], Predictor], *, rank: str = "improvement"
     ) -> None:
         """Set the predictor and the key of `RANKS`, as for `Guided`."""
-        self.make = (lambda: load(predictor)) if isinstance(predictor, str) else predictor
+        self.make = maker_of(predictor)
         self.rank = RANKS[rank]
 
     def search(self, session: Session, *, seed: int) -> None:

@@ -15,9 +15,8 @@ from benchmark.recipes import Recipe
 from benchmark.space.architectures import Architecture
 from benchmark.space.layer_walk import walk
 from benchmark.space.sampler import as_trained
-from harness.predictors.registry import load
 from harness.protocol import Predictor, Runs, Series
-from harness.search.guided import GROWTH, RANKS, fit
+from harness.search.guided import GROWTH, RANKS, fit, maker_of
 from harness.search.open.evolution import mutate
 from harness.search.open.session import OpenSession
 from harness.search.open.space import Space
@@ -57,8 +56,7 @@ class OpenGuided:
         self, predictor: str | Callable[[], Predictor], *, rank: str = "improvement"
     ) -> None:
         """Set the predictor, by its name or by what makes one, and the key of `RANKS`."""
-        self.make = (lambda: load(predictor)) if isinstance(predictor, str) else predictor
-        self.rank = RANKS[rank]
+        self.make, self.rank = maker_of(predictor), RANKS[rank]
 
     def search(self, session: OpenSession, *, seed: int) -> None:
         """Search until the budget is spent."""
