@@ -197,7 +197,7 @@ def rescore(
     report = verify(request)
     problems = [*report.problems, *(refit_all(report.proven, release) if fit_again else ())]
     echo_lines((f"peephole: error: {problem}" for problem in problems), err=True)
-    raised = [] if check else raise_levels(report)
+    raised = [] if check else raise_levels(request, report)
     networks = None if fresh is None else Release(fresh)
     proven = report.proven if run_again else ()
     rerun = rerun_all(request, proven, minutes=minutes, fresh=networks)

@@ -18,7 +18,7 @@ from harness.results.store import read_result, result_path, write_result
 from harness.running.submission import find_submission, submission_names, submissions_folder
 from harness.search.tracks.stored import search_problems
 from harness.verification.claims import check_level, check_source
-from harness.verification.references import References, read_references
+from harness.verification.references import References, read_references, renew_references
 from harness.verification.rerun import MINUTES, Rerun, read_reruns, rerun, write_rerun
 from harness.verification.rescore import (
     Rescoring,
@@ -171,11 +171,13 @@ def _find_missing(request: Request, submissions: Path, references: References | 
     return problems + [f"{path}: {what} is missing" for path, what in wanted if not path.is_file()]
 
 
-def raise_levels(report: Report) -> list[Path]:
+def raise_levels(request: Request, report: Report) -> list[Path]:
     """Raise proven results from `self-reported` to `rescored`, and return their paths."""
     raised = [p for p in report.proven if read_result(p).verification == "self-reported"]
     for path in raised:
         raise_level(path, "rescored")
+    if raised:
+        renew_references(request.results, raised)
     return raised
 
 
@@ -198,5 +200,6 @@ def rerun_all(
         entry, result, table = rerun(job, submissions, minutes=minutes, fresh=fresh)
         write_rerun(request.results, entry)
         write_result(request.results, result, table)
+        renew_references(request.results, [path])
         entries.append(entry)
     return entries

@@ -16,8 +16,10 @@ from benchmark.util.shard import parse_shard
 from harness.predictors.registry import PREDICTORS
 from harness.results.result import HARNESS_VERSION, Seconds
 from harness.results.store import read_result, result_path, write_result
+from harness.running.evaluate_many import Setting, evaluate_many
 from harness.running.submission import FILE
 from harness.verification.audit import Request, raise_levels, verify
+from harness.verification.references import write_references
 from harness.verification.rerun import Rerun, Reruns, read_reruns, reruns_path, write_rerun
 from harness.verification.rescore import raise_level
 from leaderboard.board import verified_board
@@ -56,11 +58,23 @@ def problems(results: Path, folder: Path) -> tuple[str, ...]:
 def test_a_proven_result_is_raised_once(results: Path, folder: Path) -> None:
     path = result_path(results, TASK, "ours")
     assert read_result(path).verification == "self-reported"
-    report = verify(Request(results, release=Release(folder), processes=1))
-    assert raise_levels(report) == [path]
+    request = Request(results, release=Release(folder), processes=1)
+    assert raise_levels(request, verify(request)) == [path]
     assert read_result(path).verification == "rescored"
-    report = verify(Request(results, release=Release(folder), processes=1))
-    assert (raise_levels(report), report.problems) == ([], ())
+    report = verify(request)
+    assert (raise_levels(request, report), report.problems) == ([], ())
+
+
+def test_a_raised_reference_stays_on_record(folder: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    release = Release(folder)
+    evaluate_many(["macs", "parameters"], [TASK], Setting(results, release, seeds=1, processes=1))
+    request = Request(results, release=release, processes=1)
+    write_references(results)
+    result_path(results, TASK, "parameters").unlink()
+    assert raise_levels(request, verify(request)) == [result_path(results, TASK, "macs")]
+    (problem,) = problems(results, folder)
+    assert problem.endswith("parameters.json: the recorded result is missing")
 
 
 def test_a_level_that_cannot_be_shown_is_refused_by_all_who_read(
