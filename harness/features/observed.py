@@ -79,15 +79,17 @@ def prefix_features(queries: Queries) -> Array:
         return np.zeros((len(queries), 0))
     logits = to_logits(series.valid_accuracy)
     parts = [logits, np.diff(logits, axis=1), to_logits(series.train_accuracy)]
-    parts += [_log(v) for v in (series.train_loss, series.valid_loss)]
-    parts += [_log(v) for v in (series.gradient_norm, series.weight_norm, series.learning_rate)]
-    parts.append(_log(series.train_loss_tenths[:, :, -1]))
+    parts += [log_clipped(v) for v in (series.train_loss, series.valid_loss)]
+    parts += [
+        log_clipped(v) for v in (series.gradient_norm, series.weight_norm, series.learning_rate)
+    ]
+    parts.append(log_clipped(series.train_loss_tenths[:, :, -1]))
     if series.initial_valid_loss is not None:
-        parts.append(_log(series.initial_valid_loss)[:, None])
+        parts.append(log_clipped(series.initial_valid_loss)[:, None])
     return np.concatenate(parts, axis=1)
 
 
-def _log(values: Array) -> Array:
+def log_clipped(values: Array) -> Array:
     """Return natural logarithms, clipped, and `LOST` for values that are not finite."""
     logs = np.log(np.clip(np.where(np.isfinite(values), values, 1.0), LEAST, np.exp(LOST)))
     return np.where(np.isfinite(values), logs, LOST)

@@ -19,6 +19,7 @@ from harness.predictors.bnn.sghmc import Sampling
 from harness.predictors.counts import ForestCounts, IsotonicCount
 from harness.predictors.encoders.batches import Encoded
 from harness.predictors.encoders.graph_encoder import GraphEncoder
+from harness.predictors.encoders.graph_ode import LcGode
 from harness.predictors.encoders.gru import Gru, GruReader
 from harness.predictors.encoders.lstm import LstmReader, Peephole
 from harness.predictors.encoders.training import CurveModel, Reader
@@ -55,6 +56,7 @@ QUICK: dict[str, Callable[[], Predictor]] = {
     "peephole-curve": lambda: Peephole(every_epoch=True, training_epochs=2),
     "gru": lambda: Gru(training_epochs=2),
     "graph-encoder": lambda: GraphEncoder(training_epochs=2),
+    "lc-gode": lambda: LcGode(training_epochs=2),
     "peephole-x5": lambda: Ensemble(lambda: Peephole(training_epochs=2), members=2),
     "peephole-curve-x5": lambda: Ensemble(
         lambda: Peephole(every_epoch=True, training_epochs=2), members=2

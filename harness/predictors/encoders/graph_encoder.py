@@ -157,7 +157,7 @@ class GraphEncoder:
         check_runs(train, observed)
         self._total = train.recipe.epochs
         standardise = Standardiser.fit(np.concatenate([*map(node_features, train.layer_rows)]))
-        graphs = _graphs(train, standardise)
+        graphs = graphs_of(train, standardise)
         targets = torch.from_numpy(normal_scores(train.final_accuracy[:, None])[:, 0]).float()
         rng = np.random.default_rng(seed)
         batches = -(-len(train) // BATCH)
@@ -169,7 +169,7 @@ class GraphEncoder:
                     scores = model(*graphs.batch(index.tolist()))
                     step(pairwise_loss(scores, targets[torch.from_numpy(index)]))
         model.eval()
-        known = _scores(model, _graphs(validation, standardise))
+        known = _scores(model, graphs_of(validation, standardise))
         scale = ScoreScale.fit(validation.final_accuracy[:, None], known)
         self._state = model, standardise, scale
 
@@ -178,7 +178,7 @@ class GraphEncoder:
         check_fitted(self._state is not None)
         assert self._state is not None
         model, standardise, scale = self._state
-        mean, std = scale.moments(_scores(model, _graphs(queries, standardise)))
+        mean, std = scale.moments(_scores(model, graphs_of(queries, standardise)))
         return Prediction(mean, (self._total,), std)
 
     def learned_features(self, queries: Queries) -> LearnedFeatures:
@@ -186,7 +186,7 @@ class GraphEncoder:
         check_fitted(self._state is not None, "learned_features")
         assert self._state is not None
         model, standardise, _ = self._state
-        graphs = _graphs(queries, standardise)
+        graphs = graphs_of(queries, standardise)
         networks, layers = [], []
         with torch.no_grad():
             for index in graphs.batches():
@@ -198,7 +198,7 @@ class GraphEncoder:
         return LearnedFeatures(np.concatenate(networks), tuple(layers))
 
 
-def _graphs(networks: Runs | Queries, standardise: Standardiser) -> Graphs:
+def graphs_of(networks: Runs | Queries, standardise: Standardiser) -> Graphs:
     """Return networks as graphs."""
     nodes = [standardise(node_features(rows)) for rows in networks.layer_rows]
     return Graphs(nodes, [*map(neighbours, networks.layer_rows)])
