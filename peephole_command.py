@@ -40,7 +40,7 @@ class CommandError(click.ClickException):
     def __init__(self, error: Exception) -> None:
         """Take the message of an error of the library or the operating system."""
         message = str(error)
-        if isinstance(error, OSError) and error.filename is not None:
+        if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
             message = f"{error.strerror}: {str(error.filename)!r}"
         super().__init__(escape("; ".join(message.splitlines())))
 

@@ -116,14 +116,17 @@ MERGED_DATA_OPTION = _DATA(
 )
 
 
-def _device(_: click.Context, __: click.Parameter, name: str) -> str:
+def _device(context: click.Context, _: click.Parameter, name: str) -> str:
     from benchmark.util.text import quantity
     from benchmark.util.unknown_name import unknown_name
 
     match = re.fullmatch(r"cpu|cuda(?::(\d+))?", name)
     if match is None:
         raise ValueError(unknown_name("device", name, ("cpu", "cuda", "cuda:N")))
-    if name != "cpu" and find_spec("torch"):
+    if context.params.get("engine") == "ray":  # workers are on other machines
+        if match[1]:
+            raise ValueError(f"with --engine ray, --device must be cpu or cuda, not {name}")
+    elif name != "cpu" and find_spec("torch"):
         from torch import cuda
 
         if int(match[1] or 0) >= cuda.device_count():

@@ -26,7 +26,7 @@ STREAMED = (
     "train_loss", "valid_loss", "test_loss", "gradient_norm", "weight_norm", "epoch_seconds",
     "train_loss_tenths",
 )  # fmt: skip
-MOST_RUNS, RUN_BYTES = 200_000, 100_000  # of a file of a release, and of a run in it
+MOST_RUNS, RUN_BYTES = 2_000_000, 100_000  # of a file of a release, and of a run in it
 _CACHES = {"darwin": "Library/Caches", "win32": "AppData/Local"}  # in the home folder, by platform
 CORRECT_SCHEMA = pa.schema([("run_id", pa.string()), ("correct", pa.binary())])
 

@@ -54,7 +54,7 @@ def convert(source: Path, target: Path, header: dict[str, object]) -> None:
         ValueError: If a row lacks a column, or holds a wrong layer or number.
         OSError: If a file cannot be read or written.
     """
-    with source.open(encoding="utf-8", newline="") as file:
+    with source.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         curve = [name for name in reader.fieldnames or () if name.startswith(CURVE)]
         head = {"format": "peephole-networks", "version": 1, **header, "epochs": len(curve)}

@@ -45,8 +45,8 @@ def generate() -> None:
 @click.option("--networks", type=COUNT, help="Number per image set [default: as in the release].")
 @click.option("--pilot", is_flag=True, help="Plan the learning-rate pilot of one image set.")
 @click.option(
-    "--rate", "rates", multiple=True, default=(0.02, 0.05), show_default=True, type=RATE,
-    help="Learning rate of the pilot; may be given more than once.",
+    "--rate", "rates", multiple=True, type=RATE,
+    help="Learning rate of the pilot; may be given more than once [default: 0.02 and 0.05].",
 )  # fmt: skip
 @click.option(
     "--calibration", is_flag=True, help="Plan the longer and wider trainings of one image set."
@@ -91,7 +91,9 @@ def plan(
         raise click.UsageError(f"{kinds[0]} takes no --networks")
     if (ids is not None and names) or ((pilot or calibration) and len(names) > 1):
         raise click.UsageError(f"{kinds[0]} takes {'no --images' if ids else 'one image set'}")
-    names, recipes = names or ("cifar10",), release_recipes()
+    if rates and not pilot:
+        raise click.UsageError("--rate needs --pilot")
+    names, recipes, rates = names or ("cifar10",), release_recipes(), rates or (0.02, 0.05)
     if ids is not None:
         runs = listed_runs(ids, release)
         recipes |= {run.recipe_id: release.recipe(run.recipe_id) for run in runs}
@@ -108,7 +110,8 @@ def plan(
     if missing:
         published = published_ids({run.images for run in runs}, release)
         runs = [run for run in runs if run.run_id not in published]
-    Campaign(campaign).create(runs, recipes)
+    purpose = "pilot" if pilot else "calibration" if calibration else "release"
+    Campaign(campaign).create(runs, recipes, purpose)
     cost = sum(run.cost for run in runs) / 1e12
     click.echo(
         f"{quantity(len(runs), 'run')} planned in {campaign}, {cost:,.1f} tera multiply-accumulates"
@@ -126,7 +129,7 @@ def plan(
 @BUDGET_OPTION
 @click.option("--limit", type=COUNT, help="Maximum number of runs to train.")
 @click.option(
-    "--engine", default="local", show_default=True,
+    "--engine", default="local", show_default=True, is_eager=True,
     help="Where workers run: local (this machine) or ray (a Ray cluster).",
 )  # fmt: skip
 @click.option(

@@ -24,8 +24,8 @@ LIGHT_HARNESS = (
 )  # fmt: skip
 ROOMS = {  # of each folder, from the lowest; a module imports from its own room or a lower one
     "benchmark": (
-        "util", "extras", "space", "recipes", "schema", "runs", "proxies", "retrained", "tasks",
-        "manifest", "release", "calibration", "stored_runs", "query", "publish", "options",
+        "util", "extras", "space", "recipes", "schema", "row_rules", "runs", "proxies", "retrained",
+        "tasks", "manifest", "release", "calibration", "stored_runs", "query", "publish", "options",
         "tasks_cli", "cli",
     ),
     "generators": (

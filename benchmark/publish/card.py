@@ -140,6 +140,8 @@ def _accuracies(manifest: Manifest, folder: Path) -> Cells:
     for name in manifest.images:
         runs = _runs(manifest, folder, name, columns)
         runs = runs.filter(has_full_curve(runs))
+        if not len(runs):
+            continue
         skeletons = np.array(runs.column("skeleton").to_pylist())
         finals = series(runs, "valid_accuracy")[:, -1]
         for skeleton in SKELETONS:

@@ -25,7 +25,7 @@ def read_sums(folder: Path) -> dict[str, str]:
     """
     path = folder / SUMS
     if not path.is_file():
-        raise FileNotFoundError(f"{str(folder)!r} has no {SUMS}")
+        raise FileNotFoundError(f"{str(folder)!r} has no {SUMS}, so it is not a release")
     sums: dict[str, str] = {}
     text = path.read_bytes().decode("utf-8", "backslashreplace")
     for line in text.removesuffix("\n").split("\n"):

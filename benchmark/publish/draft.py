@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 
 from benchmark.manifest import (
     CARD,
@@ -104,6 +105,8 @@ def _only_writer(folder: Path) -> Iterator[None]:
     """Lock a release, and complete what a killed command left."""
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {str(folder)!r}")
+    if not ((folder / SUMS).exists() or (folder / READY).exists()):
+        _check_new(folder)
     with locked_folder(folder):
         for place in (folder / DRAFT, folder / READY):
             if place.is_symlink() or place.is_file():
@@ -112,6 +115,13 @@ def _only_writer(folder: Path) -> Iterator[None]:
             raise ValueError(f"{str(folder)!r} cannot be written to: {problem}")
         _move_ready_files(folder)
         yield
+
+
+def _check_new(folder: Path) -> None:
+    """Raise a `ValueError` if a folder is no new release: one without files, or of runs alone."""
+    has_files = any(path.is_file() for _, path in entries(folder))
+    if has_files and ((folder / MANIFEST).exists() or not released_splits(folder)):
+        raise ValueError(f"{str(folder)!r} holds files but no {SUMS}, so it is not a release")
 
 
 def _copy(folder: Path, draft: Path) -> dict[str, str]:
@@ -126,10 +136,7 @@ def _copy(folder: Path, draft: Path) -> dict[str, str]:
 
 
 def _check(folder: Path, found: Mapping[str, str], signed: Collection[str]) -> None:
-    """Raise a `ValueError` if a file differs from its checksum and is neither signed nor rewritten.
-
-    A folder without checksums is a new release: it is empty, or holds runs and no manifest.
-    """
+    """Raise a `ValueError` if a file is neither as its checksum says, nor signed, nor rewritten."""
     known = dict(found)
     if (folder / SUMS).exists():
         sums = read_sums(folder)
@@ -143,11 +150,9 @@ def _check(folder: Path, found: Mapping[str, str], signed: Collection[str]) -> N
             name, problem = next(iter(wrong.items()))
             more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
             raise ValueError(
-                f"{str(folder)!r} is not as it was signed: {problem}{more}; restore the file, or, "
-                f"if the change is yours, sign it: `peephole data card --sign {name}`"
+                f"{str(folder)!r} is not as it was signed: {problem}{more}; undo the change, or, "
+                f"if it is yours, sign it: `peephole data card --data FOLDER --sign {quote(name)}`"
             )
-    elif found and (MANIFEST in found or not released_splits(folder)):
-        raise ValueError(f"{str(folder)!r} holds files but no {SUMS}, so it is not a release")
     for name in signed:
         check_known("file", name, known)
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmark.calibration import calibration_path
 from benchmark.manifest import (
     CARD,
     CITATION,
@@ -20,10 +21,13 @@ from benchmark.manifest import (
     write_sums,
 )
 from benchmark.publish.card import card_text
+from benchmark.publish.checksums import read_sums
 from benchmark.publish.citation import citation_cff, licence_text
 from benchmark.publish.croissant import croissant_text
 from benchmark.publish.draft import release_draft
 from benchmark.publish.versions import FIRST, agreed_version
+from benchmark.runs import sha256
+from benchmark.space.imagesets import IMAGES
 from benchmark.util.atomic import write_atomically
 
 
@@ -56,12 +60,19 @@ def finish_release(
     return read_manifest(folder)
 
 
+def _has_new_calibration(folder: Path) -> bool:
+    """Return whether calibration runs, which no manifest counts, are not those of the checksums."""
+    paths = [path for name in IMAGES if (path := calibration_path(name, folder)).exists()]
+    signed = read_sums(folder) if paths else {}
+    return any(signed.get(path.relative_to(folder).as_posix()) != sha256(path) for path in paths)
+
+
 def _describe(folder: Path, version: str | None) -> None:
     """Write the manifest, licence, citation, card, Croissant file and checksums of a folder."""
     old = read_manifest(folder) if (folder / MANIFEST).exists() else None
     today = str(datetime.now(UTC).date())
     counted = count_release(folder, version or FIRST, today)
-    changed = old is None or not counted.has_rows_of(old)
+    changed = old is None or not counted.has_rows_of(old) or _has_new_calibration(folder)
     agreed = agreed_version(old.version if old else None, version, changed=changed)
     day = old.date if old and agreed == old.version else today
     manifest = replace(counted, version=agreed, date=day)

@@ -21,6 +21,7 @@ from benchmark.tasks import (
     name_group,
 )
 from benchmark.util.atomic import write_atomically
+from benchmark.util.strict_json import MOST_BYTES
 from benchmark.util.text import quantity
 
 
@@ -54,7 +55,13 @@ def freeze(
         source = fitted_on if split in FITTED_SPLITS else images
         _check_splits(source, release)
         table = release.runs(source, split)
-        tables[split] = source, table.filter(has_full_curve(table)).sort_by("run_id")
+        table = table.filter(has_full_curve(table))
+        if not len(table):
+            raise ValueError(
+                f"no run of {source!r} in {split} completed or diverged with seed 0, and a task "
+                "needs some"
+            )
+        tables[split] = source, table.sort_by("run_id")
     if fitted_on != images:
         _check_transfer(fitted_on, images, tables)
     rows_digest = release.rows_digest(list(tables.values()))
@@ -126,6 +133,7 @@ def write_task(task: Task, release: Release) -> Path:
 
     Raises:
         FileExistsError: If a task with this name and other content exists.
+        ValueError: If the file would be too large to be read.
     """
     path = release.tasks_folder / f"{task.name}.json"
     text = json.dumps(asdict(task), indent=1) + "\n"
@@ -134,5 +142,7 @@ def write_task(task: Task, release: Release) -> Path:
             f"task {task.name!r} is frozen with other rows; a changed task needs another version, "
             f"such as {_version_of(group_of(task.name), task.rows_digest, release)}"
         )
+    if len(text) > MOST_BYTES:
+        raise ValueError(f"task {task.name!r} would have more than {MOST_BYTES:,} bytes")
     write_atomically(path, text)
     return path

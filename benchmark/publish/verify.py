@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from benchmark.calibration import calibration_path
@@ -23,10 +22,12 @@ from benchmark.manifest import (
     released_proxies,
     released_splits,
 )
-from benchmark.proxies import proxy_problems
+from benchmark.proxies import proxy_problems, read_proxies
 from benchmark.publish.checksums import empty_folders, entry_problems, read_sums, sum_problems
 from benchmark.publish.croissant import tables
 from benchmark.publish.draft import is_half_written
+from benchmark.recipes import read_environments, read_recipe_fields
+from benchmark.row_rules import FINAL_BITS, bit_problems, row_problems
 from benchmark.runs import (
     CORRECT_SCHEMA,
     correct_path,
@@ -35,21 +36,16 @@ from benchmark.runs import (
     read_table,
     split_path,
 )
-from benchmark.schema import COLUMNS, SCHEMA, check_row, run_id
-from benchmark.space.architectures import architecture_id, from_record
-from benchmark.space.imagesets import IMAGES, ImageSet, get_images
-from benchmark.space.layer_walk import macs, parameters, walk
-from benchmark.space.splits import split_of
+from benchmark.schema import COLUMNS, SCHEMA
+from benchmark.space.imagesets import IMAGES, get_images
 from benchmark.util.strict_json import parse_json, read_limited
 
-FINAL_BITS = ("valid_accuracy", "test_accuracy")  # the accuracies of a run's bits, in order
 NULLABLE = tuple(  # runs that did not complete lack some numbers
     name
     for name, column in COLUMNS.items()
     if column.range.endswith("or null") or column.type == pa.float32()
 )
-REMEDY = "`peephole data card` rewrites it"
-ROUNDING = 1e-6  # largest rounding error of an accuracy in single precision
+REMEDY = "`peephole data card --data FOLDER` rewrites it"
 
 
 def verify_release(folder: Path) -> list[str]:
@@ -59,10 +55,12 @@ def verify_release(folder: Path) -> list[str]:
         return problems
     seen: dict[str, str] = {}
     seeds: dict[str, dict[str, set[int]]] = {}  # seeds of runs, by image set and architecture
+    used: list[pa.Table] = []
     for images, split in released_splits(folder):
         table = _read_runs(split_path(images, split, folder), problems)
         if table is None:
             continue
+        used.append(table)
         for row in table.to_pylist():
             problems += row_problems(row, split)
             if row["images"] != images:
@@ -75,30 +73,52 @@ def verify_release(folder: Path) -> list[str]:
     for images in IMAGES:
         path = calibration_path(images, folder)
         table = _read_runs(path, problems) if path.exists() else None
+        used += [] if table is None else [table]
         rows = [] if table is None else table.to_pylist()
         problems += [problem for row in rows for problem in row_problems(row)]
         if len({row["run_id"] for row in rows}) < len(rows):
             problems.append(f"{images}/calibration.parquet has a run more than once")
     for images in released_proxies(folder):
         problems += proxy_problems(images, folder, seeds.get(images, {}))
+        proxies = None if problems else read_proxies(images, folder)
+        used += [] if proxies is None else [proxies]
+    problems += _unknown_ids(used, folder)
     # Invalid rows make the descriptions wrong, too, so these are checked only if rows are valid.
     return problems or list(description_problems(folder))
+
+
+def _unknown_ids(tables: list[pa.Table], folder: Path) -> Iterator[str]:
+    """Yield the recipes and environments of rows that the files of these do not have."""
+    for field, name, read in (
+        ("recipe_id", "recipes.json", read_recipe_fields),
+        ("environment_id", "environments.json", read_environments),
+    ):
+        try:
+            known = read(folder / name) if (folder / name).exists() else {}
+        except ValueError as error:
+            yield str(error)
+            continue
+        columns = [table[field].to_pylist() for table in tables if field in table.column_names]
+        for missing in sorted({value for column in columns for value in column} - known.keys()):
+            yield f"{name} lacks {missing!r}, the `{field}` of a row"
 
 
 def _file_problems(folder: Path) -> Iterator[str]:
     """Yield what is not as the checksums say, or is there without belonging to the release."""
     if is_half_written(folder):
         yield (
-            f"a command was killed while it wrote to {str(folder)!r}; `peephole data card` "
-            "completes its work"
+            f"a command was killed while it wrote to {str(folder)!r}; `peephole data card --data "
+            "FOLDER` completes its work"
         )
+        return
+    try:
+        sums = read_sums(folder)
+    except (FileNotFoundError, ValueError) as error:
+        yield str(error)
         return
     yield from entry_problems(folder)
     yield from empty_folders(folder)
-    try:
-        yield from sum_problems(read_sums(folder), dict(digests(folder))).values()
-    except (FileNotFoundError, ValueError) as error:
-        yield str(error)
+    yield from sum_problems(sums, dict(digests(folder))).values()
 
 
 def _read_runs(path: Path, problems: list[str]) -> pa.Table | None:
@@ -115,45 +135,6 @@ def _read_runs(path: Path, problems: list[str]) -> pa.Table | None:
     nulls = null_problems(table, f"{path.parent.name}/{path.name}", NULLABLE)
     problems += nulls
     return None if nulls else table
-
-
-def row_problems(row: dict[str, object], split: str | None = None) -> list[str]:
-    """Return the problems of a row: invalid fields, contradictions, or the wrong split.
-
-    A calibration run has no split.
-    """
-    name, problems = row["run_id"], []
-    try:
-        check_row(row)
-    except ValueError as error:
-        problems.append(str(error))
-    try:
-        architecture = from_record(row["architecture"])  # type: ignore[arg-type]
-        rows = walk(architecture, get_images(str(row["images"])))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return [*problems, f"`architecture` of run {name!r} cannot be read: {error}"]
-    identity = architecture_id(architecture)
-    expected = {
-        "architecture_id": identity,
-        "skeleton": architecture.skeleton,
-        "run_id": run_id(
-            str(row["images"]), identity, str(row["recipe_id"]), int(str(row["seed"]))
-        ),
-        "parameters": parameters(rows),
-        "macs": macs(rows),
-    }
-    for field, value in expected.items():
-        if row[field] != value:
-            problems.append(f"`{field}` of run {name!r} is {row[field]!r} and must be {value!r}")
-    drawn = str(row["drawn_architecture_id"])
-    if not get_images(str(row["images"])).halved and drawn != identity:
-        problems.append(
-            f"`drawn_architecture_id` of run {name!r} is {drawn!r} and must be {identity!r}"
-        )
-    right = split_of(architecture.skeleton, drawn)
-    if split not in (None, right):
-        problems.append(f"run {name!r} is in {split!r} but belongs in {right!r}")
-    return problems
 
 
 def _bit_file_problems(images: str, split: str, folder: Path, runs: pa.Table) -> Iterator[str]:
@@ -180,27 +161,6 @@ def _bit_file_problems(images: str, split: str, folder: Path, runs: pa.Table) ->
         return
     for row in runs.select(["run_id", "status", *FINAL_BITS]).to_pylist():
         yield from bit_problems(row, bits[row["run_id"]], spec)
-
-
-def bit_problems(row: dict[str, object], bits: bytes, images: ImageSet) -> Iterator[str]:
-    """Yield bits that contradict a run's final accuracies; incomplete runs have no bits set."""
-    size = -(-(images.valid + images.test) // 8)
-    if len(bits) != size:
-        yield f"`correct` of run {row['run_id']!r} has {len(bits)} bytes, not {size}"
-        return
-    right = np.unpackbits(np.frombuffer(bits, np.uint8)).astype(bool)
-    parts = right[: images.valid], right[images.valid : images.valid + images.test]
-    for name, part in zip(FINAL_BITS, parts, strict=True):
-        accuracies = row[name]
-        assert isinstance(accuracies, list)
-        final = 0.0 if row["status"] != "completed" else accuracies[-1] if accuracies else None
-        if final is None:  # a problem of the row, and named there
-            continue
-        if abs(part.mean() - final) > ROUNDING:
-            yield (
-                f"`correct` of run {row['run_id']!r} gives {part.mean():.6f}, but its final "
-                f"`{name}` is {final:.6f}"
-            )
 
 
 def description_problems(folder: Path) -> Iterator[str]:

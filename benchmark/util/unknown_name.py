@@ -144,7 +144,7 @@ def text_of(content: bytes) -> str:
     if problem:
         raise ValueError(problem)
     try:
-        return content.decode()
+        return content.decode("utf-8-sig")  # some editors put a mark first
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ValueError(f"line {line} is not in UTF-8; save the file in UTF-8") from error

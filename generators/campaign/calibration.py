@@ -7,18 +7,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from benchmark.calibration import calibration_path
-from benchmark.manifest import read_manifest
 from benchmark.publish.finish import changing_release
-from benchmark.publish.versions import next_version
 from benchmark.recipes import RECIPES, Recipe
-from benchmark.release import Release
 from benchmark.runs import read_table, rows_to_table, write_table
 from benchmark.space.imagesets import IMAGES, get_images
 from benchmark.space.skeletons import SKELETONS
 from generators.campaign.campaign import Campaign
-from generators.campaign.merge import merge_json, new_rows, none_finished
+from generators.campaign.merge import merge_json, new_rows, none_finished, planned_rows
 from generators.campaign.plan import draw_networks, plan_run, spread
-from generators.campaign.published import published_ids
 from generators.workers.planned_run import PlannedRun, Row
 
 NETWORKS = {  # the first networks of a skeleton in the split `test`, or held out
@@ -91,7 +87,7 @@ def add_calibration(
     """
     recipes = calibration_recipes(images)
     rows: dict[str, Row] = {}
-    for row in chain.from_iterable(campaign.rows() for campaign in campaigns):
+    for row in chain.from_iterable(planned_rows(campaign) for campaign in campaigns):
         name = str(row["run_id"])
         if rows.setdefault(name, row) != row:
             raise ValueError(f"run {name!r} is in two campaigns with different content")
@@ -100,8 +96,6 @@ def add_calibration(
     other = next((name for name, row in rows.items() if row["recipe_id"] not in recipes), None)
     if other is not None:
         raise ValueError(f"run {other!r} is no calibration run of {images!r}")
-    if rows.keys() - published_ids([images], Release(folder)):
-        version = version or next_version(read_manifest(folder).version)
     with changing_release(folder, version) as draft:
         path, table = calibration_path(images, draft), rows_to_table(list(rows.values()))
         if path.exists():

@@ -29,7 +29,8 @@ from generators.campaign.run_files import (
 from generators.environment import environment_id
 from generators.workers.planned_run import Job, PlannedRun, Row
 
-PLAN, RECIPES_FILE, ENVIRONMENTS = "plan.jsonl", "recipes.json", "environments"
+PLAN, PURPOSE = "plan.jsonl", "purpose.txt"
+RECIPES_FILE, ENVIRONMENTS = "recipes.json", "environments"
 GUARD = "campaign.lock"  # held while a plan is written, or while the lock of a shard is taken
 
 
@@ -49,8 +50,18 @@ class Campaign:
         """Folder with the reason of each run that an accident of the machine ended, by id."""
         return self.folder / "failures"
 
-    def create(self, plan: list[PlannedRun], recipes: dict[str, Recipe]) -> None:
+    @property
+    def purpose(self) -> str:
+        """What the campaign was planned for, as `create` got it."""
+        path = self.folder / PURPOSE
+        return path.read_text().strip() if path.exists() else "release"
+
+    def create(
+        self, plan: list[PlannedRun], recipes: dict[str, Recipe], purpose: str = "release"
+    ) -> None:
         """Write a plan and its recipes, which are given by id; a plan is never replaced.
+
+        `purpose` is "release", "pilot" or "calibration".
 
         Raises:
             ValueError: If the folder holds another plan.
@@ -61,13 +72,15 @@ class Campaign:
             write_plan(draft, plan)
             if path.exists() and not filecmp.cmp(path, draft, shallow=False):
                 raise ValueError(
-                    f"{str(path)!r} is another plan, and a plan is never replaced; plan into "
-                    "another folder with --campaign"
+                    f"{str(path)!r} is another plan, and a plan is never replaced; choose "
+                    "another folder"
                 )
             known = self.recipes_json() if recipes_file.exists() else {}
             new: dict[str, Fields] = {n: asdict(r) for n, r in recipes.items() if n not in known}
             if new or not known:
                 write_atomically(recipes_file, json.dumps(known | new, indent=1) + "\n")
+            if purpose != "release":
+                write_atomically(self.folder / PURPOSE, purpose + "\n")
 
     def plan(self, shard: tuple[int, int] = (1, 1)) -> list[PlannedRun]:
         """Return the planned runs of a shard, in the order of the plan."""

@@ -74,15 +74,17 @@ def pilot_rates(campaign: Campaign, images: str) -> list[PilotRate]:
     networks is chosen, or, of equal ones, the one with the highest mean accuracy.
 
     Raises:
-        ValueError: If a planned run is missing or was not trained.
+        ValueError: If the campaign is no pilot of the image set, or a planned run is missing or was
+            not trained.
     """
-    spec, finals = get_images(images), {}
+    spec, finals, plan = get_images(images), {}, campaign.plan()
+    if campaign.purpose != "pilot" or {run.images for run in plan} != {images}:
+        raise ValueError(f"{str(campaign.folder)!r} was not planned as a pilot of {images!r}")
     for row in campaign.rows():
         accuracies = row["valid_accuracy"]
         assert isinstance(accuracies, list)
         if row["status"] in TRAINED_STATUSES:
             finals[str(row["run_id"])] = float(accuracies[-1])
-    plan = campaign.plan()
     missing = [run.run_id for run in plan if run.run_id not in finals]
     if missing:
         raise ValueError(

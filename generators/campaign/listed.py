@@ -34,15 +34,15 @@ def listed_runs(path: Path, release: Release) -> list[PlannedRun]:
     rows = (r for i in sets if i in released for r in published_rows(i, release, COLUMNS))
     found = {}
     for split, row in rows:
-        name, recipe = str(row["run_id"]), str(row["recipe_id"])
-        if name in ids:
-            found[name] = planned_again(row, split, {recipe: release.recipe(recipe)})
+        if (name := str(row["run_id"])) in ids:
+            found[name] = planned_again(row, split, release)
     if len(found) < len(ids):
         planned = {run.run_id: run for run in make_plan(sets)}
         found = planned | found
         unknown = [name for name in ids if name not in found]
         if unknown:
-            first = not_called("run", unknown[0], published_ids(IMAGES, release) | planned.keys())
+            others = published_ids(IMAGES, release) - {unknown[0]}  # a calibration run
+            first = not_called("run", unknown[0], others | planned.keys())
             more = f"; {quantity(len(unknown) - 1, 'more id')} unknown" if unknown[1:] else ""
             raise ValueError(f"{path}: line {ids[unknown[0]]}: {first}{more}")
     return [found[name] for name in ids]

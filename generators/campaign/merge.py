@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,10 @@ from benchmark.util.atomic import make_folder, write_atomically
 from generators.campaign.campaign import Campaign
 from generators.workers.planned_run import Row
 
+APART = {  # what campaigns are planned for whose runs enter no split
+    "pilot": "--pilot; `peephole generate pilot` shows its runs, and no release holds them",
+    "calibration": "--calibration; add its runs with `peephole generate merge --calibration`",
+}
 PACK = 1000  # largest number of rows held as Python objects
 
 
@@ -69,11 +74,14 @@ def merge(
 
     Raises:
         ValueError: If no run is finished, if a run appears twice with different content, if an
-            image set would mix recipes, if a run file is damaged or not in its campaign's plan, if
-            a file of the release is not as it was signed, or if there are new runs and the version
-            is not a higher one.
+            image set would mix recipes, if a campaign is no one for a release, if a run file is
+            damaged or not in its campaign's plan, if a file of the release is not as it was
+            signed, or if there are new runs and the version is not a higher one.
         BlockingIOError, OSError: As for `release_draft`.
     """
+    for campaign in campaigns:
+        if campaign.purpose in APART:
+            raise ValueError(f"{str(campaign.folder)!r} was planned with {APART[campaign.purpose]}")
     piles = _gather(campaigns)
     if not piles:
         raise none_finished(campaigns)
@@ -115,16 +123,29 @@ def _gather(campaigns: list[Campaign]) -> dict[tuple[str, str], Pile]:
     holders: dict[str, Campaign] = {}
     for campaign in campaigns:
         groups = campaign.groups()
-        for row in campaign.rows():
+        for row in planned_rows(campaign):
             name = str(row["run_id"])
-            if name not in groups:
-                raise ValueError(f"run {name!r} is not in the plan of {str(campaign.folder)!r}")
             if name not in holders:
                 holders[name] = campaign
                 piles.setdefault((str(row["images"]), groups[name].split), Pile()).add(row)
             elif holders[name].row(name) != row:
                 raise ValueError(f"run {name!r} is in two campaigns with different content")
     return piles
+
+
+def planned_rows(campaign: Campaign) -> Iterator[Row]:
+    """Yield the rows of a campaign's finished runs, sorted by id.
+
+    Raises:
+        ValueError: If there is no campaign, a file is damaged, or a run is not in the plan.
+    """
+    groups = campaign.groups()
+    for row in campaign.rows():
+        if row["run_id"] not in groups:
+            raise ValueError(
+                f"run {row['run_id']!r} is not in the plan of {str(campaign.folder)!r}"
+            )
+        yield row
 
 
 def _check_recipes(files: dict[tuple[str, str], pa.Table]) -> None:

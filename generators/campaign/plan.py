@@ -88,7 +88,7 @@ def make_plan(image_names: Iterable[str], networks: int | None = None) -> list[P
     share of each group.
 
     `networks` is the approximate number for each image set, with the release's shares. None: the
-    release's number. A larger plan has all networks of a smaller one.
+    release's number. A plan of more networks has all networks of the release.
 
     Raises:
         ValueError: If an image set is not known.

@@ -4,7 +4,6 @@ from collections.abc import Collection, Sequence
 
 from benchmark.calibration import calibration_path
 from benchmark.manifest import released_splits
-from benchmark.recipes import Recipe
 from benchmark.release import Release
 from benchmark.runs import read_table, split_path
 from benchmark.space.architectures import from_record
@@ -44,8 +43,12 @@ def published_rows(
     return rows
 
 
-def planned_again(row: Row, split: Split, recipes: dict[str, Recipe]) -> PlannedRun:
-    """Return the planned run of a published row."""
+def planned_again(row: Row, split: Split, release: Release) -> PlannedRun:
+    """Return the planned run of a published row.
+
+    Raises:
+        ValueError: If the release lacks its recipe.
+    """
     paired = row["paired_architecture_id"]
     drawn = Drawn(
         from_record(row["architecture"]),  # type: ignore[arg-type]
@@ -56,5 +59,5 @@ def planned_again(row: Row, split: Split, recipes: dict[str, Recipe]) -> Planned
         None if paired is None else str(paired),
         1,
     )
-    recipe = recipes[str(row["recipe_id"])]
+    recipe = release.recipe(str(row["recipe_id"]))
     return plan_run(drawn, get_images(recipe.images), recipe, int(str(row["seed"])))

@@ -57,7 +57,7 @@ def run_campaign(campaign: Campaign, options: RunOptions) -> Outcome:
             campaign.note_failure(job, reason)
             failures[job.run.run_id] = reason
 
-        if options.engine == "ray":
+        if options.engine == "ray" and jobs:
             finished = _run_on_ray(campaign, jobs, fail, options)
         else:
             finished = run_jobs(

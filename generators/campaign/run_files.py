@@ -3,14 +3,13 @@
 import base64
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from benchmark.publish.verify import bit_problems
+from benchmark.row_rules import bit_problems
 from benchmark.schema import TRAINED_STATUSES, check_row
 from benchmark.space.architectures import architecture_id, from_record
 from benchmark.space.imagesets import get_images
@@ -41,7 +40,7 @@ class RunFiles:
 
 def look_at_files(folder: Path, names: Iterable[str] | None = None) -> RunFiles:
     """Return what the files of runs are, those of some ids or all; rows are not parsed."""
-    stored = {name.removesuffix(SUFFIX) for name in os.listdir(folder) if name.endswith(SUFFIX)}
+    stored = {path.name.removesuffix(SUFFIX) for path in folder.glob(f"*{SUFFIX}")}
     found = RunFiles()
     for name in sorted(stored if names is None else stored.intersection(names)):
         path = folder / f"{name}{SUFFIX}"

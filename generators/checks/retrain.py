@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice, zip_longest
 
-from benchmark.recipes import read_recipes
 from benchmark.release import INSTALLED, Release
 from benchmark.retrained import Verification
 from benchmark.schema import TRAINED_STATUSES
@@ -36,12 +35,11 @@ def verify(
     spread = seed_differences([row for _, row in published])
     if not len(spread):
         raise ValueError(f"no network on {images!r} has runs with two seeds to measure the spread")
-    recipes = read_recipes(release.folder / "recipes.json")
     sample = list(islice(stratified_sample(published, seed), networks))
-    plan = {str(row["run_id"]): (row, planned_again(row, split, recipes)) for split, row in sample}
+    plan = {str(row["run_id"]): (row, planned_again(row, split, release)) for split, row in sample}
     jobs = [
-        Job(run, recipes[run.recipe_id], options.images_folder, options.device, options.workers)
-        for _, run in plan.values()
+        Job(r, release.recipe(r.recipe_id), options.images_folder, options.device, options.workers)
+        for _, r in plan.values()
     ]
     retrained: list[Row] = []
 

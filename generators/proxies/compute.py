@@ -18,7 +18,7 @@ from benchmark.proxies import SEED, Proxies, proxies_path, proxy_table, read_pro
 from benchmark.publish.draft import check_release, explain_errors
 from benchmark.publish.finish import changing_release
 from benchmark.publish.versions import agreed_version
-from benchmark.recipes import read_environments, read_recipes
+from benchmark.recipes import read_environments
 from benchmark.release import Release
 from benchmark.runs import write_table
 from benchmark.space.imagesets import get_images
@@ -69,7 +69,6 @@ def add_proxies(images: str, folder: Path, options: RunOptions, version: str | N
         if len(recipe_ids) > 1:
             names = ", ".join(sorted(recipe_ids))
             raise ValueError(f"runs must share one recipe; these have {names}")
-        recipes = read_recipes(folder / "recipes.json")
         wanted = {str(row["architecture_id"]): (row | {"seed": SEED}, split) for split, row in rows}
         table = read_proxies(images, folder)
         known = [] if table is None else table_rows(table)
@@ -78,10 +77,10 @@ def add_proxies(images: str, folder: Path, options: RunOptions, version: str | N
         missing = sorted(wanted.keys() - {row.architecture_id for row in kept})
         old = read_manifest(folder).version
         agreed_version(old, version, changed=bool(missing))  # refuses before the work
-        runs = [planned_again(*wanted[name], recipes) for name in missing]
+        runs = [planned_again(*wanted[name], Release(folder)) for name in missing]
+        recipe = Release(folder).recipe(recipe_ids.pop())
         jobs = [
-            Job(r, recipes[r.recipe_id], options.images_folder, options.device, options.workers)
-            for r in runs
+            Job(r, recipe, options.images_folder, options.device, options.workers) for r in runs
         ]
         keep = partial(_keep, journal, kept)
         run_jobs(jobs, replace(options, minutes=None), keep, _give_up, measure_job)

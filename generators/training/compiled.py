@@ -9,7 +9,7 @@ from torch import Tensor
 
 try:
     from generators.training import kernels
-except ModuleNotFoundError:  # numba is optional
+except ImportError:  # numba is optional, or does not fit the other packages
     COMPILED = False
 else:
     COMPILED = True

@@ -5,6 +5,7 @@ thread and its own CUDA stream (`generators.training.cuda_graphs`). The process 
 campaign's process: if its CUDA context is lost it ends, and its runs are retried in a new one.
 """
 
+import pickle
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -92,6 +93,10 @@ def _serve(pipe: Connection, width: int, initializer: Callable[[], None]) -> Non
 
     def reply(number: int, future: Future[object]) -> None:
         error = future.exception()
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:  # a reader would not end
+            error = RuntimeError(f"{type(error).__name__}: {error}")
         with lock:
             pipe.send((number, None if error else future.result(), error))
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 
+from benchmark.schema import TRAINED_STATUSES
 from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import walk
 from benchmark.util.progress import Progress
@@ -147,6 +148,9 @@ class Scheduler:
             except ConnectionError:
                 self._put_back(running)
                 raise
+            except OSError:
+                self._keep_finished(running)
+                raise
         if self.queue.mistake is not None:
             raise self.queue.mistake
 
@@ -174,7 +178,7 @@ class Scheduler:
         """Wait until a job ends, and store the rows of all that have."""
         alone = len(running) == 1
         ended, _ = wait(running, return_when=FIRST_COMPLETED)
-        for future in ended:
+        for future in sorted(ended, key=lambda future: future.exception() is not None):
             try:
                 row = future.result()
             except (BrokenProcessPool, OSError):  # of the machine
@@ -189,6 +193,15 @@ class Scheduler:
             self.queue.pace.add(job.run.cost, time.monotonic() - began)
             self.queue.finish(row)
             self.finished += 1
+
+    def _keep_finished(self, running: RunningJobs) -> None:
+        """Store the rows of the jobs that ended well while an error was on its way."""
+        for future in running:
+            if future.done() and future.exception() is None:
+                row = future.result()
+                if row["status"] in TRAINED_STATUSES:
+                    self.queue.finish(row)
+                    self.finished += 1
 
     def _is_retried(self, row: Row, job: Job, *, alone: bool) -> bool:
         """Return whether a job is to be retried, from its row; `alone`: no other was running."""

@@ -15,10 +15,11 @@ from benchmark.proxies import COLUMNS as PROXY_COLUMNS
 from benchmark.proxies import PROXIES, Proxies, proxies_path, proxy_table
 from benchmark.publish.croissant import CONFORMS_TO
 from benchmark.publish.finish import changing_release, finish_release
-from benchmark.publish.verify import verify_release
+from benchmark.publish.verify import REMEDY, verify_release
 from benchmark.runs import data_folder, read_table, sha256, split_path, write_table
 from benchmark.schema import COLUMNS
 from benchmark.space.splits import SPLITS
+from generators.environment import environment, environment_id
 from tests.toys.campaign import sign, toy_release
 
 mlcroissant = pytest.importorskip("mlcroissant")
@@ -41,7 +42,15 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     values: dict[str, float] = dict.fromkeys(PROXIES, 0.5)
     rows = [
-        Proxies(name, 1000, 50, **values, device="cpu", environment_id="e", generator_version="g")
+        Proxies(
+            name,
+            1000,
+            50,
+            **values,
+            device="cpu",
+            environment_id=environment_id(environment()),
+            generator_version="g",
+        )
         for name in sorted(names)
     ]
     with changing_release(folder) as draft:
@@ -212,7 +221,7 @@ def test_a_stale_description_is_a_problem(
     (folder / "croissant.json").write_text(json.dumps(content))
     sign(folder)
     assert verify_release(folder) == [
-        f"croissant.json does not match the {what} of the release; `peephole data card` rewrites it"
+        f"croissant.json does not match the {what} of the release; {REMEDY}"
     ]
     finish_release(folder)
     assert verify_release(folder) == []
@@ -224,9 +233,7 @@ def test_an_unreadable_description_is_a_problem(folder: Path, text: str) -> None
     sign(folder)
     (problem,) = verify_release(folder)
     start = "croissant.json cannot be read ("
-    assert re.fullmatch(
-        re.escape(start) + ".+" + re.escape("); `peephole data card` rewrites it"), problem
-    )
+    assert re.fullmatch(re.escape(start) + ".+" + re.escape(f"); {REMEDY}"), problem)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +262,7 @@ def test_a_description_that_is_not_true_is_a_problem(
         path.write_text(path.read_text().replace(old, new))
     sign(folder)
     problem = problem.replace("{folder}", str(folder))
-    assert verify_release(folder) == [f"{problem}; `peephole data card` rewrites it"]
+    assert verify_release(folder) == [f"{problem}; {REMEDY}"]
 
 
 def test_the_published_descriptions_are_what_this_code_writes(tmp_path: Path) -> None:

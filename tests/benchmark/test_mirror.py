@@ -119,7 +119,8 @@ def test_rows_that_break_their_rules_are_refused_under_right_checksums(
 def test_a_repository_that_is_no_release_is_refused(hub: ToyHub, cache: Path) -> None:
     (hub.folder / "SHA256SUMS").unlink()
     message = (
-        f"'some-lab/curves' at {COMMIT} is not a valid release: '.*' has no SHA256SUMS; it is not "
+        f"'some-lab/curves' at {COMMIT} is not a valid release: '.*' has no SHA256SUMS, so it is "
+        "not a release; it is not "
         "kept"
     )
     refused(mirror(hub), cache, ValueError, message)

@@ -135,7 +135,7 @@ def test_a_release_with_a_bomb_is_refused(tmp_path: Path) -> None:
     path = split_path("digits", "train", tmp_path)
     path.parent.mkdir(parents=True)
     write(path, {"run_id": np.zeros(MOST_RUNS + 1)})
-    message = f"{path}: it has 200,001 rows and may have at most 200,000"
+    message = f"{path}: it has 2,000,001 rows and may have at most 2,000,000"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         load_runs("digits", "train", release=Release(tmp_path))
 

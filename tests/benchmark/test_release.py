@@ -14,8 +14,9 @@ from click.testing import CliRunner
 from benchmark.cli import data
 from benchmark.manifest import read_manifest, released_splits
 from benchmark.publish.finish import finish_release
-from benchmark.publish.verify import row_problems, verify_release
+from benchmark.publish.verify import verify_release
 from benchmark.release import Release
+from benchmark.row_rules import row_problems
 from benchmark.runs import (
     CORRECT_SCHEMA,
     correct_path,
@@ -134,7 +135,9 @@ def test_a_list_of_checksums_that_cannot_be_is_named(folder: Path, line: str, pr
 
 
 def test_a_folder_without_checksums_is_no_release(tmp_path: Path) -> None:
-    assert verify_release(tmp_path) == [f"{str(tmp_path)!r} has no SHA256SUMS"]
+    assert verify_release(tmp_path) == [
+        f"{str(tmp_path)!r} has no SHA256SUMS, so it is not a release"
+    ]
 
 
 def test_a_damaged_page_is_named_even_under_a_right_checksum(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Commands that write to a release: they sign what they changed, one at a time, all or nothing."""
 
 import errno
+import json
 import os
 import re
 import shutil
@@ -67,7 +68,7 @@ def test_no_command_signs_a_file_that_it_did_not_write(published: Path, name: st
     files = visible_files(published)
     problem = re.escape(f"{str(published)!r} is not as it was signed: {name} has SHA-256 ")
     remedy = re.escape(
-        "; restore the file, or, if the change is yours, sign it: `peephole data card --sign "
+        "; undo the change, or, if it is yours, sign it: `peephole data card --data FOLDER --sign "
         f"{name}`\n"
     )
     for words in (["data", "card"], ["task", "freeze", "digits", "--version", "9"]):
@@ -104,7 +105,9 @@ def test_a_file_is_signed_by_name(folder: Path) -> None:
     assert (code, text.count("environments.json is missing")) == (2, 1)
     both = ["--sign", "digits/pilot.csv", "--sign", "environments.json"]
     assert invoke(*words, *both) == (0, f"release 1.2.3 in {folder}\n")
-    assert verify_release(folder) == []
+    assert [problem.split(" lacks ")[0] for problem in verify_release(folder)] == [
+        "environments.json"
+    ]
 
 
 def test_an_unknown_name_is_not_signed(folder: Path) -> None:
@@ -239,8 +242,8 @@ def test_what_is_ready_is_completed_by_any_command(
         patch.setattr(drafts, "_move_ready_files", lambda _: None)  # as if killed
         finish_release(folder, "1.3.0")
     assert verify_release(folder) == [
-        f"a command was killed while it wrote to {str(folder)!r}; `peephole data card` completes "
-        "its work"
+        f"a command was killed while it wrote to {str(folder)!r}; `peephole data card --data "
+        "FOLDER` completes its work"
     ]
     freeze(folder)()
     assert verify_release(folder) == []
@@ -262,3 +265,25 @@ def test_verify_tells_a_published_release_from_others(published: Path) -> None:
     assert compare_with_published(copy) == f"valid, but not release {version} as published"
     finish_release(copy, "99.0.0")
     assert compare_with_published(copy) == "valid; release 99.0.0 is not a published one"
+
+
+@pytest.mark.parametrize("field", ["recipe_id", "environment_id"])
+def test_a_row_without_recipe_or_environment_is_found(folder: Path, field: str) -> None:
+    name = f"{field.removesuffix('_id')}s.json"
+    (known,) = json.loads((folder / name).read_text())
+    (folder / name).write_text("{}")
+    finish_release(folder, signed=(name,))
+    assert verify_release(folder) == [f"{name} lacks {known!r}, the `{field}` of a row"]
+
+
+def test_a_folder_that_is_no_release_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "src" / "empty").mkdir(parents=True)
+    (tmp_path / "src" / "notes.txt").write_text("mine")
+    (tmp_path / "link").symlink_to("src")
+    assert verify_release(tmp_path) == [
+        f"{str(tmp_path)!r} has no SHA256SUMS, so it is not a release"
+    ]
+    with pytest.raises(ValueError, match=r"holds files but no SHA256SUMS, so it is not a release$"):
+        finish_release(tmp_path)
+    assert visible_files(tmp_path).keys() == {"src/notes.txt"}
+    assert not (tmp_path / ".lock").exists()

@@ -352,6 +352,8 @@ def test_the_pilot_is_planned_for_one_image_set(tmp_path: Path) -> None:
     other = ("plan", "--pilot", "--campaign", tmp_path / "other")
     assert invoke(*other, "--rate", "0.1", "--rate", "0.2", "--rate", "0.3")[0] == 0
     assert [r.peak_rate for r in Campaign(tmp_path / "other").recipes().values()] == [0.1, 0.2, 0.3]
+    result = CliRunner().invoke(generate, ["plan", "--rate", "0.1"])
+    assert result.stderr.endswith("Error: --rate needs --pilot\n")
 
 
 def test_the_command_merges_finished_runs(tmp_path: Path) -> None:

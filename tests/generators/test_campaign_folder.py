@@ -157,10 +157,7 @@ def test_a_plan_is_never_replaced(tmp_path: Path) -> None:
     campaign = toy_campaign(tmp_path, PLAN, [toy_row(PLAN[0])])
     before = content(tmp_path)
     path = tmp_path / "plan.jsonl"
-    message = (
-        f"{str(path)!r} is another plan, and a plan is never replaced; plan into another folder "
-        "with --campaign"
-    )
+    message = f"{str(path)!r} is another plan, and a plan is never replaced; choose another folder"
     for plan in (tiny_plan(5), PLAN[:3], PLAN[::-1], []):
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             campaign.create(plan, {})

@@ -51,6 +51,24 @@ def end() -> None:
     os._exit(1)
 
 
+class TwoPartError(Exception):
+    """An error that pickle cannot make again."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} {other}")
+
+
+def fail_in_two_parts() -> None:
+    raise TwoPartError("not", "made again")
+
+
+def test_an_error_that_cannot_be_sent_is_described() -> None:
+    with GpuProcess(1, nothing) as process:
+        with pytest.raises(RuntimeError, match=r"^TwoPartError: not made again$"):
+            process.submit(fail_in_two_parts).result(timeout=60)
+        assert process.submit(place).result(timeout=60)[0] != os.getpid()
+
+
 def test_calls_run_on_threads_of_one_other_process() -> None:
     with GpuProcess(3, nothing) as process:
         places = [future.result() for future in [process.submit(place) for _ in range(6)]]

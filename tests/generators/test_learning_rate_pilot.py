@@ -31,8 +31,9 @@ def plan() -> list[PlannedRun]:
 def table_of(made: list[dict[str, object]]) -> list[PilotRate]:
     """Return the pilot's results for a campaign with some rows."""
     campaign = SimpleNamespace(
-        rows=lambda: iter(made), plan=plan, recipes=lambda: pilot_recipes("digits", RATES)
-    )
+        rows=lambda: iter(made), plan=plan, recipes=lambda: pilot_recipes("digits", RATES),
+        purpose="pilot",
+    )  # fmt: skip
     return pilot_rates(campaign, "digits")  # type: ignore[arg-type]
 
 

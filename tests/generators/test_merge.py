@@ -9,11 +9,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from benchmark.publish.freeze import freeze
 from benchmark.publish.verify import verify_release
 from benchmark.release import Release, load_runs
 from benchmark.runs import correct_path, split_path
 from benchmark.space.splits import SPLITS
 from generators.campaign.campaign import Campaign
+from generators.campaign.learning_rate_pilot import pilot_plan, pilot_rates, pilot_recipes
 from generators.campaign.merge import merge
 from generators.campaign.run_files import add_digest
 from generators.workers.planned_run import PlannedRun
@@ -222,3 +224,24 @@ def test_recipes_and_environments_are_beside_the_data(campaign: Campaign, tmp_pa
     assert environments.keys() == {row["environment_id"] for row in ROWS}
     assert recipes[PLAN[0].recipe_id]["epochs"] == 2
     assert set(next(iter(environments.values()))) >= {"torch", "numpy", "python"}
+
+
+def test_a_pilot_and_other_campaigns_are_told_apart(tmp_path: Path) -> None:
+    pilot, recipes = Campaign(tmp_path / "pilot"), pilot_recipes("digits", [0.02])
+    pilot.create(pilot_plan("digits", [0.02]), recipes, "pilot")
+    with pytest.raises(ValueError, match=r"/pilot' was planned with --pilot; `peephole generate "):
+        merge([pilot], tmp_path / "data")
+    for campaign, images in (
+        (campaign_of(tmp_path / "other", range(2)), "digits"),
+        (pilot, "mnist"),
+    ):
+        with pytest.raises(ValueError, match=f"' was not planned as a pilot of '{images}'"):
+            pilot_rates(campaign, images)
+
+
+def test_runs_without_a_whole_curve_of_seed_0_can_be_merged_but_not_frozen(tmp_path: Path) -> None:
+    plan = [replace(run, seed=7, run_id=run.run_id[:-1] + "7") for run in PLAN]
+    merge([toy_campaign(tmp_path / "campaign", plan, [*map(toy_row, plan)])], tmp_path / "data")
+    assert verify_release(tmp_path / "data") == []
+    with pytest.raises(ValueError, match="no run of 'digits' in train completed or diverged with"):
+        freeze("digits", 1, Release(tmp_path / "data"))

@@ -26,7 +26,7 @@ from generators.checks.retrain import report, stratified_sample, verify
 from generators.checks_cli import verify as verify_command
 from generators.workers.planned_run import PlannedRun, Row
 from generators.workers.worker import prepare, train_run
-from tests.toys.campaign import RECIPE, bits, job_of, options_of, tiny_plan, toy_campaign, toy_row
+from tests.toys.campaign import bits, job_of, options_of, tiny_plan, toy_campaign, toy_row
 
 SPREAD = np.linspace(0.001, 0.1, 100)
 PLAN = [*tiny_plan(2), *tiny_plan(2, skeleton="stages-4x1"), *tiny_plan(2, seed=1)]
@@ -72,7 +72,7 @@ def test_a_published_run_is_planned_as_it_was(release: Path) -> None:
         str(row["run_id"]): (row, split)
         for split, row in published_rows("digits", Release(release))
     }
-    again = [planned_again(*rows[run.run_id], {RECIPE.recipe_id: RECIPE}) for run in PLAN]
+    again = [planned_again(*rows[run.run_id], Release(release)) for run in PLAN]
     assert again == PLAN
 
 

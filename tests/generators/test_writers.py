@@ -15,7 +15,7 @@ from benchmark.publish.verify import verify_release
 from benchmark.runs import write_table
 from generators.campaign.campaign import Campaign
 from generators.campaign.merge import merge
-from generators.environment import GENERATOR_VERSION
+from generators.environment import GENERATOR_VERSION, environment, environment_id
 from generators.proxies import compute
 from generators.proxies.compute import add_proxies
 from generators.proxies.measure import BATCH
@@ -68,7 +68,8 @@ def test_a_first_merge_broken_off_anywhere_is_completed_by_the_next(
 
 def proxies_of(job: Job) -> Proxies:
     values: dict[str, float] = dict.fromkeys(PROXIES, 0.5)
-    return Proxies(job.run.architecture_id, SEED, BATCH, **values, device="d", environment_id="e",
+    return Proxies(job.run.architecture_id, SEED, BATCH, **values, device="d",
+                   environment_id=environment_id(environment()),
                    generator_version=GENERATOR_VERSION)  # fmt: skip
 
 
