@@ -44,8 +44,8 @@ The tasks:
     evaluate(predictor, task, *, seeds=5, release=...): Fits a predictor (a class, or a name of
         `PREDICTORS`) and returns its `Result`. A predictor that raises gives a result with `status`
         "failed" and the reason in `failure`.
-    score(path, task, *, release=...): The `Result` of a Parquet file of predictions with columns
-        run_id, epoch, mean and, optionally, std. Nothing in it is executed.
+    score(predictions, task, *, release=...): The `Result` of a Parquet file of predictions with
+        columns run_id, epoch, mean and, optionally, std and seed. Nothing in it is executed.
     METRICS: The metrics by name, with direction, range, formula and behaviour on ties.
     PREDICTORS: The reference predictors by name.
 

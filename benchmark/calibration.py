@@ -123,6 +123,7 @@ def _statistics(pair: Array) -> tuple[float, float, float, float, float]:
     released, other = pair.mean(axis=0)
     rng = generator_for("calibration-v1", len(pair))
     drawn = [np.arange(len(pair)), *rng.integers(len(pair), size=(RESAMPLES, len(pair)))]
-    tau, *taus = np.nan_to_num([kendalltau(*pair[rows].T).statistic for rows in drawn])
-    low, high = np.quantile(taus, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(other), float(released), float(tau), float(low), float(high)
+    tau, *taus = [kendalltau(*pair[rows].T).statistic for rows in drawn]
+    defined = [value for value in taus if np.isfinite(value)] or [0.0]
+    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(other), float(released), float(np.nan_to_num(tau)), float(low), float(high)

@@ -55,7 +55,8 @@ class Verdict:
             None: there are no differences.
         shifted: p-value of the hypothesis that differences are symmetric about 0; 1 if all are 0.
             None: there are no differences.
-        agrees: Whether no test rejects agreement and no training failed.
+        agrees: Whether no test rejects agreement, no training failed, and not too few networks are
+            within the spread of seeds.
     """
 
     kind: str

@@ -57,13 +57,17 @@ def convert(source: Path, target: Path, header: dict[str, object]) -> None:
     with source.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         curve = [name for name in reader.fieldnames or () if name.startswith(CURVE)]
+        if not curve:
+            raise ValueError(f"{source}: no column starts with {CURVE!r}")
         head = {"format": "peephole-networks", "version": 1, **header, "epochs": len(curve)}
         lines = [json.dumps(head)]
         for number, row in enumerate(reader, start=2):
             try:
                 accuracy = [float(row[f"{CURVE}{epoch + 1}"]) for epoch in range(len(curve))]
                 network = {"id": row["id"], "layers": layers_of(row["layers"])}
-            except (KeyError, TypeError, ValueError) as error:
+            except KeyError as error:
+                raise ValueError(f"{source}: there is no column {error}") from error
+            except (TypeError, ValueError) as error:
                 raise ValueError(f"{source}: line {number}: {error}") from error
             network |= {name: row[name] for name in ("group", "split") if row.get(name)}
             lines.append(json.dumps(network | {"series": {"valid_accuracy": accuracy}}))
@@ -80,7 +84,10 @@ def main() -> None:
     for name in ("resolution", "channels", "classes"):
         parser.add_argument(f"--{name}", required=True, type=int)
     header = vars(parser.parse_args())
-    convert(header.pop("source"), header.pop("target"), header)
+    try:
+        convert(header.pop("source"), header.pop("target"), header)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     "--images",
     help="Image set of the runs [default: those of the submission's tasks, else the data's first].",
 )
-@click.option("--name", help="Name of your own predictor [default: its class, in lower case].")
+@click.option(
+    "--name", help="Name of your own predictor [default: its class, in lower case, with hyphens]."
+)
 @click.option(
     "--track", type=click.Choice(["pool", "open"]), default="pool", show_default=True,
     help="Track of a search algorithm.",

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 @click.option(
     "--seeds", default=5, show_default=True, type=COUNT, help="Seeds per stochastic predictor."
 )
-@click.option("--name", help="Name of your own predictor [default: its class, in lower case].")
+@click.option(
+    "--name", help="Name of your own predictor [default: its class, in lower case, with hyphens]."
+)
 @click.option(
     "--results", type=FOLDER, default="results", show_default=True, help="Folder to write to."
 )
@@ -114,8 +116,17 @@ def evaluate(
     if not task_names:
         raise ValueError("there is no frozen task; `peephole task freeze` creates them")
     frozen = [release.task(name) for name in task_names]
+    if (leave_out or train_sizes) and len({task.rows_digest for task in frozen}) > 1:
+        raise click.UsageError(
+            "--leave-one-skeleton-out and --train-size take tasks of the same runs; give --task"
+        )
     trials = _select_trials(frozen[0], external, leave_out, train_sizes, output, release)
-    names = predictors or applicable(tuple(PREDICTORS), trials)
+    if trials:
+        has_proxies = all(trial.train.proxies is not None for trial in trials)
+    else:
+        sets = {images for task in frozen for images in (task.fitted_on, task.images)}
+        has_proxies = all(release.proxies(images) is not None for images in sets)
+    names = predictors or applicable(tuple(PREDICTORS), has_proxies=has_proxies)
     setting = Setting(
         results, release, seeds, processes, PUBLISHED, name, replace_existing, traceback
     )

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from harness.metrics.registry import METRICS
 from harness.results.folder import PUBLISHED
 from harness.results.result import Result
 from harness.running.submission import FILE, Submission, submissions_folder
@@ -96,12 +97,13 @@ def finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
             yield f"BROKEN  {finding.rule}{others}: {finding.seen}"
 
 
-def difference_lines(differences: Sequence[Difference]) -> Iterator[str]:
-    """Yield a line for each pair of predictors."""
+def difference_lines(differences: Sequence[Difference], metric: str) -> Iterator[str]:
+    """Yield a line for each pair of predictors, with at least four decimals."""
+    places = f"+.{max(4, METRICS[metric].decimals)}f"
     for d in differences:
-        interval = _format_interval(d.low, d.high, "+.4f")
+        interval = _format_interval(d.low, d.high, places)
         verdict = f"{d.better} is better" if d.better else "not significant"
-        yield f"{d.one} minus {d.other}: {d.value:+.4f}{interval}, p {d.p_value:.3f}, {verdict}"
+        yield f"{d.one} minus {d.other}: {d.value:{places}}{interval}, p {d.p_value:.3f}, {verdict}"
 
 
 def strategy_lines(outcomes: Sequence[StrategyOutcome]) -> Iterator[str]:

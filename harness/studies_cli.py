@@ -60,7 +60,7 @@ def compare(
     )
     if not as_json:
         click.echo(f"{metric} on {stratum} of {task.name}")
-    echo_lines(json_lines(differences) if as_json else difference_lines(differences))
+    echo_lines(json_lines(differences) if as_json else difference_lines(differences, metric))
 
 
 @click.command(context_settings=HELP)

@@ -46,7 +46,7 @@ class Row:
         flags: Warnings for readers of the scores: those of the result, and `above the ceiling`.
         share: Mean tau over held-out skeletons, divided by the mean of their ceilings; None after
             training has started.
-        rankable: Mean tau over the held-out skeletons whose ceiling's interval does not reach 0;
+        rankable: Mean tau over the held-out skeletons with a ceiling whose interval is above 0;
             None after training has started.
         spread: Standard deviation of tau between held-out skeletons.
     """
@@ -150,7 +150,8 @@ def read_board(
         entries.setdefault(result.task, []).append((result, mean))
     if not entries:
         text = f"no result <task>/<predictor>.json in {str(folder)!r}"
-        raise ValueError("; ".join([text, *problems.values()]))
+        first, more = next(iter(problems.values()), ""), len(problems) - 1
+        raise ValueError(f"{text}{first and f'; {first}'}{f' (and {more} more)' * (more > 0)}")
     places = [place for place in (own, folder) if place is not None]
     found = [path for place in places for path in ceiling_paths(place) if path not in problems]
     ceilings = {ceiling.images: ceiling for ceiling in map(read_ceiling, reversed(found))}

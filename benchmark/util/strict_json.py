@@ -98,8 +98,11 @@ def parse_json(text: bytes) -> object:
     """Return the value of a JSON text, whose types are not checked yet.
 
     Raises:
-        ValueError: If the text is not JSON in UTF-8, repeats a field, or is nested too deeply.
+        ValueError: If the text is empty or not JSON in UTF-8, repeats a field, or is nested too
+            deeply.
     """
+    if not text.strip():
+        raise ValueError("it is empty")
     try:
         return json.loads(text_of(text), object_pairs_hook=_unique_fields)
     except RecursionError as error:

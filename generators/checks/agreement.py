@@ -5,21 +5,23 @@ can agree. The yardstick is the difference in final accuracy between two seeds o
 the runs of a release. A retrained run keeps its seed, so its difference should be no larger.
 
 Runs are compared by kind of difference (`KINDS`). A kind *agrees* unless a training failed or one
-of two tests rejects agreement at `LEVEL`: absolute differences are larger than those between seeds
-(Mann-Whitney U, one-sided), or differences are shifted to one side (Wilcoxon signed rank).
+of three tests rejects agreement: absolute differences are larger than those between seeds
+(Mann-Whitney U, one-sided), differences are shifted to one side (Wilcoxon signed rank), or too few
+of them are `within` the spread of seeds (binomial). Of a few networks, only the last can reject.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import mannwhitneyu, wilcoxon
+from scipy.stats import binomtest, mannwhitneyu, wilcoxon
 
 from benchmark.retrained import KINDS, Comparison, Verdict
 from benchmark.schema import EPOCH_SERIES, TRAINED_STATUSES
 from generators.workers.planned_run import Row
 
 LEVEL = 0.01  # significance level of the tests
+FEW_LEVEL = 0.0501  # of the third, so that it can reject agreement of one network
 WITHIN = 0.95  # quantile of the differences between seeds that one network should not exceed
 TIMED = ("epoch_seconds",)  # series that differ between any two trainings
 GPU_NAMES = ("NVIDIA", "Tesla", "Quadro", "GeForce", "AMD Instinct", "Radeon")  # their first words
@@ -101,15 +103,17 @@ def _verdict(group: Sequence[Comparison], spread: Array) -> Verdict:
         shifted = float(wilcoxon(differences).pvalue) if differences.any() else 1.0
     failed = len(group) - len(trained)
     p_values = [value for value in (larger, shifted) if value is not None]
+    within = sum(c.within for c in group)
+    few = float(binomtest(within, len(group), WITHIN, alternative="less").pvalue)
     return Verdict(
         group[0].kind,
         len(group),
         failed,
         sum(c.identical for c in group),
-        sum(c.within for c in group),
+        within,
         float(np.median(abs(differences))) if len(differences) else None,
         float(np.median(spread)),
         larger,
         shifted,
-        not failed and all(value >= LEVEL for value in p_values),
+        not failed and few > FEW_LEVEL and all(value >= LEVEL for value in p_values),
     )

@@ -134,7 +134,7 @@ def row_features(rows: tuple[LayerRow, ...]) -> Array:
     numbers = []
     height = width = step = 1
     for row in rows:
-        if row.kind not in ("global_pool", "linear", "dense"):
+        if row.kind not in ("global_pool", "linear", "dense") and row.role != "shortcut":
             height += (row.kernel_height - 1) * step
             width += (row.kernel_width - 1) * step
             step *= row.stride

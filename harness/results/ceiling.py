@@ -20,7 +20,7 @@ from benchmark.util.locks import locked_folder
 from benchmark.util.strict_json import encode, read_record, refuse, to_text
 from harness.metrics.registry import METRICS
 from harness.results.result import HARNESS_VERSION, SCHEMA_VERSION, Target, check_version
-from harness.scoring.noise_ceiling import RepeatedNetwork, ceiling_samples, keep_learned
+from harness.scoring.noise_ceiling import TAU_RUNS, RepeatedNetwork, ceiling_samples, keep_learned
 from harness.scoring.score_rules import STRATA, check_score
 from harness.scoring.scores import Score, SeedScore, score_of
 from harness.task_data import likelihood_of
@@ -41,7 +41,8 @@ class Ceiling:
         images: Name of the image set, which is part of the file's name.
         target: The predicted quantity.
         harness_version: `HARNESS_VERSION` of the harness that computed it.
-        networks: Number of networks with repeated runs in each stratum.
+        networks: Number of networks with the runs that tau needs, in each stratum. R2 is also
+            computed from those with two runs.
         scores: r2 and tau by stratum. A predictor can score higher.
         scores_valid_loss: tau of the order of the final `valid_loss`, by stratum.
     """
@@ -76,9 +77,12 @@ class Ceiling:
         return self.scores.get(stratum, {}).get("tau", Score(None, None, None))
 
     def is_rankable(self, skeleton: str) -> bool:
-        """Return whether the interval of a held-out skeleton's ceiling of tau is above 0."""
-        low = self.tau(f"skeleton/{skeleton}").low
-        return low is not None and low > 0
+        """Return whether a held-out skeleton's networks differ: a ceiling's interval is above 0.
+
+        Either ceiling shows it; that of tau is wide where few networks have three runs.
+        """
+        lows = [score.low for score in self.scores.get(f"skeleton/{skeleton}", {}).values()]
+        return any(low is not None and low > 0 for low in lows)
 
 
 def ceiling_path(folder: Path, images: str) -> Path:
@@ -172,12 +176,16 @@ def build_ceiling(images: str, release: Release = INSTALLED) -> Ceiling | None:
         images=images,
         target="valid_accuracy",
         harness_version=HARNESS_VERSION,
-        networks={stratum: sum(map(len, group.values())) for stratum, group in groups.items()},
+        networks={stratum: _count(group) for stratum, group in groups.items()},
         scores={stratum: _scores(group) for stratum, group in groups.items()},
         scores_valid_loss={
             stratum: {"tau": _scores(group)["tau"]} for stratum, group in of_loss.items()
         },
     )
+
+
+def _count(group: Group) -> int:
+    return sum(len(n.finals) >= TAU_RUNS for networks in group.values() for n in networks)
 
 
 def write_ceilings(

@@ -99,7 +99,7 @@ def find(predictor: str, name: str | None = None) -> Candidate:
     target = predictor if ":" in predictor else _find_entry_point(predictor)
     source, _, attribute = target.rpartition(":")
     make = get_class(import_module_of(source, predictor, "predictor"), attribute, predictor)
-    name = name or (_name(attribute) if target == predictor else predictor)
+    name = name or (name_of(attribute) if target == predictor else predictor)
     if name in PREDICTORS:
         raise ValueError(
             f"predictor {predictor!r} has the name {name!r} of a predictor of the registry; "
@@ -140,7 +140,7 @@ def candidate_of(make: Callable[[], Predictor]) -> Candidate:
     """
     attribute = getattr(make, "__name__", type(make).__name__)
     check_methods(make, attribute)
-    return _candidate(_name(attribute), make, attribute)
+    return _candidate(name_of(attribute), make, attribute)
 
 
 def _find_entry_point(predictor: str) -> str:
@@ -186,7 +186,7 @@ def _find_submission(folder: Path, name: str | None) -> Candidate:
     return Candidate(name, submission.title, make, stochastic=submission.seeds > 1)
 
 
-def _name(attribute: str) -> str:
+def name_of(attribute: str) -> str:
     """Return the name of a class in lower case, with words joined by hyphens."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", attribute)
     return words.lower().lstrip("_").replace("_", "-")

@@ -135,7 +135,8 @@ def fit_trial(
     try:
         with user_code(show=traceback, most=LONGEST_FAILURE):
             queries, predictor = trial.test.observe(min(observed)), candidate.make()
-            predictor.fit(trial.train, trial.validation, observed=min(observed), seed=seed)
+            train, validation = trial.train.copy(), trial.validation.copy()
+            predictor.fit(train, validation, observed=min(observed), seed=seed)
             predicted = check_prediction(predictor.predict(queries), queries).mean[:, -1]
     except UserCodeError as error:
         return failed_fits(candidate.name, trial, observed, seed, str(error))
@@ -211,12 +212,11 @@ def _samples(trial: Trial, predicted: Array, counts: Counts) -> dict[str, Array]
     return samples
 
 
-def applicable(names: Sequence[str], trials: Sequence[Trial]) -> list[str]:
+def applicable(names: Sequence[str], *, has_proxies: bool) -> list[str]:
     """Return the registry predictors that can run here.
 
-    Without proxies in a trial, these are none that need proxies. Without the environment variable
-    of its weights, a pretrained one is left out.
+    Without proxies, these are none that need proxies. Without the environment variable of its
+    weights, a pretrained one is left out.
     """
-    no_proxies = any(trial.train.proxies is None for trial in trials)
     known = filter(has_weights, names)
-    return [name for name in known if not (no_proxies and PREDICTORS[name].needs_proxies)]
+    return [name for name in known if has_proxies or not PREDICTORS[name].needs_proxies]

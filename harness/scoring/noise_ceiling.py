@@ -90,9 +90,9 @@ def ceiling_samples(*skeletons: Sequence[RepeatedNetwork]) -> dict[str, Array]:
     """Return the ceilings of `r2` and `tau`, each followed by those of the bootstrap resamples.
 
     Over several skeletons, tau is the mean of those that have one, and R2 is 1 - within / total of
-    the sums over skeletons. Networks with two runs are used for R2 but not for tau. A ceiling is
-    undefined (NaN) for fewer than two networks, or if all runs are equal. The order of the networks
-    has no effect.
+    the sums of variances over skeletons, each with the same weight. Networks with two runs are used
+    for R2 but not for tau. A ceiling is undefined (NaN) for fewer than two networks, or if all runs
+    are equal. The order of the networks has no effect.
 
     >>> finals = [np.array([0.1, 0.1, 0.1]), np.array([0.5, 0.6, 0.5]), np.array([0.9, 0.8, 0.9])]
     >>> networks = [RepeatedNetwork(str(i), runs, runs > 0.2) for i, runs in enumerate(finals)]

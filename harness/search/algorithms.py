@@ -41,11 +41,11 @@ class FixedStop:
 
     def search(self, session: Session, *, seed: int) -> None:
         """Search until the budget is spent."""
-        after = min(self.after, session.total_epochs - 1)
+        after = max(1, min(self.after, session.total_epochs - 1))
         best = -np.inf
         for network in session.unfinished.tolist():
             accuracy = session.train(network, after)[-1]
-            if accuracy > best:
+            if accuracy > best and after < session.total_epochs:
                 session.train(network, session.total_epochs)
             best = max(best, accuracy)
         finish(session)
@@ -102,11 +102,13 @@ def rungs(epochs: int) -> list[int]:
 
     >>> rungs(20)
     [1, 3, 9, 20]
+    >>> rungs(1)
+    [1]
     """
     found = [1]
     while found[-1] * ETA < epochs:
         found.append(found[-1] * ETA)
-    return [*found, epochs]
+    return [*found, epochs] if epochs > found[-1] else found
 
 
 def halve(session: Session, networks: Index, levels: list[int]) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 
 from benchmark.util.unknown_name import unknown_name
 from harness.results.names import check_name
-from harness.running.find_predictor import import_module_of
+from harness.running.find_predictor import import_module_of, name_of
 from harness.search.registry import PREDICTOR, TRACKS, Track, load_algorithm
 from harness.search.session import Algorithm
 from harness.user_code import required_arguments, title_of, user_code
@@ -78,7 +78,7 @@ def describe_algorithm(
             f"algorithm {text!r} needs the arguments {', '.join(required)}; give them defaults, as "
             "it is made without arguments"
         )
-    name = attribute.lower().replace("_", "-")
+    name = name_of(attribute)
     check_name("name", name, "; rename the class")
     if name in TRACKS[track]:
         raise ValueError(

@@ -16,7 +16,7 @@ from benchmark.release import INSTALLED, Release
 from benchmark.tasks import Task
 from benchmark.util.unknown_name import check_known
 from harness.metrics.bootstrap import Array
-from harness.metrics.registry import METRICS
+from harness.metrics.registry import METRICS, RANKING
 from harness.results.folder import find_result, predictors_with_results
 from harness.results.result import tau_samples
 from harness.results.samples import score_samples, seed_predictions
@@ -69,14 +69,17 @@ def compare(
         release: The data; by default that of the installed package.
 
     Raises:
-        ValueError: If a name is unknown, a predictor failed, or it does not have the metric.
+        ValueError: If a name is unknown, a predictor failed, it does not have the metric or that is
+            undefined, a file is damaged, or a transfer task has no such metric.
         FileNotFoundError: If a predictor has no result.
     """
     if METRICS[metric].sampled != "resamples" or METRICS[metric].direction == "target":
         raise ValueError(f"metric {metric!r} cannot be compared: it has no test of differences")
+    if task.fitted_on != task.images and metric not in RANKING:
+        raise ValueError(f"a transfer task has no {metric!r}; its metrics are {', '.join(RANKING)}")
     check_known("stratum", stratum, STRATA)
     if len(set(predictors)) < 2:
-        raise ValueError("a comparison needs at least two predictors")
+        raise ValueError("a comparison needs two different predictors")
     samples = _all_samples(task, predictors, results, (metric, stratum), release)
     tested = pairwise_differences(samples, higher=METRICS[metric].direction == "higher")
     found = []
@@ -108,15 +111,18 @@ def _all_samples(
     samples = {}
     for name in dict.fromkeys([*predictors, *on_board]):
         path = find_result(results, task.name, name)
-        try:
-            if wanted == ("tau", "test"):
-                result = read_result(path)
-                if result.failure is None:
-                    samples[name] = tau_samples(result)
-                    continue
-            tables = seed_predictions(path)
-            samples[name] = score_samples(tables, targets, metric=wanted[0], stratum=wanted[1])
-        except ValueError as error:
+        result = read_result(path)
+        metric, stratum = wanted
+        score = result.scores.get(stratum, {}).get(metric)
+        if score is None or score.value is None:
+            if name in predictors and result.failure is not None:
+                failed = f"predictor {name!r} failed on {task.name!r}: {result.failure}"
+                raise ValueError(f"{name}: {failed}")
             if name in predictors:
-                raise ValueError(f"{name}: {error}") from error
+                raise ValueError(f"{name}: the predictions have no {metric!r} in {stratum!r}")
+        elif wanted == ("tau", "test"):
+            samples[name] = tau_samples(result)
+        else:
+            tables = seed_predictions(path)
+            samples[name] = score_samples(tables, targets, metric=metric, stratum=stratum)
     return samples

@@ -148,7 +148,8 @@ def predict_network(
     )  # fmt: skip
     if std is None or found.distance > FAR:
         return found
-    half_width = interval_factors(mean[:-1], std[:-1], targets.curves) * std[-1]
+    true = targets.curves[:, [epoch - 1 for epoch in prediction.epochs]]
+    half_width = interval_factors(mean[:-1], std[:-1], true) * std[-1]
     low, high = np.clip(mean[-1] - half_width, 0, 1), np.clip(mean[-1] + half_width, 0, 1)
     return replace(found, low=_floats(low), high=_floats(high))
 

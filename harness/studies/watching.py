@@ -50,7 +50,7 @@ class Transfer:
         skeleton: Its name.
         tau: Kendall's tau of the best predictor before training.
         ceiling: The largest tau that the noise of seeds allows.
-        is_rankable: Whether the ceiling is above 0 with 95 % confidence.
+        is_rankable: Whether a ceiling, of tau or R2, is above 0 with 95 % confidence.
     """
 
     skeleton: str
@@ -153,7 +153,9 @@ def equal_epoch(tau: float, last_value: Array) -> float:
     >>> equal_epoch(-0.1, np.array([0.4, 0.6, 1.0]))
     0.0
     """
-    if not tau > 0:
+    if np.isnan(tau):
+        return np.nan
+    if tau <= 0:
         return 0.0
     reached = np.flatnonzero(last_value >= tau)
     if not len(reached):
@@ -198,6 +200,6 @@ def watching_lines(watching: Watching) -> Iterator[str]:
     if watching.ceiling is not None:
         yield f"ceiling before training: {score_text(watching.ceiling, 3)}"
     for t in watching.held_out:
-        nothing = "" if t.is_rankable else "; its networks may differ by no more than seeds do"
+        nothing = "" if t.is_rankable else "; no difference between its networks is shown"
         ceiling = score_text(t.ceiling, 3)
         yield f"{t.skeleton}: {score_text(t.tau, 3)} of a ceiling of {ceiling}{nothing}"

@@ -179,7 +179,7 @@ def _bar(transfer: Transfer, top: float, unit: float, theme: Theme) -> Iterator[
     shares = [value / ceiling if ceiling else 0.0 for value in _ends(transfer.tau)]
     share, low, high = (min(max(share, 0.0), MOST_SHARE) for share in shares)
     fill = theme.prediction if transfer.is_rankable else "none"
-    name = transfer.skeleton + ("" if transfer.is_rankable else ": nothing to know")
+    name = transfer.skeleton + ("" if transfer.is_rankable else ": no difference shown")
     yield _text(left, top + 14, name, f'fill="{theme.ink}"')
     yield (
         f'<rect x="{left}" y="{top + 20:.1f}" width="{unit * share:.1f}" height="16" '

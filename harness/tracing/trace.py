@@ -27,7 +27,7 @@ from harness.tracing.advice import DECLARE, Refusal
 from harness.tracing.outcome import Outcome, ParameterCount, count_parameters, read_outcome
 from harness.tracing.recorder import Recorder
 from harness.tracing.roles import TracedLayer, assign_roles
-from harness.tracing.unchanged import has_lazy, seed_chance, unchanged
+from harness.tracing.unchanged import has_lazy, kept_chance, kept_modes, seed_chance, unchanged
 from harness.tracing.values import BATCH
 from harness.user_code import describe_with_place, required_arguments
 
@@ -84,7 +84,8 @@ def trace_module(module: nn.Module, images: ImageSet) -> Trace:
     with warnings.catch_warnings(), torch.enable_grad(), torch.compiler.set_stance("force_eager"):
         warnings.simplefilter("ignore")
         if has_lazy(network):
-            _run(network, images, EVALUATION)
+            with kept_modes(network), kept_chance():
+                _run(network, images, EVALUATION)
         if has_lazy(network):
             raise ValueError(f"{type(network).__name__} has a lazy module that it never calls")
         with unchanged(network), _deeper_calls():

@@ -17,7 +17,6 @@ def unchanged(network: nn.Module) -> Iterator[None]:
 
     Attributes that `forward` sets stay as it leaves them.
     """
-    modes = [(module, module.training) for module in nn.Module.modules(network)]
     tensors = [
         (table, name, tensor, tensor.detach().clone())
         for module in nn.Module.modules(network)
@@ -25,12 +24,10 @@ def unchanged(network: nn.Module) -> Iterator[None]:
         for name, tensor in table.items()
         if isinstance(tensor, Tensor)
     ]
-    with kept_chance():
+    with kept_modes(network), kept_chance():
         try:
             yield
         finally:
-            for module, mode in modes:
-                module.training = mode
             with torch.no_grad():
                 for table, name, tensor, value in tensors:
                     table[name] = _restored(tensor, value)  # type: ignore[assignment]
@@ -45,6 +42,17 @@ def _restored(tensor: Tensor, value: Tensor) -> Tensor:
     elif not torch.equal(tensor, value):
         tensor.copy_(value)
     return tensor
+
+
+@contextmanager
+def kept_modes(network: nn.Module) -> Iterator[None]:
+    """Restore which modules are in training mode afterwards."""
+    modes = [(module, module.training) for module in nn.Module.modules(network)]
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 @contextmanager

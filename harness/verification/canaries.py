@@ -101,7 +101,8 @@ class Canaries:
                     f"the 99 % interval of the difference is {score.low:.3f} to {score.high:.3f}"
                 )
         back = self.reversed
-        if back is not None and back.kept and not self.fresh:
+        confirmed = [score.tau > KEPT_SHARE * score.tau_task for score in self.fresh]
+        if back is not None and back.kept and not (confirmed and all(confirmed)):
             return (
                 f"tau after a fit on reversed accuracies (={back.tau:.3f}) must be at most half of "
                 f"tau (={back.tau_task:.3f}), or fresh networks (--fresh) must confirm the score"

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Sequence
-from contextlib import chdir
+from contextlib import chdir, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -157,7 +157,8 @@ def submit_files(
     """Check and score a submission, write it and its results, and return the results.
 
     The folder `submissions` lies beside the folder of results. The seeds are those of the
-    submission, not those of the setting.
+    submission, not those of the setting. Results of a submission that is replaced are removed on
+    the tasks that the new one does not have.
 
     Raises:
         ValueError: If the submission exists already, breaks a rule, or fails, `check_replaceable`
@@ -174,6 +175,9 @@ def submit_files(
             check_replaceable(path, range(submission.seeds), folder.parent)
         check_writable(path)
     check_writable(folder.parent / FILE)
+    earlier: set[str] = set()
+    with suppress(FileNotFoundError, ValueError):  # there is none, or it is damaged
+        earlier = set(read_submission(folder).tasks)
     with TemporaryDirectory(prefix="peephole-submit-") as name:
         temporary = Path(name).resolve() / submission.name
         write_atomically(temporary / FILE, files.text)
@@ -194,7 +198,8 @@ def submit_files(
         else:
             outcomes = [_score(files, task, setting.release) for task in tasks]
         results = [write_result(setting.results, *outcome) for outcome in outcomes]
-        _remove_earlier(setting.results, submission)
+        for task in earlier - set(submission.tasks):
+            remove_result(setting.results, task, submission.name)
         _replace_files(temporary, folder)
     return results
 
@@ -229,13 +234,6 @@ def _score(files: SubmissionFiles, task: Task, release: Release) -> Outcome:
         verification="self-reported",
     )
     return named, table
-
-
-def _remove_earlier(results: Path, submission: Submission) -> None:
-    """Remove an earlier submission's results on tasks that the new one does not have."""
-    for path in results.glob(f"*/{submission.name}.json"):
-        if path.parent.name not in submission.tasks:
-            remove_result(results, path.parent.name, submission.name)
 
 
 def _replace_files(source: Path, target: Path) -> None:

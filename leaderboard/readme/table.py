@@ -25,8 +25,8 @@ _INTRODUCTION = (
     "Their intervals are for these skeletons alone. *between* is the standard deviation of tau "
     "between them: for skeletons in general, the standard error of the mean is that number divided "
     "by the square root of the number of skeletons. *share* is the mean tau divided by the mean "
-    "ceiling. *rankable* is the mean tau over the skeletons whose ceiling is above 0 with 95 % "
-    "confidence; in the others, networks may differ by no more than seeds do.\n\n"
+    "ceiling. *rankable* is the mean tau over the skeletons with a ceiling of tau or R² above 0 "
+    "with 95 % confidence; in the others, no difference between networks is shown.\n\n"
     "In tasks of *A-to-B*, predictors are fitted on runs of image set A and order networks of B."
 )
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {s: f"&#{ord(s)};" for s in "|[]*`\\~"}

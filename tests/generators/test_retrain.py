@@ -121,6 +121,14 @@ def test_a_shift_within_the_spread_does_not_agree() -> None:
     assert not verdict.agrees
 
 
+def test_one_run_far_off_does_not_agree_and_one_near_does() -> None:
+    spread = np.linspace(0, 0.02, 32)
+    for retrained, agrees in ((0.1, False), (0.89, True)):
+        comparison = compare(row_with(0.9), row_with(retrained), spread)
+        (verdict,) = verdicts([comparison], spread)
+        assert verdict.agrees is agrees
+
+
 def test_a_failed_training_does_not_agree() -> None:
     failed = compare(row_with(0.5), row_with(0.5, status="failed"), SPREAD)
     assert (failed.retrained, failed.within) == (None, False)

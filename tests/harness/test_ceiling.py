@@ -11,7 +11,8 @@ from scipy import stats
 from benchmark.space.imagesets import IMAGES
 from benchmark.space.skeletons import SKELETONS
 from harness.metrics.bootstrap import Array, Counts
-from harness.results.ceiling import build_ceiling, repeated_networks
+from harness.results.ceiling import Ceiling, build_ceiling, repeated_networks
+from harness.results.result import SCHEMA_VERSION
 from harness.scoring import noise_ceiling as module
 from harness.scoring.noise_ceiling import RepeatedNetwork, ceiling_samples, keep_learned
 from harness.scoring.scores import Score, score_of
@@ -315,3 +316,20 @@ def test_the_ceilings_of_digits_are_those_of_the_audit() -> None:
     assert [name for name in taus if name in SKELETONS and not found.is_rankable(name)] == [
         "residual-3x2"
     ]
+
+
+def test_networks_that_one_ceiling_tells_apart_differ() -> None:
+    """Six networks far apart, of which one has three runs: tau says nothing about them."""
+    finals = [np.array([0.1 * n, 0.1 * n + 0.001]) for n in range(1, 7)]
+    finals[0] = np.append(finals[0], 0.1)
+    group = [RepeatedNetwork(str(n), runs, runs > 0.2) for n, runs in enumerate(finals)]
+    scores = {name: score_of(values) for name, values in ceiling_samples(group).items()}
+    assert scores["tau"].low is None
+    assert (scores["r2"].low or 0) > 0.9
+    of = {"skeleton/deep-3x3": scores}
+    ceiling = Ceiling(
+        SCHEMA_VERSION, "digits", "valid_accuracy", "0.0.0", {"skeleton/deep-3x3": 1}, of,
+        {"skeleton/deep-3x3": {"tau": scores["tau"]}},
+    )  # fmt: skip
+    assert ceiling.is_rankable("deep-3x3")
+    assert not ceiling.is_rankable("residual-3x2")

@@ -3,13 +3,14 @@
 import json
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmark.release import Release
+from benchmark.release import INSTALLED, Release
 from benchmark.tasks import Task
 from harness.protocol import Prediction
 from harness.results.folder import HOW, find_result, folders_to_read
@@ -131,7 +132,7 @@ def test_what_cannot_be_compared_says_why(task: Task, results: Path, folder: Pat
             f"no result of 'exat' on {NAME}; did you mean 'exact'? Known: "
             f"broken, exact, noisier, noisy; {HOW}",
         ),
-        (["exact", "exact"], {}, "a comparison needs at least two predictors"),
+        (["exact", "exact"], {}, "a comparison needs two different predictors"),
         (["exact", "broken"], {}, f"broken: predictor 'broken' failed on {NAME!r}: Error: no"),
         (["exact", "noisy"], {"metric": "taw"}, "unknown metric 'taw'; did you mean 'tau'?"),
         (["exact", "noisy"], {"metric": "nll"}, "exact: the predictions have no 'nll' in 'test'"),
@@ -147,13 +148,36 @@ def test_what_cannot_be_compared_says_why(task: Task, results: Path, folder: Pat
             compare(task, names, [results], release=Release(folder), **options)
 
 
+def test_an_undefined_metric_and_a_damaged_result_are_named(
+    task: Task, results: Path, folder: Path, tmp_path: Path
+) -> None:
+    mine = Path(shutil.copytree(results, tmp_path / "results"))
+    path = result_path(mine, task.name, "noisier")
+    content = json.loads(path.read_text())
+    content["scores"]["test"]["auc_learned"] = dict.fromkeys(content["scores"]["test"]["tau"])
+    path.write_text(json.dumps(content))
+    call = partial(compare, task, release=Release(folder), metric="auc_learned")
+    assert [(d.one, d.other) for d in call(["exact", "noisy"], [mine])] == [("exact", "noisy")]
+    with pytest.raises(ValueError, match=r"^noisier: the predictions have no 'auc_learned' in "):
+        call(["exact", "noisier"], [mine])
+    path.write_text("{")
+    with pytest.raises(ValueError, match=re.escape(str(path))):
+        call(["exact", "noisy"], [mine])
+
+
+def test_only_ranking_metrics_of_transfer_tasks_are_compared() -> None:
+    transfer = INSTALLED.task("mnist-to-cifar10-k0-v1")
+    with pytest.raises(ValueError, match=r"^a transfer task has no 'mse'; its metrics are tau, "):
+        compare(transfer, ["arc", "gru"], [], metric="mse")
+
+
 def test_the_command_prints_a_line_for_each_pair(results: Path, folder: Path) -> None:
     arguments = ["exact", "noisy", "--task", NAME, "--metric", "mse", "--results", str(results),
                  "--folder", str(folder)]  # fmt: skip
     lines = CliRunner().invoke(command, arguments).stdout.splitlines()
     assert lines[0] == f"mse on test of {NAME}"
     assert re.fullmatch(
-        r"exact minus noisy: -0\.\d{4} \[-0\.\d{4}, -0\.\d{4}\], p 0\.\d{3}, exact is better",
+        r"exact minus noisy: -0\.\d{5} \[-0\.\d{5}, -0\.\d{5}\], p 0\.\d{3}, exact is better",
         lines[1],
     )
     (line,) = CliRunner().invoke(command, [*arguments, "--json"]).stdout.splitlines()

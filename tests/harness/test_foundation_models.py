@@ -175,9 +175,9 @@ def test_all_runs_a_model_only_if_its_weights_are_named(
     name: str, made: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     others = [key for key, entry in PREDICTORS.items() if entry.weights is None]
-    assert applicable(tuple(PREDICTORS), []) == others
+    assert applicable(tuple(PREDICTORS), has_proxies=True) == others
     monkeypatch.setenv(VARIABLES[name], "no.ckpt")
-    assert set(applicable(tuple(PREDICTORS), [])) - set(others) == {name}
+    assert set(applicable(tuple(PREDICTORS), has_proxies=True)) - set(others) == {name}
 
 
 @NAMES

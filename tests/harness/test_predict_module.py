@@ -16,10 +16,11 @@ from benchmark.space.imagesets import get_images
 from benchmark.space.layer_walk import LayerRow, parameters, walk
 from harness.features.observed import network_features
 from harness.predictors.mixture.predictor import Mixture
+from harness.protocol import Prediction, Queries, Runs
 from harness.running.find_predictor import find
 from harness.studies.find_network import find_network
 from harness.studies.out_of_range import FEATURES
-from harness.studies.predict_module import check_released, predict_network
+from harness.studies.predict_module import check_released, interval_factors, predict_network
 from harness.studies.predict_module_text import prediction_lines
 from harness.studies_cli import predict
 from harness.task_data import load_task_data
@@ -122,6 +123,30 @@ def test_the_curve_its_interval_and_its_rank_are_the_predictors(folder: Path) ->
     assert prediction.above_true == pytest.approx((true < prediction.mean[-1]).mean())
     assert prediction.above_predicted == 0.5  # it predicts the same for every network
     assert (prediction.compared, prediction.fitted) == (test.sum(), len(parts.train))
+
+
+def test_an_interval_of_the_last_epoch_alone_covers_its_errors(folder: Path) -> None:
+    """The interval is symmetric, and one of ten test networks lies outside of theirs."""
+    release = Release(folder)
+    candidate = replace(find("mean-curve"), make=LastEpoch)
+    found = predict_network(released_rows(folder, "train"), "digits", candidate, release=release)
+    true = load_task_data(release.task("digits-k0-v1"), release).targets.valid_accuracy.curves
+    (factor,) = interval_factors(
+        np.full((len(true), 1), 0.5), np.ones((len(true), 1)), true[:, -1:]
+    )
+    assert (found.epochs, found.mean) == ((20,), (0.5,))
+    assert found.high == pytest.approx((min(1, 0.5 + factor),))
+
+
+class LastEpoch:
+    """Predicts one half for the last epoch of all networks."""
+
+    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
+        """Learn nothing."""
+
+    def predict(self, queries: Queries) -> Prediction:
+        shape = (len(queries), 1)
+        return Prediction(np.full(shape, 0.5), (queries.recipe.epochs,), np.ones(shape))
 
 
 def test_a_predictor_without_a_spread_gets_no_interval(folder: Path) -> None:

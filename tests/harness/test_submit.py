@@ -161,6 +161,21 @@ def test_a_result_of_ones_own_is_not_lost_to_a_submission(folder: Path, tmp_path
     assert read_result(path).seeds == (0,)
 
 
+def test_results_on_other_tasks_stay_when_a_predictor_is_submitted(
+    folder: Path, tmp_path: Path
+) -> None:
+    submit_predictions(folder, tmp_path)
+    path = result_path(tmp_path / "results", TASK, "ours")
+    (tmp_path / "submissions" / "ours" / FILE).unlink()
+    mine = draft(tmp_path / "mine", folder)
+    (mine / FILE).write_text((mine / FILE).read_text().replace(TASK, "digits-k0-v1"))
+    other = toy_predictions(folder, toy_task(folder, "digits-k0-v1"), 1)
+    pq.write_table(other, mine / "predictions" / "digits-k0-v1.parquet")
+    setting = Setting(tmp_path / "results", Release(folder))
+    submit_files(read_submission_files(mine), setting, replace_existing=True)
+    assert read_result(path).predictor == "ours"
+
+
 def test_a_submission_is_replaced_only_if_asked_for(folder: Path, tmp_path: Path) -> None:
     submit_predictions(folder, tmp_path)
     mine = draft(tmp_path / "mine", folder, "seeds: 2\n", seeds=2)

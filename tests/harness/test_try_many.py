@@ -12,7 +12,9 @@ from scipy.stats import kendalltau
 
 from harness.evaluate_cli import evaluate
 from harness.metrics.bootstrap import resample_counts
+from harness.predictors.baselines import MeanCurve
 from harness.predictors.registry import PREDICTORS, has_weights
+from harness.protocol import Runs
 from harness.results.result import HARNESS_VERSION
 from harness.running.evaluate_many import Setting
 from harness.running.find_predictor import find
@@ -20,7 +22,6 @@ from harness.running.trials import Trial, applicable, average, fit_trial
 from harness.running.try_many import read_fits, store, try_many
 from harness.studies.external import external_trials
 from tests.toys.external import network, write_external
-from tests.toys.runs import toy_runs
 
 PRETRAINED = {name for name in PREDICTORS if not has_weights(name)}
 TASKS = ("--task", "digits-k0-v3", "--task", "digits-k2-v3")
@@ -86,6 +87,23 @@ def test_a_score_is_the_mean_over_divisions_and_its_interval_draws_groups_once(
     assert single.scores == fits[0].scores
 
 
+def test_a_fit_that_changes_its_runs_does_not_reach_the_next(file: Path) -> None:
+    trial = external_trials(file)[0]
+    digest = trial.digest
+    fits = [fit_trial(replace(find("mean-curve"), make=Careless), trial, [0], s) for s in (0, 1)]
+    assert fits[0][0].predicted == fits[1][0].predicted
+    assert {fit.data for (fit,) in fits} == {digest}
+
+
+class Careless(MeanCurve):
+    """Spoils the runs that it is fitted on."""
+
+    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
+        """Learn the mean curve."""
+        super().fit(train, validation, observed=observed, seed=seed)
+        train.series.valid_accuracy[:] = 0.0
+
+
 def test_a_predictor_that_reads_layers_learns_them(file: Path) -> None:
     (constant, counted) = (
         average(trials, [fit for t in trials for fit in fit_trial(find(name), t, [0], 0)])
@@ -99,13 +117,12 @@ def test_a_predictor_that_reads_layers_learns_them(file: Path) -> None:
 def test_all_leaves_out_what_needs_proxies_where_there_are_none(file: Path) -> None:
     trials = external_trials(file)
     assert all(trial.train.proxies is None for trial in trials)
-    names = applicable(tuple(PREDICTORS), trials)
+    names = applicable(tuple(PREDICTORS), has_proxies=False)
     assert set(PREDICTORS) - set(names) == {
         "grad-norm", "snip", "synflow", "jacov", "naswot", "proxy-forest", *PRETRAINED,
     }  # fmt: skip
-    runs = toy_runs(12)
-    own = Trial("toy", 0, runs, runs, runs, runs.ids)
-    assert set(PREDICTORS) - set(applicable(tuple(PREDICTORS), [own])) == PRETRAINED
+    left_out = set(PREDICTORS) - set(applicable(tuple(PREDICTORS), has_proxies=True))
+    assert left_out == PRETRAINED
     (fit,) = fit_trial(find("snip"), trials[0], [0], 0)  # named explicitly, it fails and says why
     assert fit.scores == {}
     why = r"^ValueError: there are no zero-cost proxies of these networks on 'mnist'; .+$"

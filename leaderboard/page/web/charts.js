@@ -16,8 +16,9 @@ function ticks(from, to, wanted = 5) {
 }
 
 function spread(values, room = 0.06) {
-  const known = values.filter(v => v != null),
-    low = Math.min(...known),
+  const known = values.filter(v => v != null);
+  if (!known.length) return [0, 1]; // all are extreme
+  const low = Math.min(...known),
     high = Math.max(...known),
     pad = (high - low || 0.1) * room;
   return [low - pad, high + pad];

@@ -56,7 +56,7 @@ function picture(text) {
       }
       if (w.stride > 1) {
         side(x);
-        resolution = Math.ceil(resolution / w.stride);
+        resolution = Math[w.kind === "conv" ? "ceil" : "floor"](resolution / w.stride);
       }
       channels = w.channels || channels;
       const high = 10 + 46 * Math.sqrt(channels / most);

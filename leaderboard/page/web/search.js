@@ -62,7 +62,20 @@ function drawRegret(search) {
   );
   const text = p => `, ${count(Math.round(p.k))} ${search.unit}: ${regretText(p.s[0])}`;
   naming(svg, width, points, text, "algorithm");
+  const high = lines.filter(l => l.points.some(([, s]) => s[0] > ends[1]));
+  note($("regret"), "Partly above the chart, drawn at its edge", high.map(l => l.name));
 }
+
+/* The name of an algorithm, which the keyboard reaches; its click also arrives at the row. */
+const picker = (row, search) =>
+  make(
+    "button",
+    {
+      type: "button", class: "pick", "data-key": `algorithm ${row.name}`,
+      "aria-pressed": String(row === chosenOf(search)),
+    },
+    row.name,
+  );
 
 function drawSearchTable(search) {
   const head = [
@@ -82,7 +95,7 @@ function drawSearchTable(search) {
         class: row === chosenOf(search) ? "chosen" : "",
         onclick: () => go({ algorithm: row.name }),
       },
-      make("td", { class: "text" }, row.name, make("small", {}, row.title)),
+      make("td", { class: "text" }, picker(row, search), make("small", {}, row.title)),
       make("td", {}, ...three(row.area)),
       make("td", {}, ...three(last(row.regret))),
       make("td", {}, ...three(row.more)),

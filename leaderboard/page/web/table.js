@@ -80,7 +80,7 @@ function nameCell(r) {
       "button",
       {
         type: "button", class: "pick", "data-key": `pick ${r.predictor}`,
-        "aria-pressed": current, onclick: () => go({ predictor: r.predictor }),
+        "aria-pressed": String(current), onclick: () => go({ predictor: r.predictor }),
       },
       r.predictor,
     ),
