@@ -124,6 +124,6 @@ def _statistics(pair: Array) -> tuple[float, float, float, float, float]:
     rng = generator_for("calibration-v1", len(pair))
     drawn = [np.arange(len(pair)), *rng.integers(len(pair), size=(RESAMPLES, len(pair)))]
     tau, *taus = [kendalltau(*pair[rows].T).statistic for rows in drawn]
-    defined = [value for value in taus if np.isfinite(value)] or [0.0]
+    defined = [float(value) for value in taus if np.isfinite(value)] or [0.0]
     low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(other), float(released), float(np.nan_to_num(tau)), float(low), float(high)

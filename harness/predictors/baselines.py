@@ -38,38 +38,28 @@ def mean_curve(curves: Array, queries: Queries) -> Prediction:
     return Prediction(mean, epochs, np.broadcast_to(later.std(axis=0), shape).copy())
 
 
-class LastValue:
+class LastValue(MeanCurve):
     """The last observed accuracy at all later epochs; the mean curve if nothing is observed."""
 
     def __init__(self) -> None:
         """Create an unfitted predictor."""
-        self._curves: Array | None = None
+        super().__init__()
         self._observed: int | None = None
 
     def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
         """Store the training curves; `validation` and `seed` are not used."""
-        check_runs(train, observed)
-        self._curves, self._observed = train.series.valid_accuracy.copy(), observed
+        super().fit(train, validation, observed=observed, seed=seed)
+        self._observed = observed
 
     def predict(self, queries: Queries) -> Prediction:
         """Predict all epochs after the observed ones."""
         observed = check_observed(self._observed, queries)
         assert self._curves is not None
-        if observed == 0:
-            fallback = mean_curve(self._curves, queries)
-            return Prediction(fallback.mean, fallback.epochs)
         epochs = later_epochs(self._curves.shape[1], observed)
+        if observed == 0:
+            return Prediction(mean_curve(self._curves, queries).mean, epochs)
         last = queries.series.valid_accuracy[:, -1:]
         return Prediction(np.repeat(last, len(epochs), axis=1), epochs)
-
-
-def _last_observed(prefixes: Array) -> Array:
-    """Return the last column of (networks, observed) as (networks, 1); 0 if there is none.
-
-    >>> _last_observed(np.array([[0.1, 0.4]])).tolist(), _last_observed(np.empty((1, 0))).tolist()
-    ([[0.4]], [[0.0]])
-    """
-    return prefixes[:, -1:] if prefixes.shape[1] else np.zeros((len(prefixes), 1))
 
 
 class LastPlusGain:
@@ -88,14 +78,14 @@ class LastPlusGain:
         """Store the gains of the training runs; `validation` and `seed` are not used."""
         check_runs(train, observed)
         curves = train.series.valid_accuracy
-        gains = curves[:, observed:] - _last_observed(curves[:, :observed])
+        gains = curves[:, observed:] - (curves[:, [observed - 1]] if observed else 0.0)
         self._gains, self._observed = gains, observed
 
     def predict(self, queries: Queries) -> Prediction:
         """Predict all epochs after the observed ones, clipped to [0, 1]."""
         observed = check_observed(self._observed, queries)
         assert self._gains is not None
-        last = _last_observed(queries.series.valid_accuracy)
+        last = queries.series.valid_accuracy[:, -1:] if observed else np.zeros((len(queries), 1))
         mean = np.clip(last + self._gains.mean(axis=0), 0, 1)
         epochs = later_epochs(observed + self._gains.shape[1], observed)
         return Prediction(mean, epochs, np.broadcast_to(self._gains.std(axis=0), mean.shape).copy())

@@ -173,7 +173,7 @@ def test_the_feature_of_peephole_is_its_upper_state_after_the_last_layer(
 def test_the_upper_level_of_peephole_reads_the_lower_one(peephole: Peephole) -> None:
     values = peephole.learned_features(QUERIES).layers[0]
     read = torch.from_numpy(values[np.isfinite(values[:, 0, 0])]).float()
-    state = peephole._lstm._state
+    state = peephole._state
     assert state is not None
     weights = state[0].reader.lstm.state_dict()  # type: ignore[union-attr]
     upper = nn.LSTM(160, 160, batch_first=True)

@@ -55,6 +55,10 @@ class GraphOde(nn.Module):
         self.decode = nn.Linear(STATE, 1)
         self.log_std = nn.Parameter(torch.zeros(epochs))
 
+    def noise_std(self) -> Tensor:
+        """Return the standard deviation of the noise at each epoch, (epochs,)."""
+        return LEAST_STD + nn.functional.softplus(self.log_std)
+
     def forward(
         self, graph: tuple[Tensor, Tensor, Tensor], observed: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -119,7 +123,9 @@ class LcGode:
                     found, divergence = model(
                         graphs.batch(index.tolist()), known[torch.from_numpy(index)], noise
                     )
-                    step(misfit(model, found, true) + DIVERGENCE_WEIGHT * divergence)
+                    std = model.noise_std()
+                    misfit = (0.5 * ((true - found) / std) ** 2 + std.log()).mean()
+                    step(misfit + DIVERGENCE_WEIGHT * divergence)
         model.eval()
         self._observed, self._state = observed, (model, standardise, read_scale, scale)
 
@@ -132,24 +138,14 @@ class LcGode:
         known = torch.from_numpy(read_scale(series_of(queries))).float()
         generator = torch.Generator().manual_seed(0)
         start = torch.randn(DRAWS, 1, STATE, generator=generator)
-        noise = torch.randn(DRAWS, 1, model.epochs, generator=generator) * noise_std(model).detach()
+        noise = torch.randn(DRAWS, 1, model.epochs, generator=generator)
         curves = []
         with torch.no_grad():
             for index in graphs.batches():
                 starts = start.expand(-1, len(index), -1)
-                curves.append(model(graphs.batch(index), known[index], starts)[0] + noise)
-        logits = torch.cat(curves, dim=1)[..., observed:].double().numpy() * spread + centre
-        drawn = from_logits(logits)
+                found, _ = model(graphs.batch(index), known[index], starts)
+                curves.append(found + noise * model.noise_std())
+        logits = torch.cat(curves, dim=1)[..., observed:].double().numpy()
+        drawn = from_logits(logits * spread + centre)
         epochs = later_epochs(model.epochs, observed)
         return Prediction(drawn.mean(axis=0), epochs, drawn.std(axis=0))
-
-
-def noise_std(model: GraphOde) -> Tensor:
-    """Return the standard deviation of the noise at each epoch, (epochs,)."""
-    return LEAST_STD + nn.functional.softplus(model.log_std)
-
-
-def misfit(model: GraphOde, found: Tensor, true: Tensor) -> Tensor:
-    """Return the mean negative log likelihood of curves (networks, epochs), up to a constant."""
-    std = noise_std(model)
-    return (0.5 * ((true - found) / std) ** 2 + std.log()).mean()

@@ -12,7 +12,6 @@ from harness.predictors.encoders.training import (
     RecurrentPredictor,
     Training,
 )
-from harness.protocol import LearnedFeatures, Prediction, Queries, Runs
 
 HIDDEN, LAYERS = 128, 2
 TRAINING_EPOCHS, DROPOUT = 60, 0.3
@@ -54,22 +53,10 @@ class GruReader(Reader):
         return levels
 
 
-class Gru:
+class Gru(RecurrentPredictor):
     """Bidirectional GRU with attention pooling, trained on all epochs."""
 
     def __init__(self, *, training_epochs: int = TRAINING_EPOCHS) -> None:
         """Set the number of passes over the training runs."""
         training = Training(training_epochs, DROPOUT)
-        self._gru = RecurrentPredictor(GruReader, GruReader.width, training, every_epoch=True)
-
-    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Train the network; `validation` is not used."""
-        self._gru.fit(train, observed, seed)
-
-    def predict(self, queries: Queries) -> Prediction:
-        """Predict all epochs after the observed ones."""
-        return self._gru.predict(queries)
-
-    def learned_features(self, queries: Queries) -> LearnedFeatures:
-        """Return structural features, and the states of both layers and both directions."""
-        return self._gru.learned_features(queries)
+        super().__init__(GruReader, GruReader.width, training, every_epoch=True)

@@ -11,7 +11,6 @@ from harness.predictors.encoders.training import (
     Training,
     seed_torch,
 )
-from harness.protocol import LearnedFeatures, Prediction, Queries, Runs
 
 HIDDEN, LAYERS = 160, 2
 TRAINING_EPOCHS, DROPOUT = 100, 0.2
@@ -41,7 +40,7 @@ class LstmReader(Reader):
         return torch.stack([lower(embedded)[0], self.lstm(embedded)[0]], dim=2)
 
 
-class Peephole:
+class Peephole(RecurrentPredictor):
     """Peephole as published: it reads layer codes only and is fitted to the final accuracy only.
 
     With `every_epoch` it is fitted to all epochs through its epoch embedding. It predicts the
@@ -53,16 +52,4 @@ class Peephole:
     ) -> None:
         """Set whether to fit every epoch, and the number of passes over the training runs."""
         training = Training(training_epochs, DROPOUT)
-        self._lstm = RecurrentPredictor(LstmReader, HIDDEN, training, every_epoch=every_epoch)
-
-    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Train the network; `validation` is not used."""
-        self._lstm.fit(train, observed, seed)
-
-    def predict(self, queries: Queries) -> Prediction:
-        """Predict the final epoch, or all epochs after the observed ones."""
-        return self._lstm.predict(queries)
-
-    def learned_features(self, queries: Queries) -> LearnedFeatures:
-        """Return structural features, and the hidden states of both levels."""
-        return self._lstm.learned_features(queries)
+        super().__init__(LstmReader, HIDDEN, training, every_epoch=every_epoch)

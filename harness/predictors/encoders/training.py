@@ -163,8 +163,8 @@ class RecurrentPredictor:
         self.total = 0
         self._state: tuple[CurveModel, Scaling, Array, Array] | None = None
 
-    def fit(self, train: Runs, observed: int, seed: int) -> None:
-        """Train on standardised logits of the runs."""
+    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
+        """Train on standardised logits of `train`; `validation` is not used."""
         check_runs(train, observed)
         self.total = train.recipe.epochs
         encoded = Encoded(train.layer_rows)

@@ -24,7 +24,7 @@ from harness.predictors.curve_basis import Regressor
 from harness.predictors.mixture.members import Components, Member
 from harness.predictors.mixture.predictor import Mixture
 from harness.predictors.registry import find_weights
-from harness.protocol import Array, Prediction, Queries, Runs
+from harness.protocol import Array
 
 ESTIMATORS = 8  # the default of both packages
 
@@ -68,11 +68,11 @@ MODELS = Registry[Callable[[Path, int, int], Estimator]](
 )
 
 
-class FoundationModel:
-    """A pretrained model of the components of normal scores, as the one member of a `Mixture`.
+class FoundationModel(Mixture):
+    """A pretrained model of the components of normal scores, as the one member of a mixture.
 
     A fit and a prediction need 24 predictions of the model: of four components, for five folds of
-    the training networks and for the queries.
+    the training networks and for the queries. A fit also raises an error if weights are missing.
     """
 
     def __init__(
@@ -87,26 +87,12 @@ class FoundationModel:
                 features in another way.
         """
         self.model, self.name = MODELS[name], name
-        self.weights, self.estimators = weights, estimators
-        self._mixture = Mixture(members=(self._member,))
+        self.path, self.estimators = weights, estimators
+        super().__init__(members=(self._member,))
 
     def _member(self, trees: int, rounds: int, seed: int) -> Member:
-        path = find_weights(self.name, self.weights)
+        path = find_weights(self.name, self.path)
         return Components(partial(_fit, partial(self.model, path, self.estimators, seed)))
-
-    def fit(self, train: Runs, validation: Runs, *, observed: int, seed: int) -> None:
-        """Store the training networks, and predict each of them from other folds.
-
-        `validation` is not used.
-
-        Raises:
-            ValueError: Also if the weights are missing.
-        """
-        self._mixture.fit(train, validation, observed=observed, seed=seed)
-
-    def predict(self, queries: Queries) -> Prediction:
-        """Predict all epochs after the observed ones, with standard deviations."""
-        return self._mixture.predict(queries)
 
 
 def _fit(make: Callable[[], Estimator], features: Array, target: Array) -> Regressor:
