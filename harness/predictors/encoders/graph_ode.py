@@ -25,8 +25,7 @@ from harness.protocol import Array, Prediction, Queries, Runs
 TRAINING_EPOCHS, BATCH, PEAK_RATE, WEIGHT_DECAY = 100, 32, 4e-3, 0.1
 STATE, HIDDEN = 16, 64  # widths of a state and of its equation, as published
 DIVERGENCE_WEIGHT = 1e-3  # of the divergence of a start from a standard normal one
-DRAWS = 32  # states from which a prediction is averaged
-LEAST_STD = 0.05  # of the noise of a standardised logit
+DRAWS, LEAST_STD = 32, 0.05  # curves of which a prediction is the mean; noise of a scaled logit
 READ = ("train_accuracy", "valid_accuracy", "train_loss", "valid_loss", "learning_rate")
 
 
@@ -118,11 +117,10 @@ class LcGode:
             step = one_cycle(model, PEAK_RATE, WEIGHT_DECAY, self.training_epochs * batches)
             for _ in range(self.training_epochs):
                 for index in np.array_split(rng.permutation(len(train)), batches):
-                    true = curves[torch.from_numpy(index)]
+                    true = curves[index]
                     noise = torch.randn(1, len(index), STATE)
-                    found, divergence = model(
-                        graphs.batch(index.tolist()), known[torch.from_numpy(index)], noise
-                    )
+                    graph, observations = graphs.batch(index.tolist()), known[index]
+                    found, divergence = model(graph, observations, noise)
                     std = model.noise_std()
                     misfit = (0.5 * ((true - found) / std) ** 2 + std.log()).mean()
                     step(misfit + DIVERGENCE_WEIGHT * divergence)
