@@ -109,7 +109,9 @@ def _tasks_of(images: str, version: int | None, release: "Release") -> "list[Tas
     wanted = version or max(versions.values(), default=1)
     tasks = [release.task(name) for name, number in versions.items() if number == wanted]
     if not tasks:
-        raise ValueError(f"there is no task of {images!r} with version {wanted}")
+        advice = f"; `peephole task freeze {images}` makes them"
+        which = f" with version {version}" if version else advice
+        raise ValueError(f"there is no task of {images!r}{which}")
     return tasks
 
 

@@ -17,7 +17,7 @@ from benchmark.tasks import Task
 from harness.metrics.bootstrap import Array, sample_counts
 from harness.metrics.pair_counts import count_pairs
 from harness.results.ceiling import Ceiling, build_ceiling, repeated_networks
-from harness.results.folder import find_result, predictors_with_results
+from harness.results.folder import HOW, find_result, predictors_with_results
 from harness.results.samples import score_samples, seed_predictions
 from harness.results.store import read_result
 from harness.scoring.noise_ceiling import tau_of_another_run
@@ -175,7 +175,7 @@ def _best(task: Task, results: Sequence[Path]) -> str:
         if score is not None and score.value is not None:
             taus[name] = score.value
     if not taus:
-        raise FileNotFoundError(f"no scored result on {task.name}")
+        raise FileNotFoundError(f"no scored result on {task.name}; {HOW}")
     return max(taus, key=lambda name: taus[name])
 
 

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from scipy.stats import kendalltau
 
 from benchmark.release import Release
+from harness.results.folder import HOW
 from harness.results.store import write_result
 from harness.running.evaluate import evaluate
 from harness.running.find_predictor import find
@@ -158,7 +159,7 @@ def test_the_command_prints_and_draws(release: Release, results: Path, tmp_path:
     done = CliRunner().invoke(peephole, [*words, "--plot", str(tmp_path / "a.svg")])
     # The toy has a third task without results
     assert done.exit_code == 2
-    assert done.stderr == "peephole: error: no scored result on digits-k5-v1\n"
+    assert done.stderr == f"peephole: error: no scored result on digits-k5-v1; {HOW}\n"
     write_result(
         results, *evaluate(find("last-value"), release.task("digits-k5-v1"), release=release)
     )
