@@ -71,7 +71,8 @@ class StoredRuns:
 
     def find(self, network: str, seed: int, epochs: int) -> tuple[Measurement, ...]:
         """Return a run up to an epoch; errors are those of `benchmark.query.query`."""
-        check_type("network", network, str, "the id of an architecture, or its first digits")
+        rule = "the id of an architecture, or its first digits (of an Arrow value, `.as_py()`)"
+        check_type("network", network, str, rule)
         name = network if network in self.rows else self._full_id(network)
         check_seed(f"network {name!r} of {self.images} has no run", seed, self.rows[name])
         run = self.runs.get((name, seed))

@@ -200,7 +200,7 @@ def layer_rows(architecture: dict[str, Any], images: str) -> tuple[LayerRow, ...
         TypeError: If the architecture is not a dict, or the name is not text.
         ValueError: If the images are unknown, or the record is not a valid architecture.
     """
-    rule = "a dict, as in the column `architecture` of a run"
+    rule = "a dict, as in the column `architecture` of a run (of an Arrow value, `.as_py()`)"
     image_set = get_images(images)
     check_type("architecture", architecture, dict, rule)
     try:

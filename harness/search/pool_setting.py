@@ -48,8 +48,8 @@ class PoolSetting:
         own = run_search(make(), session, seed)
         if not session.choices:
             raise ValueError(
-                f"no network was trained or chosen; a budget of {budget.amount:g} {budget.unit} "
-                "may be too small"
+                "no network was trained or chosen: the search did not do so, or a budget of "
+                f"{budget.amount:g} {budget.unit} is too small"
             )
         return Repeat(tuple(session.choices), (session.spent_epochs, session.spent_seconds, own))
 

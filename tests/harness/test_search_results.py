@@ -157,8 +157,8 @@ def test_the_command_writes_what_it_prints(pool: Pool, tmp_path: Path) -> None:
         ("--predictor nope --algorithm guided", "unknown predictor 'nope'"),
         ("--budget 0.5 --algorithm random", "`budget` (=0.5) must be a whole number of epochs"),
         ("--budget 1 --unit seconds --algorithm random",
-         "algorithm 'random' with seed 0: ValueError: no network was trained or chosen; a budget "
-         "of 1 seconds may be too small"),
+         "algorithm 'random' with seed 0: ValueError: no network was trained or chosen: the "
+         "search did not do so, or a budget of 1 seconds is too small"),
         ("--algorithm random:", "algorithm 'random:': unknown class ''"),
     ],
 )  # fmt: skip

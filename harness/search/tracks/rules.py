@@ -19,8 +19,10 @@ from harness.search.registry import Track
 from harness.user_code import UserCodeError, user_code
 
 NETWORKS = 20  # of the pool, or trainings of the open track
-WRONG_TRACK = "'Session' object has no attribute"  # in an error
-HINT = "; --track open checks algorithms of the open track"
+HINTS = {  # texts in an error of an algorithm of the other track
+    "'Session' object has no attribute": "; --track open checks algorithms of the open track",
+    "'OpenSession' object has no attribute": "; --track pool checks algorithms of the pool",
+}
 SAME_SEED = "same seed"  # a rule
 AnySetting = PoolSetting | OpenSetting
 Rule = tuple[str, bool, str]  # its name, whether it is kept, and what was seen
@@ -94,7 +96,7 @@ def _try_all(text: str, setting: Any, searches: dict[str, Budget]) -> list[Rule]
             with user_code(""):
                 results.append(tried.score(found, [tried.search(found.make, 0)]))
         except UserCodeError as error:
-            hint = HINT if WRONG_TRACK in str(error) else ""
+            hint = next((hint for text, hint in HINTS.items() if text in str(error)), "")
             return [*rules, (rule, False, f"{error}{hint}")]
         if rule == SAME_SEED and results[-1].choices != results[-2].choices:
             return [*rules, (rule, False, "two searches with one seed made different choices")]
