@@ -226,8 +226,8 @@ def test_the_template_keeps_the_rules(tmp_path: Path) -> None:
         ("session.train(9, 5)",
          "ValueError: `network` (=9) must be in 0..2 (own_mine.py:6 in search)"),
         ("1 / 0", "ZeroDivisionError: division by zero (own_mine.py:6 in search)"),
-        ("pass", "ValueError: no network was trained or chosen: the search did not do so, or a budget "
-         "of 30 epochs is too small"),
+        ("pass", "ValueError: no network was trained or chosen: the search did not do so, or a "
+         "budget of 30 epochs is too small"),
     ],
 )  # fmt: skip
 def test_what_a_class_does_wrong_is_told(
