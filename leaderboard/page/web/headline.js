@@ -46,7 +46,7 @@ function drawPicture() {
   const shown = rows.map(r => SPLITS.map(([split]) => score(r, split, metric)));
   const limits = SPLITS.map(([split]) => ceiling(split, metric)[0]);
   const inside = shown.flat().flatMap(s => withoutExtremes(metric, s.slice(0, 3)));
-  if (!inside.length) return nothing("picture", "No predictor has this score.");
+  if (!inside.length) return nothing("picture", "No predictor has this score within the range that is drawn.");
   const ends = spread([...inside, ...limits], 0.02),
     clip = scale(...ends, box.left, box.right),
     x = v => clip(clamp(v, ends)),
