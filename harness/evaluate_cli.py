@@ -116,10 +116,13 @@ def evaluate(
     if not task_names:
         raise ValueError("there is no frozen task; `peephole task freeze` creates them")
     frozen = [release.task(name) for name in task_names]
-    if (leave_out or train_sizes) and len({task.rows_digest for task in frozen}) > 1:
-        raise click.UsageError(
-            "--leave-one-skeleton-out and --train-size take tasks of the same runs; give --task"
-        )
+    if leave_out or train_sizes:
+        same = [task for task in frozen if task.rows_digest == frozen[0].rows_digest]
+        if tasks and len(same) < len(frozen):
+            raise click.UsageError(
+                "--leave-one-skeleton-out and --train-size take tasks of the same runs"
+            )
+        frozen = same
     trials = _select_trials(frozen[0], external, leave_out, train_sizes, output, release)
     if trials:
         has_proxies = all(trial.train.proxies is not None for trial in trials)

@@ -222,3 +222,10 @@ def test_output_without_trials_is_a_mistake(tmp_path: Path) -> None:
     assert done.exit_code == 2
     why = "--output goes with one of --external, --leave-one-skeleton-out, --train-size"
     assert why in " ".join(done.stderr.split())
+
+
+def test_tasks_of_other_runs_are_not_replaced_by_the_first() -> None:
+    words = ["--task", "digits-k0-v3", "--task", "mnist-k3-v1", "--train-size", "50"]
+    done = CliRunner().invoke(evaluate, ["mean-curve", *words])
+    assert done.exit_code == 2
+    assert done.stderr.endswith("--train-size take tasks of the same runs\n")

@@ -107,14 +107,14 @@ def test_a_result_without_resamples_is_refused() -> None:
 
 
 def test_held_out_is_shown_relative_to_what_can_be_known() -> None:
-    """Two skeletons with ceilings .8 and .2, the second one's interval reaching 0."""
+    """Two skeletons with ceilings .8 and .2, the second one's intervals reaching 0."""
     known, unknown = Score(0.8, 0.7, 0.9), Score(0.2, 0.0, 0.4)
     base = toy_ceiling()
     scores = {
         "test": base.scores["test"],
         "heldout": {"r2": known, "tau": Score(0.5, 0.4, 0.6)},
         "skeleton/deep-3x3": {"r2": known, "tau": known},
-        "skeleton/residual-3x2": {"r2": known, "tau": unknown},
+        "skeleton/residual-3x2": {"r2": unknown, "tau": unknown},
     }
     networks = dict.fromkeys(scores, 10)
     losses = {stratum: {"tau": metrics["tau"]} for stratum, metrics in scores.items()}

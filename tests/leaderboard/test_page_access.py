@@ -150,7 +150,7 @@ def test_keys_alone_sort_filter_choose_and_walk(visit: Visit) -> None:
     assert page.evaluate("document.activeElement.dataset.key") == "sort name"  # kept
     walk_to(page, "[data-key='pick bad']")
     press(page, "Space")
-    expect(page.locator("tr.chosen button.pick")).to_have_text("bad")
+    expect(page.locator("#board tr.chosen button.pick")).to_have_text("bad")
     walk_to(page, "#walk")
     press(page, "Home")
     least = page.locator("#walk").get_attribute("aria-valuetext")

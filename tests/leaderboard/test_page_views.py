@@ -41,7 +41,7 @@ def test_rows_are_sorted_by_rank_at_first(visit: Visit) -> None:
     page = visit(K0)
     assert names(page) == RANKED
     assert page.locator("th[aria-sort]").inner_text() == "rank"
-    assert page.locator("tr.chosen button.pick").inner_text() == "good"
+    assert page.locator("#board tr.chosen button.pick").inner_text() == "good"
 
 
 def test_a_heading_sorts_the_best_first_then_last(visit: Visit) -> None:
@@ -158,9 +158,9 @@ def test_the_back_button_takes_steps_back(visit: Visit) -> None:
     heading(page, "sort by name")
     page.get_by_role("button", name="bad", exact=True).click()
     page.get_by_role("button", name="bad", exact=True).click()  # no step
-    expect(page.locator("tr.chosen button.pick")).to_have_text("bad")
+    expect(page.locator("#board tr.chosen button.pick")).to_have_text("bad")
     page.go_back()
-    expect(page.locator("tr.chosen button.pick")).to_have_text("good")
+    expect(page.locator("#board tr.chosen button.pick")).to_have_text("good")
     assert names(page)[0] == "bad"
     page.go_back()
     expect(page.locator("th[aria-sort]")).to_have_text("rank")
@@ -355,7 +355,7 @@ def test_pointing_at_a_predictor_names_it_and_a_click_chooses_it(visit: Visit) -
     tip = page.locator("#transfer .floating text").inner_html()
     assert tip.split(":")[0] in ("bad", "constant", "rescored-one")
     page.locator("#transfer .other .mark").last.click(force=True)
-    expect(page.locator("tr.chosen button.pick")).to_have_text(tip.split(":")[0])
+    expect(page.locator("#board tr.chosen button.pick")).to_have_text(tip.split(":")[0])
 
 
 def test_the_table_is_saved_as_comma_separated_values(visit: Visit, tmp_path: Path) -> None:
