@@ -87,7 +87,7 @@ def add_calibration(
     """
     recipes = calibration_recipes(images)
     rows: dict[str, Row] = {}
-    for row in chain.from_iterable(planned_rows(campaign) for campaign in campaigns):
+    for row, _ in chain.from_iterable(map(planned_rows, campaigns)):
         name = str(row["run_id"])
         if rows.setdefault(name, row) != row:
             raise ValueError(f"run {name!r} is in two campaigns with different content")

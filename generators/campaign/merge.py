@@ -23,6 +23,7 @@ from benchmark.runs import (
 from benchmark.space.splits import SPLITS
 from benchmark.util.atomic import make_folder, write_atomically
 from generators.campaign.campaign import Campaign
+from generators.campaign.plan import Group
 from generators.workers.planned_run import Row
 
 APART = {  # what campaigns are planned for whose runs enter no split
@@ -74,7 +75,7 @@ def merge(
 
     Raises:
         ValueError: If no run is finished, if a run appears twice with different content, if an
-            image set would mix recipes, if a campaign is no one for a release, if a run file is
+            image set would mix recipes, if a campaign is not for a release, if a run file is
             damaged or not in its campaign's plan, if a file of the release is not as it was
             signed, or if there are new runs and the version is not a higher one.
         BlockingIOError, OSError: As for `release_draft`.
@@ -122,19 +123,18 @@ def _gather(campaigns: list[Campaign]) -> dict[tuple[str, str], Pile]:
     piles: dict[tuple[str, str], Pile] = {}
     holders: dict[str, Campaign] = {}
     for campaign in campaigns:
-        groups = campaign.groups()
-        for row in planned_rows(campaign):
+        for row, group in planned_rows(campaign):
             name = str(row["run_id"])
             if name not in holders:
                 holders[name] = campaign
-                piles.setdefault((str(row["images"]), groups[name].split), Pile()).add(row)
+                piles.setdefault((str(row["images"]), group.split), Pile()).add(row)
             elif holders[name].row(name) != row:
                 raise ValueError(f"run {name!r} is in two campaigns with different content")
     return piles
 
 
-def planned_rows(campaign: Campaign) -> Iterator[Row]:
-    """Yield the rows of a campaign's finished runs, sorted by id.
+def planned_rows(campaign: Campaign) -> Iterator[tuple[Row, Group]]:
+    """Yield the rows of a campaign's finished runs with their groups, sorted by id.
 
     Raises:
         ValueError: If there is no campaign, a file is damaged, or a run is not in the plan.
@@ -145,7 +145,7 @@ def planned_rows(campaign: Campaign) -> Iterator[Row]:
             raise ValueError(
                 f"run {row['run_id']!r} is not in the plan of {str(campaign.folder)!r}"
             )
-        yield row
+        yield row, groups[str(row["run_id"])]
 
 
 def _check_recipes(files: dict[tuple[str, str], pa.Table]) -> None:

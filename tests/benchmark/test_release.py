@@ -134,12 +134,6 @@ def test_a_list_of_checksums_that_cannot_be_is_named(folder: Path, line: str, pr
     assert verify_release(folder) == [problem]
 
 
-def test_a_folder_without_checksums_is_no_release(tmp_path: Path) -> None:
-    assert verify_release(tmp_path) == [
-        f"{str(tmp_path)!r} has no SHA256SUMS, so it is not a release"
-    ]
-
-
 def test_a_damaged_page_is_named_even_under_a_right_checksum(folder: Path) -> None:
     path = split_path("digits", "validation", folder)
     flip(path, 40)

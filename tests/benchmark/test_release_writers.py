@@ -276,6 +276,12 @@ def test_a_row_without_recipe_or_environment_is_found(folder: Path, field: str) 
     assert verify_release(folder) == [f"{name} lacks {known!r}, the `{field}` of a row"]
 
 
+def test_a_folder_without_checksums_is_no_release(tmp_path: Path) -> None:
+    assert verify_release(tmp_path) == [
+        f"{str(tmp_path)!r} has no SHA256SUMS, so it is not a release"
+    ]
+
+
 def test_a_folder_that_is_no_release_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "src" / "empty").mkdir(parents=True)
     (tmp_path / "src" / "notes.txt").write_text("mine")

@@ -339,38 +339,6 @@ def test_what_runs_beside_the_last_mistake_is_stored(
     assert campaign.done() == {PLAN[1].run_id}
 
 
-def test_what_ended_well_beside_an_error_of_the_machine_is_stored(
-    tmp_path: Path, threads: None
-) -> None:
-    started = threading.Barrier(2)
-
-    def train(job: Job) -> Row:
-        started.wait()
-        if job.run == PLAN[0]:
-            raise OSError(28, "full")
-        time.sleep(0.3)
-        return toy_row(job.run)
-
-    campaign = toy_campaign(tmp_path, PLAN[:2])
-    with pytest.raises(OSError, match="full"):
-        work(campaign, train, options_of(workers=2))
-    assert campaign.done() == {PLAN[1].run_id}
-
-
-def test_rows_that_came_with_a_death_are_stored(tmp_path: Path) -> None:
-    campaign = toy_campaign(tmp_path, PLAN)
-    queue = JobQueue(campaign.store, refuse, Progress("networks", len(PLAN)))
-    scheduler, futures = Scheduler(queue, options_of()), [Future[Row]() for _ in PLAN]
-    futures[0].set_exception(BrokenProcessPool())
-    for future, run in zip(futures[1:], PLAN[1:], strict=True):
-        future.set_result(toy_row(run))
-    running = {f: (job_of(run), 0.0) for f, run in zip(futures, PLAN, strict=True)}
-    with pytest.raises(BrokenProcessPool):
-        scheduler._collect(running)
-    assert campaign.done() == {run.run_id for run in PLAN[1:]}
-    assert [job.run for job, _ in running.values()] == PLAN[:1]
-
-
 @pytest.mark.parametrize("runs", [1, 3])
 def test_missing_images_are_no_mistake_of_a_run(
     tmp_path: Path, threads: None, monkeypatch: pytest.MonkeyPatch, runs: int

@@ -22,6 +22,7 @@ from harness.features.architecture import (
     row_features,
     ulc,
 )
+from harness.features.logits import from_logits, to_logits
 
 DIGITS = get_images("digits")
 # Three stages of 8, 16 and 32 channels, one block each; 8/12 is a rounded ratio no chain draws.
@@ -199,3 +200,8 @@ def test_a_network_without_sigmoid_or_tanh_has_no_share_of_them() -> None:
     rows = walk(replace(SMALL, blocks=blocks), DIGITS)
     share = ARCHITECTURE_FEATURES.index("share_of_saturating_not_after_bn")
     assert architecture_features(rows)[share] == 0
+
+
+def test_logits_are_inverted_within_the_clip() -> None:
+    accuracy = np.array([0.0, 0.02, 0.3, 0.995, 1.0])
+    np.testing.assert_allclose(from_logits(to_logits(accuracy)), [0.02, 0.02, 0.3, 0.995, 0.995])

@@ -12,7 +12,6 @@ import torch
 
 from benchmark.proxies import PROXIES
 from harness.features.architecture import ARCHITECTURE_FEATURES, ulc
-from harness.features.logits import from_logits, to_logits
 from harness.predictors.baselines import LastPlusGain, LastValue, MeanCurve
 from harness.predictors.bnn.predictor import Bnn
 from harness.predictors.bnn.sghmc import Sampling
@@ -321,11 +320,6 @@ def test_counts_are_fitted_in_both_directions(sign: int) -> None:
     train = replace(TRAIN, series=replace(TRAIN.series, valid_accuracy=curves))
     mean = fitted("macs", 0, train).predict(train.observe(0)).mean
     np.testing.assert_allclose(mean, curves)
-
-
-def test_logits_are_inverted_within_the_clip() -> None:
-    accuracy = np.array([0.0, 0.02, 0.3, 0.995, 1.0])
-    np.testing.assert_allclose(from_logits(to_logits(accuracy)), [0.02, 0.02, 0.3, 0.995, 0.995])
 
 
 @pytest.mark.parametrize(("observed", "columns"), [(0, 0), (1, 1), (2, 3), (3, 6), (5, 12)])
